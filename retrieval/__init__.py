@@ -1,0 +1,1 @@
+"""Embeddings to ranks: images, encoders, galleries, fusion, metrics."""

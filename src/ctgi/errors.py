@@ -1,0 +1,22 @@
+"""The errors that ctgi raises on purpose; anything else is a bug and keeps its traceback."""
+
+
+class CtgiError(Exception):
+    """The user's to fix: the message names what failed, what was expected and the next step. Exit code 2."""
+
+
+class EndpointDownError(CtgiError):
+    """A model server is gone for good: the run ends early and what is finished stays on disk."""
+
+
+class ToolError(Exception):
+    """One tool call failed for one item: the item is reported as failed and the run goes on. Exit code 1."""
+
+
+class ImageError(ToolError):
+    """One image cannot be used; `reason` says why in a few words."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason

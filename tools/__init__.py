@@ -1,0 +1,1 @@
+"""What agents can do: the tools, the backends behind them, and their bindings."""

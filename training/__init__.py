@@ -1,0 +1,1 @@
+"""Pseudo-captions to checkpoints."""
