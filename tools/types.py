@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ctgi.retrieval.images import ImageRef
+from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
+
+__all__ = ["Candidate", "Fact", "Questions", "Ranking", "Refinement", "Said", "Tokens", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """What a turn of a dialogue established."""
+
+    question: str
+    answer: str
+    statement: str
+    """The answer as a sentence of its own."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Does this image show the person described? An unparsable reply is a "no" that keeps its raw text."""
 
@@ -44,30 +56,3 @@ class Questions:
     items: tuple[tuple[str, str], ...]
     """(attribute, question) pairs, most telling first."""
     tokens: Tokens = field(default_factory=Tokens)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One gallery image in a ranking."""
-
-    image: ImageRef
-    score: float
-    """S(q, v), or the fused score of Eq. 7 after a refinement; a cosine, up to rounding in [-1, 1]."""
-    score_before: float
-    """S(q, v) of the original query."""
-    rank_before: int | None
-    """1-based rank under S(q, v); None when it lies below the depth that was looked at."""
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """The second term of Eq. 7: what a dialogue added to a query."""
-
-    query: str
-    """The refined query."""
-    anchors: tuple[str, ...]
-    """sha256 of the confirmed images; their refined similarity is taken as 1."""
-    weight: float
-    """Lambda of Eq. 7: the share of the original query, in [0, 1]."""
-    mode: str
-    """Where the anchor's 1 goes: "refined" (into the second term, ICL) or "final" (the fused score itself)."""

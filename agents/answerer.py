@@ -1,0 +1,32 @@
+"""The answerer: looks at an image and answers one question, knowing the dialogue so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ctgi.agents.prompts import prompt
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends import ChatRequest, Mllm
+from ctgi.tools.types import Said
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """answer_question by a multimodal model (Eq. 5 for an anchor)."""
+
+    mllm: Mllm
+
+    async def __call__(
+        self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
+    ) -> Said:
+        """The dialogue is replayed word for word, so that a server's prefix cache holds all but the last turn."""
+        history = [(prompt("caption"), description)] if description else []
+        history += [(_ask(earlier), answer) for earlier, answer in turns]
+        request = ChatRequest(
+            _ask(question), image, history=tuple(history), system=prompt("system"), max_tokens=64
+        )
+        reply = await self.mllm.chat(request)
+        return Said(" ".join(reply.text.split()), reply.confidence, reply.tokens)
+
+
+def _ask(question: str) -> str:
+    return prompt("answer").format(question=question)

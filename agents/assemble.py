@@ -1,0 +1,88 @@
+"""Bindings to callables: opens the backend of each tool a graph needs and puts a role in front of a model."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ctgi.agents.answerer import Answerer
+from ctgi.agents.captioner import Captioner
+from ctgi.agents.pool import QuestionPool
+from ctgi.agents.proposer import Proposer
+from ctgi.agents.questioner import TemplateQuestioner
+from ctgi.agents.verifier import Verifier
+from ctgi.agents.writers import Aggregator, Reconstructor, TemplateAggregator, TemplateReconstructor
+from ctgi.config import Binding, Settings
+from ctgi.errors import CtgiError
+from ctgi.tools.backends import Mllm, open_mllm
+
+_ROLES: dict[str, Callable[[Mllm], Any]] = {
+    "caption_image": Captioner,
+    "answer_question": Answerer,
+    "verify_match": Verifier,
+    "propose_questions": Proposer,
+    "reconstruct_caption": Reconstructor,
+    "aggregate_query": Aggregator,
+}
+
+
+@asynccontextmanager
+async def open_tools(
+    settings: Settings, names: Iterable[str], pool: QuestionPool
+) -> AsyncIterator[dict[str, Any]]:
+    """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
+
+    Enter it in the event loop that will call the tools: HTTP clients belong to the running loop.
+    search_gallery is not opened here: it needs a gallery (ctgi.tools.search_gallery).
+
+    Raises:
+        CtgiError: a binding names no backend, or one that cannot do this tool.
+    """
+    mllms: dict[str, Mllm] = {}
+    try:
+        yield {name: _open_tool(name, settings, mllms, pool) for name in names}
+    finally:
+        for mllm in mllms.values():
+            await mllm.aclose()
+
+
+def _open_tool(name: str, settings: Settings, mllms: dict[str, Mllm], pool: QuestionPool) -> Any:
+    binding = settings.binding(name)
+    if binding.endpoint == "templates":
+        return _template(name, pool)
+    if binding.endpoint == "human":
+        return _human(name)
+    if name not in _ROLES:
+        raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
+    if str(binding) not in mllms:
+        mllms[str(binding)] = open_mllm(binding, settings)
+    return _ROLES[name](mllms[str(binding)])
+
+
+def _template(name: str, pool: QuestionPool) -> Any:
+    if name == "propose_questions":
+        return TemplateQuestioner(pool)
+    if name == "reconstruct_caption":
+        return TemplateReconstructor()
+    if name == "aggregate_query":
+        return TemplateAggregator()
+    raise CtgiError(
+        f"{name} is bound to templates, which only compose text: bind it to a model, "
+        f"like {name}=vllm:Qwen/Qwen2-VL-7B-Instruct"
+    )
+
+
+def _human(name: str) -> Any:
+    from ctgi.tools.backends.human import HUMAN_TOOLS
+
+    if name not in HUMAN_TOOLS:
+        raise CtgiError(f"{name} cannot be bound to human; a person can do {', '.join(HUMAN_TOOLS)}")
+    return HUMAN_TOOLS[name]
+
+
+def where(binding: Binding, settings: Settings) -> str:
+    """Where a backend answers, in words: a URL, this process, or the terminal."""
+    if binding.endpoint == "human":
+        return "the terminal"
+    if binding.endpoint in ("templates", "embedded", "open_clip") or settings.endpoint(binding.endpoint).provider == "hf":
+        return "this process"
+    return binding.base_url or settings.endpoint(binding.endpoint).base_url or "unknown"

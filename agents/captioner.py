@@ -1,0 +1,28 @@
+"""The captioner: says in one go what an image shows."""
+
+from dataclasses import dataclass
+
+from ctgi.agents.prompts import prompt
+from ctgi.errors import ToolError
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends import ChatRequest, Mllm
+from ctgi.tools.types import Said
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """caption_image by a multimodal model (Eq. 1: T_s = MLLM(I, P_init))."""
+
+    mllm: Mllm
+
+    async def __call__(self, image: ImageRef) -> Said:
+        """Image -> T_s.
+
+        Raises:
+            ToolError: the model's reply was cut off or has no words; a caption must not be half a caption.
+        """
+        reply = await self.mllm.chat(ChatRequest(prompt("caption"), image, system=prompt("system")))
+        text = " ".join(reply.text.split())
+        if not any(character.isalpha() for character in text):
+            raise ToolError(f"{image.path}: the model described the image with {reply.text!r:.80}")
+        return Said(text, reply.confidence, reply.tokens)

@@ -1,0 +1,90 @@
+"""The judge: keeps an answer or says why not: unusable, irrelevant to the image, or redundant (paper, section 3.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ctgi.agents.pool import PoolQuestion
+from ctgi.agents.statements import content_words, state, why_unusable
+from ctgi.config import MtgSettings
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.types import Said
+
+
+class Similarity(Protocol):
+    """Embeddings to compare statements by; the retriever's, when the judge is "clip"."""
+
+    async def to_image(self, text: str, image: ImageRef) -> float:
+        """Cosine of a text and an image."""
+        ...
+
+    async def to_texts(self, text: str, others: Sequence[str]) -> list[float]:
+        """Cosine of a text to each of the others."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A turn's fate: the statement to keep, or the reason for dropping it."""
+
+    statement: str
+    reason: str | None
+    """None for a kept answer, else "unusable: ...", "irrelevant: ..." or "redundant: ..."."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Decides on one answer at a time. The paper names no metric: see docs/decisions."""
+
+    settings: MtgSettings
+    similarity: Similarity | None = None
+
+    async def __call__(
+        self, image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]
+    ) -> Judgement:
+        """Judge an answer against what is known: the description's and the kept turns' sentences."""
+        unusable = why_unusable(question.question, answer.text)
+        if unusable:
+            return Judgement("", f"unusable: {unusable}")
+        statement = state(question, answer.text)
+        if statement is None:
+            return Judgement("", "unusable: a bare yes")
+        reason = await self._why_irrelevant(image, answer, statement) or await self._why_redundant(statement, known)
+        return Judgement(statement, reason)
+
+    async def _why_irrelevant(self, image: ImageRef, answer: Said, statement: str) -> str | None:
+        floor = self.settings.min_confidence
+        if answer.confidence is not None and answer.confidence < floor:
+            return f"irrelevant: confidence {answer.confidence:.2f} < {floor:.2f}"
+        if self.similarity:
+            cosine = await self.similarity.to_image(statement, image)
+            if cosine < self.settings.min_image_similarity:
+                return f"irrelevant: image similarity {cosine:.2f} < {self.settings.min_image_similarity:.2f}"
+        return None
+
+    async def _why_redundant(self, statement: str, known: Sequence[str]) -> str | None:
+        if not known:
+            return None
+        if self.similarity:
+            nearest, limit = max(await self.similarity.to_texts(statement, known)), self.settings.max_text_similarity
+        else:
+            nearest, limit = max(overlap(statement, text) for text in known), self.settings.max_overlap
+        return f"redundant: {nearest:.2f} similar to what is known" if nearest >= limit else None
+
+
+def overlap(statement: str, known: str) -> float:
+    """Share of a statement's content words that stand in one phrase of a known text, in [0, 1].
+
+    Phrases end at punctuation, "and", "with", "wearing": "a red shirt and black shoes" does not say "red shoes".
+    """
+    words = content_words(statement)
+    return max((len(words & phrase) / len(words) for phrase in _phrases(known)), default=0.0) if words else 0.0
+
+
+def _phrases(text: str) -> list[set[str]]:
+    marked = text.lower()
+    for joint in (" and ", " with ", " wearing ", " wears ", " carrying ", " carries ", " holding ", " is "):
+        marked = marked.replace(joint, ", " if joint != " is " else " ")
+    for mark in ".;:":
+        marked = marked.replace(mark, ",")
+    return [content_words(phrase) for phrase in marked.split(",") if phrase.strip()]

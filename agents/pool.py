@@ -1,0 +1,124 @@
+"""The question pool: what can be asked about a person, and which questions a text has already settled."""
+
+import random
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ctgi.errors import CtgiError
+
+_GAP = r"\W+(?:[\w-]+\W+){0,3}?"  # at most three words between two word classes of a rule
+
+
+class PoolQuestion(BaseModel):
+    """One question with the rules of when to ask it; the fields are explained in question_pool.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attribute: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+    statement: str = Field(pattern=r"\{(answer|thing)\}")
+    tier: int = Field(1, ge=1)
+    yes: str = ""
+    after: str = ""
+    settled_by: tuple[tuple[str, ...], ...] = ()
+    moot_if: tuple[tuple[str, ...], ...] = ()
+
+
+class _PoolFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    words: dict[str, tuple[str, ...]] = {}
+    questions: tuple[PoolQuestion, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class QuestionPool:
+    """Attribute-tagged questions in order of preference."""
+
+    questions: tuple[PoolQuestion, ...]
+    words: dict[str, tuple[str, ...]]
+
+    def next(
+        self, text: str, asked: Collection[str], there: Collection[str], *, seed: str
+    ) -> PoolQuestion | None:
+        """The next question worth asking, or None when the pool has nothing left for this text.
+
+        Args:
+            text: all that is known so far: the description and the statements kept.
+            asked: attributes already asked about.
+            there: attributes whose answer said that something is there; they release their follow-ups.
+            seed: draws the order within the tiers after the first; the same seed gives the same order.
+        """
+        open_questions = [
+            question
+            for question in self.questions
+            if question.attribute not in asked
+            and (not question.after or question.after in there)
+            and not self.is_settled(question, text)
+        ]
+        return min(open_questions, key=lambda question: self._order(question, seed), default=None)
+
+    def is_settled(self, question: PoolQuestion, text: str) -> bool:
+        """Whether the text already answers the question, or makes it moot."""
+        return any(self._rules[rule].search(text) for rule in question.settled_by + question.moot_if)
+
+    def by_attribute(self, attribute: str) -> PoolQuestion | None:
+        """The question about an attribute, None for an attribute the pool does not know."""
+        return next((question for question in self.questions if question.attribute == attribute), None)
+
+    def _order(self, question: PoolQuestion, seed: str) -> tuple[bool, int, float]:
+        place = self.questions.index(question)
+        drawn = place if question.tier == 1 else random.Random(f"{seed}/{question.attribute}").random()
+        return (not question.after, question.tier, drawn)  # a released follow-up comes first
+
+    @cached_property
+    def _rules(self) -> dict[tuple[str, ...], re.Pattern[str]]:
+        rules = {rule for question in self.questions for rule in question.settled_by + question.moot_if}
+        return {rule: self._compile(rule) for rule in rules}
+
+    def _compile(self, rule: tuple[str, ...]) -> re.Pattern[str]:
+        classes = ("|".join(re.escape(word) for word in self.words[name]) for name in rule)
+        return re.compile(_GAP.join(rf"\b(?:{words})(?:s|es)?\b" for words in classes), re.IGNORECASE)
+
+
+def load_pool(path: Path | None = None) -> QuestionPool:
+    """Read a question pool; None reads the one that comes with ctgi.
+
+    Raises:
+        CtgiError: the file is missing, not YAML, or breaks a rule of question_pool.yaml; says which.
+    """
+    import yaml
+
+    source = path or files("ctgi.agents") / "question_pool.yaml"
+    try:
+        content: Any = yaml.safe_load(source.read_text(encoding="utf-8"))
+        pool = _PoolFile.model_validate(content)
+    except OSError as error:
+        raise CtgiError(f"question pool {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CtgiError(f"question pool {path}: not readable as YAML: {error}") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise CtgiError(f"question pool {path}: {place}: {problem['msg']}") from None
+    _check_references(pool, path)
+    return QuestionPool(pool.questions, pool.words)
+
+
+def _check_references(pool: _PoolFile, path: Path | None) -> None:
+    attributes = [question.attribute for question in pool.questions]
+    for question in pool.questions:
+        if attributes.count(question.attribute) > 1:
+            raise CtgiError(f"question pool {path}: attribute {question.attribute!r} stands there twice")
+        if question.after and question.after not in attributes:
+            raise CtgiError(f"question pool {path}: {question.attribute}: after names no attribute: {question.after!r}")
+        unknown = {name for rule in question.settled_by + question.moot_if for name in rule} - set(pool.words)
+        if unknown:
+            raise CtgiError(f"question pool {path}: {question.attribute}: no word class {sorted(unknown)[0]!r} in words")

@@ -1,0 +1,69 @@
+"""The writers: merge a dialogue into one text, a dense caption (MTG) or a refined query (MTI)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ctgi.agents.prompts import prompt, quoted
+from ctgi.agents.statements import compose
+from ctgi.errors import ToolError
+from ctgi.tools.backends import ChatRequest, Mllm
+from ctgi.tools.types import Fact, Said
+
+
+@dataclass(frozen=True)
+class Reconstructor:
+    """reconstruct_caption by a language model (Eqs. 2-3): T_s and the kept answers -> T_e."""
+
+    mllm: Mllm
+
+    async def __call__(self, description: str, facts: Sequence[Fact]) -> Said:
+        """One call that sees the description and every kept answer.
+
+        Raises:
+            ToolError: the reply has no words.
+        """
+        text = prompt("reconstruct").format(description=quoted(description), facts=_listed(facts))
+        return await _write(self.mllm, text)
+
+
+@dataclass(frozen=True)
+class Aggregator:
+    """aggregate_query by a language model (Eq. 6): query and answers -> refined query."""
+
+    mllm: Mllm
+
+    async def __call__(self, query: str, facts: Sequence[Fact]) -> Said:
+        """One call that sees the query and every answer.
+
+        Raises:
+            ToolError: the reply has no words.
+        """
+        return await _write(self.mllm, prompt("aggregate").format(query=quoted(query), facts=_listed(facts)))
+
+
+class TemplateReconstructor:
+    """reconstruct_caption without a model: the description, then the statements as prose."""
+
+    async def __call__(self, description: str, facts: Sequence[Fact]) -> Said:
+        """Deterministic; says nothing that was not said before."""
+        return Said(compose(description, [fact.statement for fact in facts]))
+
+
+class TemplateAggregator:
+    """aggregate_query without a model: the query, then the statements as prose."""
+
+    async def __call__(self, query: str, facts: Sequence[Fact]) -> Said:
+        """Deterministic; keeps the query's own words."""
+        return Said(compose(query, [fact.statement for fact in facts]))
+
+
+async def _write(mllm: Mllm, text: str) -> Said:
+    reply = await mllm.chat(ChatRequest(text, system=prompt("system"), max_tokens=400))
+    written = " ".join(reply.text.split()).strip('"')
+    if not any(character.isalpha() for character in written):
+        raise ToolError(f"the model wrote no text: {reply.text!r:.80}")
+    return Said(written, reply.confidence, reply.tokens)
+
+
+def _listed(facts: Sequence[Fact]) -> str:
+    return "\n".join(f'- {quoted(fact.question)} "{quoted(fact.answer)}"' for fact in facts)

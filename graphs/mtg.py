@@ -1,0 +1,172 @@
+"""MTG, multi-turn text generation: describe -> (choose a question -> ask -> judge the answer) x N -> reconstruct."""
+
+import operator
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from ctgi.agents.judge import Judge
+from ctgi.agents.pool import QuestionPool
+from ctgi.config import MtgSettings
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
+from ctgi.tools.types import Fact, Said
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+TOOLS = ("caption_image", "answer_question", "reconstruct_caption")
+
+
+@dataclass(frozen=True)
+class MtgContext:
+    """What the nodes work with: the tools as bound, the pool, the judge, the numbers."""
+
+    caption_image: CaptionImage
+    answer_question: AnswerQuestion
+    reconstruct_caption: ReconstructCaption
+    pool: QuestionPool
+    judge: Judge
+    settings: MtgSettings
+
+
+class Turn(TypedDict):
+    """One question and its answer, and why the answer was kept or dropped."""
+
+    attribute: str
+    question: str
+    answer: str
+    confidence: float | None
+    statement: str
+    kept: bool
+    reason: str | None
+
+
+def _add_tokens(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    return {name: left.get(name, 0) + right.get(name, 0) for name in ("input", "output")}
+
+
+class MtgState(TypedDict, total=False):
+    """One image's dialogue, plain JSON."""
+
+    image: dict[str, str]
+    """path and sha256; the bytes never enter the state."""
+    initial_caption: str
+    attribute: str | None
+    """What is asked about now; None when the pool has nothing left to ask."""
+    answer: dict[str, Any]
+    turns: Annotated[list[Turn], operator.add]
+    caption: str
+    tokens: Annotated[dict[str, int], _add_tokens]
+
+
+async def _describe(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+    said = await runtime.context.caption_image(ImageRef(**state["image"]))
+    return {"initial_caption": said.text, "tokens": _tokens(said), "turns": []}
+
+
+def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+    context, turns = runtime.context, state["turns"]
+    if len(turns) >= context.settings.turns:
+        return {"attribute": None}
+    question = context.pool.next(
+        " ".join(_known(state)),
+        asked=[turn["attribute"] for turn in turns],
+        there=[turn["attribute"] for turn in turns if turn["kept"]],
+        seed=f"{context.settings.seed}/{state['image']['sha256']}",
+    )
+    return {"attribute": question.attribute if question else None}
+
+
+def _route_after_choose(state: MtgState) -> Literal["ask", "reconstruct"]:
+    return "ask" if state["attribute"] else "reconstruct"
+
+
+async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+    said = await runtime.context.answer_question(
+        ImageRef(**state["image"]),
+        _question(state, runtime).question,
+        description=state["initial_caption"],
+        turns=[(turn["question"], turn["answer"]) for turn in state["turns"]],
+    )
+    return {"answer": {"text": said.text, "confidence": said.confidence}, "tokens": _tokens(said)}
+
+
+async def _judge(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+    question, answer = _question(state, runtime), Said(**state["answer"])
+    judgement = await runtime.context.judge(ImageRef(**state["image"]), question, answer, _known(state))
+    turn = Turn(
+        attribute=question.attribute,
+        question=question.question,
+        answer=answer.text,
+        confidence=answer.confidence,
+        statement=judgement.statement,
+        kept=judgement.reason is None,
+        reason=judgement.reason,
+    )
+    return {"turns": [turn]}
+
+
+async def _reconstruct(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+    facts = [Fact(turn["question"], turn["answer"], turn["statement"]) for turn in state["turns"] if turn["kept"]]
+    if not facts:
+        return {"caption": state["initial_caption"]}
+    said = await runtime.context.reconstruct_caption(state["initial_caption"], facts)
+    return {"caption": said.text, "tokens": _tokens(said)}
+
+
+def _question(state: MtgState, runtime: Runtime[MtgContext]) -> Any:
+    return runtime.context.pool.by_attribute(str(state["attribute"]))
+
+
+def _known(state: MtgState) -> list[str]:
+    return [state["initial_caption"], *(turn["statement"] for turn in state["turns"] if turn["kept"])]
+
+
+def _tokens(said: Said) -> dict[str, int]:
+    return {"input": said.tokens.input, "output": said.tokens.output}
+
+
+def build_mtg() -> "CompiledStateGraph[MtgState, MtgContext]":
+    """The MTG graph: an image in, a dense pseudo-caption out; stops after N turns or when nothing is left to ask."""
+    graph = StateGraph(MtgState, context_schema=MtgContext)
+    graph.add_node("describe", _describe)
+    graph.add_node("choose", _choose)
+    graph.add_node("ask", _ask)
+    graph.add_node("judge", _judge)
+    graph.add_node("reconstruct", _reconstruct)
+    graph.add_edge(START, "describe")
+    graph.add_edge("describe", "choose")
+    graph.add_conditional_edges("choose", _route_after_choose)
+    graph.add_edge("ask", "judge")
+    graph.add_edge("judge", "choose")
+    graph.add_edge("reconstruct", END)
+    return graph.compile(name="mtg")
+
+
+async def caption(graph: Any, context: MtgContext, image: ImageRef) -> dict[str, Any]:
+    """One image through the graph: the fields of a captions.jsonl record that the dialogue makes.
+
+    Raises:
+        ToolError: a call failed for good; the image has no caption.
+        EndpointDownError: a server is gone.
+    """
+    started = time.perf_counter()
+    limit = 3 * context.settings.turns + 10  # describe, choose, reconstruct and three nodes a turn
+    state = await graph.ainvoke(
+        {"image": {"path": image.path, "sha256": image.sha256}, "tokens": {}},
+        {"recursion_limit": limit},
+        context=context,
+    )
+    return {
+        "path": image.path,
+        "sha256": image.sha256,
+        "initial_caption": state["initial_caption"],
+        "turns": state["turns"],
+        "caption": state["caption"],
+        "seconds": round(time.perf_counter() - started, 3),
+        "tokens": state["tokens"],
+    }

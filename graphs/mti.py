@@ -1,0 +1,310 @@
+"""MTI, multi-turn text interaction: retrieve -> verify -> propose -> ask the anchor -> aggregate -> rerank (Eqs. 5-7)."""
+
+import asyncio
+import operator
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+
+from ctgi.agents.judge import Judge
+from ctgi.agents.pool import PoolQuestion, QuestionPool
+from ctgi.config import MtiSettings
+from ctgi.errors import ToolError
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
+from ctgi.tools.types import Fact, Ranking, Refinement, Said, Verdict
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+TOOLS = ("answer_question", "verify_match", "propose_questions", "aggregate_query")
+STOP = "stop"
+"""What a person types to end the questions early."""
+
+
+@dataclass(frozen=True)
+class MtiContext:
+    """What the nodes work with. In an interactive search a person answers, and no anchor is looked for."""
+
+    search_gallery: SearchGallery
+    verify_match: VerifyMatch
+    answer_question: AnswerQuestion
+    propose_questions: ProposeQuestions
+    aggregate_query: AggregateQuery
+    pool: QuestionPool
+    judge: Judge
+    settings: MtiSettings
+    interactive: bool = False
+
+
+class Asked(TypedDict):
+    """One verdict: a candidate, its rank under the current ranking, and what the verifier said."""
+
+    path: str
+    sha256: str
+    rank: int
+    score: float
+    round: int
+    match: bool
+    probability: float | None
+    text: str
+    error: str | None
+
+
+class DialogueTurn(TypedDict):
+    """One question about what the query left out, put to an anchor or to a person (anchor is None)."""
+
+    attribute: str
+    question: str
+    answer: str
+    confidence: float | None
+    statement: str
+    kept: bool
+    reason: str | None
+    anchor: str | None
+    round: int
+
+
+class Found(TypedDict):
+    """One ranked image."""
+
+    path: str
+    sha256: str
+    score: float
+    score_before: float
+    rank_before: int | None
+
+
+class MtiState(TypedDict, total=False):
+    """One query's search, plain JSON."""
+
+    query: str
+    length: int
+    """How many results are wanted."""
+    round: int
+    ranking: list[Found]
+    """The current ranking: by S(q, v), after a refinement by Eq. 7."""
+    cursor: int
+    """Candidates of this round that were verified."""
+    verified: Annotated[list[Asked], operator.add]
+    anchors: Annotated[list[Asked], operator.add]
+    """Confirmed candidates, of every round."""
+    early_stop: bool
+    questions: list[tuple[str, str]]
+    dialogue: Annotated[list[DialogueTurn], operator.add]
+    refined_query: str | None
+    truncated_tokens: int
+    calls: Annotated[dict[str, int], lambda left, right: dict(Counter(left) + Counter(right))]
+
+
+async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    context = runtime.context
+    ranking = await context.search_gallery(state["query"], max(context.settings.k, state["length"]))
+    return {
+        **_ranked(ranking),
+        "round": 1,
+        "cursor": 0,
+        "early_stop": False,
+        "refined_query": None,
+        "calls": {"search_gallery": 1},
+    }
+
+
+def _route_after_retrieve(
+    state: MtiState, runtime: Runtime[MtiContext]
+) -> Literal["propose", "verify", "__end__"]:
+    if not state["ranking"]:
+        return END  # type: ignore[return-value]  # langgraph types END as plain str
+    return "propose" if runtime.context.interactive else "verify"
+
+
+async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    """One wave of candidates at once. Read in rank order, so the anchors are those of a one-by-one loop."""
+    settings, start = runtime.context.settings, state["cursor"]
+    wave = _wave(state, settings)
+    verdicts = await asyncio.gather(
+        *(_verdict(runtime, state, rank, found) for rank, found in enumerate(wave, start + 1))
+    )
+    wanted = settings.max_anchors - len(_anchors(state))
+    early = start == 0 and verdicts[0]["match"] and verdicts[0]["score"] > settings.xi
+    return {
+        "verified": verdicts,
+        "anchors": [verdict for verdict in verdicts if verdict["match"]][: 1 if early else wanted],
+        "early_stop": early or state["early_stop"],
+        "cursor": start + len(wave),
+        "calls": {"verify_match": len(wave)},
+    }
+
+
+def _wave(state: MtiState, settings: MtiSettings) -> list[Found]:
+    start = state["cursor"]
+    size = 1 if start == 0 else start * (settings.wave_growth - 1) + 1  # 1, then `growth` times the wave before
+    return state["ranking"][: settings.k][start : start + size]
+
+
+async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, found: Found) -> Asked:
+    image, error = ImageRef(found["path"], found["sha256"]), None
+    try:
+        verdict = await runtime.context.verify_match(image, _current_query(state))
+    except ToolError as failure:  # this candidate cannot be judged: it is no anchor, and the search goes on
+        verdict, error = Verdict(False, None, ""), str(failure)
+    return Asked(
+        path=image.path, sha256=image.sha256, rank=rank, score=found["score"], round=state["round"],
+        match=verdict.match, probability=verdict.probability, text=verdict.text, error=error,
+    )  # fmt: skip
+
+
+def _route_after_verify(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["verify", "propose", "__end__"]:
+    settings = runtime.context.settings
+    if state["early_stop"] or len(_anchors(state)) >= settings.max_anchors:
+        return "propose"
+    if state["cursor"] < min(settings.k, len(state["ranking"])):
+        return "verify"
+    return "propose" if _anchors(state) else END  # type: ignore[return-value]
+
+
+async def _propose(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    context, anchors = runtime.context, _anchors(state)
+    image = ImageRef(anchors[0]["path"], anchors[0]["sha256"]) if anchors else None
+    proposed = await context.propose_questions(
+        image,
+        _current_query(state),
+        count=context.settings.questions,
+        asked=[turn["attribute"] for turn in state.get("dialogue", [])],
+    )
+    return {"questions": list(proposed.items), "calls": {"propose_questions": 1}}
+
+
+def _route_after_propose(
+    state: MtiState, runtime: Runtime[MtiContext]
+) -> Literal["ask_person", "ask_anchor", "__end__"]:
+    if not state["questions"]:
+        return END  # type: ignore[return-value]
+    return "ask_person" if runtime.context.interactive else "ask_anchor"
+
+
+async def _ask_anchor(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    """Every open question to every anchor, all at once (Eq. 5)."""
+    asked = [(anchor, question) for anchor in _anchors(state) for question in state["questions"]]
+    answers = await asyncio.gather(
+        *(
+            runtime.context.answer_question(ImageRef(anchor["path"], anchor["sha256"]), question)
+            for anchor, (_, question) in asked
+        )
+    )
+    turns: list[DialogueTurn] = []
+    for (anchor, (attribute, _)), said in zip(asked, answers, strict=True):
+        turns.append(await _turn(state, runtime, turns, attribute, said, anchor))
+    return {"dialogue": turns, "calls": {"answer_question": len(turns)}}
+
+
+async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    """One question to the person; the interrupt stands alone, because the node runs again from its start."""
+    (attribute, question), *rest = state["questions"]
+    answer = str(interrupt({"question": question, "left": len(rest)}))
+    if answer.strip().lower() == STOP:
+        return {"questions": []}
+    turn = await _turn(state, runtime, [], attribute, Said(answer), None)
+    return {"questions": rest, "dialogue": [turn], "calls": {"ask_user": 1}}
+
+
+async def _turn(
+    state: MtiState, runtime: Runtime[MtiContext], new: list[DialogueTurn], attribute: str, said: Said, anchor: Asked | None
+) -> DialogueTurn:
+    context = runtime.context
+    question = context.pool.by_attribute(attribute) or PoolQuestion(
+        attribute=attribute, question=attribute, statement="{answer}"
+    )  # proposed by a model: the question is its own attribute
+    known = [state["query"], *(turn["statement"] for turn in (*state.get("dialogue", []), *new) if turn["kept"])]
+    image = ImageRef(anchor["path"], anchor["sha256"]) if anchor else ImageRef("", "")
+    judgement = await context.judge(image, question, said, known)
+    return DialogueTurn(
+        attribute=attribute, question=question.question, answer=said.text, confidence=said.confidence,
+        statement=judgement.statement, kept=judgement.reason is None, reason=judgement.reason,
+        anchor=anchor["path"] if anchor else None, round=state["round"],
+    )  # fmt: skip
+
+
+def _route_after_person(state: MtiState) -> Literal["ask_person", "aggregate"]:
+    return "ask_person" if state["questions"] else "aggregate"
+
+
+async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    """All that was learned, in every round, refines the original query (Eq. 6); nothing learned, nothing refined."""
+    facts = [Fact(turn["question"], turn["answer"], turn["statement"]) for turn in state.get("dialogue", []) if turn["kept"]]
+    if not facts:
+        return {"refined_query": None}
+    said = await runtime.context.aggregate_query(state["query"], facts)
+    return {"refined_query": said.text, "calls": {"aggregate_query": 1}}
+
+
+def _route_after_aggregate(state: MtiState) -> Literal["rerank", "__end__"]:
+    return "rerank" if state["refined_query"] else END  # type: ignore[return-value]
+
+
+async def _rerank(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+    """Retrieve with the refined query and fuse (Eq. 7)."""
+    settings = runtime.context.settings
+    refinement = Refinement(
+        query=str(state["refined_query"]),
+        anchors=tuple(dict.fromkeys(anchor["sha256"] for anchor in state.get("anchors", []))),
+        weight=settings.lam,
+        mode=settings.fusion,
+    )
+    ranking = await runtime.context.search_gallery(
+        state["query"], max(settings.k, state["length"]), refinement=refinement
+    )
+    return {**_ranked(ranking), "calls": {"search_gallery": 1}}
+
+
+def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["next_round", "__end__"]:
+    return "next_round" if state["round"] < runtime.context.settings.rounds else END  # type: ignore[return-value]
+
+
+def _next_round(state: MtiState) -> dict[str, Any]:
+    return {"round": state["round"] + 1, "cursor": 0, "early_stop": False}
+
+
+def _ranked(ranking: Ranking) -> dict[str, Any]:
+    found = [
+        Found(
+            path=candidate.image.path, sha256=candidate.image.sha256, score=candidate.score,
+            score_before=candidate.score_before, rank_before=candidate.rank_before,
+        )
+        for candidate in ranking.candidates
+    ]  # fmt: skip
+    return {"ranking": found, "truncated_tokens": ranking.truncated_tokens}
+
+
+def _anchors(state: MtiState) -> list[Asked]:
+    """The candidates confirmed in this round."""
+    return [anchor for anchor in state.get("anchors", []) if anchor["round"] == state["round"]]
+
+
+def _current_query(state: MtiState) -> str:
+    return state["refined_query"] or state["query"]
+
+
+def build_mti(checkpointer: Any = None) -> "CompiledStateGraph[MtiState, MtiContext]":
+    """The MTI graph: a query in, a ranking out, refined where a candidate was confirmed or a person answered."""
+    graph = StateGraph(MtiState, context_schema=MtiContext)
+    for name, node in {
+        "retrieve": _retrieve, "verify": _verify, "propose": _propose, "ask_anchor": _ask_anchor,
+        "ask_person": _ask_person, "aggregate": _aggregate, "rerank": _rerank, "next_round": _next_round,
+    }.items():  # fmt: skip
+        graph.add_node(name, node)
+    graph.add_edge(START, "retrieve")
+    graph.add_conditional_edges("retrieve", _route_after_retrieve)
+    graph.add_conditional_edges("verify", _route_after_verify)
+    graph.add_conditional_edges("propose", _route_after_propose)
+    graph.add_edge("ask_anchor", "aggregate")
+    graph.add_conditional_edges("ask_person", _route_after_person)
+    graph.add_conditional_edges("aggregate", _route_after_aggregate)
+    graph.add_conditional_edges("rerank", _route_after_rerank)
+    graph.add_conditional_edges("next_round", _route_after_retrieve)
+    return graph.compile(checkpointer=checkpointer, name="mti")

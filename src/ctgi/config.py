@@ -1,0 +1,266 @@
+"""Which backend serves which tool, and the numbers of both dialogues: ctgi.toml, environment, command line."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ctgi.errors import CtgiError
+
+CONFIG_NAME = "ctgi.toml"
+
+TOOL_NAMES = (
+    "caption_image",
+    "answer_question",
+    "verify_match",
+    "propose_questions",
+    "reconstruct_caption",
+    "aggregate_query",
+    "search_gallery",
+    "ask_user",
+)
+IMAGE_TOOLS = ("caption_image", "answer_question", "verify_match")
+
+QWEN = "vllm:Qwen/Qwen2-VL-7B-Instruct"
+CLIP = "open_clip:ViT-B-16,openai"
+_TEXT_BY_TEMPLATE = {
+    "propose_questions": "templates",
+    "reconstruct_caption": "templates",
+    "aggregate_query": "templates",
+    "ask_user": "human",
+}
+PROFILES: dict[str, dict[str, str]] = {
+    "embedded": dict.fromkeys((*IMAGE_TOOLS, "search_gallery"), "embedded") | _TEXT_BY_TEMPLATE,
+    "paper": dict.fromkeys(IMAGE_TOOLS, QWEN)
+    | _TEXT_BY_TEMPLATE
+    | {"reconstruct_caption": "openai:gpt-4o", "aggregate_query": QWEN, "search_gallery": CLIP},
+    "openai": dict.fromkeys(TOOL_NAMES, "openai:gpt-4o")
+    | {"propose_questions": "templates", "search_gallery": CLIP, "ask_user": "human"},
+}
+
+
+class Binding(NamedTuple):
+    """A backend by name: `endpoint:model`, `endpoint:model@http://host/v1`, or a bare word like `templates`."""
+
+    endpoint: str
+    model: str
+    base_url: str | None
+
+    @classmethod
+    def parse(cls, spec: str) -> "Binding":
+        """Split `provider:model[@url]`; the model keeps any further colon.
+
+        Raises:
+            CtgiError: the text is empty or has no provider before its colon.
+        """
+        text, url = spec.strip(), None
+        if "@http" in text:
+            text, _, address = text.partition("@http")
+            url = f"http{address}"
+        endpoint, _, model = text.partition(":")
+        if not endpoint:
+            raise CtgiError(f"binding {spec!r}: expected provider:model, like {QWEN!r}, or templates, or human")
+        return cls(endpoint, model, url)
+
+    def __str__(self) -> str:
+        name = f"{self.endpoint}:{self.model}" if self.model else self.endpoint
+        return f"{name}@{self.base_url}" if self.base_url else name
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Endpoint(_Table):
+    """A place where a multimodal model answers; `[endpoints.NAME]`, used by the bindings `NAME:model`."""
+
+    provider: str | None = None
+    """Backend class; the endpoint's own name if left out."""
+    base_url: str | None = None
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; the key itself is never in a file."""
+    concurrency: int = Field(32, ge=1)
+    """Requests in flight at once."""
+    timeout_s: float = Field(120, gt=0)
+    retries: int = Field(3, ge=0)
+    """Tries after the first for refused connections, timeouts, 408, 409, 429 and 5xx, and unreadable replies."""
+    backoff_s: float = Field(0.5, ge=0)
+    """Wait before the second try, doubled before each further one; a Retry-After of the server comes on top."""
+    failures_to_stop: int = Field(8, ge=1)
+    """Calls in a row that must fail, each with all its retries, before the endpoint counts as gone."""
+    temperature: float = Field(0.01, ge=0)
+    seed: int = 0
+    min_pixels: int = Field(50_176, ge=1)
+    """Smaller images are enlarged to this area: a small crop gives Qwen2-VL too few tokens to see by."""
+    max_pixels: int = Field(200_704, ge=784)
+    """Larger images are shrunk to this area before they are sent; 28 x 28 px make one Qwen2-VL token."""
+    batch_size: int = Field(8, ge=1)
+    """In-process models: requests per forward pass."""
+    device: str = "auto"
+    """In-process models: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
+
+
+class RetrieverSettings(_Table):
+    """How images and queries are embedded; `[retriever]`."""
+
+    image_size: tuple[int, int] | None = None
+    """(height, width) in px; None keeps the model's own. (384, 128) is the field's choice for person crops."""
+    context_length: int | None = None
+    """Text tokens; 248 stretches the positions of a 77-token CLIP as Long-CLIP does. None keeps the model's own."""
+    batch_size: int = Field(64, ge=1)
+    workers: int = Field(2, ge=0)
+    """Threads that decode images."""
+    device: str = "auto"
+    storage: Literal["float32", "float16"] = "float32"
+    index: str = "Flat"
+    """A faiss factory string, for example HNSW32 or IVF4096,PQ64."""
+
+
+class MtgSettings(_Table):
+    """Multi-turn text generation; `[mtg]`."""
+
+    turns: int = Field(6, ge=0)
+    """N: questions asked per image."""
+    seed: int = 0
+    question_pool: Path | None = None
+    """A YAML file like agents/question_pool.yaml; None takes that one."""
+    min_confidence: float = Field(0.2, ge=0, le=1)
+    """Answers that their backend believes less are dropped; backends without a confidence are not judged by it."""
+    judge: Literal["words", "clip"] = "words"
+    """How redundancy and relevance are measured: shared words, or the retriever's text and image embeddings."""
+    max_overlap: float = Field(0.8, gt=0, le=1)
+    """words: share of a statement's words found in one earlier statement from which it is redundant."""
+    max_text_similarity: float = Field(0.95, gt=0, le=1)
+    """clip: cosine to an earlier statement from which an answer is redundant."""
+    min_image_similarity: float = Field(0.15, ge=-1, le=1)
+    """clip: cosine to the image under which an answer is irrelevant."""
+
+
+class MtiSettings(_Table):
+    """Multi-turn text interaction; `[mti]`. What the paper leaves open is settled in docs/decisions."""
+
+    k: int = Field(20, ge=1)
+    """K: candidates verified."""
+    xi: float = Field(0.85, ge=-1, le=1)
+    """xi: a top-1 similarity above it, once confirmed, ends the verification."""
+    lam: float = Field(0.8, ge=0, le=1)
+    """Lambda of Eq. 7: weight of the original query."""
+    max_anchors: int = Field(1, ge=1)
+    rounds: int = Field(1, ge=1)
+    questions: int = Field(6, ge=1)
+    """Diagnostic questions asked per round."""
+    fusion: Literal["refined", "final"] = "refined"
+    """Where the anchor's similarity of 1 goes: into the refined term (ICL) or the final score (Eq. 7 read literally)."""
+    wave_growth: int = Field(4, ge=1)
+    """Candidates verified at once: 1, then this many times more each wave. 1 verifies strictly one by one."""
+
+
+class Settings(BaseSettings):
+    """All of ctgi's configuration, resolved."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CTGI_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    profile: Literal["embedded", "paper", "openai"] = "embedded"
+    bindings: dict[str, str] = Field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = Field(default_factory=dict)
+    retriever: RetrieverSettings = RetrieverSettings()
+    mtg: MtgSettings = MtgSettings()
+    mti: MtiSettings = MtiSettings()
+    gallery: Path | None = None
+
+    def binding(self, tool: str) -> Binding:
+        """The backend of a tool: its own entry, else the profile's."""
+        return Binding.parse(self.bindings.get(tool, PROFILES[self.profile][tool]))
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of that name with the defaults of its provider filled in."""
+        known = self.endpoints.get(name, Endpoint())
+        provider = known.provider or name
+        return known.model_copy(update={"provider": provider} | _missing(known, _PROVIDER_DEFAULTS.get(provider, {})))
+
+
+_PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
+    "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
+}
+
+
+def _missing(endpoint: Endpoint, defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in defaults.items() if name not in endpoint.model_fields_set}
+
+
+def find_config(start: Path) -> Path | None:
+    """The ctgi.toml in `start` or the nearest folder above it, else the user's own; None where there is none."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "ctgi"
+    for folder in (start, *start.parents, home):
+        if (folder / CONFIG_NAME).is_file():
+            return folder / CONFIG_NAME
+    return None
+
+
+def load_settings(
+    *, binds: list[str] | None = None, profile: str | None = None, config: Path | None = None, **overrides: Any
+) -> Settings:
+    """Settings with the command line over the environment over ctgi.toml over the defaults.
+
+    Args:
+        binds: `tool=backend` each; `images=backend` binds all tools that look at an image.
+        profile: one of PROFILES.
+        config: a ctgi.toml to use instead of the one found.
+        overrides: tables by name, for example mti={"k": 10}.
+
+    Raises:
+        CtgiError: an unknown tool, key or value; the message names the place it stands in.
+    """
+    path = config or find_config(Path.cwd())
+    if config and not config.is_file():
+        raise CtgiError(f"{config}: no such configuration file")
+
+    class _Sources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource, **others: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    values = {name: value for name, value in overrides.items() if value}
+    if profile:
+        values["profile"] = profile
+    if binds:
+        values["bindings"] = _parse_binds(binds)
+    try:
+        settings = _Sources(**values)
+    except ValidationError as error:
+        raise CtgiError(f"configuration ({path or 'no ctgi.toml'}, CTGI_* variables, options): {_first(error)}") from None
+    except ValueError as error:  # the TOML parser's and the environment's
+        raise CtgiError(f"configuration {path}: {error}") from None
+    unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))
+    if unknown:
+        raise CtgiError(f"bindings: no tool is called {unknown[0]!r}; the tools are {', '.join(TOOL_NAMES)}")
+    return settings
+
+
+def _parse_binds(binds: list[str]) -> dict[str, str]:
+    bindings: dict[str, str] = {}
+    for text in binds:
+        tool, equals, backend = text.partition("=")
+        if not equals or not backend:
+            raise CtgiError(f"--bind {text!r}: expected tool=backend, like verify_match=openai:gpt-4o")
+        bindings |= dict.fromkeys(IMAGE_TOOLS if tool == "images" else (tool,), backend)
+    return bindings
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']} (got {problem['input']!r})"

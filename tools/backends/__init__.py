@@ -1,0 +1,106 @@
+"""What does the work behind a tool: one file per provider, imported only when a binding names it."""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol
+
+from ctgi.config import Binding, Settings
+from ctgi.errors import CtgiError
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.types import Tokens
+
+_MLLMS = {
+    "vllm": "ctgi.tools.backends.openai_compatible:open_vllm",
+    "openai": "ctgi.tools.backends.openai_compatible:open_openai",
+    "hf": "ctgi.tools.backends.hf:open_hf",
+    "scripted": "ctgi.tools.backends.scripted:open_scripted",
+}
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One thing said to a multimodal model: the image first, then the earlier turns, then the prompt."""
+
+    prompt: str
+    image: ImageRef | None = None
+    history: tuple[tuple[str, str], ...] = ()
+    """Earlier (prompt, reply) pairs about the same image, oldest first; the image stands before the first prompt."""
+    system: str = ""
+    choices: tuple[str, ...] = ()
+    """If given, the reply should be one of these words and the reply carries their probabilities."""
+    max_tokens: int = 256
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """What a multimodal model answered."""
+
+    text: str
+    confidence: float | None = None
+    """Geometric mean of the probabilities of the generated tokens; None where the backend has no logprobs."""
+    choices: dict[str, float] = field(default_factory=dict)
+    """Probability of each of the request's choices, summing to 1; empty where the backend cannot tell."""
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a backend turned out to do, by asking it."""
+
+    images: bool
+    logprobs: bool
+    structured: bool
+    """Replies can be forced into one of the choices."""
+
+
+class Mllm(Protocol):
+    """A multimodal model that answers chat requests; safe to call concurrently from one event loop."""
+
+    endpoint: str
+    """Where it is, for `ctgi tools list` and messages: a URL, or "this process (cpu)"."""
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Answer one request.
+
+        Raises:
+            ToolError: this request failed for good (retries spent, unreadable image, refused by the server).
+            EndpointDownError: the server is gone.
+            CtgiError: set-up that only the user can mend, such as an unknown model or a missing key.
+        """
+        ...
+
+    async def probe(self) -> Abilities:
+        """Find out with small real requests what the backend can do. Raises as `chat` does."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections, threads and weights."""
+        ...
+
+
+def open_mllm(binding: Binding, settings: Settings) -> Mllm:
+    """The model behind a binding; its provider's packages are imported only here. Call it in the running loop.
+
+    Raises:
+        CtgiError: no such provider, or no model named.
+    """
+    endpoint = settings.endpoint(binding.endpoint)
+    if binding.endpoint == "embedded":
+        raise CtgiError(
+            "the embedded models are not part of this version: bind the tools to a model, for example "
+            "--bind images=vllm:Qwen/Qwen2-VL-7B-Instruct (start one with ctgi serve), images=openai:gpt-4o, "
+            "or images=hf:PATH_OR_ID"
+        )
+    provider = endpoint.provider or binding.endpoint
+    if provider not in _MLLMS:
+        raise CtgiError(
+            f"unknown backend {str(binding)!r}: expected provider:model, with a provider among "
+            f"{', '.join(sorted(_MLLMS))}, or templates, human"
+        )
+    if not binding.model:
+        raise CtgiError(f"backend {str(binding)!r} names no model: expected {binding.endpoint}:MODEL")
+    if binding.base_url:
+        endpoint = endpoint.model_copy(update={"base_url": binding.base_url})
+    module, _, name = _MLLMS[provider].partition(":")
+    mllm: Mllm = getattr(import_module(module), name)(binding.model, endpoint)
+    return mllm

@@ -1,0 +1,57 @@
+"""The person at the terminal as a backend: asks on stderr, reads a line from stdin."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ctgi.errors import CtgiError
+from ctgi.retrieval.images import ImageRef
+from ctgi.text import plain
+from ctgi.tools.types import Said, Verdict
+
+
+async def ask_user(question: str, image: ImageRef | None = None) -> Said:
+    """Show the question, and where the image lies, and return the line typed.
+
+    Raises:
+        CtgiError: standard input is closed: nobody can answer.
+    """
+    shown = f"[{plain(image.path)}] " if image else ""
+    return Said(await asyncio.to_thread(_read_line, f"{shown}{plain(question)} "))
+
+
+async def caption_image(image: ImageRef) -> Said:
+    """Ask for the initial caption."""
+    return await ask_user("Describe the person:", image)
+
+
+async def answer_question(
+    image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
+) -> Said:
+    """Ask one question about an image."""
+    return await ask_user(question, image)
+
+
+async def verify_match(image: ImageRef, description: str) -> Verdict:
+    """Ask whether an image shows the person described; anything but y or yes is a no."""
+    said = await ask_user(f'Is this "{description}"? [y/n]', image)
+    match = said.text.strip().lower() in ("y", "yes")
+    return Verdict(match, float(match), said.text)
+
+
+HUMAN_TOOLS: dict[str, Callable[..., Any]] = {
+    "ask_user": ask_user,
+    "caption_image": caption_image,
+    "answer_question": answer_question,
+    "verify_match": verify_match,
+}
+
+
+def _read_line(prompt: str) -> str:
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise CtgiError("a tool is bound to human, but standard input is closed: run it at a terminal")
+    return line.strip()

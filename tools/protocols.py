@@ -1,0 +1,75 @@
+"""The tools: what an agent can do, as typed async callables. Graph nodes call them directly."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.types import Fact, Questions, Ranking, Refinement, Said, Verdict
+
+
+class CaptionImage(Protocol):
+    """Describe the person in an image."""
+
+    async def __call__(self, image: ImageRef) -> Said:
+        """Image -> initial caption T_s (Eq. 1)."""
+        ...
+
+
+class AnswerQuestion(Protocol):
+    """Answer a question about the person in an image."""
+
+    async def __call__(
+        self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
+    ) -> Said:
+        """Image, question, and what was said before: the description and (question, answer) turns -> answer."""
+        ...
+
+
+class VerifyMatch(Protocol):
+    """Judge whether an image shows the person described."""
+
+    async def __call__(self, image: ImageRef, description: str) -> Verdict:
+        """Image and description -> yes or no with its probability."""
+        ...
+
+
+class ProposeQuestions(Protocol):
+    """Ask what a query leaves out."""
+
+    async def __call__(
+        self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()
+    ) -> Questions:
+        """Query (and the anchor image) -> up to `count` diagnostic questions; `asked` attributes are left out."""
+        ...
+
+
+class ReconstructCaption(Protocol):
+    """Merge a description and the answers into one dense caption."""
+
+    async def __call__(self, description: str, facts: Sequence[Fact]) -> Said:
+        """T_s and the kept turns -> T_e (Eqs. 2-3)."""
+        ...
+
+
+class AggregateQuery(Protocol):
+    """Refine a query with the answers."""
+
+    async def __call__(self, query: str, facts: Sequence[Fact]) -> Said:
+        """Query and answers -> refined query (Eq. 6)."""
+        ...
+
+
+class SearchGallery(Protocol):
+    """Rank the gallery by a description."""
+
+    async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+        """Query -> the k best candidates with S(q, v), or with the fused score of Eq. 7 after a refinement."""
+        ...
+
+
+class AskUser(Protocol):
+    """Ask the person at the terminal."""
+
+    async def __call__(self, question: str, image: ImageRef | None = None) -> Said:
+        """Question, perhaps about an image -> what the person typed."""
+        ...
