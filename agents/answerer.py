@@ -21,9 +21,7 @@ class Answerer:
         """The dialogue is replayed word for word, so that a server's prefix cache holds all but the last turn."""
         history = [(prompt("caption"), description)] if description else []
         history += [(_ask(earlier), answer) for earlier, answer in turns]
-        request = ChatRequest(
-            _ask(question), image, history=tuple(history), system=prompt("system"), max_tokens=64
-        )
+        request = ChatRequest(_ask(question), image, history=tuple(history), system=prompt("system"), max_tokens=64)
         reply = await self.mllm.chat(request)
         return Said(" ".join(reply.text.split()), reply.confidence, reply.tokens)
 

@@ -26,9 +26,7 @@ _ROLES: dict[str, Callable[[Mllm], Any]] = {
 
 
 @asynccontextmanager
-async def open_tools(
-    settings: Settings, names: Iterable[str], pool: QuestionPool
-) -> AsyncIterator[dict[str, Any]]:
+async def open_tools(settings: Settings, names: Iterable[str], pool: QuestionPool) -> AsyncIterator[dict[str, Any]]:
     """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
 
     Enter it in the event loop that will call the tools: HTTP clients belong to the running loop.
@@ -83,6 +81,9 @@ def where(binding: Binding, settings: Settings) -> str:
     """Where a backend answers, in words: a URL, this process, or the terminal."""
     if binding.endpoint == "human":
         return "the terminal"
-    if binding.endpoint in ("templates", "embedded", "open_clip") or settings.endpoint(binding.endpoint).provider == "hf":
+    if (
+        binding.endpoint in ("templates", "embedded", "open_clip")
+        or settings.endpoint(binding.endpoint).provider == "hf"
+    ):
         return "this process"
     return binding.base_url or settings.endpoint(binding.endpoint).base_url or "unknown"

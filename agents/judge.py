@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ctgi.agents.pool import PoolQuestion
-from ctgi.agents.statements import content_words, state, why_unusable
+from ctgi.agents.statements import COLORS, content_words, state, why_unusable
 from ctgi.config import MtgSettings
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.types import Said
@@ -39,9 +39,7 @@ class Judge:
     settings: MtgSettings
     similarity: Similarity | None = None
 
-    async def __call__(
-        self, image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]
-    ) -> Judgement:
+    async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]) -> Judgement:
         """Judge an answer against what is known: the description's and the kept turns' sentences."""
         unusable = why_unusable(question.question, answer.text)
         if unusable:
@@ -49,7 +47,9 @@ class Judge:
         statement = state(question, answer.text)
         if statement is None:
             return Judgement("", "unusable: a bare yes")
-        reason = await self._why_irrelevant(image, answer, statement) or await self._why_redundant(statement, known)
+        reason = await self._why_irrelevant(image, answer, statement) or await self._why_redundant(
+            answer.text, statement, known
+        )
         return Judgement(statement, reason)
 
     async def _why_irrelevant(self, image: ImageRef, answer: Said, statement: str) -> str | None:
@@ -62,22 +62,28 @@ class Judge:
                 return f"irrelevant: image similarity {cosine:.2f} < {self.settings.min_image_similarity:.2f}"
         return None
 
-    async def _why_redundant(self, statement: str, known: Sequence[str]) -> str | None:
+    async def _why_redundant(self, answer: str, statement: str, known: Sequence[str]) -> str | None:
         if not known:
             return None
         if self.similarity:
-            nearest, limit = max(await self.similarity.to_texts(statement, known)), self.settings.max_text_similarity
+            nearest, limit = (
+                max(await self.similarity.to_texts(statement, known)),
+                self.settings.max_text_similarity,
+            )
         else:
-            nearest, limit = max(overlap(statement, text) for text in known), self.settings.max_overlap
+            nearest, limit = max(overlap(answer, statement, text) for text in known), self.settings.max_overlap
         return f"redundant: {nearest:.2f} similar to what is known" if nearest >= limit else None
 
 
-def overlap(statement: str, known: str) -> float:
-    """Share of a statement's content words that stand in one phrase of a known text, in [0, 1].
+def overlap(answer: str, statement: str, known: str) -> float:
+    """Share of an answer's content words that stand in one phrase of a known text, in [0, 1].
 
-    Phrases end at punctuation, "and", "with", "wearing": "a red shirt and black shoes" does not say "red shoes".
+    A mere color says nothing without what it is the color of, so it is compared as the whole statement. Phrases end
+    at punctuation, "and", "with", "wearing": "a red shirt and black shoes" does not say "the shoes are red".
     """
-    words = content_words(statement)
+    words = content_words(answer)
+    if words <= COLORS:
+        words = content_words(statement)
     return max((len(words & phrase) / len(words) for phrase in _phrases(known)), default=0.0) if words else 0.0
 
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ctgi.errors import CtgiError
 
-_GAP = r"\W+(?:[\w-]+\W+){0,3}?"  # at most three words between two word classes of a rule
+# Between two word classes of a rule: at most three words, and nothing that starts another phrase.
+_GAP = r"\s+(?:(?!(?:and|with|wearing|over|under|on|in)\b)[\w-]+\s+){0,3}?"
 
 
 class PoolQuestion(BaseModel):
@@ -25,7 +26,7 @@ class PoolQuestion(BaseModel):
     question: str = Field(min_length=1)
     statement: str = Field(pattern=r"\{(answer|thing)\}")
     tier: int = Field(1, ge=1)
-    yes: str = ""
+    bare_yes: str = ""
     after: str = ""
     settled_by: tuple[tuple[str, ...], ...] = ()
     moot_if: tuple[tuple[str, ...], ...] = ()
@@ -45,9 +46,7 @@ class QuestionPool:
     questions: tuple[PoolQuestion, ...]
     words: dict[str, tuple[str, ...]]
 
-    def next(
-        self, text: str, asked: Collection[str], there: Collection[str], *, seed: str
-    ) -> PoolQuestion | None:
+    def next(self, text: str, asked: Collection[str], there: Collection[str], *, seed: str) -> PoolQuestion | None:
         """The next question worth asking, or None when the pool has nothing left for this text.
 
         Args:
@@ -121,4 +120,6 @@ def _check_references(pool: _PoolFile, path: Path | None) -> None:
             raise CtgiError(f"question pool {path}: {question.attribute}: after names no attribute: {question.after!r}")
         unknown = {name for rule in question.settled_by + question.moot_if for name in rule} - set(pool.words)
         if unknown:
-            raise CtgiError(f"question pool {path}: {question.attribute}: no word class {sorted(unknown)[0]!r} in words")
+            raise CtgiError(
+                f"question pool {path}: {question.attribute}: no word class {sorted(unknown)[0]!r} in words"
+            )

@@ -19,9 +19,7 @@ class Proposer:
 
     mllm: Mllm
 
-    async def __call__(
-        self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()
-    ) -> Questions:
+    async def __call__(self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()) -> Questions:
         """One question per line of the reply that ends in a question mark; a proposed question is its own attribute."""
         text = prompt("propose").format(query=quoted(query), count=count)
         reply = await self.mllm.chat(ChatRequest(text, image, system=prompt("system")))

@@ -14,9 +14,7 @@ class TemplateQuestioner:
 
     pool: QuestionPool
 
-    async def __call__(
-        self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()
-    ) -> Questions:
+    async def __call__(self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()) -> Questions:
         """Deterministic: the seed is the query. The image is not looked at."""
         chosen: list[tuple[str, str]] = []
         while len(chosen) < count:

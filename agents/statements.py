@@ -13,13 +13,13 @@ _NOT_VISIBLE = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"\b(?:i'?m sorry|i am sorry|i apologi[sz]e|as an ai|language model|i (?:can(?:no|')t|am unable to|am not able to|won't)"
-    r" (?:help|assist|answer|identify|comply|provide|discuss))\b",
+    r"\b(?:i'?m sorry|i am sorry|i apologi[sz]e|as an ai|language model"
+    r"|i (?:can(?:no|')t|am unable to|am not able to|won't) (?:help|assist|answer|identify|comply|provide|discuss))\b",
     re.IGNORECASE,
 )
 _NOTHING_THERE = re.compile(
     r"^(?:no|none|nothing|nobody|no one|n/?a|neither|not applicable|there (?:is|are) (?:no|none|nothing)|without)\b"
-    r"|\b(?:does not|doesn't|is not|isn't|are not|aren't|not) (?:wear|wearing|carry|carrying|have|having|hold|holding)\b"
+    r"|\b(?:does not|doesn't|is not|isn't|are not|aren't|not) (?:wear|carry|have|hold)(?:ing)?\b"
     r"|\b(?:wears|carries|has|holds|wearing|carrying|holding) (?:no|nothing|none)\b",
     re.IGNORECASE,
 )
@@ -30,12 +30,58 @@ _SENTENCE = re.compile(
     re.IGNORECASE,
 )
 _DETERMINED = re.compile(
-    r"^(?:an?|the|his|her|their|its|some|two|three|four|several|many|one|no|another|both|either|what|something)\b", re.IGNORECASE
+    r"^(?:an?|the|his|her|their|its|some|two|three|four|several|many|one|no|another|both|either|what|something)\b",
+    re.IGNORECASE,
 )
+COLORS = frozenset(
+    {"dark", "light", "bright", "black", "white", "gray", "grey", "red", "blue", "green", "yellow", "orange", "pink",
+     "purple", "brown", "beige", "navy", "tan", "khaki"}
+)  # fmt: skip
 _WORD = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
 _STOP_WORDS = frozenset(
-    "a an the is are was were be been of in on at by to and or with has have had it its this that there person person's"
-    " man woman wears wear wearing carries carry carrying body clothing color colour image".split()
+    {
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "of",
+        "in",
+        "on",
+        "at",
+        "by",
+        "to",
+        "and",
+        "or",
+        "with",
+        "has",
+        "have",
+        "had",
+        "it",
+        "its",
+        "this",
+        "that",
+        "there",
+        "person",
+        "person's",
+        "man",
+        "woman",
+        "wears",
+        "wear",
+        "wearing",
+        "carries",
+        "carry",
+        "carrying",
+        "body",
+        "clothing",
+        "color",
+        "colour",
+        "image",
+    }
 )
 _SUBJECT = "The person "
 
@@ -63,13 +109,21 @@ def state(question: PoolQuestion, answer: str) -> str | None:
     """
     bare = _YES.sub("", " ".join(answer.split())).rstrip(" .;,")
     if not bare:
-        bare = question.yes
+        bare = question.bare_yes
     if not bare:
         return None
     if _SENTENCE.match(bare):
         return as_sentence(bare)
+    if content_words(bare) <= COLORS and question.bare_yes and "{thing}" in question.statement:
+        bare = _colored(question.bare_yes, bare.lower())
     phrase = bare if re.match(r"[A-Z][\w-]*[A-Z]|I\b|[A-Z]-", bare) else bare[0].lower() + bare[1:]
     return as_sentence(question.statement.format(answer=phrase, thing=with_article(phrase)))
+
+
+def _colored(thing: str, color: str) -> str:
+    """A color put before what it belongs to: ("a belt", "brown") -> "a brown belt"."""
+    bare = re.sub(r"^an? ", "", thing)
+    return with_article(f"{color} {bare}") if bare != thing else f"{color} {thing}"
 
 
 def with_article(phrase: str) -> str:
@@ -86,7 +140,22 @@ def begins_with_vowel_sound(phrase: str) -> bool:
     return phrase.lower().startswith(("a", "e", "i", "o", "umbrella", "under", "unzip"))
 
 
-_UNCOUNTED = frozenset("luggage clothing denim jewelry footwear people grass greenery water hair paper food".split())
+_UNCOUNTED = frozenset(
+    {
+        "luggage",
+        "clothing",
+        "denim",
+        "jewelry",
+        "footwear",
+        "people",
+        "grass",
+        "greenery",
+        "water",
+        "hair",
+        "paper",
+        "food",
+    }
+)
 
 
 def as_sentence(text: str) -> str:

@@ -99,7 +99,12 @@ def _in_flight(settings: Settings) -> int:
 
 
 def _todo(
-    inputs: Sequence[str], file: CaptionsFile, report: CaptionReport, *, limit: int | None, shard: Shard | None
+    inputs: Sequence[str],
+    file: CaptionsFile,
+    report: CaptionReport,
+    *,
+    limit: int | None,
+    shard: Shard | None,
 ) -> Iterator[ImageRef]:
     """Images without a caption; one that cannot be read is counted as failed here."""
     taken = 0

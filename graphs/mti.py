@@ -1,8 +1,7 @@
-"""MTI, multi-turn text interaction: retrieve -> verify -> propose -> ask the anchor -> aggregate -> rerank (Eqs. 5-7)."""
+"""MTI, multi-turn text interaction (Eqs. 5-7): retrieve -> verify -> propose -> ask -> aggregate -> rerank."""
 
 import asyncio
 import operator
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
@@ -115,9 +114,7 @@ async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, 
     }
 
 
-def _route_after_retrieve(
-    state: MtiState, runtime: Runtime[MtiContext]
-) -> Literal["propose", "verify", "__end__"]:
+def _route_after_retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["propose", "verify", "__end__"]:
     if not state["ranking"]:
         return END  # type: ignore[return-value]  # langgraph types END as plain str
     return "propose" if runtime.context.interactive else "verify"
@@ -214,13 +211,21 @@ async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str
 
 
 async def _turn(
-    state: MtiState, runtime: Runtime[MtiContext], new: list[DialogueTurn], attribute: str, said: Said, anchor: Asked | None
+    state: MtiState,
+    runtime: Runtime[MtiContext],
+    new: list[DialogueTurn],
+    attribute: str,
+    said: Said,
+    anchor: Asked | None,
 ) -> DialogueTurn:
     context = runtime.context
     question = context.pool.by_attribute(attribute) or PoolQuestion(
         attribute=attribute, question=attribute, statement="{answer}"
     )  # proposed by a model: the question is its own attribute
-    known = [state["query"], *(turn["statement"] for turn in (*state.get("dialogue", []), *new) if turn["kept"])]
+    known = [
+        state["query"],
+        *(turn["statement"] for turn in (*state.get("dialogue", []), *new) if turn["kept"]),
+    ]
     image = ImageRef(anchor["path"], anchor["sha256"]) if anchor else ImageRef("", "")
     judgement = await context.judge(image, question, said, known)
     return DialogueTurn(
@@ -236,7 +241,9 @@ def _route_after_person(state: MtiState) -> Literal["ask_person", "aggregate"]:
 
 async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
     """All that was learned, in every round, refines the original query (Eq. 6); nothing learned, nothing refined."""
-    facts = [Fact(turn["question"], turn["answer"], turn["statement"]) for turn in state.get("dialogue", []) if turn["kept"]]
+    facts = [
+        Fact(turn["question"], turn["answer"], turn["statement"]) for turn in state.get("dialogue", []) if turn["kept"]
+    ]
     if not facts:
         return {"refined_query": None}
     said = await runtime.context.aggregate_query(state["query"], facts)
@@ -293,11 +300,14 @@ def _current_query(state: MtiState) -> str:
 def build_mti(checkpointer: Any = None) -> "CompiledStateGraph[MtiState, MtiContext]":
     """The MTI graph: a query in, a ranking out, refined where a candidate was confirmed or a person answered."""
     graph = StateGraph(MtiState, context_schema=MtiContext)
-    for name, node in {
-        "retrieve": _retrieve, "verify": _verify, "propose": _propose, "ask_anchor": _ask_anchor,
-        "ask_person": _ask_person, "aggregate": _aggregate, "rerank": _rerank, "next_round": _next_round,
-    }.items():  # fmt: skip
-        graph.add_node(name, node)
+    graph.add_node("retrieve", _retrieve)
+    graph.add_node("verify", _verify)
+    graph.add_node("propose", _propose)
+    graph.add_node("ask_anchor", _ask_anchor)
+    graph.add_node("ask_person", _ask_person)
+    graph.add_node("aggregate", _aggregate)
+    graph.add_node("rerank", _rerank)
+    graph.add_node("next_round", _next_round)
     graph.add_edge(START, "retrieve")
     graph.add_conditional_edges("retrieve", _route_after_retrieve)
     graph.add_conditional_edges("verify", _route_after_verify)

@@ -21,7 +21,7 @@ class AnswerQuestion(Protocol):
     async def __call__(
         self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
     ) -> Said:
-        """Image, question, and what was said before: the description and (question, answer) turns -> answer."""
+        """Image, question, and what was said before (the description, earlier turns) -> answer."""
         ...
 
 
@@ -39,7 +39,7 @@ class ProposeQuestions(Protocol):
     async def __call__(
         self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()
     ) -> Questions:
-        """Query (and the anchor image) -> up to `count` diagnostic questions; `asked` attributes are left out."""
+        """Query (and the anchor) -> up to `count` diagnostic questions, none about `asked` attributes."""
         ...
 
 
@@ -63,7 +63,7 @@ class SearchGallery(Protocol):
     """Rank the gallery by a description."""
 
     async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
-        """Query -> the k best candidates with S(q, v), or with the fused score of Eq. 7 after a refinement."""
+        """Query -> the k best candidates by S(q, v), or by the fused score of Eq. 7 after a refinement."""
         ...
 
 

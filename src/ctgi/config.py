@@ -157,7 +157,7 @@ class MtiSettings(_Table):
     questions: int = Field(6, ge=1)
     """Diagnostic questions asked per round."""
     fusion: Literal["refined", "final"] = "refined"
-    """Where the anchor's similarity of 1 goes: into the refined term (ICL) or the final score (Eq. 7 read literally)."""
+    """Where the anchor's 1 goes: into the refined term (ICL), or the final score (Eq. 7 read literally)."""
     wave_growth: int = Field(4, ge=1)
     """Candidates verified at once: 1, then this many times more each wave. 1 verifies strictly one by one."""
 
@@ -166,7 +166,11 @@ class Settings(BaseSettings):
     """All of ctgi's configuration, resolved."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CTGI_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="CTGI_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     profile: Literal["embedded", "paper", "openai"] = "embedded"
@@ -208,7 +212,11 @@ def find_config(start: Path) -> Path | None:
 
 
 def load_settings(
-    *, binds: list[str] | None = None, profile: str | None = None, config: Path | None = None, **overrides: Any
+    *,
+    binds: list[str] | None = None,
+    profile: str | None = None,
+    config: Path | None = None,
+    **overrides: Any,
 ) -> Settings:
     """Settings with the command line over the environment over ctgi.toml over the defaults.
 
@@ -228,8 +236,12 @@ def load_settings(
     class _Sources(Settings):
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource, **others: PydanticBaseSettingsSource,
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
 
@@ -241,7 +253,9 @@ def load_settings(
     try:
         settings = _Sources(**values)
     except ValidationError as error:
-        raise CtgiError(f"configuration ({path or 'no ctgi.toml'}, CTGI_* variables, options): {_first(error)}") from None
+        raise CtgiError(
+            f"configuration ({path or 'no ctgi.toml'}, CTGI_* variables, options): {_first(error)}"
+        ) from None
     except ValueError as error:  # the TOML parser's and the environment's
         raise CtgiError(f"configuration {path}: {error}") from None
     unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))

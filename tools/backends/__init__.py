@@ -13,7 +13,6 @@ _MLLMS = {
     "vllm": "ctgi.tools.backends.openai_compatible:open_vllm",
     "openai": "ctgi.tools.backends.openai_compatible:open_openai",
     "hf": "ctgi.tools.backends.hf:open_hf",
-    "scripted": "ctgi.tools.backends.scripted:open_scripted",
 }
 
 

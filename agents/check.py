@@ -1,0 +1,106 @@
+"""Tries every tool with one small real request: what `ctgi tools check` reports."""
+
+import asyncio
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctgi.agents.assemble import open_tools, where
+from ctgi.agents.pool import QuestionPool, load_pool
+from ctgi.config import TOOL_NAMES, Settings
+from ctgi.errors import CtgiError, ToolError
+from ctgi.retrieval.images import ImageRef, ref
+from ctgi.tools.types import Fact
+
+_FACT = Fact("What color are the shoes?", "white", "The shoes are white.")
+_QUERY = "a person in a red shirt"
+
+
+@dataclass(frozen=True)
+class ToolCheck:
+    """One tool as tried: whether it works, what its backend can do (None where that does not apply), what it said."""
+
+    tool: str
+    backend: str
+    endpoint: str
+    works: bool
+    seconds: float | None
+    images: bool | None
+    logprobs: bool | None
+    structured: bool | None
+    said: str
+
+
+async def check(settings: Settings) -> list[ToolCheck]:
+    """Every tool in turn, so that latencies are not each other's; a tool that fails is a result, not an error."""
+    pool = load_pool(settings.mtg.question_pool)
+    with tempfile.TemporaryDirectory() as folder:
+        image = _draw_person(Path(folder) / "person.png")
+        return [await _check(name, settings, pool, image) for name in TOOL_NAMES]
+
+
+async def _check(name: str, settings: Settings, pool: QuestionPool, image: ImageRef) -> ToolCheck:
+    binding = settings.binding(name)
+    place = where(binding, settings)
+    if binding.endpoint == "human":
+        return ToolCheck(name, str(binding), place, True, None, None, None, None, "a person; not asked")
+    try:
+        seconds, abilities, said = await _try(name, settings, pool, image)
+    except (CtgiError, ToolError) as error:
+        return ToolCheck(name, str(binding), place, False, None, None, None, None, str(error))
+    return ToolCheck(name, str(binding), place, True, seconds, **abilities, said=said)
+
+
+async def _try(name: str, settings: Settings, pool: QuestionPool, image: ImageRef) -> tuple[float, dict[str, Any], str]:
+    unknown = {"images": None, "logprobs": None, "structured": None}
+    if name == "search_gallery":
+        seconds, said = await asyncio.to_thread(_try_encoder, settings, image)
+        return seconds, unknown, said
+    async with open_tools(settings, [name], pool) as tools:
+        tool = tools[name]
+        abilities = await tool.mllm.probe() if hasattr(tool, "mllm") else None
+        started = time.perf_counter()
+        said = await _call(name, tool, image)
+        seconds = time.perf_counter() - started
+    return seconds, vars(abilities) if abilities else unknown, said
+
+
+async def _call(name: str, tool: Any, image: ImageRef) -> str:
+    """The tool's own small request, and what it said."""
+    if name == "caption_image":
+        return str((await tool(image)).text)
+    if name == "answer_question":
+        return str((await tool(image, "What color is the person's upper-body clothing?")).text)
+    if name == "verify_match":
+        verdict = await tool(image, _QUERY)
+        return f"{verdict.text} (P(yes) {verdict.probability:.2f})" if verdict.probability is not None else verdict.text
+    if name == "propose_questions":
+        return "; ".join(question for _, question in (await tool(image, _QUERY, count=2)).items)
+    return str((await tool(_QUERY, [_FACT])).text)
+
+
+def _try_encoder(settings: Settings, image: ImageRef) -> tuple[float, str]:
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.retrieval.images import read_image
+
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    started = time.perf_counter()
+    text = encoder.encode_texts([_QUERY]).vectors
+    picture = encoder.encode_images(encoder.preprocess(read_image(image.path))[None])
+    seconds = time.perf_counter() - started
+    return seconds, f"cosine {float((text @ picture.T)[0, 0]):.3f}, {encoder.dim} dimensions"
+
+
+def _draw_person(path: Path) -> ImageRef:
+    """A crude figure in a red shirt: something to look at that needs no file of the user's."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (128, 384), (150, 150, 150))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((44, 20, 84, 70), fill=(205, 160, 130))
+    draw.rectangle((26, 74, 102, 200), fill=(200, 30, 30))
+    draw.rectangle((32, 200, 96, 370), fill=(40, 60, 160))
+    image.save(path)
+    return ref(str(path))

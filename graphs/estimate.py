@@ -1,0 +1,70 @@
+"""What a captioning run would cost, from image sizes and prompt lengths, without calling a model."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ctgi.agents.pool import load_pool
+from ctgi.agents.prompts import prompt
+from ctgi.config import Endpoint, Settings
+from ctgi.errors import ImageError
+from ctgi.graphs.captions_file import read_captions
+from ctgi.retrieval.images import digest, find_images, image_size
+
+_CHARACTERS_PER_TOKEN = 4  # English prose under a BPE vocabulary
+_CAPTION_TOKENS, _ANSWER_TOKENS, _RECONSTRUCTED_TOKENS = 50, 10, 100  # typical of a 7B model on person crops
+_CELL_PX = 28  # Qwen2-VL: one token per 28 x 28 px
+
+
+def estimate(inputs: Sequence[str], out: Path, settings: Settings, *, limit: int | None = None) -> dict[str, Any]:
+    """Calls and tokens for the images without a caption: an upper bound, as no turn is saved by the pool.
+
+    Image tokens are Qwen2-VL's. `uncached_input_tokens` leaves out what the earlier call of a dialogue sent already.
+
+    Raises:
+        CtgiError: an input is missing.
+    """
+    done = {record["path"]: record.get("sha256") for record in read_captions(out)} if out.is_file() else {}
+    endpoint = settings.endpoint(settings.binding("caption_image").endpoint)
+    sizes, already = [], 0
+    for path in find_images(inputs):
+        try:
+            if path in done and done[path] == digest(path):
+                already += 1
+            elif limit is None or len(sizes) < limit:
+                sizes.append(image_tokens(*image_size(path), endpoint))
+        except ImageError:  # not captioned, so it costs nothing; the run itself reports it
+            continue
+    return {"images": len(sizes), "already": already, **_cost(sizes, settings)}
+
+
+def image_tokens(width: int, height: int, endpoint: Endpoint) -> int:
+    """Qwen2-VL's tokens for an image brought within the endpoint's pixel bounds."""
+    area = width * height
+    scale = math.sqrt(min(max(area, endpoint.min_pixels), endpoint.max_pixels) / area)
+    return max(1, round(width * scale / _CELL_PX)) * max(1, round(height * scale / _CELL_PX))
+
+
+def _cost(sizes: list[int], settings: Settings) -> dict[str, int]:
+    questions = load_pool(settings.mtg.question_pool).questions
+    turns = min(settings.mtg.turns, len(questions))
+    question = sum(_tokens(prompt("answer").format(question=q.question)) for q in questions) // len(questions)
+    head = _tokens(prompt("system")) + _tokens(prompt("caption"))
+    turn = question + _ANSWER_TOKENS
+    by_model = settings.binding("reconstruct_caption").endpoint != "templates"
+    rewrite = _tokens(prompt("reconstruct")) + _CAPTION_TOKENS + turns * turn if by_model else 0
+    images, image_sum = len(sizes), sum(sizes)
+    text = head + sum(head + _CAPTION_TOKENS + question + past * turn for past in range(turns)) + rewrite
+    new_text = head + _CAPTION_TOKENS + turns * turn + rewrite
+    return {
+        "calls": images * (1 + turns + by_model),
+        "image_tokens": image_sum * (1 + turns),
+        "input_tokens": image_sum * (1 + turns) + images * text,
+        "uncached_input_tokens": image_sum + images * new_text,
+        "output_tokens": images * (_CAPTION_TOKENS + turns * _ANSWER_TOKENS + by_model * _RECONSTRUCTED_TOKENS),
+    }
+
+
+def _tokens(text: str) -> int:
+    return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)

@@ -1,0 +1,78 @@
+"""Images and texts to vectors: what a gallery needs of a model, and the models by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from ctgi.config import Binding, RetrieverSettings
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from torch import Tensor
+
+_ENCODERS = {"open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip"}
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Texts as vectors, and how much of each was read."""
+
+    vectors: "NDArray[np.float32]"
+    """[B, D], L2-normalised."""
+    truncated: tuple[int, ...]
+    """Tokens of each text beyond the context length; 0 where all was read."""
+
+
+class Encoder(Protocol):
+    """A model with one space for images and texts. Threads may preprocess; one at a time encodes."""
+
+    spec: str
+    """The binding it was loaded by, for messages."""
+    fingerprint: str
+    """Digest of weights, layers, image size, context length and normalisation: equal means equal vectors."""
+    dim: int
+    context_length: int
+    """Text tokens read, with the start and end tokens."""
+
+    def preprocess(self, image: "Image") -> "Tensor":
+        """RGB image -> [3, H, W] float32, normalised."""
+        ...
+
+    def encode_images(self, images: "Tensor") -> "NDArray[np.float32]":
+        """[B, 3, H, W] of `preprocess` -> [B, D], L2-normalised."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
+        """Texts -> [B, D], L2-normalised, with the tokens cut from each.
+
+        Raises:
+            CtgiError: a text is empty.
+        """
+        ...
+
+
+def load_encoder(spec: str, settings: RetrieverSettings) -> Encoder:
+    """The encoder behind a `search_gallery` binding such as `open_clip:ViT-B-16,openai`.
+
+    Raises:
+        CtgiError: no such provider, model, tag or file; weights that do not fit; no network to fetch them.
+    """
+    binding = Binding.parse(spec)
+    if binding.endpoint == "embedded":
+        raise CtgiError(
+            "this version has no embedded retrieval model: bind one, for example "
+            "--bind search_gallery=open_clip:ViT-B-16,openai, or a local checkpoint: "
+            "search_gallery=open_clip:ViT-B-16,FILE.pt or search_gallery=open_clip:local-dir:FOLDER"
+        )
+    if binding.endpoint not in _ENCODERS or not binding.model:
+        raise CtgiError(
+            f"search_gallery={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai, "
+            "or open_clip:local-dir:FOLDER"
+        )
+    module, _, name = _ENCODERS[binding.endpoint].partition(":")
+    encoder: Encoder = getattr(import_module(module), name)(binding.model, settings)
+    return encoder

@@ -1,0 +1,172 @@
+"""An indexed set of images, opened for searching."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.errors import CtgiError
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.fusion import blend, check_mode
+from ctgi.retrieval.gallery_build import GalleryReport, build_gallery, gallery_folder
+from ctgi.retrieval.gallery_files import (
+    DamagedGalleryError,
+    Entry,
+    Header,
+    Manifest,
+    check_encoder,
+    find_gallery,
+    image_root,
+    open_embeddings,
+    read_header,
+)
+from ctgi.retrieval.images import ImageRef, display
+from ctgi.retrieval.index import Index, open_index
+from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
+
+__all__ = ["Gallery", "GalleryReport", "build_gallery", "gallery_folder", "is_gallery", "open_gallery"]
+
+DEPTH = 1000
+"""How far down the original ranking `rank_before` is looked for."""
+
+
+class Gallery:
+    """Images by row, best found by text. Made by `open_gallery`; threads may search it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        header: Header,
+        manifest: Manifest,
+        index: Index,
+        rows: NDArray[np.floating],
+        encoder: Encoder | None,
+    ) -> None:
+        self.folder = folder
+        self.header = header
+        self._root = image_root(folder, header)
+        self._manifest = manifest
+        self._index = index
+        self._rows = rows
+        self._encoder = encoder
+
+    def __len__(self) -> int:
+        return len(self._manifest)
+
+    def ref(self, row: int) -> ImageRef:
+        """The image of a row."""
+        entry = self._manifest[row]
+        return ImageRef(self._path(entry), entry.sha256)
+
+    def refs(self) -> Iterator[ImageRef]:
+        """All images in row order, streamed."""
+        return map(self.ref, range(len(self)))
+
+    def check(self) -> list[str]:
+        """Paths of images deleted or changed since indexing, told by size and time alone."""
+        return [self._path(entry) for entry in self._manifest if not _unchanged(self._path(entry), entry)]
+
+    def search(self, query: str, k: int, refinement: Refinement | None = None) -> Ranking:
+        """The k best images by S(q, v), or by the fused score of Eq. 7 after a refinement.
+
+        Raises:
+            CtgiError: a text is empty, the fusion mode unknown, or the gallery was opened without an encoder.
+        """
+        if self._encoder is None:
+            raise CtgiError(f"{display(str(self.folder))}: opened without an encoder, so it cannot read a query")
+        features = self._encoder.encode_texts([query, *([refinement.query] if refinement else [])])
+        found = (
+            self.rank_refined(features.vectors[0], features.vectors[1], k, refinement)
+            if refinement
+            else self.rank(features.vectors[0], k)
+        )
+        return Ranking(found, sum(features.truncated))
+
+    def rank(self, query: NDArray[np.float32], k: int) -> tuple[Candidate, ...]:
+        """The k best by a query vector [D]; equal scores keep the gallery's order."""
+        rows = self._nearest(query[None], k)[0]
+        scores = self._similarities(rows, query)
+        order = np.lexsort((rows, -scores))
+        return tuple(
+            Candidate(self.ref(int(rows[i])), float(scores[i]), float(scores[i]), place + 1)
+            for place, i in enumerate(order)
+        )
+
+    def rank_refined(
+        self, query: NDArray[np.float32], refined: NDArray[np.float32], k: int, refinement: Refinement
+    ) -> tuple[Candidate, ...]:
+        """The k best by Eq. 7. Scores are inner products, so lam * q + (1 - lam) * q_refined finds them in one go."""
+        check_mode(refinement.mode)
+        lam = np.float32(refinement.weight)
+        both = np.stack([query, lam * query + (1 - lam) * refined])
+        before, after = self._nearest(both, max(DEPTH, k))
+        anchors = [row for sha256 in refinement.anchors for row in self._manifest.rows_with(sha256)]
+        rows = np.union1d(after, np.array(anchors, np.int64))  # ascending, as the order of equal scores wants it
+        scores = self._similarities(rows, query)
+        fused = blend(
+            scores,
+            self._similarities(rows, refined),
+            np.searchsorted(rows, anchors).tolist(),
+            refinement.weight,
+            refinement.mode,
+        )
+        places = self._places(before, query)
+        return tuple(
+            Candidate(self.ref(int(rows[i])), float(fused[i]), float(scores[i]), places.get(int(rows[i])))
+            for i in np.argsort(-fused, kind="stable")[:k]
+        )
+
+    def _path(self, entry: Entry) -> str:
+        return os.path.normpath(Path(self._root) / entry.path)
+
+    def _nearest(self, queries: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
+        _, found = self._index.search(np.ascontiguousarray(queries, np.float32), max(1, min(k, len(self))))
+        return [rows[rows >= 0] for rows in found]
+
+    def _similarities(self, rows: NDArray[np.int64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosines from the stored rows, alike for alike rows: an index may only estimate them, BLAS may round."""
+        products: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[rows].astype(np.float32), vector)
+        if not np.isfinite(products).all():
+            raise DamagedGalleryError(self.folder, "an embedding is not finite")
+        return products
+
+    def _places(self, rows: NDArray[np.int64], query: NDArray[np.float32]) -> dict[int, int]:
+        order = np.lexsort((rows, -self._similarities(rows, query)))
+        return {int(row): place for place, row in enumerate(rows[order], start=1)}
+
+
+def _unchanged(path: str, entry: Entry) -> bool:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns)
+
+
+def is_gallery(path: str | Path) -> bool:
+    """Whether there is a gallery at `path`, or in the images folder `path`."""
+    return find_gallery(Path(path)) is not None
+
+
+def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
+    """The gallery at `path`, or in the images folder `path`.
+
+    Args:
+        path: a gallery's folder, or an images folder that has one in `.ctgi`.
+        encoder: what reads the queries; without one, only vectors can be searched for.
+
+    Raises:
+        CtgiError: there is none, it is empty or damaged, or it was made with another encoder.
+    """
+    folder = find_gallery(Path(path))
+    if folder is None:
+        raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
+    header = read_header(folder)
+    if encoder is not None:
+        check_encoder(folder, header, encoder.spec, encoder.fingerprint)
+    if header.count == 0:
+        raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run ctgi index again")
+    rows = open_embeddings(folder, header)
+    return Gallery(folder, header, Manifest(folder, header), open_index(folder, header, rows), rows, encoder)

@@ -1,0 +1,116 @@
+"""Nearest rows: exact over the stored embeddings, or through any faiss index."""
+
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.errors import CtgiError
+from ctgi.retrieval.gallery_files import DamagedGalleryError, Header, index_path
+
+_CHUNK_ROWS = 65_536
+_TRAINING_ROWS = 262_144
+
+
+class Index(Protocol):
+    """Finds rows by inner product."""
+
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """[Q, D] -> scores and rows, [Q, k] each, best first; -1 where nothing more was found."""
+        ...
+
+
+class _Exact:
+    """Faiss's exhaustive search right over the memory-mapped rows: no second copy on disk or in memory."""
+
+    def __init__(self, rows: NDArray[np.float32]) -> None:
+        self._rows = rows
+
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        scores, rows = faiss.knn(queries, self._rows, k, metric=faiss.METRIC_INNER_PRODUCT)
+        return scores, rows
+
+
+def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -> Index:
+    """The index over the committed rows.
+
+    Raises:
+        DamagedGalleryError: its file is missing or is of other data.
+    """
+    if is_exact(header):
+        return _Exact(embeddings.astype(np.float32, copy=False))
+    path = index_path(folder, header)
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError:
+        raise DamagedGalleryError(folder, f"{path.name} is missing or unreadable") from None
+    if (index.ntotal, index.d) != (header.count, header.dim):
+        raise DamagedGalleryError(folder, f"{path.name} is of other data")
+    _look_further(index)
+    found: Index = index
+    return found
+
+
+def is_exact(header: Header) -> bool:
+    """Whether the embeddings are the index: nothing to build, nothing to keep in step."""
+    return header.index == "Flat" and header.dtype == "float32"
+
+
+def new_index(dim: int, factory: str, dtype: str) -> Any:
+    """An empty faiss index for inner products.
+
+    Raises:
+        CtgiError: faiss does not know the factory string, or not for this dimension.
+    """
+    name = "SQfp16" if factory == "Flat" and dtype == "float16" else factory  # exact over rows stored in half
+    try:
+        return faiss.index_factory(dim, name, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise CtgiError(
+            f"index {factory!r}: faiss cannot make it for {dim} dimensions ({_reason(error)}): "
+            "expected a factory string like Flat, HNSW32 or IVF256,Flat"
+        ) from None
+
+
+def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -> None:
+    """Train, fill and write the index of these rows.
+
+    Raises:
+        CtgiError: there are too few rows to train it, or the file cannot be written.
+    """
+    index = new_index(header.dim, header.index, header.dtype)
+    if not index.is_trained:
+        _train(index, header, embeddings)
+    for start in range(0, len(embeddings), _CHUNK_ROWS):
+        index.add(np.ascontiguousarray(embeddings[start : start + _CHUNK_ROWS], np.float32))
+    path = index_path(folder, header)
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise CtgiError(f"{path}: cannot write the index ({_reason(error)}): is the disk full?") from None
+
+
+def _train(index: Any, header: Header, embeddings: NDArray[np.floating]) -> None:
+    sample = embeddings[:: max(1, len(embeddings) // _TRAINING_ROWS)]
+    try:
+        index.train(np.ascontiguousarray(sample, np.float32))
+    except RuntimeError as error:
+        raise CtgiError(
+            f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): "
+            "index more images, or take a smaller one, or Flat"
+        ) from None
+
+
+def _look_further(index: Any) -> None:
+    """Visit the square root of an inverted file's lists; faiss's default of one list misses most neighbours."""
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        inverted.nprobe = max(1, round(inverted.nlist**0.5))
+
+
+def _reason(error: Exception) -> str:
+    """Faiss's message without the C++ function it came from."""
+    return re.split(r"\.(?:cpp|h):\d+: ", str(error).strip())[-1][:200]

@@ -1,0 +1,117 @@
+"""How good a ranking is: R@k, mAP and mINP, as the person search benchmarks count them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.errors import CtgiError
+
+_CHUNK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Percentages in [0, 100], means over the queries that have a match in the gallery."""
+
+    recall: dict[int, float]
+    """R@k by k; where the gallery is smaller than k, R@k is R at its size."""
+    mean_ap: float
+    mean_inp: float
+    """Mean inverse negative penalty: matches over the rank of the last one."""
+    queries: int
+    """Queries counted."""
+    unmatched: int
+    """Queries left out, for nothing in the gallery matches them."""
+
+
+def evaluate_scores(
+    scores: NDArray[np.float32],
+    query_pids: Sequence[int],
+    gallery_pids: Sequence[int],
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+) -> Metrics:
+    """Metrics of a similarity matrix [Q, G] in which every image of a query's person is a match.
+
+    Equal scores rank in the gallery's order, whatever the machine.
+
+    Raises:
+        CtgiError: no query has a match, shapes do not fit, or a score is not a number.
+    """
+    chunks = (scores[rows].astype(np.float32) for rows in _row_slices(*scores.shape))
+    return _evaluate(chunks, scores.shape, query_pids, gallery_pids, ks)
+
+
+def evaluate_features(
+    queries: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    query_pids: Sequence[int],
+    gallery_pids: Sequence[int],
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+) -> Metrics:
+    """The same from L2-normalised features [Q, D] and [G, D]; the whole matrix never exists."""
+    shape = len(queries), len(gallery)
+    chunks = (queries[rows] @ gallery.T for rows in _row_slices(*shape))
+    return _evaluate(chunks, shape, query_pids, gallery_pids, ks)
+
+
+def _row_slices(rows: int, columns: int) -> Iterator[slice]:
+    step = max(1, _CHUNK_BYTES // (4 * max(1, columns)))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _evaluate(
+    chunks: Iterator[NDArray[np.float32]],
+    shape: tuple[int, ...],
+    query_pids: Sequence[int],
+    gallery_pids: Sequence[int],
+    ks: Sequence[int],
+) -> Metrics:
+    if shape != (len(query_pids), len(gallery_pids)):
+        raise CtgiError(f"scores of shape {shape} do not fit {len(query_pids)} queries and {len(gallery_pids)} images")
+    matches = _columns_by_pid(gallery_pids)
+    ranks = list(_match_ranks(chunks, query_pids, matches))
+    if not ranks:
+        raise CtgiError("no query has a match in the gallery: do both number the same persons?")
+    first = np.array([found[0] for found in ranks])
+    return Metrics(
+        recall={k: 100 * float((first <= k).mean()) for k in ks},
+        mean_ap=100 * float(np.mean([(np.arange(1, len(found) + 1) / found).mean() for found in ranks])),
+        mean_inp=100 * float(np.mean([len(found) / found[-1] for found in ranks])),
+        queries=len(ranks),
+        unmatched=len(query_pids) - len(ranks),
+    )
+
+
+def _columns_by_pid(pids: Sequence[int]) -> dict[int, NDArray[np.intp]]:
+    order = np.argsort(pids, kind="stable")
+    names, starts = np.unique(np.asarray(pids)[order], return_index=True)
+    return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def _match_ranks(
+    chunks: Iterator[NDArray[np.float32]], pids: Sequence[int], matches: dict[int, NDArray[np.intp]]
+) -> Iterator[NDArray[np.intp]]:
+    """Ascending 1-based ranks of the matches, for each query that has any.
+
+    A rank needs only the number of higher scores, so rows are sorted by value and never by index.
+    """
+    rows = (pair for scores in chunks for pair in zip(scores, np.sort(scores, axis=1), strict=True))
+    for pid, (row, ascending) in zip(pids, rows, strict=True):
+        if np.isnan(ascending[-1:]).any():  # NaN sorts last
+            raise CtgiError("a score is not a number: are all features finite?")
+        columns = matches.get(int(pid))
+        if columns is not None:
+            yield _ranks(row, ascending, columns)
+
+
+def _ranks(row: NDArray[np.float32], ascending: NDArray[np.float32], columns: NDArray[np.intp]) -> NDArray[np.intp]:
+    wanted = row[columns]
+    above = len(row) - np.searchsorted(ascending, wanted, side="right")
+    equal = len(row) - np.searchsorted(ascending, wanted, side="left") - above
+    for place in np.flatnonzero(equal > 1):  # ties: those earlier in the gallery rank first
+        above[place] += np.count_nonzero(row[: columns[place]] == wanted[place])
+    return np.sort(above) + 1

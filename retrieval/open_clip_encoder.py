@@ -1,0 +1,226 @@
+"""Any open_clip model as an encoder: by name and tag, by checkpoint file, by folder."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
+from torch import Tensor
+
+from ctgi.config import RetrieverSettings
+from ctgi.errors import CtgiError
+from ctgi.retrieval.encoder import TextFeatures
+from ctgi.retrieval.images import display
+from ctgi.retrieval.long_text import stretch_positions
+from ctgi.retrieval.positions import resize_positions
+
+_FOLDER_OR_HUB = ("local-dir:", "hf-hub:")
+_SPECIAL = re.compile(r"<(start|end)_of_text>", re.IGNORECASE)
+
+
+class OpenClipEncoder:
+    """An open_clip model behind the `Encoder` protocol."""
+
+    def __init__(self, spec: str, model: Any, tokenizer: Any, device: str) -> None:
+        self.spec = spec
+        self._transform, size, mean, std = _preprocessing(model)
+        self.context_length = int(tokenizer.context_length)
+        self.fingerprint = _fingerprint(model, (size, mean, std, self.context_length))
+        self._model = model.eval().to(device)
+        self._tokenizer = tokenizer
+        self._device = device
+        self.dim = self.encode_images(torch.zeros(1, 3, *size)).shape[1]
+
+    def preprocess(self, image: Image) -> Tensor:
+        """RGB image -> [3, H, W], squashed to the input size: a centre crop would cut off heads."""
+        tensor: Tensor = self._transform(image)
+        return tensor
+
+    def encode_images(self, images: Tensor) -> NDArray[np.float32]:
+        """[B, 3, H, W] -> [B, D], L2-normalised."""
+        with torch.inference_mode():
+            features: Tensor = self._model.encode_image(images.to(self._device), normalize=True)
+            return features.float().cpu().numpy()
+
+    def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
+        """Texts -> [B, D], L2-normalised; tokens beyond the context are counted, the end token stays last."""
+        clean = [_readable(text) for text in texts]
+        with torch.inference_mode():
+            tokens = self._tokenizer(clean).to(self._device)
+            features: Tensor = self._model.encode_text(tokens, normalize=True)
+        return TextFeatures(features.float().cpu().numpy(), tuple(map(self._tokens_cut, clean)))
+
+    def _tokens_cut(self, text: str) -> int:
+        roomy = len(text.encode()) + 16  # no tokenizer here makes more tokens than bytes, so the end is padding
+        tokens = self._tokenizer([text], context_length=max(roomy, self.context_length + 1))[0]
+        used = int((tokens != tokens[-1]).nonzero().max()) + 1
+        return max(0, used - self.context_length)
+
+
+def load_open_clip(name: str, settings: RetrieverSettings) -> OpenClipEncoder:
+    """`MODEL,PRETRAINED`, `local-dir:FOLDER` or `hf-hub:ORG/NAME` to an encoder on the settings' device.
+
+    Raises:
+        CtgiError: see `ctgi.retrieval.encoder.load_encoder`.
+    """
+    model_name, _, pretrained = (name, "", "") if name.startswith(_FOLDER_OR_HUB) else name.partition(",")
+    _check_names(model_name, pretrained)
+    with _explained(f"open_clip:{name}"), _our_interpolation(model_name, settings):
+        model = open_clip.create_model(
+            model_name,
+            pretrained=pretrained or None,
+            force_quick_gelu=_wants_quick_gelu(model_name, pretrained),
+            force_image_size=settings.image_size,
+            force_context_length=settings.context_length,
+            pretrained_text=False,
+            require_pretrained=True,
+        )
+        tokenizer = open_clip.get_tokenizer(model_name, context_length=settings.context_length)
+    return OpenClipEncoder(f"open_clip:{name}", model, tokenizer, _device(settings.device))
+
+
+def _device(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_names(model: str, pretrained: str) -> None:
+    if model.startswith(_FOLDER_OR_HUB):
+        folder = Path(model.partition(":")[2])
+        if model.startswith("local-dir:") and not (folder / "open_clip_config.json").is_file():
+            raise CtgiError(f"{display(str(folder))}: expected a folder with open_clip_config.json and weights")
+        return
+    if model.replace("/", "-") not in open_clip.list_models():
+        near = get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.3)
+        raise CtgiError(f"open_clip knows no model {model!r}: did you mean {', '.join(near) or 'ViT-B-16'}?")
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if not pretrained:
+        raise CtgiError(
+            f"open_clip:{model} names no weights: expected open_clip:{model},TAG with a tag among "
+            f"{', '.join(tags) or '(none)'}, or open_clip:{model},CHECKPOINT.pt"
+        )
+    if pretrained not in tags and not Path(pretrained).is_file():
+        raise CtgiError(
+            f"open_clip:{model},{display(pretrained)}: neither a checkpoint file nor one of the tags "
+            f"{', '.join(tags) or '(none)'}"
+        )
+
+
+def _wants_quick_gelu(model: str, pretrained: str) -> bool:
+    """OpenAI's weights under a plain name need their activation; open_clip would only warn and go on."""
+    tag = None if model.startswith(_FOLDER_OR_HUB) else open_clip.get_pretrained_cfg(model, pretrained)
+    return bool(tag and tag.get("quick_gelu"))
+
+
+@contextmanager
+def _our_interpolation(model_name: str, settings: RetrieverSettings) -> Iterator[None]:
+    """Load weights with our resizing of both positional tables: open_clip's has no switch for it."""
+
+    def image(state: dict[str, Tensor], model: Any) -> None:
+        key = "visual.positional_embedding"
+        if _of_other_length(state.get(key), model.state_dict().get(key)):
+            source = _own_grid(model_name, len(state[key]))
+            state[key] = resize_positions(state[key].float(), tuple(model.visual.grid_size), source)
+
+    def text(state: dict[str, Tensor], model: Any) -> None:
+        key = "positional_embedding" if "positional_embedding" in state else "text.positional_embedding"
+        own = model.state_dict().get(key)
+        if not _of_other_length(state.get(key), own):
+            return
+        if settings.context_length is None:
+            raise CtgiError(
+                f"these weights read {len(state[key])} text tokens, the model {len(own)}: "
+                f"set context_length = {len(state[key])} under [retriever]"
+            )
+        state[key] = stretch_positions(state[key].float(), len(own))
+
+    factory = "open_clip.factory."
+    with patch(f"{factory}resize_pos_embed", image), patch(f"{factory}resize_text_pos_embed", text):
+        yield
+
+
+def _of_other_length(table: Tensor | None, own: Tensor | None) -> bool:
+    """Whether two positional tables differ in rows alone; any other difference is another architecture."""
+    return (
+        table is not None
+        and own is not None
+        and table.ndim == 2
+        and (len(table) != len(own) and table.shape[1:] == own.shape[1:])
+    )
+
+
+def _own_grid(model_name: str, rows: int) -> tuple[int, int] | None:
+    """The patch grid in the model's configuration, if a positional table of `rows` is of it."""
+    vision = open_clip.get_model_config(model_name)["vision_cfg"]
+    size, patch = vision["image_size"], vision["patch_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    grid = height // patch, width // patch
+    return grid if grid[0] * grid[1] + 1 == rows else None
+
+
+@contextmanager
+def _explained(spec: str) -> Iterator[None]:
+    """Turn what open_clip, torch and the hub raise while loading into one message with a cure."""
+    try:
+        yield
+    except CtgiError:
+        raise
+    except UnpicklingError:
+        raise CtgiError(
+            f"{spec}: not a checkpoint of plain weights: save one with torch.save(model.state_dict(), FILE)"
+        ) from None
+    except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+        raise CtgiError(f"{spec}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "loading state_dict" in str(error):
+        return f"these weights are of another architecture: {'; '.join(lines[1:4])[:400]}"
+    if "download" in str(error).lower() or isinstance(error, OSError):
+        return (
+            f"cannot get the weights ({lines[0][:200] if lines else type(error).__name__}): go online once, "
+            "or name a local checkpoint: open_clip:MODEL,FILE.pt or open_clip:local-dir:FOLDER"
+        )
+    return lines[0][:400] if lines else type(error).__name__
+
+
+def _preprocessing(model: Any) -> tuple[Any, tuple[int, int], Any, Any]:
+    """The evaluation transform with squashing, its (height, width), mean and std."""
+    cfg = open_clip.transform.PreprocessCfg(**{**model.visual.preprocess_cfg, "resize_mode": "squash"})
+    size = (cfg.size, cfg.size) if isinstance(cfg.size, int) else tuple(cfg.size)
+    return open_clip.transform.image_transform_v2(cfg, is_train=False), size, cfg.mean, cfg.std
+
+
+def _fingerprint(model: Any, settings: tuple[Any, ...]) -> str:
+    """sha256 over settings, layers (a GELU is no QuickGELU) and weights; where they lie does not matter."""
+    layers = [(name, type(module).__name__) for name, module in model.named_modules()]
+    state = hashlib.sha256(json.dumps([settings, layers]).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(f"{name} {tuple(tensor.shape)} ".encode())
+        state.update(tensor.float().contiguous().numpy().data)
+    return state.hexdigest()
+
+
+def _readable(text: str) -> str:
+    """The text as the tokenizer can take it: no lone surrogates, no control tokens.
+
+    Raises:
+        CtgiError: nothing is left of it.
+    """
+    clean = _SPECIAL.sub(r"\1 of text", text.encode("utf-8", "replace").decode()).strip()
+    if not clean:
+        raise CtgiError('the text is empty: expected a description, like "woman with a red bag"')
+    return clean

@@ -1,0 +1,41 @@
+"""What a search gives back, and what a dialogue adds to one."""
+
+from dataclasses import dataclass
+
+from ctgi.retrieval.images import ImageRef
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One gallery image in a ranking."""
+
+    image: ImageRef
+    score: float
+    """S(q, v), or the fused score of Eq. 7 after a refinement; a cosine, up to rounding in [-1, 1]."""
+    score_before: float
+    """S(q, v) of the original query."""
+    rank_before: int | None
+    """1-based rank under S(q, v); None when it lies below the depth that was looked at."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The second term of Eq. 7: what a dialogue added to a query."""
+
+    query: str
+    """The refined query."""
+    anchors: tuple[str, ...]
+    """sha256 of the confirmed images; their refined similarity is taken as 1."""
+    weight: float
+    """Lambda of Eq. 7: the share of the original query, in [0, 1]."""
+    mode: str
+    """Where the anchor's 1 goes: "refined" (the second term, as ICL) or "final" (the fused score itself)."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answer to one search, best first; equal scores keep the gallery's order."""
+
+    candidates: tuple[Candidate, ...]
+    truncated_tokens: int = 0
+    """Tokens of the query and the refined query beyond the encoder's context, which were not read."""

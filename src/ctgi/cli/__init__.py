@@ -1,0 +1,63 @@
+"""The command line: parses, calls, prints. What a command needs is imported when it runs."""
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from ctgi.cli.caption import caption
+from ctgi.cli.index import index
+from ctgi.cli.search import search
+from ctgi.cli.serve import serve
+from ctgi.cli.tools import tools
+from ctgi.errors import CtgiError, ToolError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Find people in image collections by description, with no human annotation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(caption)
+app.command()(index)
+app.command()(search)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
+app.add_typer(tools, name="tools")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ctgi import __version__
+
+        sys.stdout.write(f"ctgi {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The `ctgi` command. Exit codes: 0 done, 1 some items failed, 2 usage or set-up, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except (CtgiError, ToolError) as error:
+        from ctgi.cli.console import notice
+
+        notice(f"ctgi: {error}")
+        sys.exit(2 if isinstance(error, CtgiError) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nctgi: interrupted; what is finished is on disk, run the same command to go on\n")
+        sys.exit(INTERRUPTED)
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

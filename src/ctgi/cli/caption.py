@@ -1,0 +1,184 @@
+"""`ctgi caption`: images to dense pseudo-captions by MTG."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from ctgi.config import Settings
+    from ctgi.graphs.caption_run import CaptionReport, Shard
+
+_LAYOUTS = ("cuhk", "icfg", "rstp")
+
+
+def caption(
+    images: Annotated[list[str], typer.Argument(help="Folders, image files, quoted globs, or @list.txt.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Captions are appended here.")] = Path("captions.jsonl"),
+    bind: Bind = None,
+    profile: Profile = None,
+    config: Config = None,
+    turns: Annotated[int | None, typer.Option(min=0, help="Questions per image (N; default 6).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Caption at most this many images now.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only part I of N; each part writes its own file.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate calls and tokens; call no model.")] = False,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYOUT", help="Also write the annotations of cuhk, icfg or rstp. Repeatable."),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="With --export: the data set's own annotations, whose train captions are replaced."),
+    ] = None,
+    images_root: Annotated[
+        Path | None,
+        typer.Option(help="With --export: the folder that its paths are relative to (default: the one given)."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Describe every person image in one dense caption: a dialogue with a multimodal model (MTG).
+
+    Run the same command again to go on where it stopped; images that have a caption are skipped.
+
+    Example: ctgi caption ./images --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
+    """
+    from ctgi.config import load_settings
+
+    settings = load_settings(binds=bind, profile=profile, config=config, mtg={} if turns is None else {"turns": turns})
+    for layout in export or []:
+        if layout not in _LAYOUTS:
+            raise CtgiError(f"--export {layout!r}: expected one of {', '.join(_LAYOUTS)}")
+    part = _parse_shard(shard) if shard else None
+    if part:
+        out = out.with_name(f"{out.stem}.{part.index}-of-{part.count}{out.suffix}")
+    if dry_run:
+        _estimate(images, out, settings, limit, as_json)
+        return
+    report = _run(images, out, settings, limit, part, quiet)
+    exported = _export(export or [], out, images, images_root, annotations)
+    _print_report(report, exported, settings, as_json)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _parse_shard(text: str) -> "Shard":
+    from ctgi.graphs.caption_run import Shard
+
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise CtgiError(f"--shard {text!r}: expected I/N with 1 <= I <= N, like 2/4")
+    return Shard(int(index), int(count))
+
+
+def _run(
+    images: list[str], out: Path, settings: "Settings", limit: int | None, shard: "Shard | None", quiet: bool
+) -> "CaptionReport":
+    import asyncio
+
+    from ctgi.cli.console import notice, progress
+    from ctgi.graphs.caption_run import TOOLS, CaptionReport, caption_images
+    from ctgi.retrieval.images import find_images
+
+    _warn_of_senders(settings, TOOLS, quiet)
+    total = sum(1 for _ in find_images(images)) // (shard.count if shard else 1)
+    with progress("caption", min(total, limit or total), quiet=quiet) as update:
+
+        def show(report: CaptionReport) -> None:
+            done = report.captioned + report.copied + report.already + len(report.failed)
+            update(done, f"kept {report.kept}, dropped {report.dropped.total()}, failed {len(report.failed)}")
+
+        run = caption_images(images, out, settings, limit=limit, shard=shard, on_progress=show)
+        report = asyncio.run(run)
+    for path, reason in report.failed:
+        notice(f"failed: {path}: {reason}")
+    return report
+
+
+def _warn_of_senders(settings: "Settings", tools: tuple[str, ...], quiet: bool) -> None:
+    """Say where images go when they leave this machine: a binding chose that, and the person should know."""
+    from ctgi.agents.assemble import where
+    from ctgi.cli.console import notice
+
+    places = sorted({where(settings.binding(tool), settings) for tool in tools})
+    for place in places:
+        if place.startswith("http") and not any(host in place for host in ("//127.", "//localhost", "//[::1]")):
+            notice(f"sent to {place}: what its tools look at", quiet=quiet)
+
+
+def _estimate(images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool) -> None:
+    from ctgi.graphs.estimate import estimate
+
+    expected = estimate(images, out, settings, limit=limit)
+    if as_json:
+        _print_json(expected)
+        return
+    sys.stdout.write(
+        f"{expected['images']} images to caption ({expected['already']} have one in {out})\n"
+        f"at most {expected['calls']} calls, {expected['input_tokens']:,} input tokens "
+        f"({expected['image_tokens']:,} of them image tokens) and about {expected['output_tokens']:,} output tokens\n"
+        "nothing was sent; a server that caches prefixes computes about "
+        f"{expected['uncached_input_tokens']:,} of the input tokens\n"
+    )
+
+
+def _export(
+    layouts: list[str], out: Path, images: list[str], images_root: Path | None, annotations: Path | None
+) -> list[str]:
+    from ctgi.graphs.captions_file import read_captions
+
+    if not layouts:
+        return []
+    from ctgi.cli.export import FILE_NAMES, export_captions
+
+    root = images_root or Path(images[0])
+    written = []
+    for layout in layouts:
+        target = out.with_name(FILE_NAMES[layout])
+        export_captions(read_captions(out), layout, target, images_root=root, annotations=annotations)
+        written.append(str(target))
+    return written
+
+
+def _print_report(report: "CaptionReport", exported: list[str], settings: "Settings", as_json: bool) -> None:
+    from ctgi.cli.terminal import plain
+
+    rate = report.captioned / report.seconds if report.seconds else 0.0
+    if as_json:
+        _print_json(
+            {
+                "out": report.out,
+                "captioned": report.captioned,
+                "copied": report.copied,
+                "already": report.already,
+                "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
+                "kept": report.kept,
+                "dropped": dict(report.dropped),
+                "tokens": dict(report.tokens),
+                "seconds": round(report.seconds, 3),
+                "images_per_s": round(rate, 3),
+                "exported": exported,
+            }
+        )
+        return
+    dropped = ", ".join(f"{count} {reason}" for reason, count in report.dropped.most_common()) or "none"
+    sys.stdout.write(
+        f"{report.captioned} captioned, {report.copied} copied (same content), {report.already} had a caption, "
+        f"{len(report.failed)} failed\n"
+        f"answers: {report.kept} kept, {report.dropped.total()} dropped ({dropped})\n"
+        f"{report.seconds:.1f} s, {rate:.2f} images/s, {report.tokens['input']:,} input and "
+        f"{report.tokens['output']:,} output tokens\n"
+        f"{plain(report.out)}\n" + "".join(f"{plain(path)}\n" for path in exported)
+    )
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(value) + "\n")

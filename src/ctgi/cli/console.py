@@ -1,0 +1,36 @@
+"""Notices and progress on stderr; results are the commands' own and go to stdout."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ctgi.cli.terminal import markup
+
+
+def notice(text: str, *, quiet: bool = False) -> None:
+    """One line for the person on stderr; `text` may hold anything and is shown as it is."""
+    if not quiet:
+        from rich.console import Console
+
+        Console(stderr=True, soft_wrap=True).print(markup(text), highlight=False)
+
+
+@contextmanager
+def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Any]:
+    """A progress bar on stderr with speed and time left, off when stderr is no terminal. Yields `update(done, note)`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total, note="")
+
+        def update(done: int, note: str = "", total: int | None = total) -> None:
+            bar.update(task, completed=done, note=markup(note), total=total)
+
+        yield update

@@ -1,0 +1,85 @@
+"""What a picture of a search shows: the ranking before and after the dialogue (the paper's Figure 3)."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+TOP = 10
+"""Images in a row."""
+
+Relevant = Callable[[str], bool]
+"""Whether the image at a path shows the person who is looked for, where ground truth is given."""
+
+_WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff]|\w+|[^\w\s]")  # no spaces in CJK: one character a word
+
+
+@dataclass(frozen=True)
+class Card:
+    """One place of a ranking and the image on it."""
+
+    rank: int
+    path: str | None
+    """None: the image that stood here has left the list, so that its name is not in the result."""
+    score: float | None
+    moved: int | None = 0
+    """Ranks gained; negative when lost, None when it came from below the depth that was looked at."""
+    rank_before: int | None = None
+    anchor: bool = False
+    right: bool | None = None
+    """Whether it shows the right person; None without ground truth."""
+
+
+def before(result: dict[str, Any], relevant: Relevant | None) -> list[Card]:
+    """The first places of the ranking by the query as it was typed."""
+    found = {item["rank_before"]: (item["path"], item["score_before"]) for item in result["results"]}
+    for item in result["verified"]:
+        if item["round"] == 1:  # later rounds verify in the order of a refined ranking
+            found.setdefault(item["rank"], (item["path"], None))
+    anchors = anchor_paths(result)
+    cards = []
+    for rank in range(1, min(TOP, len(result["results"])) + 1):
+        path, score = found.get(rank, (None, None))
+        cards.append(Card(rank, path, score, anchor=path in anchors, right=_judge(path, relevant)))
+    return cards
+
+
+def after(result: dict[str, Any], relevant: Relevant | None) -> list[Card]:
+    """The whole final ranking."""
+    anchors = anchor_paths(result)
+    return [
+        Card(
+            rank=item["rank"],
+            path=item["path"],
+            score=item["score"],
+            moved=None if item["rank_before"] is None else item["rank_before"] - item["rank"],
+            rank_before=item["rank_before"],
+            anchor=item["path"] in anchors,
+            right=_judge(item["path"], relevant),
+        )
+        for item in result["results"]
+    ]
+
+
+def added(query: str, refined: str) -> list[tuple[str, bool]]:
+    """The refined query in pieces that join to it again, each with whether the dialogue added it."""
+    old = [word.group().lower() for word in _WORD.finditer(query)]
+    words = list(_WORD.finditer(refined))
+    matcher = SequenceMatcher(None, old, [word.group().lower() for word in words])
+    pieces, at = [], 0
+    for change, _, _, first, last in matcher.get_opcodes():
+        if change in ("insert", "replace") and first < last:
+            start, end = words[first].start(), words[last - 1].end()
+            pieces += [(refined[at:start], False), (refined[start:end], True)]
+            at = end
+    return [piece for piece in [*pieces, (refined[at:], False)] if piece[0]]
+
+
+def anchor_paths(result: dict[str, Any]) -> set[str]:
+    """The images that the model confirmed."""
+    return {anchor["path"] for anchor in result["anchors"]}
+
+
+def _judge(path: str | None, relevant: Relevant | None) -> bool | None:
+    return None if relevant is None or path is None else relevant(path)

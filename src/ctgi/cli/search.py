@@ -1,0 +1,224 @@
+"""`ctgi search`: ranks a gallery by a description, refined by MTI or by the person."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from ctgi.config import Settings
+    from ctgi.retrieval.gallery import Gallery
+
+_TEXT_WIDTH = 100
+
+
+def search(
+    query: Annotated[str | None, typer.Argument(help="A description of the person.")] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", "-g", help="An image folder (indexed on first use) or what ctgi index wrote."),
+    ] = None,
+    length: Annotated[int, typer.Option("-k", min=1, help="Results to show.")] = 10,
+    no_mti: Annotated[bool, typer.Option("--no-mti", help="Plain retrieval: no dialogue.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask you, not the best match, what the query leaves out.")
+    ] = False,
+    thread: Annotated[
+        str | None, typer.Option(help="With --interactive: name of the dialogue; an old name goes on where it stopped.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Candidates to verify (K; default 20).")] = None,
+    lam: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Weight of the original query (lambda; default 0.8).")
+    ] = None,
+    xi: Annotated[float | None, typer.Option(help="Early-stop similarity (xi; default 0.85).")] = None,
+    max_anchors: Annotated[int | None, typer.Option(min=1, help="Confirmed candidates to ask (default 1).")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of dialogue (default 1).")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="The anchor's 1 goes into the refined term or the final score.")
+    ] = None,
+    bind: Bind = None,
+    profile: Profile = None,
+    config: Config = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
+    montage: Annotated[Path | None, typer.Option(help="Write a PNG of the rankings before and after.")] = None,
+    relevant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="File names that show the right person, for --html and --montage."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank a gallery by a description; a multimodal model confirms a match and fills in what the query left out (MTI).
+
+    Example: ctgi search "woman with red bag" -g ./images --html result.html
+    """
+    from ctgi.config import load_settings
+
+    given = {"k": top, "lam": lam, "xi": xi, "max_anchors": max_anchors, "rounds": rounds, "fusion": fusion}
+    mti = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(binds=bind, profile=profile, config=config, mti=mti)
+    interactive = interactive or (settings.binding("answer_question").endpoint == "human" and not no_mti)
+    if query is None and not (interactive and thread):
+        raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
+    opened = _open(gallery, settings, quiet)
+    result = _search(
+        opened, query, length, settings, no_mti=no_mti, interactive=interactive, thread=thread, quiet=quiet
+    )
+    _write(result, html, montage, relevant, quiet)
+    _print_result(result, as_json)
+    if any(asked["error"] for asked in result["verified"]):
+        raise typer.Exit(1)
+
+
+def _open(path: Path | None, settings: "Settings", quiet: bool) -> "Gallery":
+    from ctgi.cli.console import notice
+    from ctgi.cli.index import build
+    from ctgi.cli.last_gallery import last, remember
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.retrieval.gallery import is_gallery, open_gallery
+
+    if path is None:
+        path = settings.gallery or last()
+        notice(f"gallery: {path}", quiet=quiet)
+    if not path.exists():
+        raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
+    if not is_gallery(path):
+        build([str(path)], None, settings, quiet=quiet)
+    gallery = open_gallery(path, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
+    remember(path)
+    changed = gallery.check()
+    if changed:
+        shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
+        notice(
+            f"{len(changed)} images were changed or deleted since they were indexed ({shown}): run ctgi index {path}"
+        )
+    return gallery
+
+
+def _search(
+    gallery: "Gallery",
+    query: str | None,
+    length: int,
+    settings: "Settings",
+    *,
+    no_mti: bool,
+    interactive: bool,
+    thread: str | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    import asyncio
+    import uuid
+
+    from ctgi.cli.console import notice
+    from ctgi.graphs.mti import STOP
+    from ctgi.graphs.mti import TOOLS as MTI_TOOLS
+    from ctgi.graphs.search_run import converse, open_mti, search_plain
+    from ctgi.graphs.search_run import search as search_refined
+
+    name = thread or uuid.uuid4().hex[:8]
+
+    async def ask(question: str, left: int) -> str:
+        from ctgi.tools.backends.human import ask_user
+
+        return (await ask_user(f"{question} ({left} more; empty: skip, {STOP}: no more)")).text
+
+    async def run() -> dict[str, Any]:
+        if no_mti:
+            return await search_plain(gallery, query or "", length)
+        async with open_mti(settings, gallery, interactive=interactive) as context:
+            if interactive:
+                notice(f"to go on later: ctgi search --interactive --thread {name} -g {gallery.folder}", quiet=quiet)
+                threads = gallery.folder / "threads.sqlite"
+                return await converse(context, query, length, threads=threads, thread=name, ask=ask)
+            return await search_refined(context, query or "", length)
+
+    result = asyncio.run(run())
+    tools = ("search_gallery",) if no_mti else ("search_gallery", *MTI_TOOLS)
+    return result | {
+        "gallery": str(gallery.folder),
+        "encoder": gallery.encoder_name,
+        "bindings": {tool: str(settings.binding(tool)) for tool in tools},
+    }
+
+
+def _write(
+    result: dict[str, Any], html: Path | None, montage: Path | None, relevant: list[str] | None, quiet: bool
+) -> None:
+    from fnmatch import fnmatch
+
+    from ctgi.cli.console import notice
+
+    def is_relevant(path: str) -> bool:
+        return any(fnmatch(Path(path).name, pattern) for pattern in relevant or [])
+
+    truth = is_relevant if relevant else None
+    if html:
+        from ctgi.cli.report import write_html
+
+        write_html([result], html, relevant=truth)
+        notice(f"wrote {html}", quiet=quiet)
+    if montage:
+        from ctgi.cli.montage import write_montage
+
+        write_montage(result, montage, relevant=truth)
+        notice(f"wrote {montage}", quiet=quiet)
+    if result["truncated_tokens"]:
+        notice(f"{result['truncated_tokens']} tokens of the query were beyond the encoder's length and were not read")
+    for asked in result["verified"]:
+        if asked["error"]:
+            notice(f"not verified: {asked['error']}")
+
+
+def _print_result(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else _TEXT_WIDTH + 20)
+    for line in _summary(result):
+        console.print(line, highlight=False)
+    console.print(_table(result))
+
+
+def _summary(result: dict[str, Any]) -> list[str]:
+    from ctgi.cli.terminal import markup
+
+    lines = [f"query: {markup(result['query'])}"]
+    for turn in result["dialogue"]:
+        fate = "" if turn["kept"] else f"  (dropped: {markup(turn['reason'])})"
+        lines.append(f"  {markup(turn['question'])} {markup(turn['answer'])}{fate}")
+    if result["refined_query"]:
+        lines.append(f"refined query: {markup(result['refined_query'])}")
+    for anchor in result["anchors"]:
+        sure = "" if anchor["probability"] is None else f", P(yes) {anchor['probability']:.2f}"
+        lines.append(f"anchor: {markup(anchor['path'])} (rank {anchor['rank']}{sure})")
+    if result["verified"] and not result["anchors"]:
+        lines.append(f"no anchor: none of {len(result['verified'])} candidates was confirmed; the ranking is unchanged")
+    return lines
+
+
+def _table(result: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    from ctgi.cli.terminal import markup
+
+    anchors = {anchor["sha256"] for anchor in result["anchors"]}
+    table = Table("rank", "score", "before", "score before", "image", box=None)
+    for found in result["results"]:
+        before = "-" if found["rank_before"] is None else str(found["rank_before"])
+        mark = " (anchor)" if found["sha256"] in anchors else ""
+        table.add_row(
+            str(found["rank"]),
+            f"{found['score']:.4f}",
+            before,
+            f"{found['score_before']:.4f}",
+            markup(found["path"]) + mark,
+        )
+    return table

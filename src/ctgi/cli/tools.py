@@ -1,0 +1,73 @@
+"""`ctgi tools`: which backend serves which tool, and what it can do."""
+
+import sys
+from typing import Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Profile
+
+tools = typer.Typer(help="Show and try the backends behind the tools.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@tools.command("list")
+def list_tools(bind: Bind = None, profile: Profile = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Show the tools, the backend each is bound to, and where that is.
+
+    Example: ctgi tools list --profile paper
+    """
+    from ctgi.agents.assemble import where
+    from ctgi.config import TOOL_NAMES, load_settings
+
+    settings = load_settings(binds=bind, profile=profile, config=config)
+    rows = [
+        {"tool": name, "backend": str(settings.binding(name)), "endpoint": where(settings.binding(name), settings)}
+        for name in TOOL_NAMES
+    ]
+    _print_rows(rows, as_json)
+
+
+@tools.command("check")
+def check_tools(bind: Bind = None, profile: Profile = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Call every tool with one small real request: does it answer, how fast, and what can its backend do.
+
+    Exit code 1 when a tool does not work.
+
+    Example: ctgi tools check --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
+    """
+    import asyncio
+    from dataclasses import asdict
+
+    from ctgi.agents.check import check
+    from ctgi.config import load_settings
+
+    settings = load_settings(binds=bind, profile=profile, config=config)
+    rows = [asdict(result) for result in asyncio.run(check(settings))]
+    _print_rows(rows, as_json)
+    if not all(row["works"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from ctgi.cli.terminal import markup
+
+    table = Table(*rows[0], box=None)
+    for row in rows:
+        table.add_row(*(markup(_cell(value)) for value in row.values()), style=None)
+    Console(width=None if sys.stdout.isatty() else 240).print(table, highlight=False)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "-" if value is None else str(value)

@@ -1,0 +1,67 @@
+import pytest
+
+from ctgi.agents.pool import load_pool
+from ctgi.agents.statements import compose, state, why_unusable
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("", "empty"),
+        ("...", "empty"),
+        ("Not visible.", "not visible"),
+        ("It cannot be seen in the image", "not visible"),
+        ("The shoes are not clearly visible.", "not visible"),
+        ("Unclear", "not visible"),
+        ("I\u2019m sorry, but I can\u2019t help with that.", "refusal"),
+        ("As an AI language model I do not see", "refusal"),
+        ("None", "nothing there"),
+        ("No.", "nothing there"),
+        ("The person is not wearing a hat.", "nothing there"),
+        ("There is no bag.", "nothing there"),
+        ("What color are the shoes?", "echo of the question"),
+    ],
+)
+def test_an_answer_that_says_nothing_is_named(answer: str, reason: str) -> None:
+    assert why_unusable("What color are the shoes?", answer) == reason
+
+
+@pytest.mark.parametrize("answer", ["red", "Black shoes", "The shoes are white.", "northern-style boots"])
+def test_an_answer_that_says_something_is_usable(answer: str) -> None:
+    assert why_unusable("What color are the shoes?", answer) is None
+
+
+@pytest.mark.parametrize(
+    ("attribute", "answer", "statement"),
+    [
+        ("shoes_color", "red", "The shoes are red."),
+        ("shoes_color", "The shoes are red", "The shoes are red."),
+        ("carried_objects", "Red handbag", "The person carries a red handbag."),
+        ("carried_objects", "umbrella", "The person carries an umbrella."),
+        ("carried_objects", "two bags", "The person carries two bags."),
+        ("accessories", "glasses and a hat", "The person has glasses and a hat."),
+        ("backpack", "Yes, a black one", "The person wears a black one."),
+        ("backpack", "Yes, black.", "The person wears a black backpack."),
+        ("backpack", "yes", "The person wears a backpack."),
+        ("action", "walking", "The person is walking."),
+        ("shoes_color", "yes", None),
+        ("upper_type", "T-shirt", "The person wears a T-shirt on the upper body."),
+    ],
+)
+def test_an_answer_becomes_a_sentence(attribute: str, answer: str, statement: str | None) -> None:
+    question = load_pool().by_attribute(attribute)
+    assert question is not None
+    assert state(question, answer) == statement
+
+
+def test_an_answer_with_braces_is_text() -> None:
+    question = load_pool().by_attribute("shoes_color")
+    assert question is not None
+    assert state(question, "{thing}") == "The shoes are {thing}."
+
+
+def test_statements_join_into_prose() -> None:
+    said = compose(
+        "a man", ["The person wears glasses.", "The shoes are red.", "The person has a bag.", "The person is walking."]
+    )
+    assert said == "A man. The person wears glasses, has a bag and is walking. The shoes are red."

@@ -1,0 +1,40 @@
+"""Fixtures that several folders of tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai_server import OpenAiDouble
+
+
+@pytest.fixture
+def double() -> Iterator[OpenAiDouble]:
+    """A test double of a model server, listening on a port of its own."""
+    with OpenAiDouble() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen2vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real Qwen2-VL checkpoint of a million random parameters; its answers mean nothing."""
+    from tiny_qwen2vl import build_untrained  # imports transformers, which takes seconds
+
+    folder = tmp_path_factory.mktemp("tiny_qwen2vl")
+    build_untrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real open_clip checkpoint of 0.35 million random parameters: `open_clip:local-dir:FOLDER`."""
+    from tiny_clip import save_tiny_clip
+
+    return save_tiny_clip(tmp_path_factory.mktemp("tiny_clip"))
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A folder of 8 PNG images of 4 people in different clothes: 0_a.png, 0_b.png, 1_a.png ..."""
+    from tiny_clip import save_people
+
+    return save_people(tmp_path / "people")

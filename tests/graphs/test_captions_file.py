@@ -1,0 +1,99 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ctgi.errors import CtgiError
+from ctgi.graphs.captions_file import open_captions, read_captions
+
+
+def record(path: str, sha256: str = "0") -> dict[str, object]:
+    return {"path": path, "sha256": sha256, "caption": "a man"}
+
+
+def test_what_is_appended_is_read(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "captions.jsonl"
+    with open_captions(out) as file:
+        file.append(record("a", "1"))
+        assert list(read_captions(out)) == [record("a", "1")]
+    with open_captions(out) as file:
+        assert file.holds("a", "1")
+        assert not file.holds("a", "2")
+        file.append(record("b", "2"))
+        assert file.find("2") == record("b", "2")
+        assert file.find("1") == record("a", "1")
+        assert file.find("3") is None
+
+
+@pytest.mark.parametrize("tail", [b'{"path": "b", "sha', b"{", b"x" * 100_000])
+def test_a_torn_tail_is_cut_off(tmp_path: Path, tail: bytes) -> None:
+    out = tmp_path / "captions.jsonl"
+    with open_captions(out) as file:
+        file.append(record("a"))
+    with out.open("ab") as raw:
+        raw.write(tail)
+    assert [found["path"] for found in read_captions(out)] == ["a"]
+    with open_captions(out) as file:
+        file.append(record("b"))
+    assert [json.loads(line)["path"] for line in out.read_text().splitlines()] == ["a", "b"]
+
+
+def test_a_file_that_is_all_torn_tail(tmp_path: Path) -> None:
+    out = tmp_path / "captions.jsonl"
+    out.write_bytes(b'{"path": "a')
+    with open_captions(out) as file:
+        file.append(record("b"))
+    assert [found["path"] for found in read_captions(out)] == ["b"]
+
+
+@pytest.mark.parametrize("line", [b"not json\n", b"[1]\n", b'{"caption": "no path"}\n', b"\xff\xfe\n"])
+def test_a_damaged_line_is_named_and_nothing_is_touched(tmp_path: Path, line: bytes) -> None:
+    out = tmp_path / "captions.jsonl"
+    out.write_bytes(json.dumps(record("a")).encode() + b"\n" + line)
+    before = out.read_bytes()
+    with pytest.raises(CtgiError, match="line 2"), open_captions(out):
+        pass
+    assert out.read_bytes() == before
+
+
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    out, path = tmp_path / "captions.jsonl", os.fsdecode(b"caf\xe9.png")
+    with open_captions(out) as file:
+        file.append(record(path))
+    assert next(read_captions(out))["path"] == path
+
+
+def test_two_writers_are_kept_apart(tmp_path: Path) -> None:
+    out = tmp_path / "captions.jsonl"
+    with open_captions(out), pytest.raises(CtgiError, match="another ctgi caption"), open_captions(out):
+        pass
+
+
+_FILL = """
+import resource, signal, sys
+from pathlib import Path
+from ctgi.errors import CtgiError
+from ctgi.graphs.captions_file import open_captions
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+with open_captions(Path(sys.argv[1])) as file:
+    try:
+        for number in range(100):
+            file.append({"path": str(number), "sha256": str(number), "caption": "x" * 50})
+    except CtgiError as error:
+        sys.exit(f"full: {error}")
+"""
+
+
+def test_a_full_disk_keeps_whole_lines(tmp_path: Path) -> None:
+    """A limit on the file's size stands in for the full disk: the write stops in the middle of a line."""
+    out = tmp_path / "captions.jsonl"
+    done = subprocess.run([sys.executable, "-c", _FILL, str(out)], capture_output=True, text=True, check=False)
+    assert "full:" in done.stderr
+    assert "make room" in done.stderr
+    paths = [json.loads(line)["path"] for line in out.read_text().splitlines()]
+    assert paths == [str(number) for number in range(len(paths))]
+    assert 5 < len(paths) < 20

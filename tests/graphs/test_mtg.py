@@ -1,0 +1,100 @@
+import asyncio
+from typing import Any
+
+import pytest
+from scripted_mllm import Script, ScriptedMllm
+
+from ctgi.agents.answerer import Answerer
+from ctgi.agents.captioner import Captioner
+from ctgi.agents.judge import Judge
+from ctgi.agents.pool import load_pool
+from ctgi.agents.writers import TemplateReconstructor
+from ctgi.config import MtgSettings
+from ctgi.errors import ToolError
+from ctgi.graphs.mtg import MtgContext, build_mtg, caption
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends import ChatReply, ChatRequest
+from ctgi.tools.types import Tokens
+
+IMAGE = ImageRef("a.png", "ab" * 32)
+
+
+def run(script: Script, **settings: Any) -> tuple[dict[str, Any], ScriptedMllm]:
+    mllm, numbers = ScriptedMllm(script, limit=1 + settings.get("turns", 6)), MtgSettings(**settings)
+    context = MtgContext(Captioner(mllm), Answerer(mllm), TemplateReconstructor(), load_pool(), Judge(numbers), numbers)
+    return asyncio.run(caption(build_mtg(), context, IMAGE)), mllm
+
+
+def by_question(request: ChatRequest) -> ChatReply | str:
+    answers = {
+        "Describe": ChatReply("A man in a red shirt.", 0.9, tokens=Tokens(100, 7)),
+        "trousers": ChatReply("jeans", 0.8, tokens=Tokens(110, 1)),
+        "objects": "not visible",
+        "accessories": "a hat",
+        "background": ChatReply("a shop", 0.05),
+        "doing": "walking",
+    }
+    return next((answer for word, answer in answers.items() if word in request.prompt), "white sneakers")
+
+
+def test_a_dialogue_from_description_to_caption() -> None:
+    record, mllm = run(by_question)
+    assert record["initial_caption"] == "A man in a red shirt."
+    assert [(turn["attribute"], turn["kept"], turn["reason"]) for turn in record["turns"][:5]] == [
+        ("lower_type", True, None),
+        ("carried_objects", False, "unusable: not visible"),
+        ("accessories", True, None),
+        ("background", False, "irrelevant: confidence 0.05 < 0.20"),
+        ("action", True, None),
+    ]
+    assert len(record["turns"]) == 6
+    assert record["caption"].startswith("A man in a red shirt. The person wears jeans on the lower body, has a hat")
+    assert "shop" not in record["caption"]
+    assert record["tokens"] == {"input": 210, "output": 8}
+    assert (record["path"], record["sha256"]) == (IMAGE.path, IMAGE.sha256)
+    assert len(mllm.requests) == 7
+
+
+def test_what_the_description_settles_is_not_asked() -> None:
+    record, _ = run(by_question)
+    assert "upper_color" not in [turn["attribute"] for turn in record["turns"]]
+
+
+def test_no_attribute_is_asked_twice_and_the_pool_may_run_dry() -> None:
+    record, _ = run(lambda request: "A person." if "Describe" in request.prompt else "not visible", turns=100)
+    attributes = [turn["attribute"] for turn in record["turns"]]
+    assert len(attributes) == len(set(attributes))
+    assert {"bag_color", "hat_color"} == {q.attribute for q in load_pool().questions} - set(attributes)
+    assert record["caption"] == record["initial_caption"] == "A person."
+
+
+def test_no_turns_leave_the_initial_caption() -> None:
+    record, _ = run(by_question, turns=0)
+    assert record["turns"] == []
+    assert record["caption"] == "A man in a red shirt."
+
+
+def test_the_same_seed_asks_the_same_questions() -> None:
+    def asked(seed: int) -> list[str]:
+        return [turn["attribute"] for turn in run(lambda request: "A person.", turns=12, seed=seed)[0]["turns"]]
+
+    assert asked(1) == asked(1)
+    assert asked(1) != asked(2)
+
+
+def test_a_failed_call_fails_the_image() -> None:
+    def script(request: ChatRequest) -> str:
+        if "objects" in request.prompt:
+            raise ToolError("refused by the server")
+        return "A person."
+
+    with pytest.raises(ToolError, match="refused"):
+        run(script)
+
+
+def test_the_shape_of_the_graph() -> None:
+    edges = {(edge.source, edge.target) for edge in build_mtg().get_graph().edges}
+    assert edges == {
+        ("__start__", "describe"), ("describe", "choose"), ("choose", "ask"), ("choose", "reconstruct"),
+        ("ask", "judge"), ("judge", "choose"), ("reconstruct", "__end__"),
+    }  # fmt: skip

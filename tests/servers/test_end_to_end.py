@@ -1,0 +1,186 @@
+"""ctgi as a user runs it, on drawn people, with the tiny trained model behind real servers and in process."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from clip_checkpoints import save_tiny_clip
+from figures import Figure, draw, random_figure
+from model_servers import CHECKPOINT, COMMANDS, start_transformers
+from server_process import ModelServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+SHARED = Path(__file__).parents[3] / "shared"
+People = dict[Path, Figure]
+Ctgi = Callable[..., subprocess.CompletedProcess[str]]
+Bind = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    """A folder of twelve people that the model was not trained on."""
+    folder, rng = tmp_path_factory.mktemp("people"), Random(2026)
+    figures = {folder / f"{number:02d}.png": random_figure(rng) for number in range(12)}
+    for path, figure in figures.items():
+        draw(figure, rng).save(path)
+    return figures
+
+
+@pytest.fixture
+def ctgi(tmp_path: Path) -> Ctgi:
+    """Runs the command in an empty directory, with nothing configured."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CTGI_", "OPENAI_", "VLLM_"))}
+    env |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [COMMANDS / "ctgi", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=600)
+
+    return run
+
+
+@pytest.fixture
+def bind(request: pytest.FixtureRequest) -> Bind:
+    """The --bind value that puts the tiny model behind all tools that look at an image."""
+
+    def value(backend: str) -> str:
+        if backend == "hf":
+            return f"images=hf:{CHECKPOINT}"
+        server: ModelServer = request.getfixturevalue(f"{backend}_server")
+        provider = "vllm" if backend == "vllm" else "openai"
+        return f"images={provider}:{server.model}@{server.base_url}"
+
+    return value
+
+
+def records(path: Path) -> dict[Path, dict[str, Any]]:
+    return {Path(record["path"]): record for record in map(json.loads, path.read_text().splitlines())}
+
+
+def names(figure: Figure) -> list[str]:
+    return [f"{figure.upper} shirt", f"{figure.lower} {figure.garment}"]
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers", "hf"])
+def test_caption_names_what_people_wear_and_carry(
+    backend: str, people: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
+) -> None:
+    folder = next(iter(people)).parent
+    command = ("caption", folder, "--bind", bind(backend), "--json")
+    done = ctgi(*command)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["captioned"], report["failed"]) == (len(people), [])
+    made = records(tmp_path / "captions.jsonl")
+    assert set(made) == set(people)
+    worn = [all(name in made[path]["caption"] for name in names(figure)) for path, figure in people.items()]
+    assert sum(worn) >= len(people) - 1, [(made[path]["caption"], figure) for path, figure in people.items()]
+    carried = [f"{figure.bag} bag" in made[path]["caption"] for path, figure in people.items() if figure.bag]
+    assert sum(carried) >= len(carried) - 1, [record["caption"] for record in made.values()]
+    for record in made.values():
+        assert 1 <= len(record["turns"]) <= 6
+        assert record["bindings"]["caption_image"] == bind(backend).removeprefix("images=")
+        confidences = [turn["confidence"] for turn in record["turns"]]
+        assert all((confidence is None) == (backend == "transformers") for confidence in confidences)
+
+    before = (tmp_path / "captions.jsonl").read_bytes()
+    again = json.loads(ctgi(*command).stdout)
+    assert (again["captioned"], again["already"]) == (0, len(people))
+    assert (tmp_path / "captions.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers", "hf"])
+def test_search_confirms_an_anchor_and_refines_the_query(
+    backend: str, people: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
+) -> None:
+    folder = next(iter(people)).parent
+    color = next(figure for figure in people.values() if figure.bag).upper
+    query = f"a person in a {color} shirt"
+    clip = save_tiny_clip(tmp_path / "clip")
+    retriever = ("--bind", f"search_gallery=open_clip:local-dir:{clip}")
+    done = ctgi("search", query, "-g", folder, "-k", 12, "--bind", bind(backend), *retriever, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [result["rank"] for result in found["results"]] == list(range(1, len(people) + 1))
+    assert {Path(result["path"]) for result in found["results"]} == set(people)
+    assert len(found["anchors"]) == 1
+    anchor = people[Path(found["anchors"][0]["path"])]
+    assert anchor.upper == color
+    assert f"{color} shirt" in found["refined_query"]
+    assert any(name in found["refined_query"] for name in (anchor.lower, anchor.garment))
+    assert (found["anchors"][0]["probability"] is None) == (backend == "transformers")
+
+    plain = json.loads(ctgi("search", query, "-g", folder, "-k", 12, "--no-mti", *retriever, "--json").stdout)
+    scores = {result["path"]: result["score"] for result in plain["results"]}
+    before = {result["path"]: result["score_before"] for result in found["results"]}
+    assert before == pytest.approx(scores)
+
+
+def test_a_server_that_dies_ends_the_run_and_the_same_command_goes_on(
+    doomed_server: ModelServer, people: People, ctgi: Ctgi, tmp_path: Path
+) -> None:
+    folder, captions = next(iter(people)).parent, tmp_path / "captions.jsonl"
+    (tmp_path / "ctgi.toml").write_text("[endpoints.openai]\nconcurrency = 1\nretries = 1\nfailures_to_stop = 2\n")
+    binding = f"images=openai:{doomed_server.model}@{doomed_server.base_url}"
+    command = [COMMANDS / "ctgi", "caption", folder, "--bind", binding]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
+        while not (captions.is_file() and captions.read_bytes().count(b"\n") >= 2):
+            assert run.poll() is None
+            time.sleep(0.02)
+        doomed_server.kill()
+        _, messages = run.communicate(timeout=120)
+    assert run.returncode == 2, messages
+    assert doomed_server.base_url in messages
+    finished = captions.read_text().splitlines()
+    assert 2 <= len(finished) < len(people)
+
+    port = int(doomed_server.base_url.rpartition(":")[2].partition("/")[0])
+    revived = start_transformers(tmp_path / "second.log", port)
+    try:
+        done = ctgi(*command[1:])
+    finally:
+        revived.stop()
+    assert done.returncode == 0, done.stderr
+    lines = captions.read_text().splitlines()
+    assert lines[: len(finished)] == finished
+    assert sorted(json.loads(line)["path"] for line in lines) == sorted(map(str, people))
+
+
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
+def test_tools_check_says_what_each_server_can_do(backend: str, ctgi: Ctgi, bind: Bind, tmp_path: Path) -> None:
+    clip = save_tiny_clip(tmp_path / "clip")
+    done = ctgi(
+        "tools", "check", "--bind", bind(backend), "--bind", f"search_gallery=open_clip:local-dir:{clip}", "--json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    verify = next(row for row in json.loads(done.stdout) if row["tool"] == "verify_match")
+    assert verify["works"]
+    assert (verify["logprobs"], verify["structured"]) == (backend == "vllm", backend == "vllm")
+
+
+@pytest.mark.skipif(not (SHARED / "real" / "images").is_dir(), reason="the shared reference images are not here")
+@pytest.mark.parametrize("backend", ["vllm", "hf"])
+def test_photographs_go_through_from_end_to_end(backend: str, ctgi: Ctgi, bind: Bind, tmp_path: Path) -> None:
+    """What the tiny model says about photographs is meaningless; that every file goes through is not."""
+    photographs = SHARED / "real" / "images"
+    done = ctgi("caption", photographs, "--bind", bind(backend), "--json")
+    assert done.returncode == 0, done.stderr
+    assert set(records(tmp_path / "captions.jsonl")) == set(photographs.glob("*.png"))
+    binds = (
+        "--bind",
+        bind(backend),
+        "--bind",
+        f"search_gallery=open_clip:local-dir:{save_tiny_clip(tmp_path / 'clip')}",
+    )
+    index = ctgi("index", photographs, "--out", tmp_path / "gallery", *binds[2:])
+    assert index.returncode == 0, index.stderr
+    found = ctgi("search", "woman with red bag", "-g", tmp_path / "gallery", *binds, "--json")
+    assert found.returncode == 0, found.stderr
+    assert len(json.loads(found.stdout)["results"]) == 10

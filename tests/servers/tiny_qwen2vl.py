@@ -1,0 +1,105 @@
+"""A Qwen2-VL checkpoint of about a million parameters: the real architecture, small enough for tests. Test support.
+
+`python tests/servers/tiny_qwen2vl.py OUT` writes one with random weights in under a second: servers take it for a
+model, what it says means nothing. train_tiny.py makes one that names colors.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+END, START, STOP, IMAGE = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>"
+SPECIAL = (END, START, STOP, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
+TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message['role'] }}
+{% if message['content'] is string %}{{ message['content'] }}{% else %}
+{%- for part in message['content'] -%}
+{%- if part['type'] in ('image', 'image_url') -%}<|vision_start|><|image_pad|><|vision_end|>
+{%- elif part['type'] == 'text' -%}{{ part['text'] }}{%- endif -%}
+{%- endfor -%}{%- endif -%}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}<|im_start|>assistant
+{% endif -%}"""
+CELL = 28 * 28
+"""px per image token: patches of 14 x 14, merged 2 x 2."""
+
+
+def build_processor(corpus: Iterable[str], vocabulary: int = 1600) -> Qwen2VLProcessor:
+    """Tokenizer learned from the texts the model is to read and write; images become 12 to 24 tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(corpus, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=STOP, pad_token=END, additional_special_tokens=list(SPECIAL[1:])
+    )
+    fast.chat_template = TEMPLATE
+    size = {"shortest_edge": 12 * CELL, "longest_edge": 24 * CELL}
+    return Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=size),
+        tokenizer=fast,
+        video_processor=Qwen2VLVideoProcessor(),
+        chat_template=TEMPLATE,
+    )
+
+
+def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditionalGeneration:
+    """Random weights; both parts keep a head width of 32, the least that vLLM's CPU attention takes."""
+    token = processor.tokenizer.convert_tokens_to_ids
+    torch.manual_seed(seed)
+    text = {
+        "vocab_size": len(processor.tokenizer),
+        "hidden_size": 128,
+        "intermediate_size": 320,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 4096,
+        "bos_token_id": token(END),
+        "eos_token_id": token(STOP),
+        "pad_token_id": token(END),
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+        "tie_word_embeddings": True,
+    }
+    config = Qwen2VLConfig(
+        text_config=text,
+        vision_config={"depth": 2, "embed_dim": 64, "hidden_size": 128, "num_heads": 2, "mlp_ratio": 2},
+        image_token_id=token(IMAGE),
+        video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+        tie_word_embeddings=True,
+    )
+    model = Qwen2VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = token(STOP)
+    model.generation_config.pad_token_id = token(END)
+    return model.eval()
+
+
+def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, out: Path) -> None:
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def build_untrained(out: Path) -> None:
+    """Write a checkpoint with random weights that can spell a few words."""
+    processor = build_processor(["yes no", "Describe the person in this image."])
+    save(build_model(processor), processor, out)
+
+
+if __name__ == "__main__":
+    build_untrained(Path(sys.argv[1]))

@@ -1,0 +1,111 @@
+"""How hard an endpoint is pressed: requests in flight, retries with back-off, and when it counts as gone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exception,
+    wait_exponential_jitter,
+)
+
+from ctgi.config import Endpoint
+from ctgi.errors import CtgiError, EndpointDownError, ToolError
+
+MAX_BACKOFF_S = 30.0
+MAX_RETRY_AFTER_S = 120.0
+
+Result = TypeVar("Result")
+
+
+class Unavailable(Exception):
+    """One try failed in a way that another try may mend."""
+
+    def __init__(self, reason: str, *, wait_s: float = 0, strikes: float = 1, unreachable: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.wait_s = wait_s
+        """How long the server asks us to stay away."""
+        self.strikes = strikes
+        """How much it says that the endpoint is gone: 1 for a refused connection, 0 for an empty answer."""
+        self.unreachable = unreachable
+        """No connection came about."""
+
+
+class Limits:
+    """The calls to one endpoint: so many at once, tried again, and stopped for good when it is gone.
+
+    A call that fails with all its tries adds its strikes, a call that succeeds clears them, and at
+    `failures_to_stop` every further call fails at once. Belongs to the running loop.
+    """
+
+    def __init__(self, endpoint: Endpoint, name: str, cure: str) -> None:
+        self.slots = asyncio.Semaphore(endpoint.concurrency)
+        """To be held around `call` and what prepares it."""
+        self._endpoint = endpoint
+        self._name = name
+        self._cure = cure
+        self._strikes = 0.0
+        self._reached = False
+        self._stopped: CtgiError | None = None
+
+    async def call(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """The result of `attempt`, which is tried again while it raises Unavailable.
+
+        Raises:
+            ToolError: the tries are spent.
+            EndpointDownError: the endpoint was never reached, or too many calls in a row failed.
+            CtgiError: raised by this or an earlier attempt; it stops the endpoint for every further call.
+        """
+        try:
+            result: Result = await self._retrying()(self._attempt, attempt)
+        except Unavailable as failure:
+            raise self._given_up(failure) from None
+        except CtgiError as error:
+            self._stopped = self._stopped or error
+            raise
+        except ToolError:
+            self._answered()
+            raise
+        self._answered()
+        return result
+
+    def _retrying(self) -> AsyncRetrying:
+        backoff_s = self._endpoint.backoff_s
+        return AsyncRetrying(
+            stop=stop_after_attempt(self._endpoint.retries + 1),
+            retry=retry_if_exception(_worth_another_try),
+            wait=wait_exception(_asked_wait_s)
+            + wait_exponential_jitter(max=MAX_BACKOFF_S, jitter=backoff_s, multiplier=backoff_s),
+            reraise=True,
+        )
+
+    async def _attempt(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        if self._stopped:
+            raise type(self._stopped)(*self._stopped.args)
+        return await attempt()
+
+    def _answered(self) -> None:
+        self._reached, self._strikes = True, 0.0
+
+    def _given_up(self, failure: Unavailable) -> ToolError | CtgiError:
+        tries = self._endpoint.retries + 1 if _worth_another_try(failure) else 1
+        tried = f"{failure.reason} ({tries} {'tries' if tries > 1 else 'try'})"
+        self._strikes += failure.strikes
+        self._reached = self._reached or not failure.unreachable
+        if self._reached and self._strikes < self._endpoint.failures_to_stop:
+            return ToolError(f"{self._name}: {tried}")
+        how = "call after call failed" if self._reached else "no connection"
+        self._stopped = EndpointDownError(f"{self._name}: {how}: {tried}. {self._cure}")
+        return self._stopped
+
+
+def _asked_wait_s(failure: BaseException) -> float:
+    return failure.wait_s if isinstance(failure, Unavailable) else 0.0
+
+
+def _worth_another_try(failure: BaseException) -> bool:
+    return isinstance(failure, Unavailable) and failure.wait_s <= MAX_RETRY_AFTER_S

@@ -1,0 +1,241 @@
+"""An in-process transformers vision-language model: `hf:PATH_OR_ID`.
+
+Requests are prepared in a few threads and answered in one, which takes what has gathered meanwhile as a
+batch. A batch holds one kind of request: free text, or a choice, which needs no generation.
+"""
+
+import asyncio
+import math
+import tempfile
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from PIL import Image
+
+from ctgi.config import Endpoint
+from ctgi.errors import ImageError, ToolError
+from ctgi.retrieval.images import ImageRef, digest, display, read_image, ref
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
+from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
+from ctgi.tools.backends.hf_model import Checkpoint, Prompt
+
+PREPARING_THREADS = 2
+GATHERING_S = 0.02
+"""How long a batch with room waits at most for requests that are being prepared."""
+
+
+def open_hf(model: str, endpoint: Endpoint) -> "HfMllm":
+    """A vision-language checkpoint in this process; its weights are read at the first request.
+
+    Args:
+        model: a folder as `save_pretrained` writes it, or a model's name on the hub.
+        endpoint: its device, batch_size, min_pixels, max_pixels and concurrency count here.
+
+    Raises:
+        CtgiError: no such folder, no checkpoint in it, or no such device.
+    """
+    check_checkpoint(model)
+    return HfMllm(model, endpoint, pick_device(endpoint.device))
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Requests of one kind that the model will answer together."""
+
+    prompts: list[Prompt] = field(default_factory=list)
+    replies: Future[list[ChatReply]] | None = None
+
+
+class HfMllm:
+    """Answers chat requests with a transformers model, several at a time. An `Mllm`."""
+
+    def __init__(self, model: str, endpoint: Endpoint, device: str) -> None:
+        self.endpoint = f"this process ({device})"
+        self._settings = endpoint
+        self._name = f"hf:{model}"
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="ctgi-hf-model")
+        self._preparers = ThreadPoolExecutor(PREPARING_THREADS, thread_name_prefix="ctgi-hf-prepare")
+        self._source = (model, device)
+        self._loaded: Future[Checkpoint] | None = None
+        self._processor = threading.Lock()  # tokenizers change their own state while they encode
+        self._image = lru_cache(maxsize=2 * endpoint.concurrency)(self._read)
+        self._gathering: dict[tuple[Any, ...], _Batch] = {}
+        self._changed = threading.Condition()  # guards the two
+        self._preparing = 0
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Answer one request; see `Mllm`. The confidence covers the end-of-text token where there is one."""
+        checkpoint = await self._checkpoint()
+        with self._changed:
+            self._preparing += 1
+        try:
+            prompt = await asyncio.get_running_loop().run_in_executor(
+                self._preparers, self._prepare, checkpoint, request
+            )
+        finally:
+            with self._changed:
+                self._preparing -= 1
+                self._changed.notify_all()
+        replies, place = self._join(checkpoint, prompt)
+        # Shielded: a caller that gives up must not cancel the batch of the others.
+        return (await asyncio.shield(asyncio.wrap_future(replies)))[place]
+
+    async def probe(self) -> Abilities:
+        """Ask for the colour of a generated image, and for a yes or no."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "probe.png"
+            Image.new("RGB", (128, 384), "red").save(path)
+            image = ref(str(path))
+            text, choice = await asyncio.gather(
+                self.chat(ChatRequest("What color is this?", image, max_tokens=4)),
+                self.chat(ChatRequest("Is this red? Answer yes or no.", image, choices=("yes", "no"))),
+            )
+        return Abilities(images=True, logprobs=text.confidence is not None, structured=bool(choice.choices))
+
+    async def aclose(self) -> None:
+        """End the threads; what waits for the model is cancelled, and the batch in work is finished."""
+        for executor in (self._preparers, self._model_thread):
+            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        self._loaded = None
+        self._image.cache_clear()
+
+    async def _checkpoint(self) -> Checkpoint:
+        if self._loaded is None:
+            self._loaded = self._model_thread.submit(load_checkpoint, *self._source)
+        return await asyncio.shield(asyncio.wrap_future(self._loaded))
+
+    # --- in the preparing threads ---
+
+    def _prepare(self, checkpoint: Checkpoint, request: ChatRequest) -> Prompt:
+        processor = checkpoint.processor
+        bounds = _pixel_bounds(processor, self._settings)
+        picture = self._image(request.image, *bounds) if request.image else None
+        with self._processor:
+            inputs = self._encode(processor, request, picture)
+            choices = tuple((choice, _spellings(processor.tokenizer, choice)) for choice in request.choices)
+        shape = inputs["input_ids"].shape
+        prompt = Prompt(
+            tokens={name: tensor for name, tensor in inputs.items() if tensor.shape == shape},
+            image={name: tensor for name, tensor in inputs.items() if tensor.shape != shape},
+            image_id=request.image.sha256 if request.image else "",
+            max_tokens=request.max_tokens,
+            choices=choices,
+        )
+        _check_length(prompt, checkpoint.context_length)
+        return prompt
+
+    def _encode(self, processor: Any, request: ChatRequest, picture: Image.Image | None) -> dict[str, Any]:
+        added = processor.tokenizer.added_tokens_decoder.values()
+        control = [token.content for token in added if token.special]
+        try:
+            return dict(
+                processor.apply_chat_template(
+                    _messages(request, picture, control),
+                    tokenize=True,
+                    return_dict=True,
+                    return_tensors="pt",
+                    add_generation_prompt=True,
+                )
+            )
+        except (ValueError, TemplateError) as error:  # such as an image 200 times as long as wide
+            what = display(request.image.path) if request.image else "the prompt"
+            raise ToolError(f"{self._name} cannot take {what}: {error}") from None
+
+    def _read(self, image: ImageRef, low: int, high: int) -> Image.Image:
+        if digest(image.path) != image.sha256:
+            raise ImageError(image.path, "the file has changed since it was listed")
+        return _bounded(read_image(image.path), low, high)
+
+    # --- around the model's thread ---
+
+    def _join(self, checkpoint: Checkpoint, prompt: Prompt) -> tuple[Future[list[ChatReply]], int]:
+        """Put a prompt into the open batch of its kind; returns its replies to come and the place in them."""
+        kind = _kind(prompt)
+        with self._changed:
+            batch = self._gathering.get(kind)
+            if batch is None or len(batch.prompts) >= self._settings.batch_size:
+                batch = self._gathering[kind] = _Batch()
+            batch.prompts.append(prompt)
+            if batch.replies is None:
+                batch.replies = self._model_thread.submit(self._answer, checkpoint, kind, batch)
+            self._changed.notify_all()
+            return batch.replies, len(batch.prompts) - 1
+
+    def _answer(self, checkpoint: Checkpoint, kind: tuple[Any, ...], batch: _Batch) -> list[ChatReply]:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(batch.prompts) >= self._settings.batch_size or not self._preparing, GATHERING_S
+            )
+            if self._gathering.get(kind) is batch:
+                del self._gathering[kind]
+        with explained_memory(f"{self._name}, {len(batch.prompts)} requests at once"):
+            if batch.prompts[0].choices:
+                return checkpoint.choose(batch.prompts, self._settings.batch_size)
+            return checkpoint.generate(batch.prompts)
+
+
+def _kind(prompt: Prompt) -> tuple[Any, ...]:
+    """What the prompts of a batch share: how they are answered, and image tensors that can be joined."""
+    shapes = tuple((name, tuple(tensor.shape[1:])) for name, tensor in prompt.image.items())
+    return bool(prompt.choices), tuple(prompt.tokens), shapes
+
+
+def _messages(request: ChatRequest, picture: Image.Image | None, control: list[str]) -> list[dict[str, Any]]:
+    def part(text: str) -> dict[str, Any]:
+        for token in control:  # a model's own words must not end its turn or stand for an image
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+        return {"type": "text", "text": text}
+
+    messages: list[dict[str, Any]] = []
+    if request.system:
+        messages.append({"role": "system", "content": [part(request.system)]})
+    for prompt, reply in request.history:
+        messages.append({"role": "user", "content": [part(prompt)]})
+        messages.append({"role": "assistant", "content": [part(reply)]})
+    messages.append({"role": "user", "content": [part(request.prompt)]})
+    if picture is not None:
+        first = next(message for message in messages if message["role"] == "user")
+        first["content"].insert(0, {"type": "image", "image": picture})
+    return messages
+
+
+def _spellings(tokenizer: Any, choice: str) -> tuple[tuple[int, ...], ...]:
+    """Token sequences of a choice as given and with a capital letter; both count for it."""
+    texts = (choice, choice[:1].upper() + choice[1:])
+    return tuple(dict.fromkeys(tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts))
+
+
+def _check_length(prompt: Prompt, context_length: int) -> None:
+    spellings = (len(spelling) for _, group in prompt.choices for spelling in group)
+    reply = max(spellings, default=prompt.max_tokens)
+    if prompt.length + reply > context_length:
+        raise ToolError(
+            f"the prompt is too long: {prompt.length} tokens and a reply of up to {reply} do not fit into "
+            f"the model's {context_length}"
+        )
+
+
+def _pixel_bounds(processor: Any, endpoint: Endpoint) -> tuple[int, int]:
+    """(least, greatest) area in px of an image given to the processor, which then applies bounds of its own.
+
+    An image that a Qwen2-VL-like processor would shrink again is not enlarged first.
+    """
+    low, high = endpoint.min_pixels, endpoint.max_pixels
+    image_processor = processor.image_processor
+    if hasattr(image_processor, "merge_size"):  # its size holds areas, where others have side lengths
+        low = min(low, image_processor.size["longest_edge"])
+    return min(low, high), high
+
+
+def _bounded(image: Image.Image, low: int, high: int) -> Image.Image:
+    area = image.width * image.height
+    scale = math.sqrt(min(max(area, low), high) / area)
+    if scale == 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BICUBIC)

@@ -1,0 +1,121 @@
+"""Loading a transformers vision-language checkpoint, with errors that say what to do."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils.tqdm import disable_progress_bars
+from safetensors import SafetensorError
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from ctgi.errors import CtgiError
+from ctgi.tools.backends.hf_model import Checkpoint
+
+_EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
+
+
+def pick_device(name: str) -> str:
+    """The torch device meant by `auto`, `cpu`, `cuda`, `cuda:1` ...
+
+    Raises:
+        CtgiError: no such device on this machine.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).partition("\n")[0]
+        raise CtgiError(f"device {name!r} cannot be used: {reason}; set the endpoint's device to auto or cpu") from None
+    return name
+
+
+def check_checkpoint(model: str) -> None:
+    """See that `model` is a folder with a checkpoint, or looks like a hub id.
+
+    Raises:
+        CtgiError: it is neither.
+    """
+    path = Path(model).expanduser()
+    if not path.exists():
+        if path.is_absolute() or model.count("/") != 1 or model.startswith((".", "~")):
+            raise CtgiError(f"hf:{model}: no such folder: {_EXPECTED} in it, or a model's name on the hub, owner/name")
+    elif not (path / "config.json").is_file():
+        raise CtgiError(f"hf:{model}: no checkpoint: {_EXPECTED} in this folder")
+
+
+def load_checkpoint(model: str, device: str) -> "Checkpoint":
+    """Weights and processor of a checkpoint; bfloat16 on a GPU, float32 on the CPU.
+
+    Code that comes with the checkpoint is not run.
+
+    Raises:
+        CtgiError: it cannot be found, read or downloaded, is incomplete, or is no vision-language chat model.
+    """
+    check_checkpoint(model)
+    source = Path(model).expanduser()
+    place = str(source) if source.exists() else model
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": source.exists()}
+    _be_quiet()
+    with _readable(model), explained_memory(f"loading hf:{model}"):
+        config = transformers.AutoConfig.from_pretrained(place, **options)
+        if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+            raise CtgiError(
+                f"hf:{model}: a {config.model_type!r} model does not look at images: "
+                "expected a vision-language model such as Qwen2-VL"
+            )
+        processor = transformers.AutoProcessor.from_pretrained(place, **options)
+        network, report = transformers.AutoModelForImageTextToText.from_pretrained(
+            place, dtype=torch.float32 if device == "cpu" else torch.bfloat16, weights_only=True,
+            output_loading_info=True, **options,
+        )  # fmt: skip
+        if getattr(processor, "chat_template", None) is None:
+            raise CtgiError(f"hf:{model}: the processor has no chat template: expected a model tuned for dialogue")
+        if report["missing_keys"]:
+            raise CtgiError(
+                f"hf:{model}: the checkpoint lacks {len(report['missing_keys'])} of its weights, among them "
+                f"{min(report['missing_keys'])}: download or export it again"
+            )
+        return Checkpoint(network.to(device).eval(), processor)
+
+
+def _be_quiet() -> None:
+    """Our own messages say what matters; progress bars would tear the terminal's."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    disable_progress_bars()
+    hub_logging.set_verbosity(logging.ERROR)
+
+
+@contextmanager
+def _readable(model: str) -> Iterator[None]:
+    """Turn what the libraries raise on a checkpoint they cannot use into an error that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        if Path(model).expanduser().exists():
+            raise CtgiError(f"hf:{model}: not a checkpoint that can be used ({reason}): {_EXPECTED}") from None
+        raise CtgiError(
+            f"hf:{model}: no such folder here, and no download is possible ({reason}): "
+            f"give the path of a local folder instead; {_EXPECTED} in it"
+        ) from None
+
+
+@contextmanager
+def explained_memory(doing: str) -> Iterator[None]:
+    """Turn a lack of memory into an error that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not out_of_memory and "can't allocate memory" not in str(error):
+            raise
+        raise CtgiError(
+            f"{doing}: out of memory: lower batch_size or max_pixels of the endpoint, or take a smaller model"
+        ) from None

@@ -1,0 +1,189 @@
+"""What a loaded vision-language model answers to a batch of prompts.
+
+A batch is padded on the left and decoded greedily, so a reply does not depend on its neighbours.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import GenerationConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from ctgi.tools.backends import ChatReply
+from ctgi.tools.types import Tokens
+
+_ONE_TENSOR_PER_IMAGE = ("qwen2_vl", "qwen2_5_vl")
+"""Architectures whose image features are a list of [tokens, D], one for each image, and nothing else."""
+KEPT_IMAGES = 64
+
+Prefix = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request as the processor gives it."""
+
+    tokens: dict[str, Tensor]
+    """[1, L] each: input_ids, attention_mask and what else the processor tells about each token."""
+    image: dict[str, Tensor]
+    """pixel_values and their shapes; empty without an image."""
+    image_id: str
+    """sha256 of the image; "" without one."""
+    max_tokens: int
+    choices: tuple[tuple[str, tuple[Prefix, ...]], ...]
+    """Each choice with the token sequences that spell it; empty where the reply is free text."""
+
+    @property
+    def length(self) -> int:
+        """Tokens, those of the image included."""
+        return self.tokens["input_ids"].shape[1]
+
+
+class Checkpoint:
+    """A loaded model: greedy replies and choice probabilities for a batch. One thread at a time.
+
+    The features of the last KEPT_IMAGES images are kept, so that further questions about an image do not run the
+    vision tower again.
+    """
+
+    def __init__(self, network: Any, processor: Any) -> None:
+        self.processor = processor
+        self.network = network
+        self._pad = _first_id(processor.tokenizer.pad_token_id, network.generation_config.pad_token_id, 0)
+        ends = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
+        self._ends = frozenset(ends if isinstance(ends, list) else [ends])
+        # The checkpoint's own sampling settings would make replies random or dependent on their neighbours.
+        network.generation_config = GenerationConfig(
+            do_sample=False, eos_token_id=sorted(self._ends), pad_token_id=self._pad
+        )
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and reply may have together."""
+        return int(self.network.config.get_text_config().max_position_embeddings)
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Prompt]) -> list[ChatReply]:
+        """Greedy replies. The confidence covers the end-of-text token where the model came to it."""
+        inputs = self._collate([(prompt, ()) for prompt in prompts])
+        start, limits = inputs["input_ids"].shape[1], [prompt.max_tokens for prompt in prompts]
+        surprises: list[Tensor] = []
+        sequences = self.network.generate(
+            **inputs,
+            max_new_tokens=max(limits),
+            logits_processor=[_recording(surprises)],
+            stopping_criteria=[_stopping(start, limits)],
+        )
+        log_probs = torch.stack(surprises, dim=1).tolist()  # [B, steps]
+        rows = sequences[:, start:].tolist()
+        return [self._reply(*row) for row in zip(prompts, rows, log_probs, strict=True)]
+
+    def _reply(self, prompt: Prompt, ids: list[int], log_probs: list[float]) -> ChatReply:
+        end = next((i + 1 for i, token in enumerate(ids) if token in self._ends), len(ids))
+        length = min(end, prompt.max_tokens)
+        text = self.processor.tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
+        confidence = math.exp(sum(log_probs[:length]) / length)
+        return ChatReply(text, confidence, tokens=Tokens(prompt.length, length))
+
+    @torch.inference_mode()
+    def choose(self, prompts: Sequence[Prompt], batch_size: int) -> list[ChatReply]:
+        """The most probable choice of each prompt, with the probabilities of all."""
+        places = [(row, prefix) for row, prompt in enumerate(prompts) for prefix in _prefixes(prompt)]
+        after: list[dict[Prefix, Tensor]] = [{} for _ in prompts]  # log P of the token after each prefix, [V]
+        for start in range(0, len(places), batch_size):
+            some = places[start : start + batch_size]
+            inputs = self._collate([(prompts[row], prefix) for row, prefix in some])
+            step = self.network.generate(**inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
+            log_probs = step.logits[0].log_softmax(dim=-1).cpu()
+            for (row, prefix), log_prob in zip(some, log_probs, strict=True):
+                after[row][prefix] = log_prob
+        return [_chosen(*pair) for pair in zip(prompts, after, strict=True)]
+
+    def _collate(self, rows: Sequence[tuple[Prompt, Prefix]]) -> dict[str, Any]:
+        """Model inputs for prompts, each with the beginning of a reply, padded on the left to one length."""
+        length = max(prompt.length + len(prefix) for prompt, prefix in rows)
+        tokens = {name: torch.cat([self._padded(name, *row, length) for row in rows]) for name in rows[0][0].tokens}
+        seen = [prompt for prompt, _ in rows if prompt.image_id]
+        return {name: tensor.to(self.network.device) for name, tensor in tokens.items()} | self._images(seen)
+
+    def _padded(self, name: str, prompt: Prompt, prefix: Prefix, length: int) -> Tensor:
+        added = {"input_ids": list(prefix), "attention_mask": [1] * len(prefix)}.get(name, [0] * len(prefix))
+        row = torch.cat([prompt.tokens[name], torch.tensor([added], dtype=torch.long)], dim=1)
+        return pad(row, (length - row.shape[1], 0), value=self._pad if name == "input_ids" else 0)
+
+    def _images(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        if not prompts:
+            return {}
+        inputs = _stacked(prompts, self.network)
+        if self.network.config.model_type not in _ONE_TENSOR_PER_IMAGE:
+            return inputs
+        features = BaseModelOutputWithPooling(pooler_output=self._image_features(prompts))
+        return {"image_grid_thw": inputs["image_grid_thw"], "mm_encoder_outputs": {"image": features}}
+
+    def _image_features(self, prompts: Sequence[Prompt]) -> list[Tensor]:
+        """What the vision tower sees, [tokens, D] for each prompt; computed for images not seen lately."""
+        new = list({p.image_id: p for p in prompts if p.image_id not in self._features}.values())
+        found = {p.image_id: self._features[p.image_id] for p in prompts if p.image_id in self._features}
+        if new:
+            output = self.network.get_image_features(**_stacked(new, self.network), return_dict=True)
+            found |= zip([prompt.image_id for prompt in new], output.pooler_output, strict=True)
+        for image_id, features in found.items():
+            self._features[image_id] = features
+            self._features.move_to_end(image_id)
+        while len(self._features) > KEPT_IMAGES:
+            self._features.popitem(last=False)
+        return [found[prompt.image_id] for prompt in prompts]
+
+
+def _stacked(prompts: Iterable[Prompt], network: Any) -> dict[str, Tensor]:
+    images = [prompt.image for prompt in prompts]
+    joined = {name: torch.cat([image[name] for image in images]).to(network.device) for name in images[0]}
+    return {name: x.to(network.dtype) if x.is_floating_point() else x for name, x in joined.items()}
+
+
+def _first_id(*ids: int | None) -> int:
+    return next(i for i in ids if i is not None)
+
+
+def _recording(log_probs: list[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A logits processor that changes nothing and notes log P of the greedy token, [B], at each step."""
+
+    def record(input_ids: Tensor, scores: Tensor) -> Tensor:
+        log_probs.append(scores.amax(dim=-1) - scores.logsumexp(dim=-1))
+        return scores
+
+    return record
+
+
+def _stopping(start: int, limits: Sequence[int]) -> Callable[..., Tensor]:
+    """A stopping criterion that ends each row after its own number of new tokens."""
+
+    def stop(input_ids: Tensor, scores: Tensor | None, **_: Any) -> Tensor:
+        return torch.tensor([input_ids.shape[1] - start >= limit for limit in limits], device=input_ids.device)
+
+    return stop
+
+
+def _prefixes(prompt: Prompt) -> list[Prefix]:
+    """Every proper beginning of a spelling, each once: where the next token's probability is needed."""
+    spellings = [spelling for _, group in prompt.choices for spelling in group]
+    return list(dict.fromkeys(spelling[:end] for spelling in spellings for end in range(len(spelling))))
+
+
+def _chosen(prompt: Prompt, after: dict[Prefix, Tensor]) -> ChatReply:
+    def log_prob(spelling: Prefix) -> Tensor:
+        return torch.stack([after[spelling[:i]][token] for i, token in enumerate(spelling)]).double().sum()
+
+    scores = [torch.stack([log_prob(s) for s in group]).logsumexp(dim=0) for _, group in prompt.choices]
+    words = [choice for choice, _ in prompt.choices]
+    shares = dict(zip(words, torch.stack(scores).softmax(dim=0).tolist(), strict=True))
+    best = max(words, key=lambda word: shares[word])
+    length = len(dict(prompt.choices)[best][0])
+    return ChatReply(best, shares[best], shares, Tokens(prompt.length, length))

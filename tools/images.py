@@ -1,0 +1,100 @@
+"""Images as model servers get them: bounded in area, as data URLs, built once per dialogue."""
+
+import asyncio
+import base64
+import hashlib
+import math
+from collections import OrderedDict
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from ctgi.errors import ImageError
+from ctgi.retrieval.images import ImageRef, read_image
+
+JPEG_QUALITY = 95
+_ORIENTATION = 0x0112
+
+
+def data_url(ref: ImageRef, min_pixels: int, max_pixels: int) -> str:
+    """The image as a data URL whose area lies in [min_pixels, max_pixels], up to whole pixels.
+
+    A plain upright RGB JPEG or PNG within the bounds is passed on byte for byte, all else becomes a JPEG.
+
+    Raises:
+        ImageError: the file cannot be used, or no longer holds what `ref.sha256` names.
+    """
+    try:
+        data = Path(ref.path).read_bytes()
+    except OSError as error:
+        raise ImageError(ref.path, f"cannot be read: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != ref.sha256:
+        raise ImageError(ref.path, "changed since it was listed")
+    image = read_image(ref.path)  # also where the bytes are passed on: a damaged file must not reach a server
+    if min_pixels <= image.width * image.height <= max_pixels and (kind := _plain_format(data)):
+        return _url(kind, data)
+    return encode(image, min_pixels, max_pixels)
+
+
+def encode(image: Image.Image, min_pixels: int, max_pixels: int) -> str:
+    """An RGB image as the data URL of a JPEG, brought into [min_pixels, max_pixels] with its aspect kept."""
+    buffer = BytesIO()
+    _bounded(image, min_pixels, max_pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return _url("jpeg", buffer.getvalue())
+
+
+def _bounded(image: Image.Image, min_pixels: int, max_pixels: int) -> Image.Image:
+    area = image.width * image.height
+    if min_pixels <= area <= max_pixels:
+        return image
+    scale = math.sqrt((min_pixels if area < min_pixels else max_pixels) / area)
+    whole = math.ceil if scale > 1 else math.floor
+    size = (max(1, whole(image.width * scale)), max(1, whole(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _plain_format(data: bytes) -> str | None:
+    """The format, jpeg or png, if any decoder sees in `data` what `read_image` sees, else None."""
+    with Image.open(BytesIO(data)) as image:
+        plain = (
+            image.format in ("JPEG", "PNG")
+            and image.mode == "RGB"
+            and not image.has_transparency_data
+            and not getattr(image, "is_animated", False)
+            and image.getexif().get(_ORIENTATION, 1) == 1
+        )
+        return str(image.format).lower() if plain else None
+
+
+def _url(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+class DataUrls:
+    """The data URLs of the images being talked about: each is decoded and encoded once, in a thread.
+
+    Holds the `size` images used last; belongs to the running loop.
+    """
+
+    def __init__(self, min_pixels: int, max_pixels: int, size: int) -> None:
+        self._bounds = (min_pixels, max_pixels)
+        self._size = size
+        self._urls: OrderedDict[str, asyncio.Task[str]] = OrderedDict()
+
+    async def get(self, ref: ImageRef) -> str:
+        """The image's data URL. Raises ImageError as `data_url` does; a failure is not remembered."""
+        task = self._urls.get(ref.sha256) or self._start(ref)
+        self._urls.move_to_end(ref.sha256)
+        try:
+            return await asyncio.shield(task)  # others may be waiting for the same image
+        except ImageError:
+            self._urls.pop(ref.sha256, None)
+            raise
+
+    def _start(self, ref: ImageRef) -> asyncio.Task[str]:
+        if len(self._urls) >= self._size:
+            self._urls.popitem(last=False)
+        task = asyncio.ensure_future(asyncio.to_thread(data_url, ref, *self._bounds))
+        self._urls[ref.sha256] = task
+        return task
