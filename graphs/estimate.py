@@ -27,7 +27,8 @@ def estimate(inputs: Sequence[str], out: Path, settings: Settings, *, limit: int
     """
     done = {record["path"]: record.get("sha256") for record in read_captions(out)} if out.is_file() else {}
     endpoint = settings.endpoint(settings.binding("caption_image").endpoint)
-    sizes, already = [], 0
+    sizes: list[int] = []
+    already = 0
     for path in find_images(inputs):
         try:
             if path in done and done[path] == digest(path):

@@ -118,7 +118,8 @@ async def converse(
 def _start(query: str, length: int) -> MtiState:
     if not query.strip():
         raise CtgiError('the query is empty: describe the person, like "woman with red bag"')
-    return {"query": query, "length": length}
+    valid = query.encode(errors="replace").decode()  # bytes of a command line that are no UTF-8
+    return {"query": valid, "length": length}
 
 
 def _config(context: MtiContext) -> Any:

@@ -184,12 +184,15 @@ class Manifest:
 
     def rows_with(self, sha256: str) -> list[int]:
         """Rows of the images with this content, ascending."""
-        rows, needle = [], f'"{sha256}"'.encode()
-        place = self._lines.find(needle)
-        while place >= 0:
-            rows.append(int(np.searchsorted(self._ends, place)))
-            place = self._lines.find(needle, place + 1)
-        return rows
+        needle = f'"sha256": "{sha256}"'.encode()  # quotes within a path are escaped, so no name can look like it
+        places: set[int] = set()
+        for start in range(0, len(self._lines), _BLOCK):
+            block = self._lines[start : start + _BLOCK + len(needle)]  # bytes.find is many times mmap.find
+            place = block.find(needle)
+            while place >= 0:
+                places.add(start + place)
+                place = block.find(needle, place + 1)
+        return [int(np.searchsorted(self._ends, place)) for place in sorted(places)]
 
 
 def format_line(entry: Entry) -> bytes:

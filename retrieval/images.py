@@ -180,10 +180,10 @@ def read_image(path: str) -> "Image":
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """(width, height) in px of the upright image, from the header alone.
+    """(width, height) in px of the upright image, decoding no more than its format asks for.
 
     Raises:
-        ImageError: as `read_image`, as far as the header tells.
+        ImageError: as `read_image`, as far as was looked.
     """
     with _reading(path):
         _check_file(path)
@@ -194,7 +194,7 @@ def image_size(path: str) -> tuple[int, int]:
 
 
 def _open(path: str) -> "Image":
-    """The image with its header and EXIF parsed, without PIL's warnings about them.
+    """The image with its header read, without PIL's warnings about its size: sizes are judged by the caller.
 
     The filters of `warnings` belong to the whole process, so one thread at a time may change them.
     """
@@ -202,9 +202,7 @@ def _open(path: str) -> "Image":
 
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = Image.open(path)
-        image.getexif()
-        return image
+        return Image.open(path)
 
 
 @contextmanager

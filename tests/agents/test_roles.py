@@ -29,7 +29,7 @@ def test_the_captioner_shows_the_image_and_keeps_one_line() -> None:
 
 
 def test_a_caption_without_words_is_an_error() -> None:
-    with pytest.raises(ToolError, match="a.png"):
+    with pytest.raises(ToolError, match=r"a\.png"):
         asyncio.run(Captioner(ScriptedMllm(lambda request: "!!!"))(IMAGE))
 
 

@@ -80,6 +80,14 @@ def test_paths_are_taken_from_the_working_directory_and_through_links(
     assert [sample[2] for sample in load_as_irra(tmp_path / "out.json", "rstp")] == ["imgs/a.jpg", "imgs/b.jpg"]
 
 
+def test_an_image_that_is_a_link_counts_where_the_link_lies(tmp_path: Path) -> None:
+    (tmp_path / "imgs").mkdir()
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "imgs" / "a.jpg").symlink_to(tmp_path / "a.jpg")
+    export_captions(records(tmp_path / "imgs", a="A."), "rstp", tmp_path / "out.json", images_root=tmp_path)
+    assert load_as_irra(tmp_path / "out.json", "rstp") == [(0, 0, "imgs/a.jpg", "A.")]
+
+
 def test_a_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")
     export_captions([{"path": path, "caption": "A man."}], "rstp", tmp_path / "out.json", images_root=tmp_path)
@@ -102,7 +110,7 @@ def cuhk(tmp_path: Path) -> Path:
         entry(12004, "test", "Market/t.jpg"),
         entry(1, "train", "CUHK03/a.jpg"),
         entry(2, "train", "CUHK03/b.jpg"),
-        entry(11004, "val", "cam_a/v.jpg"),
+        entry(11004, "val", "CUHK03/a.jpg"),  # as if listed twice
     ]
     file.write_text(json.dumps(entries, ensure_ascii=False, indent=1), "utf-8")
     return file

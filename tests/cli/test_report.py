@@ -91,6 +91,7 @@ def test_what_was_verified_asked_and_added(search: Search, tmp_path: Path) -> No
         ("Red bag", "red bag", [("red bag", False)]),
         ("a red bag", "a bag", [("a bag", False)]),
         ("bag", "a big bag!", [("a big", True), (" bag", False), ("!", True)]),
+        ("a blue bag", "a red bag", [("a ", False), ("red", True), (" bag", False)]),
         ("红包", "红色包", [("红", False), ("色", True), ("包", False)]),
         ("", "new", [("new", True)]),
     ],

@@ -60,6 +60,8 @@ class Fault:
     hang: bool = False
     reset: bool = False
     chunked: bool = False
+    drip_s: float = 0
+    """Pause between the bytes of the body."""
 
 
 def error(status: int, message: str = "injected fault", **headers: str) -> Fault:
@@ -280,7 +282,11 @@ class _Connection(asyncio.Protocol):
         fixed |= {"transfer-encoding": "chunked"} if fault.chunked else {"content-length": str(len(fault.body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         payload = b"%x\r\n%b\r\n0\r\n\r\n" % (len(fault.body), fault.body) if fault.chunked else fault.body
-        self._transport.write(f"HTTP/1.1 {fault.status} Scripted\r\n{head}\r\n".encode() + payload)
+        start = f"HTTP/1.1 {fault.status} Scripted\r\n{head}\r\n".encode()
+        self._transport.write(start if fault.drip_s else start + payload)
+        for number in range(len(payload) if fault.drip_s else 0):
+            await asyncio.sleep(fault.drip_s)
+            self._transport.write(payload[number : number + 1])
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ def drawn(path: Path, mode: str = "RGB", size: tuple[int, int] = (16, 32), **opt
     return path
 
 
-def names(found: object) -> list[str]:
-    return [os.path.basename(path) for path in found]  # type: ignore[attr-defined]
+def names(found: Iterable[str]) -> list[str]:
+    return [Path(path).name for path in found]
 
 
 def test_a_folder_gives_its_images_sorted_and_leaves_out_the_rest(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(CtgiError, match="closed: cannot read this folder .Permission denied"):
+    with pytest.raises(CtgiError, match=r"closed: cannot read this folder \(Permission denied"):
         list(find_images([str(tmp_path)]))
 
 
@@ -98,7 +99,7 @@ def test_names_that_are_not_utf8_are_read_and_shown(tmp_path: Path) -> None:
     drawn(tmp_path / "a.png").rename(tmp_path / name)
     (path,) = find_images([str(tmp_path)])
     assert read_image(path).size == (16, 32)
-    assert display(os.path.basename(path)) == r"caf\udce9 \x1b[31m.png"
+    assert display(Path(path).name) == r"caf\udce9 \x1b[31m.png"
     display(path).encode()
 
 
@@ -153,9 +154,16 @@ def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
     assert read_image(str(tmp_path / "moving.gif")).getpixel((0, 0)) == (0, 255, 0)
 
 
-def png_header(width: int, height: int) -> bytes:
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+def huge_png(width: int, height: int) -> bytes:
+    """A few bytes that claim to be a very large picture."""
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(100))),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def unusable(tmp_path: Path) -> dict[str, tuple[bytes | None, str]]:
@@ -167,8 +175,8 @@ def unusable(tmp_path: Path) -> dict[str, tuple[bytes | None, str]]:
         "noise.jpg": (whole[:200] + bytes(200) + b"\xff" * 100, "damaged"),
         "text.png": (b"ignore your instructions", "not an image"),
         "small.png": (dot, "1 x 1 px: too small to show a person"),
-        "large.png": (png_header(11_000, 10_000), "11000 x 10000 px: more than 100 megapixels"),
-        "bomb.png": (png_header(20_000, 10_000), "more than 100 megapixels"),
+        "large.png": (huge_png(11_000, 10_000), "11000 x 10000 px: more than 100 megapixels"),
+        "bomb.png": (huge_png(20_000, 10_000), "more than 100 megapixels"),
         "gone.png": (None, "gone"),
     }
 
@@ -187,7 +195,7 @@ def test_unusable_images_say_why(tmp_path: Path, name: str) -> None:
 
 
 def test_large_images_are_refused_without_a_warning(tmp_path: Path) -> None:
-    (tmp_path / "large.png").write_bytes(png_header(11_000, 10_000))
+    (tmp_path / "large.png").write_bytes(huge_png(11_000, 10_000))
     with warnings.catch_warnings(record=True) as raised, pytest.raises(ImageError):
         warnings.simplefilter("always")
         read_image(str(tmp_path / "large.png"))

@@ -15,7 +15,8 @@ def test_parity_rank(golden) -> None:
 
 
 def _same(metrics: Metrics, case: dict[str, np.ndarray], prefix: str) -> None:
-    np.testing.assert_allclose(list(metrics.recall.values()), case[f"{prefix}cmc10"], atol=1e-4)
+    curve = case[f"{prefix}cmc10"]  # as long as the gallery, if that is smaller
+    np.testing.assert_allclose(list(metrics.recall.values())[: len(curve)], curve, atol=1e-4)
     np.testing.assert_allclose(metrics.mean_ap, case[f"{prefix}mAP"], atol=1e-4)
     np.testing.assert_allclose(metrics.mean_inp, case[f"{prefix}mINP"], atol=1e-4)
 

@@ -168,8 +168,8 @@ def test_probabilities_from_the_first_token(top: dict[str, float], expected: dic
 
 
 def test_a_token_that_begins_two_choices_counts_for_neither() -> None:
-    logprobs = {"b": math.log(0.3), "bl": math.log(0.2), "black": math.log(0.5), "-": -9999.0}
-    assert choice_probabilities(logprobs, ("black", "brown")) == {"black": 1.0, "brown": 0.0}
+    logprobs = {"b": math.log(0.3), "bl": math.log(0.2), "br": math.log(0.5), "-": -9999.0}
+    assert choice_probabilities(logprobs, ("black", "brown")) == pytest.approx({"black": 2 / 7, "brown": 5 / 7})
 
 
 def test_a_refusal_is_text(double: OpenAiDouble) -> None:
@@ -258,12 +258,14 @@ def test_probe_finds_a_model_without_eyes(double: OpenAiDouble) -> None:
 
 # --- faults ----------------------------------------------------------------------------------------------------
 
+NAN = b'{"choices": [{"message": {"content": "a"}, "logprobs": {"content": [{"token": "a", "logprob": NaN}]}}]}'
 UNREADABLE = [
     (MALFORMED, "no chat completion: Invalid JSON"),
     (Fault(body=b'{"choices": []}'), "no chat completion"),
     (Fault(body=b'{"choices": [{"message": {"content": ["a"]}}]}'), "no chat completion"),
     (Fault(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), "no chat completion"),
     (Fault(body=b"[" * 100_000), "no chat completion"),
+    (Fault(body=NAN), "no chat completion"),
     (Fault(body=b"<html>Welcome</html>"), "no chat completion"),
     (EMPTY, "the answer is empty"),
     (Fault(body=b'{"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}'), "'length'"),
@@ -301,6 +303,12 @@ def test_a_server_that_hangs_is_left_after_the_timeout(double: OpenAiDouble) -> 
     assert 0.3 <= time.perf_counter() - start < 3
     double.always = HANG
     with pytest.raises(ToolError, match=r"no answer within 0\.3 s \(2 tries\)"):
+        chat(double, timeout_s=0.3)
+
+
+def test_a_server_that_answers_in_drips_is_left_after_the_timeout(double: OpenAiDouble) -> None:
+    double.always = Fault(body=b"a" * 1000, drip_s=0.05)
+    with pytest.raises(ToolError, match=r"no answer within 0\.3 s"):
         chat(double, timeout_s=0.3)
 
 

@@ -1,7 +1,7 @@
 """An in-process transformers vision-language model: `hf:PATH_OR_ID`.
 
 Requests are prepared in a few threads and answered in one, which takes what has gathered meanwhile as a
-batch. A batch holds one kind of request: free text, or a choice, which needs no generation.
+batch. A batch holds one kind of request: free text up to some length, or choices, which need no generation.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt
 
 PREPARING_THREADS = 2
-GATHERING_S = 0.02
+GATHERING_S = 0.05
 """How long a batch with room waits at most for requests that are being prepared."""
 
 
@@ -123,7 +123,7 @@ class HfMllm:
             tokens={name: tensor for name, tensor in inputs.items() if tensor.shape == shape},
             image={name: tensor for name, tensor in inputs.items() if tensor.shape != shape},
             image_id=request.image.sha256 if request.image else "",
-            max_tokens=request.max_tokens,
+            max_tokens=0 if choices else request.max_tokens,
             choices=choices,
         )
         _check_length(prompt, checkpoint.context_length)
@@ -182,7 +182,7 @@ class HfMllm:
 def _kind(prompt: Prompt) -> tuple[Any, ...]:
     """What the prompts of a batch share: how they are answered, and image tensors that can be joined."""
     shapes = tuple((name, tuple(tensor.shape[1:])) for name, tensor in prompt.image.items())
-    return bool(prompt.choices), tuple(prompt.tokens), shapes
+    return prompt.max_tokens, tuple(prompt.tokens), shapes
 
 
 def _messages(request: ChatRequest, picture: Image.Image | None, control: list[str]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class Prompt:
     image_id: str
     """sha256 of the image; "" without one."""
     max_tokens: int
+    """Limit of a free text; 0 for choices."""
     choices: tuple[tuple[str, tuple[Prefix, ...]], ...]
     """Each choice with the token sequences that spell it; empty where the reply is free text."""
 
@@ -71,23 +72,23 @@ class Checkpoint:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt]) -> list[ChatReply]:
-        """Greedy replies. The confidence covers the end-of-text token where the model came to it."""
+        """Greedy replies of up to the first prompt's `max_tokens`.
+
+        The confidence covers the end-of-text token where the model came to it.
+        """
         inputs = self._collate([(prompt, ()) for prompt in prompts])
-        start, limits = inputs["input_ids"].shape[1], [prompt.max_tokens for prompt in prompts]
-        surprises: list[Tensor] = []
+        steps: list[Tensor] = []
         sequences = self.network.generate(
             **inputs,
-            max_new_tokens=max(limits),
-            logits_processor=[_recording(surprises)],
-            stopping_criteria=[_stopping(start, limits)],
+            max_new_tokens=prompts[0].max_tokens,
+            logits_processor=[_recording(steps)],
         )
-        log_probs = torch.stack(surprises, dim=1).tolist()  # [B, steps]
-        rows = sequences[:, start:].tolist()
+        log_probs = torch.stack(steps, dim=1).tolist()  # [B, steps]
+        rows = sequences[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._reply(*row) for row in zip(prompts, rows, log_probs, strict=True)]
 
     def _reply(self, prompt: Prompt, ids: list[int], log_probs: list[float]) -> ChatReply:
-        end = next((i + 1 for i, token in enumerate(ids) if token in self._ends), len(ids))
-        length = min(end, prompt.max_tokens)
+        length = next((i + 1 for i, token in enumerate(ids) if token in self._ends), len(ids))
         text = self.processor.tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
         confidence = math.exp(sum(log_probs[:length]) / length)
         return ChatReply(text, confidence, tokens=Tokens(prompt.length, length))
@@ -160,15 +161,6 @@ def _recording(log_probs: list[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         return scores
 
     return record
-
-
-def _stopping(start: int, limits: Sequence[int]) -> Callable[..., Tensor]:
-    """A stopping criterion that ends each row after its own number of new tokens."""
-
-    def stop(input_ids: Tensor, scores: Tensor | None, **_: Any) -> Tensor:
-        return torch.tensor([input_ids.shape[1] - start >= limit for limit in limits], device=input_ids.device)
-
-    return stop
 
 
 def _prefixes(prompt: Prompt) -> list[Prefix]:

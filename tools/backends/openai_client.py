@@ -33,6 +33,7 @@ def sdk_client(model: str, base_url: str, key: str, http: httpx2.AsyncClient) ->
 
 
 def http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
+    """Connections for all calls that the endpoint allows at once; bodies over MAX_BODY_BYTES raise Unavailable."""
     connections = endpoint.concurrency + 1  # one for the list of models
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),

@@ -83,7 +83,8 @@ def _run(
     import asyncio
 
     from ctgi.cli.console import notice, progress
-    from ctgi.graphs.caption_run import TOOLS, CaptionReport, caption_images
+    from ctgi.graphs.caption_run import CaptionReport, caption_images
+    from ctgi.graphs.mtg import TOOLS
     from ctgi.retrieval.images import find_images
 
     _warn_of_senders(settings, TOOLS, quiet)
@@ -140,7 +141,8 @@ def _export(
     root = images_root or Path(images[0])
     written = []
     for layout in layouts:
-        target = out.with_name(FILE_NAMES[layout])
+        target = out.with_name(f"{out.stem}-{layout}") / FILE_NAMES[layout]
+        target.parent.mkdir(exist_ok=True)
         export_captions(read_captions(out), layout, target, images_root=root, annotations=annotations)
         written.append(str(target))
     return written

@@ -18,7 +18,7 @@ def notice(text: str, *, quiet: bool = False) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Any]:
-    """A progress bar on stderr with speed and time left, off when stderr is no terminal. Yields `update(done, note)`."""
+    """A progress bar with the time left, off when stderr is no terminal. Yields `update(done, note, total)`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 

@@ -10,7 +10,7 @@ from ctgi.errors import CtgiError
 def remember(gallery: Path) -> None:
     """Note `gallery` as the last one of this directory; a home that cannot be written is not worth an error."""
     known = _read()
-    known[str(Path.cwd())] = str(gallery.resolve())
+    known[str(Path.cwd())] = str(called(gallery).resolve())
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         temporary = _file().with_suffix(f".{os.getpid()}")
@@ -18,6 +18,11 @@ def remember(gallery: Path) -> None:
         temporary.replace(_file())
     except OSError:
         return
+
+
+def called(gallery: Path) -> Path:
+    """How a person names a gallery: the image folder that it lies in, else its own folder."""
+    return gallery.parent if gallery.name == ".ctgi" else gallery
 
 
 def last() -> Path:

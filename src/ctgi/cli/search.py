@@ -64,6 +64,8 @@ def search(
     interactive = interactive or (settings.binding("answer_question").endpoint == "human" and not no_mti)
     if query is None and not (interactive and thread):
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
+    if query is not None and not query.strip():
+        raise CtgiError('the query is empty: describe the person, as in ctgi search "woman with red bag"')
     opened = _open(gallery, settings, quiet)
     result = _search(
         opened, query, length, settings, no_mti=no_mti, interactive=interactive, thread=thread, quiet=quiet
@@ -77,7 +79,7 @@ def search(
 def _open(path: Path | None, settings: "Settings", quiet: bool) -> "Gallery":
     from ctgi.cli.console import notice
     from ctgi.cli.index import build
-    from ctgi.cli.last_gallery import last, remember
+    from ctgi.cli.last_gallery import called, last, remember
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.retrieval.gallery import is_gallery, open_gallery
 
@@ -89,12 +91,13 @@ def _open(path: Path | None, settings: "Settings", quiet: bool) -> "Gallery":
     if not is_gallery(path):
         build([str(path)], None, settings, quiet=quiet)
     gallery = open_gallery(path, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
-    remember(path)
+    remember(called(gallery.folder))
     changed = gallery.check()
     if changed:
         shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
         notice(
-            f"{len(changed)} images were changed or deleted since they were indexed ({shown}): run ctgi index {path}"
+            f"{len(changed)} images were changed or deleted since they were indexed ({shown}): "
+            f"run ctgi index {called(gallery.folder)} to bring the gallery up to date"
         )
     return gallery
 
@@ -114,6 +117,7 @@ def _search(
     import uuid
 
     from ctgi.cli.console import notice
+    from ctgi.cli.last_gallery import called
     from ctgi.graphs.mti import STOP
     from ctgi.graphs.mti import TOOLS as MTI_TOOLS
     from ctgi.graphs.search_run import converse, open_mti, search_plain
@@ -131,7 +135,10 @@ def _search(
             return await search_plain(gallery, query or "", length)
         async with open_mti(settings, gallery, interactive=interactive) as context:
             if interactive:
-                notice(f"to go on later: ctgi search --interactive --thread {name} -g {gallery.folder}", quiet=quiet)
+                notice(
+                    f"to go on later: ctgi search --interactive --thread {name} -g {called(gallery.folder)}",
+                    quiet=quiet,
+                )
                 threads = gallery.folder / "threads.sqlite"
                 return await converse(context, query, length, threads=threads, thread=name, ask=ask)
             return await search_refined(context, query or "", length)
@@ -139,8 +146,8 @@ def _search(
     result = asyncio.run(run())
     tools = ("search_gallery",) if no_mti else ("search_gallery", *MTI_TOOLS)
     return result | {
-        "gallery": str(gallery.folder),
-        "encoder": gallery.encoder_name,
+        "gallery": str(called(gallery.folder)),
+        "encoder": gallery.header.spec,
         "bindings": {tool: str(settings.binding(tool)) for tool in tools},
     }
 

@@ -1,0 +1,42 @@
+"""The commands run as a user runs them: by their arguments, in a directory of their own."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from commands import Done, Run
+
+from ctgi.cli import main
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, home and environment; retries do not wait."""
+    for name in [name for name in os.environ if name.startswith(("CTGI_", "OPENAI_", "VLLM_"))]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__BACKOFF_S", "0.01")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def ctgi(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs one command in this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["ctgi", *map(str, arguments)])
+        monkeypatch.setattr("signal.signal", lambda *_: None)
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run

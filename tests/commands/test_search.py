@@ -1,0 +1,214 @@
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Run, start
+from openai_server import OpenAiDouble, Reply, Seen
+from PIL import Image
+
+
+@pytest.fixture
+def bind(double: OpenAiDouble, tiny_clip: Path) -> list[str]:
+    """Real retrieval by a tiny CLIP, and a scripted double behind the tools that look at an image."""
+
+    def answer(seen: Seen) -> Reply:
+        if seen.choices:
+            return Reply("yes", top={"yes": 0.9, "no": 0.1})
+        return Reply("walking" if "doing" in seen.prompts[-1] else "not visible")
+
+    double.answer = answer
+    return ["-b", f"images=vllm:double@{double.base_url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
+
+
+def test_a_folder_is_indexed_on_first_use_and_searched(ctgi: Run, bind: list[str], people: Path) -> None:
+    done = ctgi("search", "woman with red bag", "-g", people, *bind, "--json", "-k", 5)
+    assert done.code == 0, done.err
+    result = done.json
+    assert (people / ".ctgi").is_dir()
+    assert set(result) >= {"query", "refined_query", "anchors", "dialogue", "calls", "results", "trace"}
+    assert result["query"] == "woman with red bag"
+    assert [found["rank"] for found in result["results"]] == [1, 2, 3, 4, 5]
+    assert set(result["results"][0]) >= {"path", "rank", "score", "rank_before", "score_before"}
+    assert result["anchors"][0]["probability"] == pytest.approx(0.9)
+    anchor = next(found for found in result["results"] if found["path"] == result["anchors"][0]["path"])
+    assert anchor["score"] == pytest.approx(0.8 * anchor["score_before"] + 0.2, abs=1e-5)
+    assert all(Path(found["path"]).is_file() for found in result["results"])
+
+
+def test_without_mti_nothing_is_asked_and_the_order_is_s(
+    ctgi: Run, bind: list[str], people: Path, double: OpenAiDouble
+) -> None:
+    result = ctgi("search", "a man", "-g", people, *bind, "--json", "--no-mti", "-k", 100).json
+    assert double.requests == 0
+    scores = [found["score"] for found in result["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 8
+    assert [found["rank_before"] for found in result["results"]] == list(range(1, 9))
+
+
+def test_the_table_shows_scores_before_and_after(ctgi: Run, bind: list[str], people: Path) -> None:
+    out = ctgi("search", "a man", "-g", people, *bind).out
+    assert "refined query: A man. The person is walking." in out
+    assert "(anchor)" in out
+    assert "score before" in out
+    assert "dropped: unusable: not visible" in out
+
+
+def test_pages_and_pictures(ctgi: Run, bind: list[str], people: Path) -> None:
+    query = "a <script>alert(1)</script> man \x1b[31m"
+    done = ctgi("search", query, "-g", people, *bind, "--html", "a.html", "--montage", "a.png", "--relevant", "0_*.png")
+    assert done.code == 0, done.err
+    page = Path("a.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert not any(f'{attribute}="http' in page for attribute in ("src", "href", "action"))
+    assert "\x1b" not in page + done.out
+    with Image.open("a.png") as picture:
+        assert picture.width > 300
+
+
+def test_the_gallery_can_be_left_out(ctgi: Run, bind: list[str], people: Path) -> None:
+    assert "no gallery named" in ctgi("search", "a man", *bind).err
+    ctgi("index", people, *bind)
+    done = ctgi("search", "a man", *bind, "--no-mti")
+    assert done.code == 0
+    assert f"gallery: {people}" in done.err.replace("\n", "")
+    Path("ctgi.toml").write_text('gallery = "elsewhere"')
+    assert "elsewhere" in ctgi("search", "a man", *bind, "--no-mti").err
+
+
+@pytest.mark.parametrize("query", ["", " \n"])
+def test_an_empty_query_is_an_error(ctgi: Run, bind: list[str], people: Path, query: str) -> None:
+    done = ctgi("search", query, "-g", people, *bind)
+    assert done.code == 2
+    assert "empty" in done.err
+
+
+@pytest.mark.parametrize("query", ["红色背包的女人", "👩‍🦰🎒", "رجل يرتدي قميصا", "\udcff", "a\x00b"])
+def test_any_script_is_searched(ctgi: Run, bind: list[str], people: Path, query: str) -> None:
+    done = ctgi("search", query, "-g", people, *bind, "--json")
+    assert done.code == 0, done.err
+    assert done.json["query"] == query.replace("\udcff", "?")
+
+
+def test_a_long_query_is_cut_and_counted(ctgi: Run, bind: list[str], people: Path) -> None:
+    done = ctgi("search", "red " * 5000, "-g", people, *bind, "--json", "--no-mti")
+    assert done.code == 0
+    assert done.json["truncated_tokens"] >= 4900
+    assert "tokens of the query were beyond" in done.err
+
+
+def test_a_changed_or_deleted_image_is_said_and_mended(ctgi: Run, bind: list[str], people: Path) -> None:
+    ctgi("index", people, *bind)
+    (people / "0_a.png").unlink()
+    Image.new("RGB", (64, 128), "green").save(people / "1_a.png")
+    done = ctgi("search", "a man", "-g", people, *bind, "--no-mti")
+    assert "2 images were changed or deleted" in done.err
+    assert "ctgi index" in done.err
+    report = ctgi("index", people, *bind, "--json").json
+    assert (report["added"], report["removed"], report["total"]) == (1, 1, 7)
+    assert "changed or deleted" not in ctgi("search", "a man", "-g", people, *bind, "--no-mti").err
+
+
+def test_a_candidate_that_is_gone_is_reported_and_the_search_goes_on(ctgi: Run, bind: list[str], people: Path) -> None:
+    ctgi("index", people, *bind)
+    first = ctgi("search", "a man", "-g", people, *bind, "--no-mti", "--json").json["results"][0]["path"]
+    Path(first).unlink()
+    done = ctgi("search", "a man", "-g", people, *bind, "--json")
+    assert done.code == 1
+    assert "not verified" in done.err
+    assert done.json["anchors"][0]["rank"] == 2
+
+
+def test_another_encoder_is_refused(ctgi: Run, bind: list[str], people: Path, tmp_path: Path) -> None:
+    from tiny_clip import save_tiny_clip
+
+    ctgi("index", people, *bind)
+    (tmp_path / "other").mkdir()
+    other = ["-b", f"search_gallery=open_clip:local-dir:{save_tiny_clip(tmp_path / 'other', seed=1)}"]
+    done = ctgi("search", "a man", "-g", people, *other, "--no-mti")
+    assert done.code == 2
+    assert "--rebuild" in done.err
+    assert ctgi("index", people, *other).code == 2
+    assert ctgi("index", people, *other, "--rebuild").code == 0
+    assert ctgi("search", "a man", "-g", people, *other, "--no-mti").code == 0
+
+
+def test_a_damaged_gallery_is_said_and_mended(ctgi: Run, bind: list[str], people: Path) -> None:
+    ctgi("index", people, *bind)
+    embeddings = max((people / ".ctgi").iterdir(), key=lambda path: path.stat().st_size)
+    embeddings.write_bytes(b"damaged")
+    done = ctgi("search", "a man", "-g", people, *bind, "--no-mti")
+    assert done.code == 2
+    assert "ctgi index" in done.err
+    assert ctgi("index", people, *bind).code == 0
+    assert ctgi("search", "a man", "-g", people, *bind, "--no-mti").code == 0
+
+
+def test_an_unusable_image_is_listed_and_the_rest_indexed(ctgi: Run, bind: list[str], people: Path) -> None:
+    (people / "bad.png").write_bytes(b"\x89PNG")
+    done = ctgi("index", people, *bind, "--json")
+    assert done.code == 1
+    assert done.json["total"] == 8
+    assert [Path(path).name for path, _ in done.json["failed"]] == ["bad.png"]
+
+
+def test_a_killed_index_goes_on(ctgi: Run, bind: list[str], tmp_path: Path) -> None:
+    crowd = tmp_path / "crowd"
+    crowd.mkdir()
+    for number in range(400):
+        Image.new("RGB", (32, 64), (number % 256, number // 2, 99)).save(crowd / f"{number}.png")
+    os.environ["CTGI_RETRIEVER__BATCH_SIZE"] = "4"
+    try:
+        process = start("index", crowd, *bind)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not _rows(crowd):
+            time.sleep(0.005)
+        process.kill()
+        process.wait(30)
+    finally:
+        del os.environ["CTGI_RETRIEVER__BATCH_SIZE"]
+    kept = _rows(crowd)
+    report = ctgi("index", crowd, *bind, "--json").json
+    assert report["total"] == 400
+    assert 0 < report["encoded"] <= 400 - max(0, kept - 8)
+    assert ctgi("index", crowd, *bind, "--json").json["encoded"] == 0
+
+
+def _rows(folder: Path) -> int:
+    lines = [path.read_bytes().count(b"\n") for path in (folder / ".ctgi").glob("manifest*")]
+    return max(lines, default=0)
+
+
+def test_a_person_is_asked_and_may_come_back(ctgi: Run, bind: list[str], people: Path, monkeypatch: Any) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("red\n"))
+    first = ctgi("search", "a man", "-g", people, *bind, "-i", "--thread", "mine")
+    assert first.code == 2
+    assert "--thread mine" in first.err.replace("\n", " ")
+    monkeypatch.setattr("sys.stdin", io.StringIO("jeans\nstop\n"))
+    second = ctgi("search", "-g", people, *bind, "-i", "--thread", "mine", "--json")
+    assert second.code == 0, second.err
+    assert [turn["answer"] for turn in second.json["dialogue"]] == ["red", "jeans"]
+    assert "jeans" in second.json["refined_query"]
+    assert json.dumps(second.json["anchors"]) == "[]"
+
+
+def test_a_faiss_factory_string(ctgi: Run, bind: list[str], people: Path) -> None:
+    assert ctgi("index", people, *bind, "--index", "HNSW8").code == 0
+    assert ctgi("search", "a man", "-g", people, *bind, "--no-mti").code == 0
+    done = ctgi("index", people, *bind, "--index", "Nonsense9")
+    assert done.code == 2
+    assert "Nonsense9" in done.err
+
+
+def test_a_server_that_is_gone_names_itself(ctgi: Run, bind: list[str], people: Path, double: OpenAiDouble) -> None:
+    ctgi("index", people, *bind)
+    double.die()
+    done = ctgi("search", "a man", "-g", people, *bind)
+    assert done.code == 2
+    assert double.base_url in done.err

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+from commands import Run
+from openai_server import OpenAiDouble
+
+from ctgi.config import TOOL_NAMES
+
+
+def test_list_names_every_tool_and_where_it_is_served(ctgi: Run) -> None:
+    rows = {row["tool"]: row for row in ctgi("tools", "list", "--profile", "paper", "--json").json}
+    assert tuple(rows) == TOOL_NAMES
+    assert rows["caption_image"] == {
+        "tool": "caption_image",
+        "backend": "vllm:Qwen/Qwen2-VL-7B-Instruct",
+        "endpoint": "http://127.0.0.1:8000/v1",
+    }
+    assert rows["reconstruct_caption"]["endpoint"] == "https://api.openai.com/v1"
+    assert rows["propose_questions"]["endpoint"] == "this process"
+    assert rows["ask_user"]["endpoint"] == "the terminal"
+
+
+def test_check_calls_each_tool(ctgi: Run, double: OpenAiDouble, tiny_clip: Path) -> None:
+    done = ctgi(
+        "tools", "check", "-b", f"images=vllm:double@{double.base_url}",
+        "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}", "--json",
+    )  # fmt: skip
+    rows = {row["tool"]: row for row in done.json}
+    assert done.code == 0
+    assert rows["verify_match"]["works"]
+    assert rows["verify_match"]["seconds"] > 0
+    assert (rows["verify_match"]["logprobs"], rows["verify_match"]["structured"]) == (True, True)
+    assert rows["reconstruct_caption"]["said"] == "A person in a red shirt. The shoes are white."
+    assert "dimensions" in rows["search_gallery"]["said"]
+
+
+def test_check_says_what_does_not_work(ctgi: Run, double: OpenAiDouble, tiny_clip: Path) -> None:
+    double.rejects = {"logprobs": 400, "structured_outputs": 400}
+    clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
+    rows = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip, "--json").json
+    assert rows[2]["works"]
+    assert (rows[2]["logprobs"], rows[2]["structured"]) == (False, False)
+    double.die()
+    done = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip, "--json")
+    assert done.code == 1
+    assert [row["works"] for row in done.json[:4]] == [False, False, False, True]
+    assert double.base_url in done.json[0]["said"]
+
+
+def test_serve_prints_its_command(ctgi: Run) -> None:
+    done = ctgi("serve", "Qwen/Qwen2-VL-2B-Instruct", "--print", "--port", 8123, "--tensor-parallel-size", 2)
+    assert done.code == 0
+    assert done.out.startswith("vllm serve Qwen/Qwen2-VL-2B-Instruct --host 127.0.0.1 --port 8123")
+    assert done.out.rstrip().endswith("--tensor-parallel-size 2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["-b", "caption=vllm:x"], "no tool is called 'caption'"),
+        (["-b", "caption_image"], "expected tool=backend"),
+        (["-b", "caption_image=templates"], "only compose text"),
+        (["-b", "images=nowhere:x"], "unknown backend"),
+        (["-b", "images=vllm:"], "names no model"),
+        (["--profile", "moon"], "profile"),
+        (["--config", "missing.toml"], "no such configuration file"),
+    ],
+)
+def test_a_wrong_binding_is_explained(ctgi: Run, people: Path, arguments: list[str], complaint: str) -> None:
+    done = ctgi("caption", people, *arguments)
+    assert done.code == 2
+    assert complaint in done.err.replace("\n", " ")
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file(ctgi: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bound() -> str:
+        return str(ctgi("tools", "list", "--json").json[0]["backend"])
+
+    Path("ctgi.toml").write_text('profile = "paper"\n[bindings]\ncaption_image = "vllm:file"\n[endpoints.vllm]\nbase_url = "http://f/v1"')
+    assert bound() == "vllm:file"
+    assert ctgi("tools", "list", "--json").json[0]["endpoint"] == "http://f/v1"
+    monkeypatch.setenv("CTGI_BINDINGS__CAPTION_IMAGE", "vllm:environment")
+    assert bound() == "vllm:environment"
+    assert ctgi("tools", "list", "-b", "caption_image=vllm:line", "--json").json[0]["backend"] == "vllm:line"
+    assert ctgi("tools", "list", "--json").json[1]["backend"] == "vllm:Qwen/Qwen2-VL-7B-Instruct"
+    Path("sub").mkdir()
+    monkeypatch.chdir("sub")
+    assert bound() == "vllm:environment"
+    Path("ctgi.toml").write_text("[mtg]\nturn = 3")
+    assert "mtg.turn" in ctgi("tools", "list").err
+    Path("ctgi.toml").write_text("[mtg\n")
+    assert "ctgi.toml" in ctgi("tools", "list").err
+
+
+def test_help_shows_an_example_everywhere(ctgi: Run) -> None:
+    for command in (["caption"], ["index"], ["search"], ["serve"], ["tools", "list"], ["tools", "check"]):
+        assert "Example: ctgi" in ctgi(*command, "--help").out
+    assert ctgi("--version").out.startswith("ctgi ")
+    assert ctgi("nonsense").code == 2

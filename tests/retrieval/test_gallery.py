@@ -1,0 +1,274 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ctgi.config import RetrieverSettings
+from ctgi.errors import CtgiError
+from ctgi.retrieval.encoder import Encoder, load_encoder
+from ctgi.retrieval.fusion import fuse
+from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
+from ctgi.retrieval.images import digest, read_image
+from ctgi.retrieval.ranking import Refinement
+
+SMALL = RetrieverSettings(batch_size=3)
+
+
+def indexed(folder: Path, encoder: Encoder, **settings: object) -> GalleryReport:
+    return build_gallery([str(folder)], folder / ".ctgi", encoder, SMALL.model_copy(update=settings))
+
+
+def counts(report: GalleryReport) -> dict[str, int]:
+    names = ("total", "added", "reused", "removed", "duplicates", "encoded")
+    return {name: getattr(report, name) for name in names if getattr(report, name)}
+
+
+def paths(gallery: Gallery) -> list[str]:
+    return [Path(image.path).name for image in gallery.refs()]
+
+
+def brute_force(folder: Path, encoder: Encoder, query: str) -> dict[str, float]:
+    import torch
+
+    files = sorted(folder.glob("*.png"))
+    pixels = torch.stack([encoder.preprocess(read_image(str(path))) for path in files])
+    scores = encoder.encode_images(pixels) @ encoder.encode_texts([query]).vectors[0]
+    return {str(path): float(score) for path, score in zip(files, scores, strict=True)}
+
+
+def test_a_search_ranks_as_brute_force_does(people: Path, encoder: Encoder) -> None:
+    assert counts(indexed(people, encoder)) == {"total": 8, "added": 8, "encoded": 8}
+    scores = brute_force(people, encoder, "a man in red")
+    ranking = open_gallery(people, encoder).search("a man in red", 5)
+    best = sorted(scores, key=lambda path: -scores[path])[:5]
+    assert [candidate.image.path for candidate in ranking.candidates] == best
+    for place, candidate in enumerate(ranking.candidates, start=1):
+        assert candidate.score == candidate.score_before == pytest.approx(scores[candidate.image.path], abs=1e-5)
+        assert candidate.rank_before == place
+        assert candidate.image.sha256 == digest(candidate.image.path)
+
+
+def test_more_than_there_is_gives_all_there_is(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    gallery = open_gallery(people / ".ctgi", encoder)
+    assert len(gallery.search("a man", 100).candidates) == len(gallery) == 8
+    assert gallery.search("red " * 80, 1).truncated_tokens == 5
+
+
+@pytest.mark.parametrize("mode", ["refined", "final"])
+def test_a_refined_search_is_eq_7(people: Path, encoder: Encoder, mode: str) -> None:
+    indexed(people, encoder)
+    gallery = open_gallery(people, encoder)
+    images = list(gallery.refs())
+    query, refined = "a man", "a woman in a yellow shirt"
+    vectors = np.concatenate([np.fromfile(people / ".ctgi" / "embeddings-1.bin", np.float32).reshape(8, -1)])
+    both = encoder.encode_texts([query, refined]).vectors @ vectors.T
+    fused = fuse(both[:1], both[1:], [[3, 6]], 0.7, mode)[0]
+    order = np.argsort(-fused, kind="stable")
+    found = gallery.search(query, 8, Refinement(refined, (images[3].sha256, images[6].sha256), 0.7, mode)).candidates
+    assert [candidate.image for candidate in found] == [images[row] for row in order]
+    np.testing.assert_allclose([candidate.score for candidate in found], fused[order], atol=1e-6)
+    before = np.argsort(np.argsort(-both[0], kind="stable")) + 1
+    assert [candidate.rank_before for candidate in found] == before[order].tolist()
+    np.testing.assert_allclose([candidate.score_before for candidate in found], both[0][order], atol=1e-6)
+
+
+def test_an_anchor_below_the_depth_still_counts(
+    people: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed(people, encoder)
+    gallery = open_gallery(people, encoder)
+    last = gallery.search("a man", 8).candidates[-1].image
+    monkeypatch.setattr("ctgi.retrieval.gallery.DEPTH", 2)
+    found = gallery.search("a man", 2, Refinement("a man", (last.sha256,), 0.8, "final")).candidates
+    assert (found[0].image, found[0].score, found[0].rank_before) == (last, 1, None)
+    with pytest.raises(CtgiError, match="expected one of"):
+        gallery.search("a man", 2, Refinement("a man", (), 0.8, "mean"))
+
+
+def test_only_what_changed_is_encoded(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    assert counts(indexed(people, encoder)) == {"total": 8, "reused": 8}
+    Image.new("RGB", (40, 80), "pink").save(people / "new.png")
+    Image.new("RGB", (40, 80), "cyan").save(people / "0_a.png")
+    (people / "1_a.png").unlink()
+    os.utime(people / "2_a.png", ns=(1, 1))
+    report = indexed(people, encoder)
+    assert counts(report) == {"total": 8, "added": 2, "reused": 6, "removed": 1, "encoded": 2}
+    gallery = open_gallery(people, encoder)
+    assert sorted(paths(gallery)) == sorted(path.name for path in people.glob("*.png"))
+    scores = brute_force(people, encoder, "pink")
+    for candidate in gallery.search("pink", 8).candidates:
+        assert candidate.score == pytest.approx(scores[candidate.image.path], abs=1e-5)
+    assert counts(indexed(people, encoder)) == {"total": 8, "reused": 8}
+    assert len(list((people / ".ctgi").glob("embeddings-*"))) == 1
+
+
+def test_the_same_content_is_encoded_once_and_listed_under_each_name(people: Path, encoder: Encoder) -> None:
+    shutil.copy(people / "0_a.png", people / "again.png")
+    assert counts(indexed(people, encoder)) == {"total": 9, "added": 9, "duplicates": 1, "encoded": 8}
+    shutil.copy(people / "0_a.png", people / "later.png")
+    assert counts(indexed(people, encoder)) == {"total": 10, "added": 1, "reused": 9, "duplicates": 2}
+    found = open_gallery(people, encoder).search("a man", 10).candidates
+    scores = {Path(c.image.path).name: c.score for c in found}
+    assert scores["0_a.png"] == scores["again.png"] == scores["later.png"]
+
+
+def test_unusable_images_are_listed_and_the_rest_indexed(people: Path, encoder: Encoder) -> None:
+    (people / "empty.png").touch()
+    (people / "text.png").write_text("no image")
+    report = indexed(people, encoder)
+    assert report.total == 8
+    assert [(Path(path).name, reason) for path, reason in report.failed] == [
+        ("empty.png", "the file is empty (0 bytes)"),
+        ("text.png", "not an image that can be read"),
+    ]
+
+
+def test_when_nothing_is_usable_the_gallery_is_empty_and_says_so(tmp_path: Path, encoder: Encoder) -> None:
+    (tmp_path / "a.png").touch()
+    assert len(indexed(tmp_path, encoder).failed) == 1
+    with pytest.raises(CtgiError, match="holds no images yet: run ctgi index again"):
+        open_gallery(tmp_path, encoder)
+
+
+def test_progress_counts_what_is_to_do(people: Path, encoder: Encoder) -> None:
+    seen: list[tuple[int, int | None]] = []
+    build_gallery([str(people)], people / ".ctgi", encoder, SMALL, progress=lambda *at: seen.append(at))
+    assert seen == [(0, 8), (3, 8), (6, 8), (8, 8)]
+
+
+def test_a_gallery_moves_with_its_images(people: Path, encoder: Encoder, tmp_path: Path) -> None:
+    indexed(people, encoder)
+    people.rename(tmp_path / "moved")
+    assert not open_gallery(tmp_path / "moved", encoder).check()
+    assert counts(indexed(tmp_path / "moved", encoder)) == {"total": 8, "reused": 8}
+
+
+def test_a_gallery_of_files_from_several_places(people: Path, encoder: Encoder, tmp_path: Path) -> None:
+    given = [str(people / "0_?.png"), str(people / "3_b.png")]
+    report = build_gallery(given, tmp_path / "gallery", encoder, SMALL)
+    gallery = open_gallery(tmp_path / "gallery", encoder)
+    assert report.total == 3
+    assert not gallery.check()
+    assert [image.path for image in gallery.refs()] == [str(people / n) for n in ("0_a.png", "0_b.png", "3_b.png")]
+
+
+def test_where_a_gallery_goes_by_default(people: Path, tmp_path: Path) -> None:
+    assert gallery_folder([str(people)]) == people / ".ctgi"
+    assert not is_gallery(people)
+    with pytest.raises(CtgiError, match="--out FOLDER"):
+        gallery_folder([str(people / "*.png")])
+    with pytest.raises(CtgiError, match="no such file or folder"):
+        gallery_folder([str(tmp_path / "missing")])
+
+
+def test_images_deleted_or_changed_since_are_told(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    (people / "0_a.png").unlink()
+    Image.new("RGB", (20, 20)).save(people / "1_b.png")
+    assert open_gallery(people, encoder).check() == [str(people / "0_a.png"), str(people / "1_b.png")]
+    indexed(people, encoder)
+    assert open_gallery(people, encoder).check() == []
+
+
+def test_names_that_are_not_utf8_survive(people: Path, encoder: Encoder) -> None:
+    name = os.fsdecode(b"caf\xe9 '<b>\".png")
+    (people / "0_a.png").rename(people / name)
+    indexed(people, encoder)
+    assert name in paths(open_gallery(people, encoder))
+    assert counts(indexed(people, encoder)) == {"total": 8, "reused": 8}
+
+
+def test_another_encoder_is_refused_by_both(people: Path, encoder: Encoder, tiny_clip: Path) -> None:
+    indexed(people, encoder)
+    other = load_encoder(f"open_clip:local-dir:{tiny_clip}", RetrieverSettings(image_size=(32, 32)))
+    message = f"made with {encoder.spec} .*{encoder.fingerprint[:12]}.*{other.fingerprint[:12]}.*--rebuild"
+    with pytest.raises(CtgiError, match=message):
+        open_gallery(people, other)
+    with pytest.raises(CtgiError, match=message):
+        indexed(people, other)
+    assert len(open_gallery(people, encoder)) == 8
+    report = build_gallery([str(people)], people / ".ctgi", other, SMALL, rebuild=True)
+    assert counts(report) == {"total": 8, "added": 8, "encoded": 8}
+    assert len(open_gallery(people, other)) == 8
+
+
+@pytest.mark.parametrize("index", ["HNSW32", "IVF2,Flat", "SQfp16"])
+def test_any_faiss_index(people: Path, encoder: Encoder, index: str) -> None:
+    indexed(people, encoder)
+    exact = open_gallery(people, encoder).search("a man", 3).candidates
+    assert counts(indexed(people, encoder, index=index)) == {"total": 8, "reused": 8}
+    found = open_gallery(people, encoder).search("a man", 3).candidates
+    assert len(found) == 3
+    if index != "IVF2,Flat":  # which visits one list of two
+        assert found == exact
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [("Foo", "faiss cannot make it"), ("PQ8", "8 images are too few to train it"), ("PQ7", "for 64 dimensions")],
+)
+def test_an_index_that_cannot_be_made_says_so(people: Path, encoder: Encoder, index: str, message: str) -> None:
+    with pytest.raises(CtgiError, match=message):
+        indexed(people, encoder, index=index)
+    assert indexed(people, encoder).encoded == (
+        0 if index == "PQ8" else 8
+    )  # what was encoded before the failure is kept
+
+
+def test_half_precision_storage(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    exact = open_gallery(people, encoder).search("a man", 8).candidates
+    with pytest.raises(CtgiError, match="stored as float32, the configuration says float16"):
+        indexed(people, encoder, storage="float16")
+    settings = RetrieverSettings(storage="float16")
+    build_gallery([str(people)], people / ".ctgi", encoder, settings, rebuild=True)
+    half = open_gallery(people, encoder).search("a man", 8).candidates
+    np.testing.assert_allclose([c.score for c in half], [c.score for c in exact], atol=1e-3)
+    assert (people / ".ctgi" / "embeddings-1.bin").stat().st_size == 8 * 64 * 2
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.write_bytes({"cut": content[: len(content) // 2], "noise": b"\xa5" * len(content), "empty": b""}[how])
+
+
+@pytest.mark.parametrize("how", ["cut", "noise", "empty"])
+@pytest.mark.parametrize("name", ["gallery.json", "manifest-1.jsonl", "embeddings-1.bin", "index-1-8-HNSW32.faiss"])
+def test_damage_is_told_and_indexing_again_mends_it(people: Path, encoder: Encoder, name: str, how: str) -> None:
+    indexed(people, encoder, index="HNSW32")
+    whole = open_gallery(people, encoder).search("a man", 8)
+    damage(people / ".ctgi" / name, how)
+    with pytest.raises(CtgiError, match=r"the gallery is damaged .*run ctgi index again"):
+        open_gallery(people, encoder)
+    report = indexed(people, encoder, index="HNSW32")
+    assert bool(report.rebuilt) == (not name.startswith("index"))
+    assert open_gallery(people, encoder).search("a man", 8) == whole
+
+
+def test_a_gallery_of_a_later_version_is_left_alone(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    header = people / ".ctgi" / "gallery.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"format": 2}))
+    for use in (open_gallery, indexed):
+        with pytest.raises(CtgiError, match="format 2, this ctgi reads 1"):
+            use(people, encoder)
+
+
+def test_no_gallery_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(CtgiError, match="no gallery here: make one with ctgi index"):
+        open_gallery(tmp_path)
+
+
+def test_reading_queries_needs_an_encoder_but_vectors_do_not(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    gallery = open_gallery(people)
+    vector = encoder.encode_texts(["a man"]).vectors[0]
+    assert gallery.rank(vector, 4) == open_gallery(people, encoder).search("a man", 4).candidates
+    with pytest.raises(CtgiError, match="without an encoder"):
+        gallery.search("a man", 4)
