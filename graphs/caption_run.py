@@ -48,6 +48,7 @@ class CaptionReport:
     """Dropped answers by the first word of their reason."""
     tokens: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    """From the first image to the last record."""
 
     def count(self, record: dict[str, Any]) -> None:
         """Add a new record's turns and tokens."""
@@ -75,13 +76,14 @@ async def caption_images(
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
-    report, started = CaptionReport(str(out)), time.perf_counter()
+    report = CaptionReport(str(out))
     pool = load_pool(settings.mtg.question_pool)
     with open_captions(out) as file:
         async with open_tools(settings, TOOLS, pool) as tools:
             judge = Judge(settings.mtg, similarity)
             context = MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
             run = _Run(file, context, {name: str(settings.binding(name)) for name in TOOLS}, report)
+            started = time.perf_counter()
             todo = _todo(inputs, file, report, limit=limit, shard=shard)
             try:
                 async for ref, result in run_many(todo, run.caption, in_flight=_in_flight(settings)):

@@ -36,9 +36,7 @@ class VerifyMatch(Protocol):
 class ProposeQuestions(Protocol):
     """Ask what a query leaves out."""
 
-    async def __call__(
-        self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()
-    ) -> Questions:
+    async def __call__(self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()) -> Questions:
         """Query (and the anchor) -> up to `count` diagnostic questions, none about `asked` attributes."""
         ...
 

@@ -118,7 +118,11 @@ def test_odd_images_are_used_or_listed(ctgi: Run, double: OpenAiDouble, tmp_path
 def test_bad_paths(ctgi: Run, double: OpenAiDouble, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    for argument, complaint in {empty: "no images", tmp_path / "missing": "no such file", "*.png": "nothing matches"}.items():
+    for argument, complaint in {
+        empty: "no images",
+        tmp_path / "missing": "no such file",
+        "*.png": "nothing matches",
+    }.items():
         done = ctgi("caption", argument, *bind(double))
         assert done.code == 2
         assert complaint in done.err
@@ -126,7 +130,7 @@ def test_bad_paths(ctgi: Run, double: OpenAiDouble, tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_utf8_and_loops_of_links(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    odd = os.path.join(people, os.fsdecode(b"caf\xe9 <b>\"'.png"))
+    odd = str(people / os.fsdecode(b"caf\xe9 <b>\"'.png"))
     shutil.copy(people / "0_a.png", odd)
     (people / "loop").symlink_to(people)
     Image.new("RGB", (64, 128), "green").save(odd, format="PNG")
@@ -146,6 +150,7 @@ def test_a_server_that_is_down(ctgi: Run, double: OpenAiDouble, people: Path) ->
 
 def test_a_server_that_dies_in_the_middle(ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__CONCURRENCY", "1")
+    monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__FAILURES_TO_STOP", "2")
 
     def dying(seen: Seen) -> Reply:
         if len(double.log) > 52:
@@ -184,7 +189,9 @@ def test_a_passing_fault_is_retried(ctgi: Run, double: OpenAiDouble, people: Pat
     assert done.json["captioned"] == 8
 
 
-def test_an_answer_of_ten_megabytes_makes_no_caption(ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: Any) -> None:
+def test_an_answer_of_ten_megabytes_makes_no_caption(
+    ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__RETRIES", "0")
     target = (people / "0_a.png").read_bytes()
 

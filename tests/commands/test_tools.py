@@ -76,7 +76,9 @@ def test_the_command_line_wins_over_the_environment_over_the_file(ctgi: Run, mon
     def bound() -> str:
         return str(ctgi("tools", "list", "--json").json[0]["backend"])
 
-    Path("ctgi.toml").write_text('profile = "paper"\n[bindings]\ncaption_image = "vllm:file"\n[endpoints.vllm]\nbase_url = "http://f/v1"')
+    Path("ctgi.toml").write_text(
+        'profile = "paper"\n[bindings]\ncaption_image = "vllm:file"\n[endpoints.vllm]\nbase_url = "http://f/v1"'
+    )
     assert bound() == "vllm:file"
     assert ctgi("tools", "list", "--json").json[0]["endpoint"] == "http://f/v1"
     monkeypatch.setenv("CTGI_BINDINGS__CAPTION_IMAGE", "vllm:environment")

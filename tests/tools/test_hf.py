@@ -324,9 +324,10 @@ def test_closing_ends_the_threads(model: Path) -> None:
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ctgi-hf")]
 
 
-def test_the_probe_finds_everything_there(model: Path) -> None:
+def test_the_probe_finds_everything_there(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(model, lambda mllm: mllm.probe()) == Abilities(True, True, True)
     assert open_hf(str(model), Endpoint(device="cpu")).endpoint == "this process (cpu)"
+    assert capfd.readouterr() == ("", "")  # no progress bar of a library, no warning
 
 
 # --- what is no checkpoint -----------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def explained_memory(doing: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not out_of_memory:
+        if not out_of_memory and "can't allocate memory" not in str(error):
             raise
         raise CtgiError(
             f"{doing}: out of memory: lower batch_size or max_pixels of the endpoint, or take a smaller model"

@@ -82,6 +82,6 @@ def _print_report(report: "GalleryReport", as_json: bool) -> None:
         sys.stdout.write(json.dumps(asdict(report), default=str) + "\n")
         return
     sys.stdout.write(
-        f"{report.total} images in {plain(str(report.folder))}: {report.added} encoded, {report.reused} unchanged, "
+        f"{report.total} images in {plain(str(report.folder))}: {report.added} added, {report.reused} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed, {report.seconds:.1f} s\n"
     )
