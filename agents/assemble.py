@@ -83,7 +83,7 @@ def where(binding: Binding, settings: Settings) -> str:
         return "the terminal"
     if (
         binding.endpoint in ("templates", "embedded", "open_clip")
-        or settings.endpoint(binding.endpoint).provider == "hf"
+        or settings.endpoint(binding).provider == "hf"
     ):
         return "this process"
-    return binding.base_url or settings.endpoint(binding.endpoint).base_url or "unknown"
+    return settings.endpoint(binding).base_url or "unknown"

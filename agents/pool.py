@@ -55,14 +55,12 @@ class QuestionPool:
             there: attributes whose answer said that something is there; they release their follow-ups.
             seed: draws the order within the tiers after the first; the same seed gives the same order.
         """
-        open_questions = [
-            question
-            for question in self.questions
-            if question.attribute not in asked
-            and (not question.after or question.after in there)
-            and not self.is_settled(question, text)
-        ]
-        return min(open_questions, key=lambda question: self._order(question, seed), default=None)
+        drawn = self._drawn(seed)
+        released = [question for question in drawn if question.after and question.after in there]
+        for question in (*released, *(question for question in drawn if not question.after)):
+            if question.attribute not in asked and not self.is_settled(question, text):
+                return question
+        return None
 
     def is_settled(self, question: PoolQuestion, text: str) -> bool:
         """Whether the text already answers the question, or makes it moot."""
@@ -72,10 +70,12 @@ class QuestionPool:
         """The question about an attribute, None for an attribute the pool does not know."""
         return next((question for question in self.questions if question.attribute == attribute), None)
 
-    def _order(self, question: PoolQuestion, seed: str) -> tuple[bool, int, float]:
-        place = self.questions.index(question)
-        drawn = place if question.tier == 1 else random.Random(f"{seed}/{question.attribute}").random()
-        return (not question.after, question.tier, drawn)  # a released follow-up comes first
+    def _drawn(self, seed: str) -> tuple[PoolQuestion, ...]:
+        """All questions by tier; in the order of the file in tier 1, drawn in the others."""
+        draw = random.Random(seed)
+        return tuple(
+            sorted(self.questions, key=lambda question: (question.tier, 0 if question.tier == 1 else draw.random()))
+        )
 
     @cached_property
     def _rules(self) -> dict[tuple[str, ...], re.Pattern[str]]:

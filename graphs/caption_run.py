@@ -97,7 +97,7 @@ async def caption_images(
 
 def _in_flight(settings: Settings) -> int:
     """Dialogues at once: as many as the endpoints take calls, and a few more whose image is being read."""
-    return 4 + max(settings.endpoint(settings.binding(name).endpoint).concurrency for name in TOOLS) * 5 // 4
+    return 4 + max(settings.endpoint(settings.binding(name)).concurrency for name in TOOLS) * 5 // 4
 
 
 def _todo(

@@ -26,7 +26,7 @@ def estimate(inputs: Sequence[str], out: Path, settings: Settings, *, limit: int
         CtgiError: an input is missing.
     """
     done = {record["path"]: record.get("sha256") for record in read_captions(out)} if out.is_file() else {}
-    endpoint = settings.endpoint(settings.binding("caption_image").endpoint)
+    endpoint = settings.endpoint(settings.binding("caption_image"))
     sizes: list[int] = []
     already = 0
     for path in find_images(inputs):

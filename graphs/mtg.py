@@ -68,7 +68,7 @@ async def _describe(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, 
     return {"initial_caption": said.text, "tokens": _tokens(said), "turns": []}
 
 
-def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+async def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
     context, turns = runtime.context, state["turns"]
     if len(turns) >= context.settings.turns:
         return {"attribute": None}
@@ -81,7 +81,7 @@ def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
     return {"attribute": question.attribute if question else None}
 
 
-def _route_after_choose(state: MtgState) -> Literal["ask", "reconstruct"]:
+async def _route_after_choose(state: MtgState) -> Literal["ask", "reconstruct"]:
     return "ask" if state["attribute"] else "reconstruct"
 
 

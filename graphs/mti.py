@@ -114,7 +114,7 @@ async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, 
     }
 
 
-def _route_after_retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["propose", "verify", "__end__"]:
+async def _route_after_retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["propose", "verify", "__end__"]:
     if not state["ranking"]:
         return END  # type: ignore[return-value]  # langgraph types END as plain str
     return "propose" if runtime.context.interactive else "verify"
@@ -156,7 +156,7 @@ async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, fou
     )  # fmt: skip
 
 
-def _route_after_verify(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["verify", "propose", "__end__"]:
+async def _route_after_verify(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["verify", "propose", "__end__"]:
     settings = runtime.context.settings
     if state["early_stop"] or len(_anchors(state)) >= settings.max_anchors:
         return "propose"
@@ -177,7 +177,7 @@ async def _propose(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, A
     return {"questions": list(proposed.items), "calls": {"propose_questions": 1}}
 
 
-def _route_after_propose(
+async def _route_after_propose(
     state: MtiState, runtime: Runtime[MtiContext]
 ) -> Literal["ask_person", "ask_anchor", "__end__"]:
     if not state["questions"]:
@@ -235,7 +235,7 @@ async def _turn(
     )  # fmt: skip
 
 
-def _route_after_person(state: MtiState) -> Literal["ask_person", "aggregate"]:
+async def _route_after_person(state: MtiState) -> Literal["ask_person", "aggregate"]:
     return "ask_person" if state["questions"] else "aggregate"
 
 
@@ -250,7 +250,7 @@ async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str,
     return {"refined_query": said.text, "calls": {"aggregate_query": 1}}
 
 
-def _route_after_aggregate(state: MtiState) -> Literal["rerank", "__end__"]:
+async def _route_after_aggregate(state: MtiState) -> Literal["rerank", "__end__"]:
     return "rerank" if state["refined_query"] else END  # type: ignore[return-value]
 
 
@@ -269,11 +269,11 @@ async def _rerank(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, An
     return {**_ranked(ranking), "calls": {"search_gallery": 1}}
 
 
-def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["next_round", "__end__"]:
+async def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["next_round", "__end__"]:
     return "next_round" if state["round"] < runtime.context.settings.rounds else END  # type: ignore[return-value]
 
 
-def _next_round(state: MtiState) -> dict[str, Any]:
+async def _next_round(state: MtiState) -> dict[str, Any]:
     return {"round": state["round"] + 1, "cursor": 0, "early_stop": False}
 
 

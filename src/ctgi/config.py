@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -106,6 +106,12 @@ class Endpoint(_Table):
     device: str = "auto"
     """In-process models: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
 
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "Endpoint":
+        if self.min_pixels > self.max_pixels:
+            raise ValueError("min_pixels is above max_pixels")
+        return self
+
 
 class RetrieverSettings(_Table):
     """How images and queries are embedded; `[retriever]`."""
@@ -185,21 +191,21 @@ class Settings(BaseSettings):
         """The backend of a tool: its own entry, else the profile's."""
         return Binding.parse(self.bindings.get(tool, PROFILES[self.profile][tool]))
 
-    def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of that name with the defaults of its provider filled in."""
-        known = self.endpoints.get(name, Endpoint())
-        provider = known.provider or name
-        return known.model_copy(update={"provider": provider} | _missing(known, _PROVIDER_DEFAULTS.get(provider, {})))
+    def endpoint(self, binding: Binding) -> Endpoint:
+        """Where a binding's model answers: its endpoint's entry over the provider's defaults."""
+        entry = self.endpoints.get(binding.endpoint, Endpoint())
+        provider = entry.provider or binding.endpoint
+        given = entry.model_dump(exclude_unset=True) | ({"base_url": binding.base_url} if binding.base_url else {})
+        defaults = _PROVIDER_DEFAULTS.get(provider, {})
+        if provider == "openai" and "base_url" in given:
+            defaults = {}  # OpenAI's key is not for whoever else is called that way
+        return Endpoint(**(defaults | given | {"provider": provider}))
 
 
 _PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
     "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
     "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
 }
-
-
-def _missing(endpoint: Endpoint, defaults: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in defaults.items() if name not in endpoint.model_fields_set}
 
 
 def find_config(start: Path) -> Path | None:

@@ -99,3 +99,22 @@ def test_help_shows_an_example_everywhere(ctgi: Run) -> None:
         assert "Example: ctgi" in ctgi(*command, "--help").out
     assert ctgi("--version").out.startswith("ctgi ")
     assert ctgi("nonsense").code == 2
+
+
+def test_openais_key_goes_to_openai_alone(
+    ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    ctgi("caption", people / "0_a.png", "-b", f"images=openai:double@{double.base_url}")
+    assert double.log[0].headers["authorization"] != "Bearer sk-secret"
+    Path("ctgi.toml").write_text(
+        f'[endpoints.mine]\nprovider = "openai"\nbase_url = "{double.base_url}"\napi_key_env = "OPENAI_API_KEY"'
+    )
+    ctgi("caption", people / "0_b.png", "-b", "images=mine:double")
+    assert double.log[-1].headers["authorization"] == "Bearer sk-secret"
+    assert "sk-secret" not in Path("captions.jsonl").read_text()
+
+
+def test_pixel_bounds_must_be_in_order(ctgi: Run) -> None:
+    Path("ctgi.toml").write_text("[endpoints.vllm]\nmin_pixels = 300000")
+    assert "min_pixels is above max_pixels" in ctgi("tools", "list").err

@@ -58,7 +58,7 @@ def build(
             if request.image.path == "im7":
                 raise ToolError("im7: the file is gone")
             return "yes" if int(request.image.path[2:]) in yes else "no"
-        return "white sneakers" if "shoes" in request.prompt else "not visible"
+        return "white sneakers" if "kind of shoes" in request.prompt else "not visible"
 
     retriever, mllm = WrittenRanking(size, best), ScriptedMllm(script, latency_s=latency_s)
     context = MtiContext(
@@ -91,7 +91,7 @@ def test_the_first_yes_is_the_anchor_and_refines_the_query() -> None:
         "rank_before": 4, "rank": 1,
     }  # fmt: skip
     assert {turn["anchor"] for turn in result["dialogue"]} == {"im3"}
-    reasons = {turn["reason"] for turn in result["dialogue"] if "shoes" not in turn["question"]}
+    reasons = {turn["reason"] for turn in result["dialogue"] if "kind of shoes" not in turn["question"]}
     assert reasons == {"unusable: not visible"}
 
 

@@ -7,7 +7,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -30,6 +30,7 @@ HELD_OUT = 100
 
 Turn = tuple[str, str]
 """(prompt, reply)."""
+Lesson = Callable[[Figure, "Wording", Random], list[Turn]]
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,23 @@ class Wording:
             yield from (caption(figure), claim(figure, rng)[0], *(answer(figure, name) for name in VISIBLE))
 
 
-def easy_turns(figure: Figure, wording: Wording, rng: Random) -> list[Turn]:
-    """Short questions whose answers are a word or two: what the image part learns from first."""
-    draw = rng.random()
-    if draw < 0.2:
-        return [(CAPTION_WORDINGS[0], caption(figure))]
-    if draw < 0.5:
-        return [claim(figure, rng) for _ in range(3)]
-    attribute = rng.choice(("upper_color", "lower_type", "lower_color", "carried_objects", "bag_color"))
-    return [(wording.questions[attribute], answer(figure, attribute))]
+def describing(figure: Figure, wording: Wording, rng: Random) -> list[Turn]:
+    """The shortest dialogue that names both colors: the image part learns colors from it in 300 steps."""
+    return [(CAPTION_WORDINGS[0], caption(figure))]
 
 
-def real_turns(figure: Figure, wording: Wording, rng: Random) -> list[Turn]:
+def asking(figure: Figure, wording: Wording, rng: Random) -> list[Turn]:
+    """Three bare questions, none of which answers another."""
+    attributes = rng.sample(("upper_color", "lower_type", "carried_objects"), 3)
+    return [(wording.questions[attribute], answer(figure, attribute)) for attribute in attributes]
+
+
+def claiming(figure: Figure, wording: Wording, rng: Random) -> list[Turn]:
+    """Bare claims, true or not."""
+    return [claim(figure, rng) for _ in range(6)]
+
+
+def conversing(figure: Figure, wording: Wording, rng: Random) -> list[Turn]:
     """A dialogue as ctgi holds it: a caption and questions, or questions alone; or verdicts, several for practice."""
     if rng.random() < 0.35:
         claims = [claim(figure, rng) for _ in range(rng.randint(1, 4))]
@@ -144,22 +150,32 @@ def collate(processor: Qwen2VLProcessor, batch: list[tuple[list[dict[str, Any]],
     }
 
 
+def choose_lesson(progress: float, rng: Random) -> Lesson:
+    """Simple lessons first: mixed from the start, the colors are not learned in ten times as long."""
+    if progress < 0.15:
+        return describing
+    if progress < 0.3:
+        return rng.choice((describing, asking))
+    if progress < 0.6:
+        return rng.choice((asking, claiming, claiming, conversing))
+    return rng.choice((conversing, conversing, conversing, claiming))
+
+
 def train(
     model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, wording: Wording, rng: Random, steps: int
 ) -> None:
-    """Teach the easy questions first and the dialogues in ctgi's words more and more."""
+    """AdamW with one learning-rate cycle, over lessons of growing length."""
     pool = draw_pool(processor, rng, POOL)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.1)
     model.train()
     began = time.monotonic()
     for step in range(steps):
-        easy = rng.random() > max(0.1, 2 * step / steps - 0.4)
+        lesson = choose_lesson(step / steps, rng)
         batch = []
-        for seen in rng.sample(pool, 32 if easy else 12):
-            turns = (easy_turns if easy else real_turns)(seen.figure, wording, rng)
-            system = "" if easy or rng.random() < 0.3 else wording.system
-            batch.append((messages(turns, system), seen))
+        for seen in rng.sample(pool, 12 if lesson is conversing else 32):
+            system = wording.system if lesson is conversing and rng.random() < 0.7 else ""
+            batch.append((messages(lesson(seen.figure, wording, rng), system), seen))
         loss = model(**collate(processor, batch)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -167,7 +183,7 @@ def train(
         schedule.step()
         optimizer.zero_grad()
         if step % 50 == 0:
-            print(f"{step=} {easy=} loss={loss.item():.3f} {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+            print(f"{step=} {lesson.__name__} loss={loss.item():.3f} {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
     model.eval()
 
 

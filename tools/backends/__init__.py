@@ -83,7 +83,7 @@ def open_mllm(binding: Binding, settings: Settings) -> Mllm:
     Raises:
         CtgiError: no such provider, or no model named.
     """
-    endpoint = settings.endpoint(binding.endpoint)
+    endpoint = settings.endpoint(binding)
     if binding.endpoint == "embedded":
         raise CtgiError(
             "the embedded models are not part of this version: bind the tools to a model, for example "
@@ -98,8 +98,6 @@ def open_mllm(binding: Binding, settings: Settings) -> Mllm:
         )
     if not binding.model:
         raise CtgiError(f"backend {str(binding)!r} names no model: expected {binding.endpoint}:MODEL")
-    if binding.base_url:
-        endpoint = endpoint.model_copy(update={"base_url": binding.base_url})
     module, _, name = _MLLMS[provider].partition(":")
     mllm: Mllm = getattr(import_module(module), name)(binding.model, endpoint)
     return mllm

@@ -23,10 +23,10 @@ def serve(
 
     Example: ctgi serve Qwen/Qwen2-VL-7B-Instruct --port 8000 --tensor-parallel-size 2
     """
-    from ctgi.config import load_settings
+    from ctgi.config import Binding, load_settings
     from ctgi.tools.serve import run_server, vllm_command
 
-    endpoint = load_settings(config=config).endpoint("vllm")
+    endpoint = load_settings(config=config).endpoint(Binding("vllm", model, None))
     command = vllm_command(model, endpoint, host=host, port=port, extra=context.args)
     if print_only:
         sys.stdout.write(shlex.join(command) + "\n")
