@@ -175,7 +175,7 @@ def test_an_anchor_that_tells_nothing_leaves_the_ranking() -> None:
 
 
 def test_rounds_ask_on_and_ask_nothing_twice() -> None:
-    result, retriever, _ = run({0}, rounds=3, questions=10)
+    result, retriever, _ = run({0}, rounds=3, questions=14)
     questions = [turn["attribute"] for turn in result["dialogue"]]
     assert len(questions) == len(set(questions))
     assert {turn["round"] for turn in result["dialogue"]} == {1, 2, 3}
