@@ -13,7 +13,6 @@ The bare loop gets ready-made data URLs and throws its answers away. --memory co
 import argparse
 import asyncio
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -47,11 +46,21 @@ def ours(folder: Path, base_url: str, shards: int = 1) -> tuple[float, float]:
         command += ["--bind", f"images=vllm:double@{base_url}", "--turns", str(TURNS)]
         parts = [[] if shards == 1 else ["--shard", f"{part}/{shards}"] for part in range(1, shards + 1)]
         runs = [subprocess.Popen([*command, *part], cwd=work, stdout=subprocess.PIPE, text=True) for part in parts]
+        peak_kib = max(_peak_kib(run) for run in runs)
         reports = [json.loads(run.communicate()[0]) for run in runs]
     assert not any(report["failed"] for report in reports)
     calls = sum(report["captioned"] for report in reports) * (1 + TURNS)
-    peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return calls / max(report["seconds"] for report in reports), peak_kib / 1024
+
+
+def _peak_kib(run: "subprocess.Popen[str]") -> int:
+    """VmHWM until the process ends; its ru_maxrss would begin with ours, from before the exec."""
+    peak = 0
+    while run.poll() is None:
+        lines = Path(f"/proc/{run.pid}/status").read_text().splitlines()
+        peak = max([peak, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
+        time.sleep(0.1)
+    return peak
 
 
 async def bare(images: list[ImageRef], base_url: str) -> float:
