@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctgi.agents.assemble import open_tools
-from ctgi.agents.judge import Judge, Similarity
+from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
@@ -17,6 +17,7 @@ from ctgi.graphs.batch import run_many
 from ctgi.graphs.captions_file import CaptionsFile, open_captions
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
 from ctgi.retrieval.images import ImageRef, digest, find_images
+from ctgi.tools.similarity import EncoderSimilarity
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,6 @@ async def caption_images(
     *,
     limit: int | None = None,
     shard: Shard | None = None,
-    similarity: Similarity | None = None,
     on_progress: Callable[[CaptionReport], None] = lambda report: None,
 ) -> CaptionReport:
     """Caption the images that `out` does not hold yet, and append their records to it.
@@ -80,7 +80,7 @@ async def caption_images(
     pool = load_pool(settings.mtg.question_pool)
     with open_captions(out) as file:
         async with open_tools(settings, TOOLS, pool) as tools:
-            judge = Judge(settings.mtg, similarity)
+            judge = Judge(settings.mtg, _similarity(settings))
             context = MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
             run = _Run(file, context, {name: str(settings.binding(name)) for name in TOOLS}, report)
             started = time.perf_counter()
@@ -93,6 +93,14 @@ async def caption_images(
             finally:
                 report.seconds = time.perf_counter() - started
     return report
+
+
+def _similarity(settings: Settings) -> EncoderSimilarity | None:
+    if settings.mtg.judge == "words":
+        return None
+    from ctgi.retrieval.encoder import load_encoder
+
+    return EncoderSimilarity(load_encoder(str(settings.binding("search_gallery")), settings.retriever))
 
 
 def _in_flight(settings: Settings) -> int:

@@ -114,7 +114,9 @@ async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, 
     }
 
 
-async def _route_after_retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["propose", "verify", "__end__"]:
+async def _route_after_retrieve(
+    state: MtiState, runtime: Runtime[MtiContext]
+) -> Literal["propose", "verify", "__end__"]:
     if not state["ranking"]:
         return END  # type: ignore[return-value]  # langgraph types END as plain str
     return "propose" if runtime.context.interactive else "verify"

@@ -299,3 +299,15 @@ def test_a_person_can_answer(ctgi: Run, people: Path, monkeypatch: Any) -> None:
     assert done.code == 0
     assert records()[0]["initial_caption"] == "A man in red."
     assert len(records()[0]["turns"]) == 2
+
+
+def test_answers_are_judged_by_embeddings(ctgi: Run, double: OpenAiDouble, people: Path, tiny_clip: Path) -> None:
+    double.answer = answer
+    Path("ctgi.toml").write_text('[mtg]\njudge = "clip"\nmin_image_similarity = -1\nmax_text_similarity = 0.999')
+    clip = ["--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
+    ctgi("caption", people / "0_a.png", *bind(double), *clip)
+    reasons = [turn["reason"] for turn in records()[0]["turns"]]
+    assert reasons[0] is None
+    Path("ctgi.toml").write_text('[mtg]\njudge = "clip"\nmin_image_similarity = 1')
+    ctgi("caption", people / "1_a.png", *bind(double), *clip)
+    assert {turn["reason"].partition(":")[0] for turn in records()[1]["turns"]} == {"irrelevant"}
