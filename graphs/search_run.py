@@ -96,22 +96,21 @@ async def converse(
     async with AsyncSqliteSaver.from_conn_string(str(threads)) as saver:
         graph = build_mti(saver)
         config = _config(context) | {"configurable": {"thread_id": thread}}
-        snapshot = await graph.aget_state(config)
-        state: dict[str, Any] = snapshot.values
-        if not snapshot.values:
+        known = (await graph.aget_state(config)).values
+        if known and query not in (None, known["query"]):
+            raise CtgiError(
+                f"thread {thread!r} is a search for {known['query']!r}: leave the query out to go on with it"
+            )
+        if not known:
             if query is None:
                 raise CtgiError(f"no thread {thread!r} to go on with: give a query to start one")
-            state = await graph.ainvoke(_start(query, length), config, context=context)
-        elif query not in (None, state["query"]):
-            raise CtgiError(
-                f"thread {thread!r} is a search for {state['query']!r}: leave the query out to go on with it"
-            )
+            await graph.ainvoke(_start(query, length), config, context=context)
         while (snapshot := await graph.aget_state(config)).next:
             command: Command[Any] | None = None  # a run killed between questions goes on by itself
             if snapshot.interrupts:
                 put = snapshot.interrupts[0].value
                 command = Command(resume=await ask(put["question"], put["left"]))
-            state = await graph.ainvoke(command, config, context=context)
+            await graph.ainvoke(command, config, context=context)
     return outcome(snapshot.values, started)
 
 

@@ -66,6 +66,7 @@ def run_server(command: Sequence[str]) -> NoReturn:
             f"no {command[0]} command beside {sys.executable} or on PATH: install it with pip install 'ctgi[vllm]' "
             "(Linux with a GPU), or run what `ctgi serve --print` shows on a machine that has it"
         )
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # vLLM would report its usage otherwise
     os.execv(program, [program, *command[1:]])
 
 
