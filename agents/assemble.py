@@ -1,6 +1,6 @@
 """Bindings to callables: opens the backend of each tool a graph needs and puts a role in front of a model."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,8 +14,11 @@ from ctgi.agents.writers import Aggregator, Reconstructor, TemplateAggregator, T
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.tools.backends import Mllm, open_mllm
+from ctgi.tools.chat_cache import ChatCache
 
-_ROLES: dict[str, Callable[[Mllm], Any]] = {
+Role = Callable[[Mllm], Any]
+
+_ROLES: dict[str, Role] = {
     "caption_image": Captioner,
     "answer_question": Answerer,
     "verify_match": Verifier,
@@ -26,34 +29,56 @@ _ROLES: dict[str, Callable[[Mllm], Any]] = {
 
 
 @asynccontextmanager
-async def open_tools(settings: Settings, names: Iterable[str], pool: QuestionPool) -> AsyncIterator[dict[str, Any]]:
+async def open_tools(
+    settings: Settings,
+    names: Iterable[str],
+    pool: QuestionPool,
+    *,
+    cache: ChatCache | None = None,
+    roles: Mapping[str, Role] | None = None,
+) -> AsyncIterator[dict[str, Any]]:
     """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
 
     Enter it in the event loop that will call the tools: HTTP clients belong to the running loop.
     search_gallery is not opened here: it needs a gallery (ctgi.tools.search_gallery).
+
+    Args:
+        settings: bindings and endpoints.
+        names: the tools wanted.
+        pool: what templates ask from.
+        cache: where the models' replies are looked up first and kept.
+        roles: by tool, other roles in front of a model than the usual ones.
 
     Raises:
         CtgiError: a binding names no backend, or one that cannot do this tool.
     """
     mllms: dict[str, Mllm] = {}
     try:
-        yield {name: _open_tool(name, settings, mllms, pool) for name in names}
+        yield {name: _open_tool(name, settings, mllms, pool, cache, {**_ROLES, **(roles or {})}) for name in names}
     finally:
         for mllm in mllms.values():
             await mllm.aclose()
 
 
-def _open_tool(name: str, settings: Settings, mllms: dict[str, Mllm], pool: QuestionPool) -> Any:
+def _open_tool(
+    name: str,
+    settings: Settings,
+    mllms: dict[str, Mllm],
+    pool: QuestionPool,
+    cache: ChatCache | None,
+    roles: Mapping[str, Role],
+) -> Any:
     binding = settings.binding(name)
     if binding.endpoint == "templates":
         return _template(name, pool)
     if binding.endpoint == "human":
         return _human(name)
-    if name not in _ROLES:
+    if name not in roles:
         raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
     if str(binding) not in mllms:
-        mllms[str(binding)] = open_mllm(binding, settings)
-    return _ROLES[name](mllms[str(binding)])
+        mllm = open_mllm(binding, settings)
+        mllms[str(binding)] = cache.wrap(binding, settings, mllm) if cache else mllm
+    return roles[name](mllms[str(binding)])
 
 
 def _template(name: str, pool: QuestionPool) -> Any:
@@ -82,7 +107,7 @@ def where(binding: Binding, settings: Settings) -> str:
     if binding.endpoint == "human":
         return "the terminal"
     if (
-        binding.endpoint in ("templates", "embedded", "open_clip")
+        binding.endpoint in ("templates", "embedded", "open_clip", "trained")
         or settings.endpoint(binding).provider == "hf"
     ):
         return "this process"

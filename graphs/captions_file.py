@@ -10,36 +10,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from ctgi.captions import parse_record
 from ctgi.errors import CtgiError
 from ctgi.text import plain
-
-
-def read_captions(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a captions file, oldest first; a torn last line is left out.
-
-    Raises:
-        CtgiError: the file cannot be read, or a whole line is no record; names the line.
-    """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    yield _parse(path, number, line)
-    except OSError as error:
-        raise CtgiError(f"{plain(str(path))}: cannot read the captions: {error.strerror}") from None
-
-
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        record: Any = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or not isinstance(record.get("path"), str):
-        raise CtgiError(
-            f"{plain(str(path))}, line {number}: not a caption record: expected a JSON object with path, sha256 and "
-            "caption; mend or delete the line, or write to another file with --out"
-        )
-    return record
 
 
 class CaptionsFile:
@@ -55,7 +28,7 @@ class CaptionsFile:
         """Tool -> backend of the last record."""
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                self._remember(_parse(path, number, line), len(line))
+                self._remember(parse_record(path, number, line), len(line))
 
     def holds(self, path: str, sha256: str) -> bool:
         """Whether the image at this path, with this content, is captioned already."""
@@ -68,7 +41,7 @@ class CaptionsFile:
             return None
         with self.path.open("rb") as file:
             file.seek(start)
-            return _parse(self.path, 0, file.readline())
+            return parse_record(self.path, 0, file.readline())
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and hand it to the operating system before returning.

@@ -1,4 +1,4 @@
-"""What a captioning run would cost, from image sizes and prompt lengths, without calling a model."""
+"""What captioning or MTI would cost, from image sizes and prompt lengths, without calling a model."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,14 @@ from typing import Any
 
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
+from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
-from ctgi.graphs.captions_file import read_captions
 from ctgi.retrieval.images import digest, find_images, image_size
 
 _CHARACTERS_PER_TOKEN = 4  # English prose under a BPE vocabulary
 _CAPTION_TOKENS, _ANSWER_TOKENS, _RECONSTRUCTED_TOKENS = 50, 10, 100  # typical of a 7B model on person crops
+_VERDICT_TOKENS = 2
 _CELL_PX = 28  # Qwen2-VL: one token per 28 x 28 px
 
 
@@ -69,3 +70,39 @@ def _cost(sizes: list[int], settings: Settings) -> dict[str, int]:
 
 def _tokens(text: str) -> int:
     return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)
+
+
+def estimate_mti(captions: Sequence[str], images: Sequence[str], settings: Settings, variant: str) -> dict[str, int]:
+    """What MTI over these queries would cost at most: every candidate verified, and one refinement each.
+
+    Image tokens are Qwen2-VL's, of the mean image.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+    endpoint = settings.endpoint(settings.binding("verify_match"))
+    image = sum(image_tokens(*image_size(path), endpoint) for path in images) // len(images)
+    query = sum(map(_tokens, captions)) // len(captions)
+    asked, looks, answers = _interview(settings, variant)
+    by_model = settings.binding("aggregate_query").endpoint != "templates"
+    k, head = min(settings.mti.k, len(images)), _tokens(prompt("system"))
+    text = k * (head + _tokens(prompt("verify")) + query) + looks * head + asked
+    text += by_model * (head + _tokens(prompt("aggregate")) + query + asked + answers)
+    one = {
+        "calls": k + looks + by_model,
+        "image_tokens": (k + looks) * image,
+        "input_tokens": (k + looks) * image + text,
+        "output_tokens": k * _VERDICT_TOKENS + answers + by_model * _RECONSTRUCTED_TOKENS,
+    }
+    return {"queries": len(captions)} | {name: len(captions) * value for name, value in one.items()}
+
+
+def _interview(settings: Settings, variant: str) -> tuple[int, int, int]:
+    """Tokens of the questions about one query, the calls that put them, and tokens of the answers."""
+    if variant == "icl":
+        text = prompt("thi_questions")
+        return _tokens(text), 1, _ANSWER_TOKENS * text.count("\n")
+    looks = settings.mti.questions * settings.mti.max_anchors
+    questions = load_pool(settings.mtg.question_pool).questions
+    question = sum(_tokens(prompt("answer").format(question=q.question)) for q in questions) // len(questions)
+    return looks * question, looks, looks * _ANSWER_TOKENS

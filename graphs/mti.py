@@ -3,6 +3,7 @@
 import asyncio
 import operator
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
@@ -10,7 +11,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from ctgi.agents.judge import Judge
+from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import ToolError
@@ -36,7 +37,7 @@ class MtiContext:
     propose_questions: ProposeQuestions
     aggregate_query: AggregateQuery
     pool: QuestionPool
-    judge: Judge
+    judge: Callable[[ImageRef, PoolQuestion, Said, Sequence[str]], Awaitable[Judgement]]
     settings: MtiSettings
     interactive: bool = False
 

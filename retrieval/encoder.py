@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-_ENCODERS = {"open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip"}
+_ENCODERS = {
+    "open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip",
+    "trained": "ctgi.retrieval.trained_encoder:load_trained",
+}
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,13 @@ def load_encoder(spec: str, settings: RetrieverSettings) -> Encoder:
         raise CtgiError(
             "this version has no embedded retrieval model: bind one, for example "
             "--bind search_gallery=open_clip:ViT-B-16,openai, or a local checkpoint: "
-            "search_gallery=open_clip:ViT-B-16,FILE.pt or search_gallery=open_clip:local-dir:FOLDER"
+            "search_gallery=open_clip:ViT-B-16,FILE.pt, search_gallery=open_clip:local-dir:FOLDER or "
+            "search_gallery=trained:RUN for a run of ctgi train"
         )
     if binding.endpoint not in _ENCODERS or not binding.model:
         raise CtgiError(
             f"search_gallery={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai, "
-            "or open_clip:local-dir:FOLDER"
+            "or open_clip:local-dir:FOLDER, or trained:RUN"
         )
     module, _, name = _ENCODERS[binding.endpoint].partition(":")
     encoder: Encoder = getattr(import_module(module), name)(binding.model, settings)

@@ -60,6 +60,10 @@ class Gallery:
         entry = self._manifest[row]
         return ImageRef(self._path(entry), entry.sha256)
 
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The stored embeddings of some rows, [N, D], L2-normalised."""
+        return self._rows[rows].astype(np.float32)
+
     def refs(self) -> Iterator[ImageRef]:
         """All images in row order, streamed."""
         return map(self.ref, range(len(self)))

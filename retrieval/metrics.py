@@ -40,8 +40,8 @@ def evaluate_scores(
     Raises:
         CtgiError: no query has a match, shapes do not fit, or a score is not a number.
     """
-    chunks = (scores[rows].astype(np.float32) for rows in _row_slices(*scores.shape))
-    return _evaluate(chunks, scores.shape, query_pids, gallery_pids, ks)
+    chunks = (scores[rows].astype(np.float32) for rows in row_slices(*scores.shape))
+    return evaluate_blocks(chunks, scores.shape, query_pids, gallery_pids, ks)
 
 
 def evaluate_features(
@@ -54,26 +54,25 @@ def evaluate_features(
 ) -> Metrics:
     """The same from L2-normalised features [Q, D] and [G, D]; the whole matrix never exists."""
     shape = len(queries), len(gallery)
-    chunks = (queries[rows] @ gallery.T for rows in _row_slices(*shape))
-    return _evaluate(chunks, shape, query_pids, gallery_pids, ks)
+    chunks = (queries[rows] @ gallery.T for rows in row_slices(*shape))
+    return evaluate_blocks(chunks, shape, query_pids, gallery_pids, ks)
 
 
-def _row_slices(rows: int, columns: int) -> Iterator[slice]:
+def row_slices(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of rows that make blocks [rows, columns] of float32 of at most 32 MiB."""
     step = max(1, _CHUNK_BYTES // (4 * max(1, columns)))
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _evaluate(
-    chunks: Iterator[NDArray[np.float32]],
+def evaluate_blocks(
+    blocks: Iterator[NDArray[np.float32]],
     shape: tuple[int, ...],
     query_pids: Sequence[int],
     gallery_pids: Sequence[int],
-    ks: Sequence[int],
+    ks: Sequence[int] = (1, 5, 10),
 ) -> Metrics:
-    if shape != (len(query_pids), len(gallery_pids)):
-        raise CtgiError(f"scores of shape {shape} do not fit {len(query_pids)} queries and {len(gallery_pids)} images")
-    matches = _columns_by_pid(gallery_pids)
-    ranks = list(_match_ranks(chunks, query_pids, matches))
+    """The same from consecutive blocks of rows of a matrix of this shape [Q, G]."""
+    ranks = list(_checked_ranks(blocks, shape, query_pids, gallery_pids))
     if not ranks:
         raise CtgiError("no query has a match in the gallery: do both number the same persons?")
     first = np.array([found[0] for found in ranks])
@@ -84,6 +83,27 @@ def _evaluate(
         queries=len(ranks),
         unmatched=len(query_pids) - len(ranks),
     )
+
+
+def best_ranks(
+    blocks: Iterator[NDArray[np.float32]],
+    shape: tuple[int, ...],
+    query_pids: Sequence[int],
+    gallery_pids: Sequence[int],
+) -> NDArray[np.intp]:
+    """1-based rank of the best match of each query that has any, from blocks as `evaluate_blocks` takes them."""
+    return np.array([found[0] for found in _checked_ranks(blocks, shape, query_pids, gallery_pids)], np.intp)
+
+
+def _checked_ranks(
+    blocks: Iterator[NDArray[np.float32]],
+    shape: tuple[int, ...],
+    query_pids: Sequence[int],
+    gallery_pids: Sequence[int],
+) -> Iterator[NDArray[np.intp]]:
+    if shape != (len(query_pids), len(gallery_pids)):
+        raise CtgiError(f"scores of shape {shape} do not fit {len(query_pids)} queries and {len(gallery_pids)} images")
+    return _match_ranks(blocks, query_pids, _columns_by_pid(gallery_pids))
 
 
 def _columns_by_pid(pids: Sequence[int]) -> dict[int, NDArray[np.intp]]:

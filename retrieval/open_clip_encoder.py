@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -24,19 +23,28 @@ from ctgi.retrieval.encoder import TextFeatures
 from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
 from ctgi.retrieval.positions import resize_positions
+from ctgi.retrieval.tokenizer import plain_text
 
 _FOLDER_OR_HUB = ("local-dir:", "hf-hub:")
-_SPECIAL = re.compile(r"<(start|end)_of_text>", re.IGNORECASE)
 
 
 class OpenClipEncoder:
     """An open_clip model behind the `Encoder` protocol."""
 
-    def __init__(self, spec: str, model: Any, tokenizer: Any, device: str) -> None:
+    def __init__(self, spec: str, model: Any, tokenizer: Any, device: str, options: tuple[Any, ...] = ()) -> None:
+        """An encoder of a model.
+
+        Args:
+            spec: the binding it was loaded by.
+            model: with open_clip's `encode_image`, `encode_text` and `visual.preprocess_cfg`.
+            tokenizer: texts to ids.
+            device: where the model goes.
+            options: what changes its vectors beside weights and layers; they enter the fingerprint.
+        """
         self.spec = spec
         self._transform, size, mean, std = _preprocessing(model)
         self.context_length = int(tokenizer.context_length)
-        self.fingerprint = _fingerprint(model, (size, mean, std, self.context_length))
+        self.fingerprint = _fingerprint(model, (size, mean, std, self.context_length, *options))
         self._model = model.eval().to(device)
         self._tokenizer = tokenizer
         self._device = device
@@ -74,10 +82,22 @@ def load_open_clip(name: str, settings: RetrieverSettings) -> OpenClipEncoder:
     Raises:
         CtgiError: see `ctgi.retrieval.encoder.load_encoder`.
     """
-    model_name, _, pretrained = (name, "", "") if name.startswith(_FOLDER_OR_HUB) else name.partition(",")
+    model = create_model(name, settings)
+    with _explained(f"open_clip:{name}"):
+        tokenizer = open_clip.get_tokenizer(_split(name)[0], context_length=settings.context_length)
+    return OpenClipEncoder(f"open_clip:{name}", model, tokenizer, device_of(settings))
+
+
+def create_model(name: str, settings: RetrieverSettings) -> Any:
+    """`MODEL,PRETRAINED`, `local-dir:FOLDER` or `hf-hub:ORG/NAME` to an open_clip model with its weights, on CPU.
+
+    Raises:
+        CtgiError: see `ctgi.retrieval.encoder.load_encoder`.
+    """
+    model_name, pretrained = _split(name)
     _check_names(model_name, pretrained)
     with _explained(f"open_clip:{name}"), _our_interpolation(model_name, settings):
-        model = open_clip.create_model(
+        return open_clip.create_model(
             model_name,
             pretrained=pretrained or None,
             force_quick_gelu=_wants_quick_gelu(model_name, pretrained),
@@ -86,11 +106,26 @@ def load_open_clip(name: str, settings: RetrieverSettings) -> OpenClipEncoder:
             pretrained_text=False,
             require_pretrained=True,
         )
-        tokenizer = open_clip.get_tokenizer(model_name, context_length=settings.context_length)
-    return OpenClipEncoder(f"open_clip:{name}", model, tokenizer, _device(settings.device))
 
 
-def _device(wanted: str) -> str:
+def model_config(name: str) -> dict[str, Any]:
+    """The architecture behind a name that `create_model` took, with the activation of its weights."""
+    model_name, pretrained = _split(name)
+    config: dict[str, Any] = open_clip.get_model_config(
+        model_name if model_name.startswith(_FOLDER_OR_HUB) else model_name.replace("/", "-")
+    )
+    return config | ({"quick_gelu": True} if _wants_quick_gelu(model_name, pretrained) else {})
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Model and pretrained tag or file; a folder or hub name is all model."""
+    model_name, _, pretrained = (name, "", "") if name.startswith(_FOLDER_OR_HUB) else name.partition(",")
+    return model_name, pretrained
+
+
+def device_of(settings: RetrieverSettings) -> str:
+    """The device of the settings: `auto` is a GPU where there is one."""
+    wanted = settings.device
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -210,17 +245,17 @@ def _fingerprint(model: Any, settings: tuple[Any, ...]) -> str:
     state = hashlib.sha256(json.dumps([settings, layers]).encode())
     for name, tensor in sorted(model.state_dict().items()):
         state.update(f"{name} {tuple(tensor.shape)} ".encode())
-        state.update(tensor.float().contiguous().numpy().data)
+        state.update(tensor.float().cpu().contiguous().numpy().data)
     return state.hexdigest()
 
 
 def _readable(text: str) -> str:
-    """The text as the tokenizer can take it: no lone surrogates, no control tokens.
+    """The text as the tokenizer can take it.
 
     Raises:
         CtgiError: nothing is left of it.
     """
-    clean = _SPECIAL.sub(r"\1 of text", text.encode("utf-8", "replace").decode()).strip()
+    clean = plain_text(text)
     if not clean:
         raise CtgiError('the text is empty: expected a description, like "woman with a red bag"')
     return clean

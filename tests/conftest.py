@@ -1,8 +1,10 @@
 """Fixtures that several folders of tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from openai_server import OpenAiDouble
 
@@ -50,3 +52,18 @@ def people(tmp_path: Path) -> Path:
     from tiny_clip import save_people
 
     return save_people(tmp_path / "people")
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Loads a family of reference numbers made by the papers' own code."""
+    beside = Path(__file__).parents[1].parent / "shared" / "golden"
+    folder = Path(os.environ.get("CTGI_GOLDEN") or beside)
+
+    def load(family: str) -> list[dict[str, np.ndarray]]:
+        files = sorted(folder.glob(f"*_{family}.npz"))
+        if not files:
+            pytest.skip(f"no reference numbers {family!r} in {folder}: set CTGI_GOLDEN to their folder")
+        return [dict(np.load(file)) for file in files]
+
+    return load

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ctgi.captions import read_captions
 from ctgi.errors import CtgiError
-from ctgi.graphs.captions_file import open_captions, read_captions
+from ctgi.graphs.captions_file import open_captions
 
 
 def record(path: str, sha256: str = "0") -> dict[str, object]:

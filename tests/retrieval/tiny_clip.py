@@ -14,25 +14,25 @@ CONFIG: dict[str, Any] = {
 CLOTHES = (("red", "blue"), ("yellow", "black"), ("white", "green"), ("purple", "orange"))
 
 
-def save_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
+def save_tiny_clip(folder: Path, *, seed: int = 0, config: dict[str, Any] = CONFIG) -> Path:
     """Write a checkpoint folder that `open_clip:local-dir:FOLDER` loads by path alone; returns it."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in tiny_model(seed).state_dict().items()}
+    weights = {name: value.contiguous() for name, value in tiny_model(seed, config).state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     return folder
 
 
-def tiny_model(seed: int = 0) -> Any:
+def tiny_model(seed: int = 0, config: dict[str, Any] = CONFIG) -> Any:
     """The model itself."""
     import open_clip
     import torch
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return open_clip.model.CLIP(**CONFIG)
+        return open_clip.model.CLIP(**config)
 
 
 def save_people(folder: Path) -> Path:

@@ -99,9 +99,12 @@ def _run(*command: str) -> str:
 def main() -> None:
     """Make or repair the environment and print its Python."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if named := os.environ.get("CTGI_VLLM_PYTHON"):
-        repair(Path(named))
-    print(vllm_python())  # noqa: T201 - the command's result
+    try:
+        if named := os.environ.get("CTGI_VLLM_PYTHON"):
+            repair(Path(named))
+        print(vllm_python())  # noqa: T201 - the command's result
+    except VllmUnavailableError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

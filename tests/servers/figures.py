@@ -100,12 +100,13 @@ def answer(figure: Figure, attribute: str) -> str:
         "hand_held": bag,
         "bag": bag,
         "bag_color": figure.bag,
+        "accessories": bag if figure.bag else None,
     }
     return answers.get(attribute) or NOT_VISIBLE
 
 
-def claim(figure: Figure, rng: Random) -> tuple[str, str]:
-    """A description of one or two attributes, and whether it holds: "yes" or "no", equally often."""
+def claim(figure: Figure, rng: Random, *, simple: bool = False) -> tuple[str, str]:
+    """A description of one attribute, or two, and whether it holds: "yes" or "no", equally often."""
     truth = rng.choice(("yes", "no"))
     shown = figure if truth == "yes" else _other(figure, rng)
     parts = {
@@ -115,6 +116,8 @@ def claim(figure: Figure, rng: Random) -> tuple[str, str]:
     }
     wrong = [name for name in parts if getattr(shown, name) != getattr(figure, name)]
     told = wrong or [rng.choice(tuple(parts))]
+    if simple:
+        return parts[told[0]], truth
     if rng.random() < 0.4:
         told = [*told, rng.choice([name for name in parts if name not in told])]
     opening = rng.choice(("a person with", "a person in", "someone with", "person with", "The person wears", ""))

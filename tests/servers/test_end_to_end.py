@@ -10,7 +10,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from clip_checkpoints import save_tiny_clip
 from figures import Figure, draw, random_figure
 from model_servers import CHECKPOINT, COMMANDS, start_transformers
 from server_process import ModelServer
@@ -24,7 +23,7 @@ Bind = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> People:
     """A folder of twelve people that the model was not trained on."""
     folder, rng = tmp_path_factory.mktemp("people"), Random(2026)
     figures = {folder / f"{number:02d}.png": random_figure(rng) for number in range(12)}
@@ -70,19 +69,19 @@ def names(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("backend", ["vllm", "transformers", "hf"])
 def test_caption_names_what_people_wear_and_carry(
-    backend: str, people: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
+    backend: str, drawn: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
 ) -> None:
-    folder = next(iter(people)).parent
+    folder = next(iter(drawn)).parent
     command = ("caption", folder, "--bind", bind(backend), "--json")
     done = ctgi(*command)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert (report["captioned"], report["failed"]) == (len(people), [])
+    assert (report["captioned"], report["failed"]) == (len(drawn), [])
     made = records(tmp_path / "captions.jsonl")
-    assert set(made) == set(people)
-    worn = [all(name in made[path]["caption"] for name in names(figure)) for path, figure in people.items()]
-    assert sum(worn) >= len(people) - 1, [(made[path]["caption"], figure) for path, figure in people.items()]
-    carried = [f"{figure.bag} bag" in made[path]["caption"] for path, figure in people.items() if figure.bag]
+    assert set(made) == set(drawn)
+    worn = [all(name in made[path]["caption"] for name in names(figure)) for path, figure in drawn.items()]
+    assert sum(worn) >= len(drawn) - 1, [(made[path]["caption"], figure) for path, figure in drawn.items()]
+    carried = [f"{figure.bag} bag" in made[path]["caption"] for path, figure in drawn.items() if figure.bag]
     assert sum(carried) >= len(carried) - 1, [record["caption"] for record in made.values()]
     for record in made.values():
         assert 1 <= len(record["turns"]) <= 6
@@ -92,26 +91,25 @@ def test_caption_names_what_people_wear_and_carry(
 
     before = (tmp_path / "captions.jsonl").read_bytes()
     again = json.loads(ctgi(*command).stdout)
-    assert (again["captioned"], again["already"]) == (0, len(people))
+    assert (again["captioned"], again["already"]) == (0, len(drawn))
     assert (tmp_path / "captions.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("backend", ["vllm", "transformers", "hf"])
 def test_search_confirms_an_anchor_and_refines_the_query(
-    backend: str, people: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
+    backend: str, drawn: People, ctgi: Ctgi, bind: Bind, tiny_clip: Path
 ) -> None:
-    folder = next(iter(people)).parent
-    color = next(figure for figure in people.values() if figure.bag).upper
+    folder = next(iter(drawn)).parent
+    color = next(figure for figure in drawn.values() if figure.bag).upper
     query = f"a person in a {color} shirt"
-    clip = save_tiny_clip(tmp_path / "clip")
-    retriever = ("--bind", f"search_gallery=open_clip:local-dir:{clip}")
+    retriever = ("--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}")
     done = ctgi("search", query, "-g", folder, "-k", 12, "--bind", bind(backend), *retriever, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [result["rank"] for result in found["results"]] == list(range(1, len(people) + 1))
-    assert {Path(result["path"]) for result in found["results"]} == set(people)
+    assert [result["rank"] for result in found["results"]] == list(range(1, len(drawn) + 1))
+    assert {Path(result["path"]) for result in found["results"]} == set(drawn)
     assert len(found["anchors"]) == 1
-    anchor = people[Path(found["anchors"][0]["path"])]
+    anchor = drawn[Path(found["anchors"][0]["path"])]
     assert anchor.upper == color
     assert f"{color} shirt" in found["refined_query"]
     assert any(name in found["refined_query"] for name in (anchor.lower, anchor.garment))
@@ -124,9 +122,9 @@ def test_search_confirms_an_anchor_and_refines_the_query(
 
 
 def test_a_server_that_dies_ends_the_run_and_the_same_command_goes_on(
-    doomed_server: ModelServer, people: People, ctgi: Ctgi, tmp_path: Path
+    doomed_server: ModelServer, drawn: People, ctgi: Ctgi, tmp_path: Path
 ) -> None:
-    folder, captions = next(iter(people)).parent, tmp_path / "captions.jsonl"
+    folder, captions = next(iter(drawn)).parent, tmp_path / "captions.jsonl"
     (tmp_path / "ctgi.toml").write_text("[endpoints.openai]\nconcurrency = 1\nretries = 1\nfailures_to_stop = 2\n")
     binding = f"images=openai:{doomed_server.model}@{doomed_server.base_url}"
     command = [COMMANDS / "ctgi", "caption", folder, "--bind", binding]
@@ -139,7 +137,7 @@ def test_a_server_that_dies_ends_the_run_and_the_same_command_goes_on(
     assert run.returncode == 2, messages
     assert doomed_server.base_url in messages
     finished = captions.read_text().splitlines()
-    assert 2 <= len(finished) < len(people)
+    assert 2 <= len(finished) < len(drawn)
 
     port = int(doomed_server.base_url.rpartition(":")[2].partition("/")[0])
     revived = start_transformers(tmp_path / "second.log", port)
@@ -150,14 +148,13 @@ def test_a_server_that_dies_ends_the_run_and_the_same_command_goes_on(
     assert done.returncode == 0, done.stderr
     lines = captions.read_text().splitlines()
     assert lines[: len(finished)] == finished
-    assert sorted(json.loads(line)["path"] for line in lines) == sorted(map(str, people))
+    assert sorted(json.loads(line)["path"] for line in lines) == sorted(map(str, drawn))
 
 
 @pytest.mark.parametrize("backend", ["vllm", "transformers"])
-def test_tools_check_says_what_each_server_can_do(backend: str, ctgi: Ctgi, bind: Bind, tmp_path: Path) -> None:
-    clip = save_tiny_clip(tmp_path / "clip")
+def test_tools_check_says_what_each_server_can_do(backend: str, ctgi: Ctgi, bind: Bind, tiny_clip: Path) -> None:
     done = ctgi(
-        "tools", "check", "--bind", bind(backend), "--bind", f"search_gallery=open_clip:local-dir:{clip}", "--json"
+        "tools", "check", "--bind", bind(backend), "--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}", "--json"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     verify = next(row for row in json.loads(done.stdout) if row["tool"] == "verify_match")
@@ -167,20 +164,19 @@ def test_tools_check_says_what_each_server_can_do(backend: str, ctgi: Ctgi, bind
 
 @pytest.mark.skipif(not (SHARED / "real" / "images").is_dir(), reason="the shared reference images are not here")
 @pytest.mark.parametrize("backend", ["vllm", "hf"])
-def test_photographs_go_through_from_end_to_end(backend: str, ctgi: Ctgi, bind: Bind, tmp_path: Path) -> None:
+def test_photographs_go_through_from_end_to_end(
+    backend: str, ctgi: Ctgi, bind: Bind, tiny_clip: Path, tmp_path: Path
+) -> None:
     """What the tiny model says about photographs is meaningless; that every file goes through is not."""
     photographs = SHARED / "real" / "images"
     done = ctgi("caption", photographs, "--bind", bind(backend), "--json")
     assert done.returncode == 0, done.stderr
     assert set(records(tmp_path / "captions.jsonl")) == set(photographs.glob("*.png"))
-    binds = (
-        "--bind",
-        bind(backend),
-        "--bind",
-        f"search_gallery=open_clip:local-dir:{save_tiny_clip(tmp_path / 'clip')}",
-    )
-    index = ctgi("index", photographs, "--out", tmp_path / "gallery", *binds[2:])
+    retriever = ("--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}")
+    index = ctgi("index", photographs, "--out", tmp_path / "gallery", *retriever)
     assert index.returncode == 0, index.stderr
-    found = ctgi("search", "woman with red bag", "-g", tmp_path / "gallery", *binds, "--json")
+    found = ctgi(
+        "search", "woman with red bag", "-g", tmp_path / "gallery", "--bind", bind(backend), *retriever, "--json"
+    )
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)["results"]) == 10

@@ -64,8 +64,8 @@ def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditi
     text = {
         "vocab_size": len(processor.tokenizer),
         "hidden_size": 128,
-        "intermediate_size": 320,
-        "num_hidden_layers": 3,
+        "intermediate_size": 288,
+        "num_hidden_layers": 4,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 4096,

@@ -6,11 +6,14 @@ from types import FrameType
 
 import typer
 
+from ctgi.cli.ablate import ablate
 from ctgi.cli.caption import caption
+from ctgi.cli.evaluate import evaluate
 from ctgi.cli.index import index
 from ctgi.cli.search import search
 from ctgi.cli.serve import serve
 from ctgi.cli.tools import tools
+from ctgi.cli.train import train
 from ctgi.errors import CtgiError, ToolError
 
 INTERRUPTED = 130
@@ -22,10 +25,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(ablate)
 app.command()(caption)
+app.command()(evaluate)
 app.command()(index)
 app.command()(search)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
+app.command()(train)
 app.add_typer(tools, name="tools")
 
 

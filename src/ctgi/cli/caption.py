@@ -132,7 +132,7 @@ def _estimate(images: list[str], out: Path, settings: "Settings", limit: int | N
 def _export(
     layouts: list[str], out: Path, images: list[str], images_root: Path | None, annotations: Path | None
 ) -> list[str]:
-    from ctgi.graphs.captions_file import read_captions
+    from ctgi.captions import read_captions
 
     if not layouts:
         return []

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePath
@@ -17,16 +18,20 @@ THUMBNAIL_PX = (240, 600)
 """Bounds of an embedded image (width, height): twice the largest size on the page."""
 
 
-def write_html(results: list[dict[str, Any]], out: Path, *, relevant: Relevant | None = None) -> None:
+def write_html(
+    results: list[dict[str, Any]], out: Path, *, relevant: Relevant | Sequence[Relevant] | None = None
+) -> None:
     """Write the page of one or several searches to `out`: no script, images embedded as JPEG.
 
-    `relevant` tells which paths show the right person; they get green frames and the others red ones. An
-    image that cannot be read any more becomes a placeholder that says why.
+    `relevant` tells which paths show the right person, in all searches or in each; they get green frames and the
+    others red ones. An image that cannot be read any more becomes a placeholder that says why.
 
     Raises:
         CtgiError: `out` cannot be written.
     """
-    page = _template().render(searches=[_view(result, relevant) for result in results], picture=cache(_embed))
+    truths = relevant if isinstance(relevant, Sequence) else [relevant] * len(results)
+    searches = [_view(result, truth) for result, truth in zip(results, truths, strict=True)]
+    page = _template().render(searches=searches, picture=cache(_embed))
     write_whole(out, page.encode())
 
 
@@ -55,6 +60,7 @@ def _view(result: dict[str, Any], relevant: Relevant | None) -> dict[str, Any]:
         "rest": ranked[TOP:],
         "anchor_paths": anchor_paths(result),
         "judged": relevant is not None,
+        "best_rank": result.get("best_rank"),
         "call_count": sum(result["calls"].values()),
         "kept_count": sum(turn["kept"] for turn in result["dialogue"]),
     }

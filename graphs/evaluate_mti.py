@@ -1,0 +1,216 @@
+"""MTI over all queries of a data set, once; after that any lambda and xi is arithmetic on what was stored."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.agents.assemble import open_tools
+from ctgi.agents.judge import Judge
+from ctgi.agents.pool import load_pool
+from ctgi.agents.thi import FixedQuestions, Interviewer, keep_all, thi_anchor, thi_asked
+from ctgi.config import Settings
+from ctgi.errors import CtgiError, ToolError
+from ctgi.graphs.batch import run_many
+from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.graphs.search_run import search
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.fusion import blend, fuse
+from ctgi.retrieval.images import ImageRef
+from ctgi.retrieval.metrics import row_slices
+from ctgi.tools.chat_cache import ChatCache
+from ctgi.tools.types import Candidate, Ranking, Refinement
+
+VARIANTS = ("ctgi", "icl")
+ICL_K = 5
+ICL_XI = 0.5
+_NEVER, _ALWAYS = 2.0, -2.0  # thresholds that no cosine, or every one, is above
+_SHOWN = 10
+
+
+class SplitSearch:
+    """search_gallery over features in memory; remembers the vector of every text it has read."""
+
+    def __init__(
+        self, texts: Sequence[str], vectors: NDArray[np.float32], images: Sequence[ImageRef],
+        features: NDArray[np.float32], encoder: Encoder,
+    ) -> None:  # fmt: skip
+        self.images = tuple(images)
+        self.features = features
+        self._vectors: dict[str, NDArray[np.float32]] = dict(zip(texts, vectors, strict=True))
+        self._columns: dict[str, list[int]] = {}
+        for column, image in enumerate(images):
+            self._columns.setdefault(image.sha256, []).append(column)
+        self._encoder = encoder
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+        """The k best images, by S(q, v) or by Eq. 7."""
+        before = await self._scores(query)
+        scores = before
+        if refinement:
+            second = await self._scores(refinement.query)
+            scores = blend(before, second, self.columns(refinement.anchors), refinement.weight, refinement.mode)
+        places = np.empty(len(before), np.int64)
+        places[np.argsort(-before, kind="stable")] = np.arange(1, len(before) + 1)
+        best = np.argsort(-scores, kind="stable")[:k]
+        found = (Candidate(self.images[i], float(scores[i]), float(before[i]), int(places[i])) for i in best)
+        return Ranking(tuple(found))
+
+    async def _scores(self, text: str) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = self.features @ await self.vector(text)
+        return scores
+
+    def columns(self, anchors: Sequence[str]) -> list[int]:
+        """Places in the gallery of the images with these contents (sha256)."""
+        return [column for sha256 in anchors for column in self._columns[sha256]]
+
+    async def vector(self, text: str) -> NDArray[np.float32]:
+        """The vector of a text, [D]; one text is encoded at a time, off the event loop."""
+        async with self._lock:
+            if text not in self._vectors:
+                self._vectors[text] = (await asyncio.to_thread(self._encoder.encode_texts, [text])).vectors[0]
+        return self.known_vector(text)
+
+    def known_vector(self, text: str) -> NDArray[np.float32]:
+        """The vector of a text that was searched for before, [D]."""
+        return self._vectors[text]
+
+
+@asynccontextmanager
+async def open_evaluation(
+    settings: Settings, gallery: SplitSearch, cache: ChatCache, variant: str
+) -> AsyncIterator[MtiContext]:
+    """MTI's context for an evaluation: every reply kept, candidates verified one by one (queries run side by side).
+
+    Raises:
+        CtgiError: an unknown variant.
+    """
+    if variant not in VARIANTS:
+        raise CtgiError(f"MTI variant {variant!r}: expected one of {', '.join(VARIANTS)}")
+    pool, icl = load_pool(settings.mtg.question_pool), variant == "icl"
+    roles = {"answer_question": Interviewer} if icl else None
+    mti = settings.mti.model_copy(update={"wave_growth": 1} | ({"max_anchors": 1, "rounds": 1} if icl else {}))
+    async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles) as tools:
+        yield MtiContext(
+            **tools | ({"propose_questions": FixedQuestions()} if icl else {}),
+            search_gallery=gallery,
+            pool=pool,
+            judge=keep_all if icl else Judge(settings.mtg),
+            settings=mti,
+        )
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One query's dialogue, enough to tell what it would have been under any xi; searches as `ctgi search --json`."""
+
+    full: dict[str, Any]
+    """Where nothing ends the verification early."""
+    early: dict[str, Any] | None
+    """Where a confirmed top result does; None where it was not confirmed."""
+
+    @property
+    def verdicts(self) -> list[bool]:
+        """Yes or no of the candidates in rank order, as far as they were asked about in the first round."""
+        return [asked["match"] for asked in self.full["verified"] if asked["round"] == 1]
+
+    @property
+    def top(self) -> float:
+        """S of the best image."""
+        return float(self.full["verified"][0]["score"])
+
+
+async def interact_all(
+    context: MtiContext, queries: Sequence[str], *, in_flight: int, on_progress: Callable[[int], None]
+) -> tuple[list[Interaction | None], list[tuple[int, str]]]:
+    """MTI of every query, many at once; None where a tool failed, with (query, reason) of each failure.
+
+    Raises:
+        EndpointDownError: a server is gone; what was answered is in the cache.
+    """
+    found: list[Interaction | None] = [None] * len(queries)
+    failed: list[tuple[int, str]] = []
+
+    async def work(query: int) -> Interaction:
+        return await _interact(context, queries[query])
+
+    done = 0
+    async for query, result in run_many(range(len(queries)), work, in_flight=in_flight):
+        if isinstance(result, ToolError):
+            failed.append((query, str(result)))
+        else:
+            found[query] = result
+        done += 1
+        on_progress(done)
+    return found, sorted(failed)
+
+
+async def _interact(context: MtiContext, query: str) -> Interaction:
+    """With one anchor, stopping early changes nothing that is asked, so one search tells all."""
+    full = await search(_at_xi(context, _NEVER), query, _SHOWN)
+    confirmed = full["verified"][0]["match"]
+    if context.settings.max_anchors == 1 and context.settings.rounds == 1:
+        return Interaction(full, full if confirmed else None)
+    return Interaction(full, await search(_at_xi(context, _ALWAYS), query, _SHOWN) if confirmed else None)
+
+
+def _at_xi(context: MtiContext, xi: float) -> MtiContext:
+    return replace(context, settings=context.settings.model_copy(update={"xi": xi}))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one query's dialogue comes to under one xi."""
+
+    search: dict[str, Any]
+    refined: bool
+    early: bool
+    """Whether the confirmed top result ended the verification."""
+    calls: dict[str, int]
+    """By tool, as this dialogue needs them."""
+
+
+def choose(interaction: Interaction, xi: float, variant: str, k: int) -> Choice:
+    """The dialogue under this xi, out of what was said."""
+    if variant == "icl":
+        anchor = thi_anchor(interaction.verdicts, interaction.top, xi)
+        asked = {"verify_match": thi_asked(anchor, k)}
+        calls = asked if anchor is None else interaction.full["calls"] | asked
+        return Choice(interaction.full, anchor is not None, anchor == 0, calls)
+    early = interaction.early if interaction.top > xi else None
+    outcome = early or interaction.full
+    return Choice(outcome, outcome["refined_query"] is not None, early is not None, outcome["calls"])
+
+
+def fused_blocks(
+    queries: NDArray[np.float32], gallery: SplitSearch, choices: Sequence[Choice | None], lam: float, mode: str
+) -> Iterator[NDArray[np.float32]]:
+    """Eq. 7 for all queries, [Q, G], in blocks of rows; queries that were not refined keep S."""
+    refined, anchors = queries.copy(), [_anchors(gallery, choice) for choice in choices]
+    for row, choice in enumerate(choices):
+        if choice and choice.refined:
+            refined[row] = gallery.known_vector(choice.search["refined_query"])
+    for rows in row_slices(len(queries), len(gallery.features)):
+        scores = queries[rows] @ gallery.features.T
+        yield fuse(scores, refined[rows] @ gallery.features.T, anchors[rows], lam, mode)
+
+
+def _anchors(gallery: SplitSearch, choice: Choice | None) -> list[int] | None:
+    if not choice or not choice.refined:
+        return None
+    return gallery.columns([anchor["sha256"] for anchor in choice.search["anchors"]])
+
+
+def calls_per_query(choices: Sequence[Choice | None], settings: Settings, variant: str) -> dict[str, float]:
+    """Mean calls per answered query, by the tools that a model serves and all together."""
+    tools = [tool for tool in TOOLS if settings.binding(tool).endpoint != "templates"]
+    if variant == "icl" and "propose_questions" in tools:
+        tools.remove("propose_questions")
+    answered = [choice for choice in choices if choice]
+    counts = {tool: sum(c.calls.get(tool, 0) for c in answered) / max(1, len(answered)) for tool in tools}
+    return counts | {"all": sum(counts.values())}

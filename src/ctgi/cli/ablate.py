@@ -1,0 +1,70 @@
+"""`ctgi ablate`: the paper's Table 4 on a data set, in one command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+
+
+def ablate(
+    data: Annotated[str, typer.Argument(help="The data set's layout: cuhk, icfg, rstp, or folder.")],
+    root: Annotated[Path, typer.Option("--root", "-r", help="Its folder.")],
+    captions: Annotated[Path, typer.Option(help="What ctgi caption wrote about the training images.")],
+    model: Annotated[list[str] | None, typer.Option(help="irra, rde (default: both). Repeatable.")] = None,
+    stretched: Annotated[int, typer.Option(min=8, help="Text tokens with stretching.")] = 248,
+    unstretched: Annotated[int, typer.Option(min=8, help="Text tokens without.")] = 77,
+    split: Annotated[str, typer.Option(help="Measured on val or test.")] = "test",
+    train_config: Annotated[
+        Path | None, typer.Option("--train-config", help="A YAML file over the models' recipes.", show_default=False)
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One training setting, as in schedule.epochs=5."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder (default: runs/ablate-DATA).")] = None,
+    bind: Bind = None,
+    profile: Profile = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train IRRA and RDE on single-turn and on MTG captions, measure each with and without MTI, write the table.
+
+    The rows: neither, MTG, MTI, both, both without stretching. Writes table.md, table.csv and table.png; run the same
+    command again to go on where it stopped.
+
+    Example: ctgi ablate rstp --root ./RSTPReid --captions captions.jsonl --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
+    """
+    from ctgi.cli.ablation import Plan, run_ablation
+    from ctgi.cli.ablation_table import write_table
+    from ctgi.cli.console import notice, progress
+    from ctgi.config import load_settings
+
+    settings = load_settings(binds=bind, profile=profile, config=config)
+    chosen = tuple(model or ("irra", "rde"))
+    plan = Plan(data, root, captions, chosen, stretched, unstretched, split, train_config, tuple(sets or ()))
+    folder = out or Path("runs") / f"ablate-{data}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress("train", None, quiet=quiet) as update:
+        table = run_ablation(
+            plan, settings, folder, say=lambda text: notice(text, quiet=quiet),
+            on_train=lambda name, state: update(state.step, f"{name}, epoch {state.epoch}/{state.epochs}", state.steps),
+        )  # fmt: skip
+    write_table(table, plan, settings, folder)
+    _print(table, folder, as_json)
+    if any(row["failed"] for row in table):
+        raise typer.Exit(1)
+
+
+def _print(table: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps({"out": str(folder), "rows": table}) + "\n")
+        return
+    from ctgi.cli.terminal import plain
+
+    sys.stdout.write((folder / "table.md").read_text() + f"\n{plain(str(folder))}: table.md, table.csv, table.png\n")

@@ -1,0 +1,282 @@
+"""`ctgi evaluate`: how well a retriever finds people on a data set, alone and with MTI."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from ctgi.cli.evaluation import MtiRun
+    from ctgi.config import Settings
+    from ctgi.retrieval.encoder import Encoder
+    from ctgi.training.evaluate import EncodedSplit
+
+_USERS = ("anchor", "oracle")
+
+
+def evaluate(
+    data: Annotated[str, typer.Argument(help="The data set's layout: cuhk, icfg, rstp, or folder.")],
+    root: Annotated[Path, typer.Option("--root", "-r", help="Its folder.")],
+    retriever: Annotated[
+        str | None,
+        typer.Option(help="A checkpoint of ctgi train, or open_clip:MODEL,TAG (default: as search_gallery is bound)."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="val or test.")] = "test",
+    captions: Annotated[str, typer.Option(help="Queries: human, initial:FILE or mtg:FILE.")] = "human",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first captions, against the whole gallery.")
+    ] = None,
+    mti: Annotated[bool, typer.Option("--mti", help="Also refine every query by a dialogue with a model.")] = False,
+    variant: Annotated[
+        str, typer.Option("--mti-variant", help="ctgi, or icl: THI's decisions and one-call interview, K 5 and xi 0.5.")
+    ] = "ctgi",
+    top: Annotated[int | None, typer.Option(min=1, help="Candidates to verify (K).")] = None,
+    lam: Annotated[float | None, typer.Option(min=0, max=1, help="Weight of the original query (lambda).")] = None,
+    xi: Annotated[float | None, typer.Option(help="Early-stop similarity (xi).")] = None,
+    sweep_lam: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Also with these lambdas; calls no model again.")
+    ] = None,
+    sweep_xi: Annotated[str | None, typer.Option(metavar="A,B,...", help="Also with these xis, likewise.")] = None,
+    dialogue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="USER", help="Curves by turn: anchor, or oracle (sees the target; upper bound). Repeatable."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate MTI's calls and tokens; call nothing.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder (default: runs/evaluate-DATA).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page of the worst queries.")] = None,
+    bind: Bind = None,
+    profile: Profile = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure R@1/5/10, mAP and mINP, text to image and image to text; with --mti also after a dialogue for each query.
+
+    Features and every reply of a model are kept in the run folder: run the same command again to go on or to sweep.
+
+    Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
+    """
+    given = {"k": top, "lam": lam, "xi": xi}
+    settings = _settings(given, variant, bind, profile, config, retriever)
+    users = _users(dialogue, mti)
+    lams, xis = _numbers("--sweep-lam", sweep_lam), _numbers("--sweep-xi", sweep_xi)
+    if not mti and (lams or xis or dry_run):
+        raise CtgiError("--sweep-lam, --sweep-xi and --dry-run are about MTI: add --mti")
+    folder = out or Path("runs") / f"evaluate-{data}"
+    if dry_run:
+        _estimate(data, root, split, captions, limit, settings, variant, as_json)
+        return
+    encoder, encoded = _encode(data, root, split, captions, limit, settings, folder, quiet)
+    result = _plain(data, encoder, encoded, settings)
+    run = _interact(encoded, encoder, settings, folder, variant, users, quiet) if mti else None
+    if run:
+        result["mti"] = _mti(run, lams, xis)
+    _write(folder, html, encoded, result, run, quiet)
+    _print(result, as_json)
+    if run and run.failed:
+        raise typer.Exit(1)
+
+
+def _settings(
+    given: dict[str, float | None],
+    variant: str,
+    bind: list[str] | None,
+    profile: str | None,
+    config: Path | None,
+    retriever: str | None,
+) -> "Settings":
+    from ctgi.config import load_settings
+    from ctgi.graphs.evaluate_mti import ICL_K, ICL_XI
+
+    paper: dict[str, float] = {"k": ICL_K, "xi": ICL_XI} if variant == "icl" else {}
+    chosen = paper | {name: value for name, value in given.items() if value is not None}
+    binds = [*(bind or []), *([f"search_gallery={_named(retriever)}"] if retriever else [])]
+    return load_settings(binds=binds, profile=profile, config=config, mti=chosen)
+
+
+def _named(retriever: str) -> str:
+    """A path is a checkpoint of `ctgi train`; anything else a binding already."""
+    return f"trained:{retriever}" if Path(retriever).exists() else retriever
+
+
+def _users(dialogue: list[str] | None, mti: bool) -> list[Any]:
+    for user in dialogue or []:
+        if user not in _USERS:
+            raise CtgiError(f"--dialogue {user!r}: expected anchor or oracle")
+    if dialogue and not mti:
+        raise CtgiError("--dialogue is about MTI: add --mti")
+    return list(dict.fromkeys(dialogue or []))
+
+
+def _numbers(option: str, text: str | None) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")] if text else []
+    except ValueError:
+        raise CtgiError(f"{option} {text!r}: expected numbers with commas between them, like 0.5,0.8,1") from None
+
+
+def _split(data: str, root: Path, split: str, captions: str, limit: int | None) -> Any:
+    from dataclasses import replace
+
+    from ctgi.training.datasets import load_dataset
+
+    whole = load_dataset(data, root, captions=captions).split(split)
+    if limit is None:
+        return whole
+    return replace(
+        whole,
+        captions=whole.captions[:limit],
+        caption_pids=whole.caption_pids[:limit],
+        caption_images=whole.caption_images[:limit],
+    )
+
+
+def _encode(
+    data: str, root: Path, split: str, captions: str, limit: int | None, settings: "Settings", folder: Path, quiet: bool
+) -> tuple["Encoder", "EncodedSplit"]:
+    from ctgi.cli.console import progress
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.training.evaluate import encode_split
+
+    chosen = _split(data, root, split, captions, limit)
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    with progress("encode", len(chosen.images), quiet=quiet) as update:
+        return encoder, encode_split(
+            chosen, encoder, settings.retriever, folder, progress=lambda done, total: update(done, total=total)
+        )
+
+
+def _plain(data: str, encoder: "Encoder", encoded: "EncodedSplit", settings: "Settings") -> dict[str, Any]:
+    from ctgi.cli.evaluation import as_row
+    from ctgi.training.evaluate import image_to_text, text_to_image
+
+    split = encoded.split
+    return {
+        "data": data,
+        "split": split.name,
+        "retriever": str(settings.binding("search_gallery")),
+        "context_length": encoder.context_length,
+        "images": len(split.images),
+        "captions": len(split.captions),
+        "truncated_captions": sum(cut > 0 for cut in encoded.truncated),
+        "truncated_tokens": sum(encoded.truncated),
+        "t2i": as_row(text_to_image(encoded)),
+        "i2t": as_row(image_to_text(encoded)),
+    }
+
+
+def _interact(
+    encoded: "EncodedSplit",
+    encoder: "Encoder",
+    settings: "Settings",
+    folder: Path,
+    variant: str,
+    users: list[Any],
+    quiet: bool,
+) -> "MtiRun":
+    import asyncio
+
+    from ctgi.cli.console import notice, progress
+    from ctgi.cli.evaluation import run_mti
+
+    with progress("interact", len(encoded.split.captions), quiet=quiet) as update:
+        run = asyncio.run(
+            run_mti(
+                encoded, encoder, settings, folder / "calls.sqlite", variant=variant, users=users, on_progress=update
+            )
+        )
+    for query, reason in run.failed:
+        notice(f"not refined: caption {query}: {reason}")
+    return run
+
+
+def _mti(run: "MtiRun", lams: list[float], xis: list[float]) -> dict[str, Any]:
+    from ctgi.cli.evaluation import mti_row, sweep, turn_curves
+    from ctgi.graphs.mti import TOOLS
+
+    mti = run.settings.mti
+    result = {
+        "variant": run.variant,
+        "k": mti.k,
+        "max_anchors": mti.max_anchors,
+        "fusion": mti.fusion,
+        "bindings": {tool: str(run.settings.binding(tool)) for tool in TOOLS},
+        "t2i": mti_row(run, mti.lam, mti.xi),
+        "calls": run.calls,
+        "failed": [{"caption": query, "reason": reason} for query, reason in run.failed],
+        "dialogue": [turn_curves(run, user) for user in run.turns],  # type: ignore[arg-type]  # keys are users
+    }
+    if lams or xis:
+        result["sweep"] = sweep(run, lams or [mti.lam], xis or [mti.xi])
+    return result
+
+
+def _write(
+    folder: Path, html: Path | None, encoded: "EncodedSplit", result: dict[str, Any], run: "MtiRun | None", quiet: bool
+) -> None:
+    import json
+
+    from ctgi.cli.console import notice
+    from ctgi.files import write_whole
+
+    write_whole(folder / "result.json", json.dumps(result, indent=1).encode())
+    if run:
+        from ctgi.cli.evaluation import write_scores
+
+        write_scores(folder / "scores.npz", run)
+    if html:
+        from ctgi.cli.evaluation import plain_ranks, ranks
+        from ctgi.cli.worst import write_worst
+
+        found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
+        bindings = result.get("mti", {}).get("bindings", {})
+        made_by = {
+            "gallery": f"{result['data']} {result['split']}",
+            "encoder": result["retriever"],
+            "bindings": bindings,
+        }
+        write_worst(html, encoded, found, made_by, run)
+        notice(f"wrote {html}", quiet=quiet)
+
+
+def _estimate(
+    data: str,
+    root: Path,
+    split: str,
+    captions: str,
+    limit: int | None,
+    settings: "Settings",
+    variant: str,
+    as_json: bool,
+) -> None:
+    import json
+
+    from ctgi.graphs.estimate import estimate_mti
+
+    chosen = _split(data, root, split, captions, limit)
+    expected = estimate_mti(chosen.captions, chosen.images, settings, variant)
+    if as_json:
+        sys.stdout.write(json.dumps(expected) + "\n")
+        return
+    sys.stdout.write(
+        f"{expected['queries']:,} queries: at most {expected['calls']:,} calls, {expected['input_tokens']:,} input "
+        f"tokens ({expected['image_tokens']:,} of them image tokens), {expected['output_tokens']:,} output tokens\n"
+        "an upper bound, in which no candidate but the last is confirmed; nothing was sent\n"
+    )
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    from ctgi.cli.evaluation_table import print_result
+
+    print_result(result)

@@ -1,0 +1,261 @@
+"""What `ctgi evaluate` computes: metrics of a split, MTI over its queries, sweeps, and curves by turn."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.config import Settings
+from ctgi.errors import CtgiError
+from ctgi.files import write_whole
+from ctgi.graphs.evaluate_dialogue import Turns, anchor_turns, oracle_turns
+from ctgi.graphs.evaluate_mti import (
+    Choice,
+    Interaction,
+    SplitSearch,
+    calls_per_query,
+    choose,
+    fused_blocks,
+    interact_all,
+    open_evaluation,
+)
+from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
+from ctgi.tools.chat_cache import open_chat_cache
+from ctgi.training.dialogue_metrics import dialogue_curves
+from ctgi.training.evaluate import EncodedSplit
+
+User = Literal["anchor", "oracle"]
+Progress = Callable[[int], None]
+UPPER_BOUND = "the user sees the target image: an upper bound, no result of a search"
+NO_USER = "answers come from the anchor that the model confirmed: no user, no label"
+
+
+@dataclass(frozen=True)
+class MtiRun:
+    """The dialogues of all queries of a split, and what they are ranked in."""
+
+    encoded: EncodedSplit
+    gallery: SplitSearch
+    interactions: list[Interaction | None]
+    failed: list[tuple[int, str]]
+    settings: Settings
+    variant: str
+    turns: dict[str, list[Turns]]
+    calls: dict[str, int]
+    """Made and reused in this run, with tokens."""
+
+    def choices(self, xi: float) -> list[Choice | None]:
+        """Each query's dialogue under this xi; None where a tool failed."""
+        k = min(self.settings.mti.k, len(self.gallery.images))
+        return [choose(one, xi, self.variant, k) if one else None for one in self.interactions]
+
+    def blocks(self, choices: Sequence[Choice | None], lam: float) -> Iterator[NDArray[np.float32]]:
+        """Eq. 7, [Q, G], in blocks of rows."""
+        return fused_blocks(self.encoded.text_features, self.gallery, choices, lam, self.settings.mti.fusion)
+
+    def scores(self, query: int, choice: Choice | None) -> NDArray[np.float32]:
+        """Eq. 7 for one query at the settings' lambda, [G]."""
+        vector = self.encoded.text_features[query : query + 1]
+        mti = self.settings.mti
+        row: NDArray[np.float32] = next(fused_blocks(vector, self.gallery, [choice], mti.lam, mti.fusion))[0]
+        return row
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(queries, images)."""
+        return len(self.encoded.text_features), len(self.gallery.images)
+
+    @property
+    def pids(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of the queries, and of the images."""
+        return self.encoded.split.caption_pids, self.encoded.split.image_pids
+
+
+async def run_mti(
+    encoded: EncodedSplit,
+    encoder: Encoder,
+    settings: Settings,
+    cache: Path,
+    *,
+    variant: str,
+    users: Sequence[User] = (),
+    on_progress: Progress = lambda done: None,
+) -> MtiRun:
+    """MTI for every caption of the split, many at once; replies come from `cache` where it has them.
+
+    Raises:
+        CtgiError: an unknown variant, or a binding that cannot do its tool.
+        EndpointDownError: a server is gone; run the same again to go on.
+    """
+    queries = encoded.split.captions
+    gallery = SplitSearch(queries, encoded.text_features, encoded.images, encoded.image_features, encoder)
+    in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
+    with open_chat_cache(cache) as kept:
+        async with open_evaluation(settings, gallery, kept, variant) as context:
+            found, failed = await interact_all(context, queries, in_flight=in_flight, on_progress=on_progress)
+            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {})
+            for user in users:
+                run.turns[user] = await _turns(user, run, context, in_flight)
+                await _read(gallery, run.turns[user])
+        run.calls.update(made=kept.made, reused=kept.reused, tokens_in=kept.tokens.input, tokens_out=kept.tokens.output)
+    return run
+
+
+async def _turns(user: User, run: MtiRun, context: MtiContext, in_flight: int) -> list[Turns]:
+    split = run.encoded.split
+    if user == "anchor":
+        choices = run.choices(run.settings.mti.xi)
+        return await anchor_turns(context, split.captions, [c.search if c and c.refined else None for c in choices])
+    targets = [run.encoded.images[image] for image in split.caption_images]
+    turns, failed = await oracle_turns(
+        context, split.captions, targets, in_flight=in_flight, on_progress=lambda done: None
+    )
+    run.failed.extend(failed)
+    return turns
+
+
+async def _read(gallery: SplitSearch, turns: Sequence[Turns]) -> None:
+    for text in {text for one in turns for text in one.texts}:
+        await gallery.vector(text)
+
+
+# --- numbers
+
+
+def as_row(metrics: Metrics) -> dict[str, float]:
+    """Metrics by the names papers use, in per cent."""
+    values = {f"R@{k}": value for k, value in metrics.recall.items()}
+    values |= {"mAP": metrics.mean_ap, "mINP": metrics.mean_inp}
+    return {name: round(value, 3) for name, value in values.items()}
+
+
+def mti_row(run: MtiRun, lam: float, xi: float) -> dict[str, Any]:
+    """Metrics, calls and rates at one lambda and one xi; no model is called."""
+    choices = run.choices(xi)
+    metrics = evaluate_blocks(run.blocks(choices, lam), run.shape, *run.pids)
+    answered = [choice for choice in choices if choice]
+    return {
+        "lam": lam,
+        "xi": xi,
+        **as_row(metrics),
+        "calls_per_query": {
+            tool: round(value, 3) for tool, value in calls_per_query(choices, run.settings, run.variant).items()
+        },
+        "early_stop_rate": _share(choice.early for choice in answered),
+        "refined_rate": _share(choice.refined for choice in answered),
+        "anchor_precision": _anchor_precision(run, choices),
+    }
+
+
+def sweep(run: MtiRun, lams: Sequence[float], xis: Sequence[float]) -> list[dict[str, Any]]:
+    """`mti_row` at every pair of values.
+
+    Raises:
+        CtgiError: more than one round, whose later candidates depend on lambda.
+    """
+    if run.settings.mti.rounds > 1 and run.variant == "ctgi":
+        raise CtgiError("a sweep needs [mti] rounds = 1: what a second round verifies depends on lambda")
+    return [mti_row(run, lam, xi) for lam, xi in product(lams, xis)]
+
+
+def _share(flags: Iterable[bool]) -> float:
+    values = list(flags)
+    return round(sum(values) / len(values), 4) if values else 0.0
+
+
+def _anchor_precision(run: MtiRun, choices: Sequence[Choice | None]) -> float | None:
+    """Share of anchors that show the query's person; None without an anchor."""
+    queries, images = run.pids
+    right = [
+        any(images[column] == queries[row] for column in run.gallery.columns([anchor["sha256"]]))
+        for row, choice in enumerate(choices)
+        if choice and choice.refined
+        for anchor in choice.search["anchors"]
+    ]
+    return _share(right) if right else None
+
+
+def ranks(run: MtiRun, lam: float, xi: float) -> NDArray[np.intp]:
+    """1-based rank of the best right image of each query, [Q]."""
+    return best_ranks(run.blocks(run.choices(xi), lam), run.shape, *run.pids)
+
+
+def plain_ranks(encoded: EncodedSplit) -> NDArray[np.intp]:
+    """The same without MTI."""
+    split, shape = encoded.split, (len(encoded.text_features), len(encoded.image_features))
+    blocks = (encoded.text_features[rows] @ encoded.image_features.T for rows in row_slices(*shape))
+    return best_ranks(blocks, shape, split.caption_pids, split.image_pids)
+
+
+def write_scores(out: Path, run: MtiRun) -> None:
+    """Keep what S and R are made of: features of queries, refined queries and images, with anchors and pids.
+
+    S is `queries @ images.T` and R is `refined @ images.T`; `anchor` holds a column of R or -1 for none.
+
+    Raises:
+        CtgiError: `out` cannot be written.
+    """
+    choices = run.choices(run.settings.mti.xi)
+    refined = run.encoded.text_features.copy()
+    anchors = np.full(len(choices), -1)
+    for row, choice in enumerate(choices):
+        if choice and choice.refined:
+            refined[row] = run.gallery.known_vector(choice.search["refined_query"])
+            anchors[row] = run.gallery.columns([choice.search["anchors"][0]["sha256"]])[0]
+    content = io.BytesIO()
+    queries, images = run.pids
+    np.savez(
+        content,
+        queries=run.encoded.text_features,
+        refined=refined,
+        images=run.encoded.image_features,
+        anchor=anchors,
+        query_pids=queries,
+        image_pids=images,
+    )
+    write_whole(out, content.getvalue())
+
+
+# --- turn by turn
+
+
+def turn_curves(run: MtiRun, user: User) -> dict[str, Any]:
+    """R@k, mAP, Hits@k and Recall@k after each turn, BRI, and the questions put; labelled by who answered."""
+    turns = run.turns[user]
+    count = max(len(one.texts) for one in turns)
+    rows, columns = [], []
+    for turn in range(count):
+        metrics = evaluate_blocks(_turn_blocks(run, turns, turn), run.shape, *run.pids)
+        rows.append({"turn": turn, **as_row(metrics)})
+        columns.append(best_ranks(_turn_blocks(run, turns, turn), run.shape, *run.pids))
+    curves = dialogue_curves(np.stack(columns, axis=1))
+    return {
+        "user": user,
+        "note": UPPER_BOUND if user == "oracle" else NO_USER,
+        "turns": rows,
+        **{f"Hits@{k}": [round(value, 3) for value in values] for k, values in curves.hits.items()},
+        **{f"Recall@{k}": [round(value, 3) for value in values] for k, values in curves.recall.items()},
+        "BRI": round(curves.bri, 4),
+        "questions_per_query": round(sum(one.calls for one in turns) / len(turns), 3),
+    }
+
+
+def _turn_blocks(run: MtiRun, turns: Sequence[Turns], turn: int) -> Iterator[NDArray[np.float32]]:
+    """Eq. 7 after some turns; a query whose text has not changed yet keeps S."""
+    choices = [_as_choice(one, turn) for one in turns]
+    return run.blocks(choices, run.settings.mti.lam)
+
+
+def _as_choice(turns: Turns, turn: int) -> Choice | None:
+    text = turns.texts[min(turn, len(turns.texts) - 1)]
+    if text == turns.texts[0]:
+        return None
+    search = {"refined_query": text, "anchors": [{"sha256": sha256} for sha256 in turns.anchors]}
+    return Choice(search, refined=True, early=False, calls={})

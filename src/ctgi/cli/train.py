@@ -1,0 +1,99 @@
+"""`ctgi train`: a retrieval model from captions."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctgi.cli.options import AsJson, Quiet
+
+if TYPE_CHECKING:
+    from ctgi.training.loop import Progress, TrainReport
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="irra or rde.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DATASET", help="cuhk, icfg, rstp, or folder.", show_default=False)
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="The folder that holds the data set.", show_default=False)
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(help="human, or initial:FILE or mtg:FILE with a file of `ctgi caption` (default: human)."),
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(help="labels, or image: every image its own person, without labels (default: labels)."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("run"),
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A YAML file over the model's recipe.", show_default=False)
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, as in optim.lr=1e-5. Repeatable."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last epoch of the run in --out, if there is one.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train IRRA or RDE on human captions or on those of `ctgi caption`.
+
+    --out gets config.yaml, run.json, metrics.jsonl, curves.png, TensorBoard events (the last two with ctgi[train]
+    installed) and checkpoints/best.pt, which `ctgi search --bind search_gallery=trained:RUN` uses.
+    On several GPUs: torchrun --no-python --nproc-per-node 2 ctgi train ...
+
+    Example: ctgi train irra --data rstp --root ./RSTPReid --captions mtg:captions.jsonl --out runs/irra
+    """
+    from ctgi.training.config import load_config
+
+    given = {"dataset": data, "root": root and str(root), "captions": captions, "identity": identity}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = load_config(model, file=config, sets=sets, data=chosen)
+    from ctgi.cli.console import notice, progress
+    from ctgi.training.loop import train as run
+    from ctgi.training.run_folder import missing_extras
+
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun the first process speaks for all
+    if missing := missing_extras():
+        notice(f"without {' and '.join(missing)} (pip install 'ctgi[train]'): no {_lost(missing)}", quiet=quiet)
+    with progress(f"train {model}", None, quiet=quiet) as update:
+        report = run(settings, out, resume=resume, on_progress=lambda state: update(*_shown(state)))
+    if report.leads:
+        _print_report(report, as_json)
+    if report.bad_images:
+        raise typer.Exit(1)
+
+
+def _lost(missing: list[str]) -> str:
+    return " and no ".join({"tensorboard": "event files", "matplotlib": "plot of the curves"}[name] for name in missing)
+
+
+def _shown(state: "Progress") -> tuple[int, str, int]:
+    loss = "" if state.loss is None else f", loss {state.loss:.3f}"
+    best = "" if state.best_r1 is None else f", best R@1 {state.best_r1:.1f}"
+    return state.step, f"epoch {state.epoch}/{state.epochs}, {state.doing}{loss}{best}", state.steps
+
+
+def _print_report(report: "TrainReport", as_json: bool) -> None:
+    from ctgi.cli.terminal import plain
+
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps(report.as_json()) + "\n")
+        return
+    measured = ", ".join(f"{name} {value:.2f}" for name, value in (report.retrieval or {}).items())
+    chosen = f", chosen on {report.select_on}: {measured}" if measured else ", the last one"
+    left_out = f"{len(report.bad_images)} images could not be read and were left out\n" if report.bad_images else ""
+    sys.stdout.write(
+        f"{report.epochs} epochs in {report.seconds:.0f} s ({report.ended}); "
+        f"best.pt is epoch {report.best_epoch}{chosen}\n"
+        f"{left_out}{plain(str(report.best))}\n"
+    )

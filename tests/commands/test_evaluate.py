@@ -1,0 +1,187 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Run
+from looking_model import look, name_shirts_alone
+from openai_server import OpenAiDouble, error
+from people_dataset import save_people_dataset
+
+from ctgi.retrieval.metrics import evaluate_scores
+
+QUERIES = 8
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four people in the test split, two images each; a query names the shirt alone."""
+    return name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=4, views=2))
+
+
+@pytest.fixture
+def command(data: Path, double: OpenAiDouble, tiny_clip: Path) -> list[str]:
+    double.answer = look
+    return [
+        "evaluate", "rstp", "--root", str(data), "--retriever", f"open_clip:local-dir:{tiny_clip}",
+        "-b", f"images=vllm:double@{double.base_url}",
+    ]  # fmt: skip
+
+
+def test_plain_retrieval_asks_no_model(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+    result = ctgi(*command, "--json").json
+    assert double.requests == 0
+    assert (result["images"], result["captions"]) == (8, 8)
+    assert set(result["t2i"]) == set(result["i2t"]) == {"R@1", "R@5", "R@10", "mAP", "mINP"}
+    assert result["t2i"]["R@10"] == 100
+    assert json.loads(Path("runs/evaluate-rstp/result.json").read_text()) == result
+
+
+def mti(ctgi: Run, command: list[str], *more: str) -> dict[str, Any]:
+    done = ctgi(*command, "--mti", "--json", *more)
+    assert done.code == 0, done.err
+    result: dict[str, Any] = done.json["mti"]
+    return result
+
+
+def test_mti_refines_what_it_confirms(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+    result = mti(ctgi, command)
+    row = result["t2i"]
+    assert row["refined_rate"] == 1  # every shirt is in the gallery, and the query leaves the trousers open
+    assert row["calls_per_query"]["answer_question"] == 6
+    assert 1 <= row["calls_per_query"]["verify_match"] <= 8
+    assert row["calls_per_query"]["all"] == pytest.approx(6 + row["calls_per_query"]["verify_match"])
+    assert result["calls"]["made"] == double.requests
+    assert result["failed"] == []
+    again = mti(ctgi, command)
+    assert again["t2i"] == row
+    assert again["calls"]["made"] == 0
+
+
+@pytest.mark.parametrize("variant", ["ctgi", "icl"])
+def test_a_sweep_calls_no_model(ctgi: Run, command: list[str], double: OpenAiDouble, variant: str) -> None:
+    chosen = ("--mti-variant", variant)
+    first = mti(ctgi, command, *chosen)
+    asked = double.requests
+    double.die()
+    swept = mti(ctgi, command, *chosen, "--sweep-lam", "0,0.8,1", "--sweep-xi", "-1,0.5,0.85")
+    assert double.requests == asked
+    assert len(swept["sweep"]) == 9
+    assert first["t2i"] in swept["sweep"]
+    at_one = [row["mAP"] for row in swept["sweep"] if row["lam"] == 1]
+    assert len(set(at_one)) == 1  # lambda 1 is the original ranking, whatever xi
+
+
+def test_stored_scores_give_the_numbers_again(ctgi: Run, command: list[str]) -> None:
+    result = mti(ctgi, command, "--lam", "0.3")
+    with np.load("runs/evaluate-rstp/scores.npz") as kept:
+        scores = kept["queries"] @ kept["images"].T
+        second = kept["refined"] @ kept["images"].T
+        rows = np.flatnonzero(kept["anchor"] >= 0)
+        second[rows, kept["anchor"][rows]] = 1
+        scores[rows] = 0.3 * scores[rows] + 0.7 * second[rows]
+        metrics = evaluate_scores(scores.astype(np.float32), kept["query_pids"].tolist(), kept["image_pids"].tolist())
+    assert result["t2i"]["mAP"] == pytest.approx(metrics.mean_ap, abs=1e-3)
+    assert result["t2i"]["R@1"] == pytest.approx(metrics.recall[1], abs=1e-3)
+
+
+def test_early_stop_is_reported_at_its_xi(ctgi: Run, command: list[str]) -> None:
+    rows = mti(ctgi, command, "--sweep-xi", "-1,1")["sweep"]
+    assert rows[1]["early_stop_rate"] == 0
+    assert rows[0]["early_stop_rate"] > 0  # every top result that was confirmed
+    assert rows[0]["mAP"] == rows[1]["mAP"]  # with one anchor, stopping early changes nothing
+
+
+def test_icl_asks_once_and_reports_its_released_calls(ctgi: Run, command: list[str]) -> None:
+    result = mti(ctgi, command, "--mti-variant", "icl", "--sweep-xi", "-1,1")
+    assert (result["k"], result["t2i"]["xi"]) == (5, 0.5)
+    above, below = result["sweep"]  # every top similarity above xi, then none
+    assert above["refined_rate"] + below["refined_rate"] <= 1
+    assert above["calls_per_query"]["answer_question"] == above["refined_rate"]
+    assert above["early_stop_rate"] == above["refined_rate"]
+    assert below["early_stop_rate"] == 0
+    stopped = above["refined_rate"]
+    assert above["calls_per_query"]["verify_match"] == pytest.approx(stopped + 5 * (1 - stopped), abs=1e-3)
+
+
+def test_curves_are_labelled_by_who_answers(ctgi: Run, command: list[str]) -> None:
+    result = mti(ctgi, command, "--dialogue", "anchor", "--dialogue", "oracle")
+    anchor, oracle = result["dialogue"]
+    assert (anchor["user"], oracle["user"]) == ("anchor", "oracle")
+    assert "no user, no label" in anchor["note"]
+    assert "upper bound" in oracle["note"]
+    for curves in (anchor, oracle):
+        assert [row["turn"] for row in curves["turns"]] == list(range(7))
+        assert curves["Hits@1"] == sorted(curves["Hits@1"])
+        assert curves["BRI"] >= 0
+    assert anchor["turns"][0] == oracle["turns"][0]
+    last = {name: value for name, value in anchor["turns"][-1].items() if name != "turn"}
+    assert last == {name: result["t2i"][name] for name in last}  # after the last turn it is what MTI gives
+    assert oracle["turns"][-1] != oracle["turns"][0]
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+    answered = 0
+
+    def dying(seen: Any) -> Any:
+        nonlocal answered
+        answered += 1
+        return look(seen) if answered <= 20 else error(503)
+
+    double.answer = dying
+    stopped = ctgi(*command, "--mti")
+    assert stopped.code == 2
+    assert double.base_url in stopped.err
+    double.answer = look
+    result = mti(ctgi, command)
+    assert result["calls"]["reused"] >= 20
+    fresh = mti(ctgi, [*command, "-o", "elsewhere"])
+    assert fresh["t2i"] == result["t2i"]
+    assert fresh["calls"]["made"] == result["calls"]["made"] + 20
+
+
+def test_a_query_that_fails_is_listed_and_keeps_its_ranking(
+    ctgi: Run, command: list[str], double: OpenAiDouble
+) -> None:
+    double.answer = lambda seen: look(seen) if seen.choices else error(400)
+    done = ctgi(*command, "--mti", "--json")
+    assert done.code == 1
+    assert len(done.json["mti"]["failed"]) == QUERIES
+    assert {name: done.json["mti"]["t2i"][name] for name in done.json["t2i"]} == done.json["t2i"]
+
+
+def test_the_page_of_the_worst_queries(ctgi: Run, command: list[str]) -> None:
+    done = ctgi(*command, "--mti", "--html", "worst.html", "--limit", "3")
+    assert done.code == 0, done.err
+    page = Path("worst.html").read_text()
+    assert page.count('<section class="search"') == 3
+    assert "The right person is first at rank" in page
+    assert "Refined query" in page
+    assert "calls per query" in done.out
+
+
+def test_a_dry_run_calls_nothing(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+    done = ctgi(*command, "--mti", "--dry-run", "--json")
+    assert double.requests == 0
+    assert done.json["queries"] == QUERIES
+    assert done.json["calls"] == QUERIES * (8 + 6)
+    icl = ctgi(*command, "--mti", "--mti-variant", "icl", "--dry-run", "--json").json
+    assert icl["calls"] == QUERIES * (5 + 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (["--sweep-lam", "0.5"], "add --mti"),
+        (["--dialogue", "anchor"], "add --mti"),
+        (["--mti", "--dialogue", "user"], "expected anchor or oracle"),
+        (["--mti", "--sweep-xi", "a,b"], "expected numbers"),
+        (["--mti", "--mti-variant", "other"], "expected one of ctgi, icl"),
+        (["--split", "dev"], "no split 'dev'"),
+    ],
+)
+def test_wrong_options_are_explained(ctgi: Run, command: list[str], more: list[str], complaint: str) -> None:
+    done = ctgi(*command, *more)
+    assert done.code == 2
+    assert complaint in done.err.replace("\n", " ")

@@ -1,0 +1,78 @@
+"""Which text an image is trained with: what people wrote, or what `ctgi caption` wrote, with how sure it was."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctgi.captions import read_captions
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+
+_FIELDS = {"initial": "initial_caption", "mtg": "caption"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """One caption of an image."""
+
+    caption: str
+    confidence: float | None = None
+    """0 to 1, see `caption_confidence`; None where nobody recorded one."""
+
+
+@dataclass(frozen=True)
+class CaptionChoice:
+    """`human`, `initial:FILE` or `mtg:FILE`, parsed."""
+
+    kind: str
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, choice: str) -> "CaptionChoice":
+        """Read the option as it is typed.
+
+        Raises:
+            CtgiError: neither human, initial:FILE nor mtg:FILE.
+        """
+        kind, _, name = choice.partition(":")
+        if kind == "human" and not name:
+            return cls(kind)
+        if kind not in _FIELDS or not name:
+            raise CtgiError(
+                f"captions {plain(choice)!r}: expected human, initial:FILE or mtg:FILE, with a captions.jsonl"
+            )
+        return cls(kind, Path(name))
+
+    def texts(self) -> dict[str, Text]:
+        """Path as recorded -> the text of the file; of several records for one path the last with a text counts.
+
+        Raises:
+            CtgiError: the file cannot be read, a line is no record, or no record has a text.
+        """
+        if self.file is None:
+            raise CtgiError("human captions come from a data set's annotations: give initial:FILE or mtg:FILE")
+        field = _FIELDS[self.kind]
+        texts = {
+            record["path"]: Text(record[field], caption_confidence(record) if self.kind == "mtg" else None)
+            for record in read_captions(self.file)
+            if isinstance(record.get(field), str) and record[field].strip()
+        }
+        if not texts:
+            raise CtgiError(f"{plain(str(self.file))}: no record with a {field}: run ctgi caption on the images first")
+        return texts
+
+
+def caption_confidence(record: Mapping[str, Any]) -> float | None:
+    """Geometric mean of the confidences of the kept answers, 0 to 1; None if none has one.
+
+    A caption is right when all of its answers are: a single unsure answer pulls the geometric mean down more than
+    the arithmetic one, and unlike the product it does not fall with the number of answers.
+    """
+    turns = record.get("turns") or []
+    known = [turn.get("confidence") for turn in turns if turn.get("kept")]
+    sure = [float(value) for value in known if isinstance(value, int | float)]
+    if not sure:
+        return None
+    return math.prod(min(max(value, 0.0), 1.0) for value in sure) ** (1 / len(sure))

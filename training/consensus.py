@@ -1,0 +1,98 @@
+"""Which pairs to trust: RDE's consensus of two branches over their losses, and noise to test it with."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from torch import Generator, Tensor
+
+from ctgi.errors import CtgiError
+
+
+@dataclass(frozen=True)
+class MixtureFit:
+    """When to stop fitting the two Gaussians, and the least variance that either may have."""
+
+    max_iter: int = 10
+    tol: float = 1e-2
+    least_variance: float = 5e-4
+
+
+QUICK = MixtureFit()
+"""RDE's fit in general."""
+CAREFUL = MixtureFit(max_iter=100, tol=1e-4, least_variance=1e-6)
+"""RDE's fit for RSTPReid, and where more than 40 % of the captions are taken to be wrong."""
+
+
+def consensus_labels(
+    bge_losses: Tensor, tse_losses: Tensor, generator: Generator, *, fit: MixtureFit = QUICK
+) -> Tensor:
+    """1 for pairs to learn from, 0 for the others, [N] float (RDE, arXiv:2308.09911, confident consensus division).
+
+    bge_losses, tse_losses: [N], one loss per pair from either branch. Both branches find it clean: 1. Both find it
+    noisy: 0. They disagree: a fair coin, to be tossed again in each epoch.
+    """
+    votes = [
+        split_clean(clean_probability(losses, generator, fit=fit)) for losses in (bge_losses.cpu(), tse_losses.cpu())
+    ]
+    return recast_labels(votes[0], votes[1], generator)
+
+
+def clean_probability(losses: Tensor, generator: Generator, *, fit: MixtureFit = QUICK) -> Tensor:
+    """Probability that each loss comes from the lower of two Gaussians, [N] float64; 1 where all losses are equal.
+
+    Raises:
+        CtgiError: a loss is not a finite number, or there are fewer than two.
+    """
+    broken = int((~losses.isfinite()).sum())
+    if broken or len(losses) < 2:
+        raise CtgiError(
+            f"dividing clean from noisy pairs needs two or more finite losses: {broken} of {len(losses)} are not "
+            "finite; lower optim.lr, or use precision fp32 or bf16"
+        )
+    low, high = losses.min(), losses.max()
+    if low == high:
+        return torch.ones(len(losses), dtype=torch.float64)
+    column = ((losses - low) / (high - low)).double().numpy()[:, None]
+    mixture = GaussianMixture(
+        n_components=2,
+        max_iter=fit.max_iter,
+        tol=fit.tol,
+        reg_covar=fit.least_variance,
+        random_state=int(torch.randint(2**31, (1,), generator=generator)),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `max_iter` is meant to stop it early
+        mixture.fit(column)
+    return torch.from_numpy(mixture.predict_proba(column)[:, mixture.means_.argmin()])
+
+
+def split_clean(probability: Tensor, threshold: float = 0.5) -> Tensor:
+    """Clean is a probability above `threshold`, [N] bool.
+
+    If that is all of them, the hundredth of the set with the lowest probability is taken for noisy all the same,
+    with every pair as low as the next (RDE, after NCR).
+    """
+    if probability.min() > threshold:
+        threshold = float(probability.sort().values[len(probability) // 100])
+    return probability > threshold
+
+
+def recast_labels(clean_bge: Tensor, clean_tse: Tensor, generator: Generator) -> Tensor:
+    """1 where both say clean, 0 where both say noisy, else 0 or 1 by a fair coin, [N] float."""
+    coin = torch.randint(2, clean_bge.shape, generator=generator).bool()
+    return torch.where(clean_bge == clean_tse, clean_bge, coin).float()
+
+
+def inject_noise(captions: Sequence[str], rate: float, generator: Generator) -> tuple[list[str], Tensor]:
+    """Captions of a random share `rate` of the pairs, dealt out anew among them; and which pairs then mismatch, [N].
+
+    A pair may get its own caption back, and then it is none of the mismatched. Images and pids stay as they are.
+    """
+    chosen = torch.randperm(len(captions), generator=generator)[: int(rate * len(captions))]
+    order = torch.arange(len(captions))
+    order[chosen] = chosen[torch.randperm(len(chosen), generator=generator)]
+    return [captions[i] for i in order.tolist()], order != torch.arange(len(captions))

@@ -1,0 +1,171 @@
+"""The benchmarks and any captioned folder as rows of (image, person, caption), checked before they are used."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+from ctgi.training.caption_choice import CaptionChoice
+from ctgi.training.layouts import LAYOUTS
+from ctgi.training.pictures import (
+    SPLITS,
+    Picture,
+    check_images,
+    numbered,
+    read_benchmark,
+    read_folder,
+    recaptioned,
+    some,
+)
+
+logger = logging.getLogger(__name__)
+
+Identity = Literal["labels", "image"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, and captions that point to them; one row for each caption."""
+
+    name: str
+    images: tuple[str, ...]
+    """Paths on disk."""
+    image_pids: tuple[int, ...]
+    """Who is in each image; 0 to C-1 without a gap in `train`, the data set's own numbers elsewhere."""
+    captions: tuple[str, ...]
+    caption_pids: tuple[int, ...]
+    caption_images: tuple[int, ...]
+    """Of each caption, the index of its image."""
+    confidences: tuple[float | None, ...] = ()
+    """Of each caption, how sure MTG was; empty where the captions come without."""
+    weights: tuple[float, ...] = ()
+    """Of each caption, its weight in the loss; empty means 1 each."""
+
+    @property
+    def classes(self) -> int:
+        """How many people there are."""
+        return len(set(self.image_pids))
+
+    def rows(self, chosen: Sequence[int]) -> "Split":
+        """The split with these captions only, the images that they belong to, and people numbered from 0."""
+        images = sorted({self.caption_images[row] for row in chosen})
+        place = {image: index for index, image in enumerate(images)}
+        pids = numbered(self.image_pids[image] for image in images)
+        return Split(
+            self.name,
+            tuple(self.images[image] for image in images),
+            tuple(pids[self.image_pids[image]] for image in images),
+            tuple(self.captions[row] for row in chosen),
+            tuple(pids[self.caption_pids[row]] for row in chosen),
+            tuple(place[self.caption_images[row]] for row in chosen),
+            tuple(self.confidences[row] for row in chosen if self.confidences),
+            tuple(self.weights[row] for row in chosen if self.weights),
+        )
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The splits that a data set has."""
+
+    name: str
+    root: Path
+    """The folder that the images lie below."""
+    splits: Mapping[str, Split]
+
+    def split(self, name: str) -> Split:
+        """One split by name.
+
+        Raises:
+            CtgiError: the data set has no such split.
+        """
+        if name not in self.splits:
+            raise CtgiError(
+                f"{self.name} in {plain(str(self.root))} has no split {name!r}: {' and '.join(self.splits)} only"
+            )
+        return self.splits[name]
+
+
+def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Identity = "labels") -> DataSet:
+    """A benchmark by its layout (`cuhk`, `icfg`, `rstp`), or `folder`: any folder and a captions file.
+
+    root: the folder with the annotation file and imgs/, or the one above it; for `folder`, that of the images, where
+        train/, val/ and test/ are splits if they are there, and the folder an image lies in is its person.
+    captions: `human`, or `initial:FILE` or `mtg:FILE` with a captions.jsonl, which replaces the captions of `train`.
+        A benchmark's val and test keep what people wrote: they are what is measured.
+    identity: `image` makes each training image a person of its own; val and test keep their labels.
+
+    Raises:
+        CtgiError: unknown layout, split or option; a file that is missing or in another layout; missing images, an
+            image in two splits; no caption for any training image.
+    """
+    choice = CaptionChoice.parse(captions)
+    if identity not in ("labels", "image"):
+        raise CtgiError(f"identity {identity!r}: expected labels or image")
+    if spec == "folder":
+        name, pictures = "folder", read_folder(root, choice, need_people=identity == "labels")
+    elif spec in LAYOUTS:
+        name, (root, pictures) = LAYOUTS[spec].name, read_benchmark(LAYOUTS[spec], root)
+        if choice.file is not None:
+            pictures = recaptioned(pictures, choice, root)
+    else:
+        raise CtgiError(f"unknown data set {spec!r}: expected {', '.join(LAYOUTS)} or folder")
+    check_images(name, root, pictures)
+    found = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
+    return DataSet(name, root, {split: _built(split, root, pictures, identity) for split in found})
+
+
+def hold_out(dataset: DataSet, share: float, seed: int = 0) -> DataSet:
+    """The data set with `val` made of a share of the people of `train`, chosen by `seed`; the rest stays `train`.
+
+    For data sets without a split to choose a model on, so that nobody chooses on test.
+
+    Raises:
+        CtgiError: there is a val split already, or too few people to part.
+    """
+    import numpy as np
+
+    train = dataset.split("train")
+    if "val" in dataset.splits:
+        raise CtgiError(f"{dataset.name} has a val split: hold none out")
+    count = max(1, round(share * train.classes))
+    if count >= train.classes:
+        raise CtgiError(
+            f"cannot hold out {count} of the {train.classes} people of {dataset.name}: give a smaller share"
+        )
+    held = set(np.random.default_rng(seed).permutation(train.classes)[:count].tolist())
+    parts = {
+        name: [row for row, pid in enumerate(train.caption_pids) if (pid in held) == (name == "val")]
+        for name in ("train", "val")
+    }
+    splits = {name: replace(train.rows(rows), name=name) for name, rows in parts.items()}
+    return replace(dataset, splits={**dataset.splits, **splits})
+
+
+def _built(name: str, root: Path, pictures: Sequence[Picture], identity: Identity) -> Split:
+    members = [one for one in pictures if one.split == name]
+    blank = [one.name for one in members for text in one.texts if not text.caption.strip()]
+    if blank:
+        logger.warning("%s: captions without a word left out: %s", name, some(blank))
+    rows = [(index, text) for index, one in enumerate(members) for text in one.texts if text.caption.strip()]
+    confidences = tuple(text.confidence for _, text in rows)
+    pids = [one.pid for one in members]
+    split = Split(
+        name,
+        tuple(f"{root}/{one.name}" for one in members),
+        tuple(pids),
+        tuple(text.caption for _, text in rows),
+        tuple(pids[index] for index, _ in rows),
+        tuple(index for index, _ in rows),
+        confidences if any(value is not None for value in confidences) else (),
+    )
+    if name != "train":
+        return split
+    if not rows:
+        raise CtgiError(f"{plain(str(root))}: no training image has a caption: choose other captions")
+    split = split.rows(range(len(rows)))
+    if identity == "image":
+        split = replace(split, image_pids=tuple(range(len(split.images))), caption_pids=split.caption_images)
+    return split

@@ -1,0 +1,109 @@
+"""A split through an encoder, and how well its captions find its images and the other way round."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.config import RetrieverSettings
+from ctgi.errors import CtgiError
+from ctgi.files import write_whole
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
+from ctgi.retrieval.images import ImageRef
+from ctgi.retrieval.metrics import Metrics, evaluate_features
+from ctgi.text import plain
+from ctgi.training.datasets import Split
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A split as L2-normalised features, in its own order."""
+
+    split: Split
+    images: tuple[ImageRef, ...]
+    """Path and content of each image."""
+    image_features: NDArray[np.float32]
+    """[G, D]."""
+    text_features: NDArray[np.float32]
+    """[Q, D]."""
+    truncated: tuple[int, ...]
+    """Tokens of each caption beyond the encoder's context, which were not read."""
+
+
+def encode_split(
+    split: Split, encoder: Encoder, settings: RetrieverSettings, folder: Path, *, progress: Progress | None = None
+) -> EncodedSplit:
+    """Encode a split, keeping the features in `folder`: the next call with the same model encodes only what is new.
+
+    Args:
+        split: images and captions.
+        encoder: the model; its features stand in a subfolder named by its fingerprint.
+        settings: batch size and decoding threads.
+        folder: where features are kept.
+        progress: called with (images done, images to do).
+
+    Raises:
+        CtgiError: nothing to rank, an image that cannot be read, or a folder that cannot be written.
+    """
+    if not split.images or not split.captions:
+        raise CtgiError(f"the {split.name} split holds no image or no caption: nothing to evaluate")
+    kept = folder / f"features-{encoder.fingerprint[:12]}" / split.name
+    unindexed = settings.model_copy(update={"index": "Flat", "storage": "float32"})
+    report = build_gallery(list(split.images), kept, encoder, unindexed, progress=progress)
+    if report.failed:
+        path, reason = report.failed[0]
+        raise CtgiError(
+            f"{len(report.failed)} images of the {split.name} split cannot be read, the first {plain(path)}: {reason}; "
+            "metrics need every image of the gallery, so mend or fetch them again"
+        )
+    gallery = open_gallery(kept)
+    rows = _rows(gallery, split)
+    text_features, truncated = _encode_texts(split.captions, encoder, settings.batch_size, kept)
+    images = tuple(ImageRef(path, gallery.ref(row).sha256) for path, row in zip(split.images, rows, strict=True))
+    return EncodedSplit(split, images, gallery.vectors(rows), text_features, truncated)
+
+
+def _rows(gallery: Gallery, split: Split) -> NDArray[np.int64]:
+    """The gallery's row of each image of the split: a file that lies there under two names has one row."""
+    row_of = {_file(ref.path): row for row, ref in enumerate(gallery.refs())}
+    return np.array([row_of[_file(path)] for path in split.images], np.int64)
+
+
+def _file(path: str) -> tuple[int, int]:
+    status = Path(path).stat()
+    return status.st_dev, status.st_ino
+
+
+def _encode_texts(
+    texts: tuple[str, ...], encoder: Encoder, batch: int, folder: Path
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    digest = hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()
+    file = folder / f"texts-{digest[:16]}.npz"
+    if file.is_file():
+        with np.load(file) as kept:
+            return kept["features"], tuple(kept["truncated"].tolist())
+    parts = [encoder.encode_texts(texts[start : start + batch]) for start in range(0, len(texts), batch)]
+    features, truncated = np.concatenate([part.vectors for part in parts]), sum((part.truncated for part in parts), ())
+    content = io.BytesIO()
+    np.savez(content, features=features, truncated=np.array(truncated, np.int64))
+    write_whole(file, content.getvalue())
+    return features, truncated
+
+
+def text_to_image(encoded: EncodedSplit) -> Metrics:
+    """Every caption as a query; each image of its person is a match."""
+    split = encoded.split
+    return evaluate_features(encoded.text_features, encoded.image_features, split.caption_pids, split.image_pids)
+
+
+def image_to_text(encoded: EncodedSplit) -> Metrics:
+    """Every image as a query; each caption of its person is a match."""
+    split = encoded.split
+    return evaluate_features(encoded.image_features, encoded.text_features, split.image_pids, split.caption_pids)

@@ -1,0 +1,143 @@
+"""How the person search benchmarks write down their images, and whose caption belongs to which of them."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, TypeVar
+
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+
+T = TypeVar("T")
+
+
+class Counts(NamedTuple):
+    """What a split holds."""
+
+    images: int
+    captions: int
+    people: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one benchmark writes down its images: a JSON list with one object for each."""
+
+    name: str
+    """The data set's, and that of the folder it is unpacked to."""
+    file_name: str
+    """What the benchmark's loaders open."""
+    path_key: str
+    tokens: bool
+    """Objects carry `processed_tokens`, the words of each caption."""
+    published: Mapping[str, Counts]
+    """By split."""
+    first_train_id: int = 0
+    """Loaders of the IRRA family subtract this and expect 0, 1, 2 ..."""
+    other_file_name: str = ""
+    """How some copies spell it."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names that the benchmark's files use."""
+        return tuple(self.published)
+
+
+LAYOUTS = {
+    "cuhk": Layout(
+        "CUHK-PEDES",
+        "reid_raw.json",
+        "file_path",
+        tokens=True,
+        published={
+            "train": Counts(34_054, 68_126, 11_003),
+            "val": Counts(3_078, 6_158, 1_000),
+            "test": Counts(3_074, 6_156, 1_000),
+        },
+        first_train_id=1,
+    ),
+    "icfg": Layout(
+        "ICFG-PEDES",
+        "ICFG-PEDES.json",
+        "file_path",
+        tokens=True,
+        published={"train": Counts(34_674, 34_674, 3_102), "test": Counts(19_848, 19_848, 1_000)},
+        other_file_name="ICFG_PEDES.json",
+    ),
+    "rstp": Layout(
+        "RSTPReid",
+        "data_captions.json",
+        "img_path",
+        tokens=False,
+        published={
+            "train": Counts(18_505, 37_010, 3_701),
+            "val": Counts(1_000, 2_000, 200),
+            "test": Counts(1_000, 2_000, 200),
+        },
+    ),
+}
+
+
+def read_annotations(path: Path, layout: Layout) -> list[dict[str, Any]]:
+    """The objects of an annotation file, one for each image, in order.
+
+    Raises:
+        CtgiError: the file cannot be read, or is not in this layout.
+    """
+    name = plain(str(path))
+    try:
+        objects = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CtgiError(f"cannot read {name} ({error.strerror}): give the data set's annotation file") from None
+    except (ValueError, RecursionError) as error:
+        raise CtgiError(f"{name}: not JSON ({error}): give the data set's annotation file") from None
+    if not isinstance(objects, list) or not all(_fits(entry, layout) for entry in objects):
+        raise CtgiError(
+            f"{name}: expected a list of objects with {layout.path_key}, id, split and captions: "
+            "give the data set's annotation file that has the splits, and the layout that belongs to it"
+        )
+    return objects
+
+
+def _fits(entry: object, layout: Layout) -> bool:
+    return (
+        isinstance(entry, dict)
+        and {"id", "split", "captions"} <= entry.keys()
+        and isinstance(entry.get(layout.path_key), str)
+    )
+
+
+def match_images(captions: Mapping[str, T], root: Path, wanted: Iterable[str], known: Iterable[str]) -> dict[str, T]:
+    """What `captions` has, by path on disk, for the images `wanted`, by path below `root`.
+
+    Matched by path; else by a file name that occurs once on both sides.
+
+    known: all images of the data set; a caption for one of them belongs to no other.
+    """
+    known = list(known)
+    names = _once(known)
+    below = {path: below_root(path, root) for path in captions}
+    inside = set(known)
+    strangers = _once(path for path, name in below.items() if name not in inside)
+    by_name = {names[name]: path for name, path in strangers.items() if name in names}
+    source = by_name | {name: path for path, name in below.items() if name is not None}
+    return {path: captions[source[path]] for path in wanted if path in source}
+
+
+def _once(paths: Iterable[str]) -> dict[str, str]:
+    """File name -> path, for the names that occur once."""
+    named = [(PurePosixPath(path).name, path) for path in paths]
+    count = Counter(name for name, _ in named)
+    return {name: path for name, path in named if count[name] == 1}
+
+
+def below_root(path: str, root: Path) -> str | None:
+    """`path` as seen from `root`, links followed only where that is needed; None if it lies elsewhere."""
+    for locate in (os.path.abspath, os.path.realpath):
+        here, there = Path(locate(path)), Path(locate(root))
+        if here.is_relative_to(there):
+            return here.relative_to(there).as_posix()
+    return None

@@ -1,0 +1,145 @@
+"""A run on disk: its resolved config, where it came from, metrics by epoch, curves, checkpoints."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ctgi.errors import CtgiError
+from ctgi.files import write_whole
+from ctgi.text import plain
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one training run."""
+
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint to use."""
+        return self.path / "checkpoints" / "best.pt"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per epoch."""
+        return self.path / "metrics.jsonl"
+
+    def open(self, config: Mapping[str, Any], **facts: Any) -> None:
+        """Make the folder and write config.yaml and run.json (git commit, versions, command, `facts`).
+
+        Raises:
+            CtgiError: it cannot be written.
+        """
+        try:
+            self.last.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CtgiError(f"--out {plain(str(self.path))}: cannot make this folder ({error.strerror})") from None
+        write_whole(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
+        write_whole(self.path / "run.json", (json.dumps({**origin(), **facts}, indent=2) + "\n").encode())
+
+    def records(self) -> list[Record]:
+        """The epochs so far; a line that a kill tore is left out."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def keep_records(self, epochs: int) -> None:
+        """Forget the epochs after `epochs`: they are trained again."""
+        kept = [record for record in self.records() if record["epoch"] <= epochs]
+        write_whole(self.metrics, "".join(json.dumps(record) + "\n" for record in kept).encode())
+
+    def add(self, record: Record) -> None:
+        """Append one epoch."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def origin() -> Record:
+    """Where a run comes from: git commit of the code and whether it was changed, versions, command, time."""
+    packages = ("ctgi", "torch", "open_clip_torch", "numpy")
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "git": git_commit(Path(__file__).resolve().parent),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+    }
+
+
+def git_commit(folder: Path) -> Record | None:
+    """The commit checked out in `folder` and whether files differ from it; None outside of a repository."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "changed": changed}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def missing_extras() -> list[str]:
+    """The optional packages that are not installed: no event files or no plot without them."""
+    return [name for name in ("tensorboard", "matplotlib") if find_spec(name) is None]
+
+
+def add_events(folder: Path, record: Record) -> None:
+    """Add one epoch to TensorBoard's event files; later epochs of an earlier start do not count any more."""
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    with SummaryWriter(str(folder), purge_step=record["epoch"]) as writer:
+        for name, value in flat(record).items():
+            writer.add_scalar(name.replace(".", "/"), value, record["epoch"])
+
+
+def plot_curves(path: Path, records: Sequence[Record]) -> None:
+    """Losses above, retrieval below, over epochs, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True)
+    epochs = [record["epoch"] for record in records]
+    for axis, group, label in zip(axes, ("loss", "retrieval"), ("loss", "percent"), strict=True):
+        rows = [flat(record.get(group, {})) for record in records]
+        for name in dict.fromkeys(name for row in rows for name in row):
+            axis.plot(epochs, [row.get(name) for row in rows], marker=".", label=name)
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        if rows and any(rows):
+            axis.legend(fontsize="small")
+    axes[-1].set_xlabel("epoch")
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png", dpi=120)
+    temporary.replace(path)
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers in nested tables by dotted names."""
+    numbers: dict[str, float] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            numbers |= flat(value, f"{prefix}{key}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and key != "epoch":
+            numbers[f"{prefix}{key}"] = value
+    return numbers
