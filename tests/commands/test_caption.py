@@ -199,7 +199,7 @@ def test_an_answer_of_ten_megabytes_makes_no_caption(
         import hashlib
 
         big = seen.images[0] == hashlib.sha256(target).hexdigest()
-        return Reply("red " * 2_500_000) if big else answer(seen)
+        return Reply("r" * 10_000_000) if big else answer(seen)
 
     double.answer = flood
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__MIN_PIXELS", "1")

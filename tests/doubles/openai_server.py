@@ -97,7 +97,7 @@ EMPTY = Fault(body=_completion("double", Reply(text=""), logprobs=False))
 MALFORMED = Fault(body=b'{"choices": [{"message": {"content": "half an ans')
 HANG = Fault(hang=True)
 RESET = Fault(reset=True)
-HUGE = Fault(body=_completion("double", Reply(text="red " * 2_500_000), logprobs=False))
+HUGE = Fault(body=_completion("double", Reply(text="r" * 10_000_000), logprobs=False))
 HUGE_CHUNKED = Fault(body=HUGE.body, chunked=True)
 
 
