@@ -9,7 +9,7 @@ INSTALLED = $(VENV)/.installed
 test: $(INSTALLED)  ## the fast tests
 	$(BIN)/python -m pytest --durations=10
 
-slow: $(INSTALLED) vllm-env  ## tests that start real model servers
+slow: $(INSTALLED)  ## tests that start real model servers; they install a CPU build of vLLM in .cache
 	$(BIN)/python -m pytest -m slow --durations=10
 
 check: $(INSTALLED)  ## lint, types, layers

@@ -5,7 +5,7 @@ forward, backward and optimizer; the best of the measured ones counts. On a mach
 processor's seconds with --threads 1: waiting does not count there. The straightforward side runs the same weights
 as the released code does: captions in full width, attention maps kept in all blocks, word logits at all positions,
 Adam tensor by tensor. Captions have 25 to 60 tokens at context 77, and 70 to 160 at 248 (uniform); `full` fills
-the context, so that nothing is gained by trimming.
+the context, so that nothing is gained by trimming; `checkpointing` is run.gradient_checkpointing=true.
 
 Example: python benchmarks/training_step.py
 """
@@ -36,6 +36,7 @@ from ctgi.training.step import Stepper
 CLASSES = 11_003
 CAPTIONS = {77: (25, 60), 248: (70, 160)}
 """Context length -> shortest and longest caption, in tokens."""
+OURS = ("ours", "ours, full", "ours, checkpointing")
 
 
 def build_irra(context: int) -> Irra:
@@ -65,9 +66,10 @@ def made(rows: int, context: int, *, width: str) -> Batch:
     return Batch(pixels, ids, index // 2, index, torch.ones(rows), index)
 
 
-def our_step(rows: int, context: int, width: str) -> Callable[[], float]:
+def our_step(rows: int, context: int, width: str, *, checkpointing: bool) -> Callable[[], float]:
     """A step as `ctgi train` takes it."""
     model = build_irra(context).train()
+    model.set_grad_checkpointing(checkpointing)
     stepper = Stepper(
         model, build_optimizer(model, OptimizerSettings()), World(torch.device("cpu")), RunSettings(device="cpu")
     )
@@ -136,7 +138,7 @@ def measure(side: str, context: int, rows: int, steps: int) -> None:
     step = (
         straightforward_step(rows, context)
         if side == "straightforward"
-        else our_step(rows, context, {"ours": "trimmed", "ours, full": "full"}[side])
+        else our_step(rows, context, "full" if side == "ours, full" else "trimmed", checkpointing="checkpoint" in side)
     )
     loss = step()  # warm-up: Adam's state is made here
     by_clock, of_processor = [], []
@@ -166,7 +168,7 @@ def main() -> None:
     print(f"{describe_machine()}; {arguments.threads} threads, batch {arguments.batch}", flush=True)
     for context in CAPTIONS:
         found = {}
-        for side in ("straightforward", "ours", "ours, full"):
+        for side in ("straightforward", *OURS):
             numbers = [f"--{name}={getattr(arguments, name)}" for name in ("batch", "steps", "threads")]
             command = [sys.executable, __file__, *numbers, "--only", side, str(context)]
             done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -177,7 +179,7 @@ def main() -> None:
                 f"peak {peak:.2f} GiB",
                 flush=True,
             )
-        for side in ("ours", "ours, full"):
+        for side in OURS:
             clock, processor, memory = (a / b for a, b in zip(found["straightforward"], found[side], strict=True))
             print(
                 f"{context} tokens, {side}: {clock:.2f} times as fast ({processor:.2f} by processor), "

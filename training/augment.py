@@ -68,7 +68,7 @@ class Preprocess:
         """Views as bytes [B, H, W, 3] to [B, 3, H, W] float32, normalised and erased, on the device of `pixels`."""
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
         planes = pixels.permute(0, 3, 1, 2).contiguous()  # far cheaper in bytes than in floats
-        out = torch.sub(planes, 255 * mean).div_(255 * std)  # two passes over the memory instead of four
+        out = planes.float().sub_(255 * mean).div_(255 * std)
         for image, box in zip(out, erased, strict=True):
             if box:
                 left, top, right, bottom = box

@@ -19,6 +19,7 @@ def test_a_python_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tm
         vllm_python()
 
 
+@pytest.mark.slow
 def test_packages_that_cannot_be_had_are_told_and_leave_no_stamp(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
