@@ -76,8 +76,12 @@ def build_model(config: TrainConfig, train: Split) -> Model:
 
 def _irra(config: TrainConfig, clip: ClipTokens, train: Split) -> Irra:
     assert config.irra is not None
-    classes = train.classes if config.data.identity == "labels" else 0
-    return Irra(clip, classes, **config.irra.model_dump())
+    if config.data.identity == "labels":
+        return Irra(clip, train.classes, **config.irra.model_dump())
+    losses = tuple(name for name in config.irra.losses if name != "id")
+    if losses != config.irra.losses:
+        logger.warning("identity=image: every image is its own person, so there is no ID loss")
+    return Irra(clip, 0, **config.irra.model_dump() | {"losses": losses})
 
 
 def _rde(config: TrainConfig, clip: ClipTokens) -> Rde:

@@ -98,7 +98,6 @@ def test_interrupted_training_goes_on_where_it_was(ctgi: Run, small: list[str]) 
         (("irra", "--set", "rde.loss=tal"), "a run of irra has a section 'irra' and no other model's"),
         (("irra", "--set", "run.device=cuda:7"), "run.device=cpu"),
         (("irra", "--set", "irra.losses=[sdn]"), "no loss is called ['sdn']"),
-        (("irra", "--identity", "image"), "needs identity labels"),
         (("irra", "--captions", "mtg:nowhere.jsonl"), "nowhere.jsonl"),
         (("irra", "--config", "nowhere.yaml"), "nowhere.yaml: cannot read"),
     ],
@@ -109,6 +108,13 @@ def test_what_is_wrong_is_said(ctgi: Run, small: list[str], arguments: tuple[str
     assert done.code == 2
     assert told in done.err
     assert "Traceback" not in done.err
+
+
+def test_without_identity_labels_there_is_no_id_loss(ctgi: Run, small: list[str]) -> None:
+    done = ctgi("train", "irra", *small, "--identity", "image", "--out", "unlabelled")
+    assert done.code == 0, done.err
+    assert "there is no ID loss" in done.err
+    assert set(json.loads(Path("unlabelled/metrics.jsonl").read_text().splitlines()[0])["loss"]) == {"sdm", "mlm", "total"}
 
 
 def test_a_missing_data_set_is_said(ctgi: Run) -> None:
