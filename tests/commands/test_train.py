@@ -113,8 +113,8 @@ def test_what_is_wrong_is_said(ctgi: Run, small: list[str], arguments: tuple[str
 def test_without_identity_labels_there_is_no_id_loss(ctgi: Run, small: list[str]) -> None:
     done = ctgi("train", "irra", *small, "--identity", "image", "--out", "unlabelled")
     assert done.code == 0, done.err
-    assert "there is no ID loss" in done.err
-    assert set(json.loads(Path("unlabelled/metrics.jsonl").read_text().splitlines()[0])["loss"]) == {"sdm", "mlm", "total"}
+    first_epoch = json.loads(Path("unlabelled/metrics.jsonl").read_text().splitlines()[0])
+    assert set(first_epoch["loss"]) == {"sdm", "mlm", "total"}
 
 
 def test_a_missing_data_set_is_said(ctgi: Run) -> None:
