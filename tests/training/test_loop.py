@@ -227,6 +227,7 @@ def test_mixed_precision_keeps_float32_weights(precision: str, tiny_config: Conf
     assert terms["total"] == pytest.approx(exact.step(batch, seed=0)["total"], rel=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # from within torch.compile
 @pytest.mark.slow
 def test_compiled_blocks_compute_the_same(tiny_config: Config) -> None:
     assert_same_step(tiny_config("irra"), tiny_config("irra", "run.compile=true"))
