@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import QuestionPool
 from ctgi.config import MtgSettings
+from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
 from ctgi.tools.types import Fact, Said
@@ -31,18 +32,6 @@ class MtgContext:
     pool: QuestionPool
     judge: Judge
     settings: MtgSettings
-
-
-class Turn(TypedDict):
-    """One question and its answer, and why the answer was kept or dropped."""
-
-    attribute: str
-    question: str
-    answer: str
-    confidence: float | None
-    statement: str
-    kept: bool
-    reason: str | None
 
 
 def _add_tokens(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import ToolError
+from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
 from ctgi.tools.types import Fact, Ranking, Refinement, Said, Verdict
@@ -56,16 +57,9 @@ class Asked(TypedDict):
     error: str | None
 
 
-class DialogueTurn(TypedDict):
+class DialogueTurn(Turn):
     """One question about what the query left out, put to an anchor or to a person (anchor is None)."""
 
-    attribute: str
-    question: str
-    answer: str
-    confidence: float | None
-    statement: str
-    kept: bool
-    reason: str | None
     anchor: str | None
     round: int
 

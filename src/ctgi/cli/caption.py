@@ -110,7 +110,7 @@ def _warn_of_senders(settings: "Settings", tools: tuple[str, ...], quiet: bool) 
     places = sorted({where(settings.binding(tool), settings) for tool in tools})
     for place in places:
         if place.startswith("http") and not any(host in place for host in ("//127.", "//localhost", "//[::1]")):
-            notice(f"sent to {place}: what its tools look at", quiet=quiet)
+            notice(f"these bindings send images and texts to {place}", quiet=quiet)
 
 
 def _estimate(images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool) -> None:
