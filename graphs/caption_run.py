@@ -1,6 +1,7 @@
 """A folder of images to captions.jsonl: many MTG dialogues at once, resumed where an earlier run stopped."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,10 @@ from ctgi.graphs.batch import run_many
 from ctgi.graphs.captions_file import CaptionsFile, open_captions
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
 from ctgi.retrieval.images import ImageRef, digest, find_images
+from ctgi.text import plain
 from ctgi.tools.similarity import EncoderSimilarity
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,10 @@ async def caption_images(
         async with open_tools(settings, TOOLS, pool) as tools:
             judge = Judge(settings.mtg, _similarity(settings))
             context = MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
-            run = _Run(file, context, {name: str(settings.binding(name)) for name in TOOLS}, report)
+            bindings = {name: str(settings.binding(name)) for name in TOOLS}
+            if file.bindings and file.bindings != bindings:
+                logger.warning("%s holds captions made with other bindings; each record says which", plain(str(out)))
+            run = _Run(file, context, bindings, report)
             started = time.perf_counter()
             todo = _todo(inputs, file, report, limit=limit, shard=shard)
             try:

@@ -311,3 +311,13 @@ def test_answers_are_judged_by_embeddings(ctgi: Run, double: OpenAiDouble, peopl
     Path("ctgi.toml").write_text('[mtg]\njudge = "clip"\nmin_image_similarity = 1')
     ctgi("caption", people / "1_a.png", *bind(double), *clip)
     assert {turn["reason"].partition(":")[0] for turn in records()[1]["turns"]} == {"irrelevant"}
+
+
+def test_a_mix_of_bindings_in_one_file_is_said(
+    ctgi: Run, double: OpenAiDouble, people: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ctgi("caption", people / "0_a.png", *bind(double))
+    ctgi("caption", people / "0_b.png", *bind(double))
+    assert "other bindings" not in caplog.text
+    ctgi("caption", people / "1_a.png", *bind(double), "--bind", f"caption_image=openai:double@{double.base_url}")
+    assert "captions.jsonl holds captions made with other bindings" in caplog.text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ctgi.config import Settings
     from ctgi.retrieval.gallery import Gallery
 
-_TEXT_WIDTH = 100
+_TEXT_WIDTH = 120
 
 
 def search(
@@ -188,7 +188,7 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else _TEXT_WIDTH + 20)
+    console = Console(width=None if sys.stdout.isatty() else _TEXT_WIDTH)
     for line in _summary(result):
         console.print(line, highlight=False)
     console.print(_table(result))
