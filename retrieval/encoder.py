@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from ctgi.config import Binding, RetrieverSettings
+from ctgi.embedded import CLIP, embedded
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -66,12 +67,7 @@ def load_encoder(spec: str, settings: RetrieverSettings) -> Encoder:
     """
     binding = Binding.parse(spec)
     if binding.endpoint == "embedded":
-        raise CtgiError(
-            "this version has no embedded retrieval model: bind one, for example "
-            "--bind search_gallery=open_clip:ViT-B-16,openai, or a local checkpoint: "
-            "search_gallery=open_clip:ViT-B-16,FILE.pt, search_gallery=open_clip:local-dir:FOLDER or "
-            "search_gallery=trained:RUN for a run of ctgi train"
-        )
+        binding = Binding("open_clip", f"local-dir:{embedded(CLIP)}", None)
     if binding.endpoint not in _ENCODERS or not binding.model:
         raise CtgiError(
             f"search_gallery={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai, "

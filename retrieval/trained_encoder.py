@@ -23,6 +23,17 @@ def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
     Raises:
         CtgiError: no checkpoint there, a broken one, or settings that contradict it.
     """
+    file, encoder, described = read_trained(path)
+    _check_settings(settings, described, file)
+    return live_encoder(encoder, f"trained:{path}", device_of(settings))
+
+
+def read_trained(path: str) -> tuple[Path, ClipTokens | TwoBranches, dict[str, Any]]:
+    """The checkpoint file of a run or path, its model on the CPU, and the description it was built from.
+
+    Raises:
+        CtgiError: no checkpoint there, or a broken one.
+    """
     file = _file(Path(path))
     content = load_checkpoint(file)
     try:
@@ -35,8 +46,7 @@ def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = plain(" ".join(str(error).split()))[:300]
         raise CtgiError(f"{plain(str(file))}: the weights do not fit their description: {reason}") from None
-    _check_settings(settings, described, file)
-    return live_encoder(encoder, f"trained:{path}", device_of(settings))
+    return file, encoder, described
 
 
 def build_encoder(kind: str, described: Mapping[str, Any]) -> ClipTokens | TwoBranches:

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Protocol
 
 from ctgi.config import Binding, Settings
+from ctgi.embedded import MLLM, embedded
 from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.types import Tokens
@@ -13,6 +14,7 @@ _MLLMS = {
     "vllm": "ctgi.tools.backends.openai_compatible:open_vllm",
     "openai": "ctgi.tools.backends.openai_compatible:open_openai",
     "hf": "ctgi.tools.backends.hf:open_hf",
+    "embedded": "ctgi.tools.backends.hf:open_hf",
 }
 
 
@@ -84,20 +86,15 @@ def open_mllm(binding: Binding, settings: Settings) -> Mllm:
         CtgiError: no such provider, or no model named.
     """
     endpoint = settings.endpoint(binding)
-    if binding.endpoint == "embedded":
-        raise CtgiError(
-            "the embedded models are not part of this version: bind the tools to a model, for example "
-            "--bind images=vllm:Qwen/Qwen2-VL-7B-Instruct (start one with ctgi serve), images=openai:gpt-4o, "
-            "or images=hf:PATH_OR_ID"
-        )
     provider = endpoint.provider or binding.endpoint
     if provider not in _MLLMS:
         raise CtgiError(
             f"unknown backend {str(binding)!r}: expected provider:model, with a provider among "
             f"{', '.join(sorted(_MLLMS))}, or templates, human"
         )
-    if not binding.model:
+    model = embedded(MLLM) if provider == "embedded" else binding.model
+    if not model:
         raise CtgiError(f"backend {str(binding)!r} names no model: expected {binding.endpoint}:MODEL")
     module, _, name = _MLLMS[provider].partition(":")
-    mllm: Mllm = getattr(import_module(module), name)(binding.model, endpoint)
+    mllm: Mllm = getattr(import_module(module), name)(model, endpoint)
     return mllm

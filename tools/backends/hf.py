@@ -176,7 +176,7 @@ class HfMllm:
         with explained_memory(f"{self._name}, {len(batch.prompts)} requests at once"):
             if batch.prompts[0].choices:
                 return checkpoint.choose(batch.prompts, self._settings.batch_size)
-            return checkpoint.generate(batch.prompts)
+            return checkpoint.generate(batch.prompts, self._settings.temperature, self._settings.seed)
 
 
 def _kind(prompt: Prompt) -> tuple[Any, ...]:

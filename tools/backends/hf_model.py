@@ -1,12 +1,13 @@
 """What a loaded vision-language model answers to a batch of prompts.
 
-A batch is padded on the left and decoded greedily, so a reply does not depend on its neighbours.
+A batch is padded on the left and decoded row by row, so a reply does not depend on its neighbours.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from ctgi.tools.types import Tokens
 _ONE_TENSOR_PER_IMAGE = ("qwen2_vl", "qwen2_5_vl")
 """Architectures whose image features are a list of [tokens, D], one for each image, and nothing else."""
 KEPT_IMAGES = 64
+COLD = 0.1
+"""Temperature below which a draw is the greedy choice but for near ties."""
 
 Prefix = tuple[int, ...]
 
@@ -71,17 +74,18 @@ class Checkpoint:
         return int(self.network.config.get_text_config().max_position_embeddings)
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Prompt]) -> list[ChatReply]:
-        """Greedy replies of up to the first prompt's `max_tokens`.
+    def generate(self, prompts: Sequence[Prompt], temperature: float, seed: int) -> list[ChatReply]:
+        """Replies of up to the first prompt's `max_tokens`: greedy below COLD, else drawn, by seed and prompt.
 
         The confidence covers the end-of-text token where the model came to it.
         """
         inputs = self._collate([(prompt, ()) for prompt in prompts])
         steps: list[Tensor] = []
+        noise = _no_noise if temperature < COLD else _gumbel(prompts, temperature, seed)
         sequences = self.network.generate(
             **inputs,
             max_new_tokens=prompts[0].max_tokens,
-            logits_processor=[_recording(steps)],
+            logits_processor=[_recording(steps, noise)],
         )
         log_probs = torch.stack(steps, dim=1).tolist()  # [B, steps]
         rows = sequences[:, inputs["input_ids"].shape[1] :].tolist()
@@ -153,12 +157,38 @@ def _first_id(*ids: int | None) -> int:
     return next(i for i in ids if i is not None)
 
 
-def _recording(log_probs: list[Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """A logits processor that changes nothing and notes log P of the greedy token, [B], at each step."""
+Noise = Callable[[Tensor], Tensor]
+"""Scores [B, V] to what is added to them before the greatest is taken."""
+
+
+def _no_noise(scores: Tensor) -> Tensor:
+    return torch.zeros((), device=scores.device)
+
+
+def _gumbel(prompts: Sequence[Prompt], temperature: float, seed: int) -> Noise:
+    """Noise under which the greatest score is a draw at this temperature (the Gumbel-max trick).
+
+    Each row has randomness of its own, so that a reply does not depend on its neighbours in the batch.
+    """
+    keys = [f"{seed}/{prompt.image_id}/{prompt.tokens['input_ids'].tolist()}" for prompt in prompts]
+    digests = [int.from_bytes(sha256(key.encode()).digest()[:7]) for key in keys]
+    generators = [torch.Generator().manual_seed(digest) for digest in digests]
+
+    def noise(scores: Tensor) -> Tensor:
+        uniform = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in generators])
+        return -temperature * (-uniform.clamp(1e-20, 1 - 1e-7).log()).log().to(scores.device)
+
+    return noise
+
+
+def _recording(log_probs: list[Tensor], noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
+    """A logits processor that adds the noise and notes log P of the token to be chosen, [B], at each step."""
 
     def record(input_ids: Tensor, scores: Tensor) -> Tensor:
-        log_probs.append(scores.amax(dim=-1) - scores.logsumexp(dim=-1))
-        return scores
+        noisy = scores + noise(scores)
+        chosen = scores.gather(1, noisy.argmax(dim=-1, keepdim=True)).squeeze(1)
+        log_probs.append(chosen - scores.logsumexp(dim=-1))
+        return noisy
 
     return record
 

@@ -197,12 +197,8 @@ def _draw_lower(gender: str, upper_type: str, rng: Random) -> dict[str, str]:
 
 
 def _draw_things(gender: str, rng: Random) -> dict[str, str]:
-    shoes, bag, hat, held = (
-        draw(SHOES, rng, "high heels" if gender == "man" else ""),
-        draw(BAGS, rng),
-        draw(HATS, rng),
-        draw(HELD, rng),
-    )
+    shoes = draw(SHOES, rng, "high heels" if gender == "man" else "")
+    bag, hat, held = draw(BAGS, rng), draw(HATS, rng), draw(HELD, rng)
     return {
         "shoes_type": shoes,
         "shoes_color": draw_color(SHOE_COLORS, rng),
@@ -221,9 +217,8 @@ def _draw_things(gender: str, rng: Random) -> dict[str, str]:
 
 def _draw_action(person: Person, rng: Random) -> str:
     action = draw(ACTIONS, rng)
-    if action == "riding a bicycle" and (
-        person.bag == "suitcase" or person.lower_length == "long" and _skirted(person)
-    ):
+    in_the_way = person.bag == "suitcase" or (person.lower_length == "long" and _skirted(person))
+    if action == "riding a bicycle" and in_the_way:
         return "standing"
     if action in ("running", "riding a bicycle", "talking on the phone") and person.held == "umbrella":
         return "walking"

@@ -1,0 +1,150 @@
+"""How well the bound models see synthetic people: every question of the pool, what is not visible, and subtle lies.
+
+    ctgi synth people --identities 40 --val 0 --test 39 --seed 12345
+    python benchmarks/embedded_answers.py people [--bind images=...] [--errors]
+
+Answers count by their exact words; colors in a second column by family. A claim is true, or has one attribute changed
+(a hard negative), half and half; the calibration error is the mean gap between P(yes) and the share of true claims in
+ten bins of P(yes), weighted by their size. Drawn people, not photographs: benchmarks/real_crops.py does those.
+"""
+
+import argparse
+import asyncio
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from machine import describe_machine
+
+from ctgi.agents.assemble import open_tools
+from ctgi.agents.pool import load_pool
+from ctgi.config import Settings, load_settings
+from ctgi.retrieval.images import ref
+from ctgi.training.embedded.answers import ANSWERS, NOT_VISIBLE, Scene, answer
+from ctgi.training.embedded.descriptions import draw_hard_claim
+from ctgi.training.synth.colors import FAMILIES
+from ctgi.training.synth.dataset import TABLE
+from ctgi.training.synth.person import Person, View
+from ctgi.training.synth.table import read_rows
+
+FAMILY = {color: family for family, colors in FAMILIES.items() for color in colors}
+CLAIMS = 4
+"""Of each image."""
+
+
+def read_scenes(folder: Path) -> list[tuple[Path, Scene]]:
+    """The test images of a folder of `ctgi synth`, with their truth."""
+    rows = [row for row in read_rows(folder / TABLE) if row["split"] == "test"]
+    return [
+        (
+            folder / "imgs" / row["path"],
+            Scene(Person(**row["person"]), View(**row["view"]), frozenset(row["visible"])),
+        )
+        for row in rows
+    ]
+
+
+def by_family(text: str) -> str:
+    """The answer with each color replaced by its family."""
+    for color in sorted(FAMILY, key=len, reverse=True):
+        text = text.replace(color, FAMILY[color].upper())
+    return text.lower()
+
+
+async def ask_all(settings: Settings, scenes: list[tuple[Path, Scene]]) -> list[dict[str, str]]:
+    """The answers to every question, image by image, each as a first question."""
+    pool = load_pool(None)
+    async with open_tools(settings, ("answer_question",), pool) as tools:
+
+        async def one(path: Path) -> dict[str, str]:
+            image = ref(str(path))
+            said = await asyncio.gather(
+                *(tools["answer_question"](image, pool.by_attribute(name).question) for name in ANSWERS)
+            )
+            return {name: reply.text for name, reply in zip(ANSWERS, said, strict=True)}
+
+        return list(await asyncio.gather(*(one(path) for path, _ in scenes)))
+
+
+async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[tuple[Any, ...]]:
+    """(changed field or "", text, probability of yes) for CLAIMS claims of each image."""
+    claims = [
+        (path, *draw_hard_claim(scene, rng, true=number % 2 == 0)) for path, scene in scenes for number in range(CLAIMS)
+    ]
+    async with open_tools(settings, ("verify_match",), load_pool(None)) as tools:
+        verdicts = await asyncio.gather(*(tools["verify_match"](ref(str(path)), text) for path, _, text in claims))
+    return [(field, text, verdict.probability) for (_, field, text), verdict in zip(claims, verdicts, strict=True)]
+
+
+def calibration_error(probabilities: np.ndarray, truths: np.ndarray) -> float:
+    """Expected calibration error over ten equal bins of P(yes)."""
+    bins = np.minimum((probabilities * 10).astype(int), 9)
+    gaps = [
+        (bins == number).mean() * abs(probabilities[bins == number].mean() - truths[bins == number].mean())
+        for number in range(10)
+        if (bins == number).any()
+    ]
+    return float(sum(gaps))
+
+
+def report_answers(scenes: list[tuple[Path, Scene]], answers: list[dict[str, str]], *, errors: bool) -> None:
+    """A line for each question: right where it is visible, right by color family, and right where it is not."""
+    print(f"{'question':16} {'visible':>8} {'right %':>8} {'family %':>9} {'not visible':>12} {'said so %':>10}")
+    visible_shares, unseen = [], []
+    for name in ANSWERS:
+        pairs = [(given[name].lower().rstrip("."), answer(name, scene).lower())
+                 for (_, scene), given in zip(scenes, answers, strict=True)]  # fmt: skip
+        seen = [(given, wanted) for given, wanted in pairs if wanted != NOT_VISIBLE]
+        hidden = [given == NOT_VISIBLE for given, wanted in pairs if wanted == NOT_VISIBLE]
+        right = np.mean([given == wanted for given, wanted in seen])
+        family = np.mean([by_family(given) == by_family(wanted) for given, wanted in seen])
+        visible_shares.append(right)
+        unseen += hidden
+        said = f"{100 * np.mean(hidden):10.1f}" if hidden else f"{'-':>10}"
+        print(f"{name:16} {len(seen):8} {100 * right:8.1f} {100 * family:9.1f} {len(hidden):12} {said}")
+        if errors:
+            wrong = defaultdict(int)
+            for given, wanted in seen:
+                wrong[f"{wanted} -> {given}"] += given != wanted
+            for pair, count in sorted(wrong.items(), key=lambda item: -item[1])[:4]:
+                print(f"      {count:3} {pair}") if count else None
+    print(f"mean {100 * np.mean(visible_shares):.1f} %, worst {100 * min(visible_shares):.1f} %; "
+          f"not visible recognized {100 * np.mean(unseen):.1f} % of {len(unseen)}")  # fmt: skip
+
+
+def report_claims(verdicts: list[tuple[Any, ...]], *, errors: bool) -> None:
+    """Accuracy and calibration of verify_match, and which changes go unseen."""
+    probabilities = np.array([probability for _, _, probability in verdicts])
+    truths = np.array([not field for field, _, _ in verdicts])
+    right = (probabilities > 0.5) == truths
+    print(f"verify_match: {100 * right.mean():.1f} % of {len(verdicts)} claims, calibration error "
+          f"{calibration_error(probabilities, truths):.3f}")  # fmt: skip
+    fields = sorted({field for field, _, _ in verdicts})
+    for field in fields:
+        rows = [index for index, verdict in enumerate(verdicts) if verdict[0] == field]
+        print(f"    {field or 'true':14} {len(rows):5} {100 * right[rows].mean():6.1f} %")
+    if errors:
+        for field, text, probability in (v for v, ok in zip(verdicts[:400], right, strict=False) if not ok):
+            print(f"    P(yes) {probability:.2f} {field or 'true':12} {text}")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--bind", action="append", default=[])
+    parser.add_argument("--limit", type=int, default=None, help="images")
+    parser.add_argument("--errors", action="store_true", help="also print the commonest wrong answers")
+    options = parser.parse_args()
+    print(describe_machine())
+    scenes = read_scenes(options.folder)[: options.limit]
+    settings = load_settings(binds=options.bind)
+    print(f"{len(scenes)} synthetic images, {settings.binding('answer_question')}")
+    report_answers(scenes, asyncio.run(ask_all(settings, scenes)), errors=options.errors)
+    report_claims(asyncio.run(verify_all(settings, scenes, Random(0))), errors=options.errors)
+
+
+if __name__ == "__main__":
+    main()

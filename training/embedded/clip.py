@@ -1,0 +1,61 @@
+"""The embedded retriever: an open_clip model of 17 million parameters, from random weights to the published folder."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+
+from ctgi.retrieval.trained_encoder import read_trained
+
+CONFIG: dict[str, Any] = {
+    "embed_dim": 256,
+    "vision_cfg": {"image_size": [192, 64], "patch_size": 16, "width": 256, "layers": 6, "head_width": 64},
+    "text_cfg": {"context_length": 248, "vocab_size": 49_408, "width": 192, "heads": 3, "layers": 4},
+}
+"""Person crops at half the field's usual 384 x 128 px, and captions of up to 248 tokens."""
+
+
+def save_start(folder: Path, seed: int) -> None:
+    """Random weights as a folder that `open_clip:local-dir:FOLDER` loads."""
+    torch.manual_seed(seed)
+    _save(CLIP(**CONFIG), folder)
+
+
+def export(run: Path, folder: Path) -> None:
+    """The encoder of a run of `ctgi train` as an open_clip folder, in half precision.
+
+    Raises:
+        CtgiError: no checkpoint in the run.
+    """
+    _, encoder, _ = read_trained(str(run))
+    _save(encoder.model, folder)
+
+
+def _save(model: torch.nn.Module, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}, indent=2) + "\n")
+
+
+def main() -> None:
+    """The command line of `make embedded`'s last stages: `start FOLDER`, `export RUN FOLDER`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    start = commands.add_parser("start", help="random weights")
+    start.add_argument("folder", type=Path)
+    start.set_defaults(do=lambda options: save_start(options.folder, seed=0))
+    trained = commands.add_parser("export", help="the weights of a run of ctgi train")
+    trained.add_argument("run", type=Path)
+    trained.add_argument("folder", type=Path)
+    trained.set_defaults(do=lambda options: export(options.run, options.folder))
+    options = parser.parse_args()
+    options.do(options)
+
+
+if __name__ == "__main__":
+    main()
