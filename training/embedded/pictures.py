@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -20,7 +21,7 @@ from ctgi.training.embedded.qwen2vl import CELL, CELLS, PATCH
 from ctgi.training.synth.person import Person, View, draw_person, draw_views
 
 SHARD = 1000
-"""Pictures per shard."""
+"""Pictures per shard, where so many are wanted."""
 PARTS = 16
 
 
@@ -38,29 +39,26 @@ class Sample:
 def load_samples(folder: Path, count: int, seed: int, workers: int) -> list[Sample]:
     """The first `count` pictures of a seed; what is missing in the folder is drawn first, by `workers` processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = range((count + SHARD - 1) // SHARD)
-    missing = [number for number in numbers if not _path(folder, seed, number).exists()]
+    size = min(SHARD, count)
+    names = [f"{seed}-{size}x{number:04}" for number in range(-(-count // size))]
+    missing = [name for name in names if not (folder / f"{name}.npz").exists()]
     if missing:
         # Processes started afresh: drawing must not inherit the threads of torch.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_draw_shard, [folder] * len(missing), [seed] * len(missing), missing))
-    samples = [sample for number in numbers for sample in _read_shard(_path(folder, seed, number))]
+            list(pool.map(partial(_draw_shard, folder, size), missing))
+    samples = [sample for name in names for sample in _read_shard(folder / f"{name}.npz")]
     return samples[:count]
 
 
-def _path(folder: Path, seed: int, number: int) -> Path:
-    return folder / f"{seed}-{number:04d}.npz"
-
-
-def _draw_shard(folder: Path, seed: int, number: int) -> None:
-    """Pictures of people who are all different: two views of each."""
+def _draw_shard(folder: Path, size: int, name: str) -> None:
+    """Two views each of people who are all different; the name is the seed."""
     from ctgi.training.synth.picture import draw_look, render
 
-    rng = Random(f"{seed}/{number}")
+    rng = Random(name)
     pixels: list[Any] = []
     parts: list[Any] = []
     truths: list[Any] = []
-    while len(truths) < SHARD:
+    while len(truths) < size:
         person = draw_person(rng)
         look = draw_look(person, rng)
         for view in draw_views(person, rng, 2):
@@ -69,7 +67,7 @@ def _draw_shard(folder: Path, seed: int, number: int) -> None:
             pixels.append(np.asarray(fitted))
             parts.append(cover(picture.parts, fitted.height, fitted.width))
             truths.append({"person": asdict(person), "view": asdict(view), "visible": sorted(picture.visible)})
-    _write_shard(_path(folder, seed, number), pixels, parts, truths)
+    _write_shard(folder / f"{name}.npz", pixels[:size], parts[:size], truths[:size])
 
 
 def _write_shard(path: Path, pixels: Sequence[Any], parts: Sequence[Any], truths: Sequence[Any]) -> None:

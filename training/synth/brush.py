@@ -100,6 +100,8 @@ class Brush:
         sheen: float = 1,
     ) -> None:
         """Lays a tile of light and shade, `size` wide, over a shape; `turn` in degrees."""
+        if strength < 0.02:  # not to be seen, and slow
+            return
         matrix = skia.Matrix().setRotate(turn)
         matrix.postScale(size / SIZE, size / SIZE)
         matrix.postTranslate(at.real, at.imag)

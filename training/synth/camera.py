@@ -16,9 +16,7 @@ _LUMA = np.array((0.3, 0.59, 0.11), np.float32)
 def photograph(pixels: NDArray[np.uint8], size: tuple[int, int], rng: Random) -> Image.Image:
     """The picture as a camera would record it at `size` (width, height); pixels: [H, W, 3]."""
     image = _blurred(Image.fromarray(pixels), rng)
-    image = image.resize(
-        size, rng.choice((Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS))
-    )
+    image = image.resize(size, rng.choice(_RESAMPLINGS))
     light = np.asarray(image, np.float32) / np.float32(255)
     light = _noisy(_exposed(light, rng), rng)
     shot = Image.fromarray((np.clip(light, 0, 1) * 255 + 0.5).astype(np.uint8))

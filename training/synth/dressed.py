@@ -102,8 +102,8 @@ def draw_dressed(brush: Brush, figure: Figure, person: Person, look: Look, view:
 
 def _behind(figure: Figure, side: int) -> bool:
     """Whether the trunk covers the arm."""
-    reach = figure.near(f"elbow{side}") + figure.near(f"hand{side}")
-    return reach < -6 - 8 * max(0.0, figure.facing)
+    reach = 0.5 * figure.near(f"elbow{side}") + 1.5 * figure.near(f"hand{side}")
+    return reach < -7 - 8 * max(0.0, figure.facing)
 
 
 def _draw_clothes(brush: Brush, figure: Figure, person: Person, look: Look, rng: Random) -> None:

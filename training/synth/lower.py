@@ -77,6 +77,8 @@ def _draw_trouser_leg(brush: Brush, figure: Figure, person: Person, look: Look, 
         if look.cut.stripe:
             _draw_stripe(brush, start, end, look, 0.8 * side * figure.facing)
         brush.round(path, start[0], end[0], max(start[1], end[1]), sheen(color))
+        if i == 0:  # in the shadow of the upper garment
+            brush.shade(path, start[0], end[0], (-0.16, -0.12, -0.04, 0.0), 1)
         if far:
             brush.shade(path, start[0], end[0], (-0.2, -0.15), 1)
     hem, width = rings[-1]

@@ -73,7 +73,7 @@ def _ribs(rng: np.random.Generator) -> Tile:
 
 
 def _denim(rng: np.random.Generator) -> Tile:
-    return 0.6 * noise(rng, 40, 70) + 0.5 * noise(rng, 1.5, 5) + 0.2 * noise(rng, 1, 1)
+    return 0.7 * noise(rng, 40, 70) + 0.3 * noise(rng, 2, 6)
 
 
 def _puffer(rng: np.random.Generator) -> Tile:
