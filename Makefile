@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: test check fmt slow setup vllm-env constraints clean
+.PHONY: test check fmt slow setup demo embedded libs vllm-env constraints clean
 
-test: $(INSTALLED)  ## the fast tests
+test: $(INSTALLED) libs  ## the fast tests
 	$(BIN)/python -m pytest --durations=10
 
 slow: $(INSTALLED)  ## tests that start real model servers; they install a CPU build of vLLM in .cache
@@ -29,6 +29,32 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
+demo: $(INSTALLED) libs  ## draw a small gallery, caption it, search it with a dialogue, write a page
+	$(BIN)/ctgi synth demo/people --identities 12 --seed 8
+	$(BIN)/ctgi caption demo/people/imgs --out demo/captions.jsonl --limit 20
+	$(BIN)/ctgi search "woman with red bag" -g demo/people/imgs --html demo/woman-with-red-bag.html
+	@echo "Open $(CURDIR)/demo/woman-with-red-bag.html; the captions are in demo/captions.jsonl"
+
+libs:  ## what skia-python, the drawing library, needs of a bare Debian or Ubuntu
+	@! command -v apt-get >/dev/null || ldconfig -p | grep -q libEGL.so.1 || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends libgl1 libegl1; } || \
+	  echo "skia-python will not draw: run apt-get install libgl1 libegl1 as root" >&2
+
+# The chain that makes the embedded models; each step goes on where it was stopped. PLAN='--pictures 200 ...' for less.
+WORK = .cache/embedded
+PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
+embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
+	$(BIN)/python -m ctgi.training.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
+	$(BIN)/ctgi synth $(WORK)/people $(PEOPLE)
+	CTGI_ENDPOINTS__HF__TEMPERATURE=0.7 $(BIN)/ctgi caption $(WORK)/people/imgs --out $(WORK)/captions.jsonl \
+	  --bind images=hf:$(WORK)/mllm --no-cache
+	test -e $(WORK)/start/open_clip_config.json || $(BIN)/python -m ctgi.training.embedded.clip start $(WORK)/start
+	$(BIN)/ctgi train irra --config training/embedded/clip.yaml --data rstp --root $(WORK)/people \
+	  --captions mtg:$(WORK)/captions.jsonl --out $(WORK)/run --resume
+	rm -rf src/ctgi/embedded/mllm src/ctgi/embedded/clip
+	cp -r $(WORK)/mllm src/ctgi/embedded/mllm
+	$(BIN)/python -m ctgi.training.embedded.clip export $(WORK)/run src/ctgi/embedded/clip
+
 vllm-env: $(INSTALLED)  ## a second environment with a CPU build of vLLM, for the slow tests
 	$(BIN)/python tests/servers/environment.py
 
@@ -38,4 +64,4 @@ constraints: $(INSTALLED)  ## write down the installed versions
 	mv .constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) .cache build *.egg-info src/*.egg-info
+	rm -rf $(VENV) .cache demo build *.egg-info src/*.egg-info

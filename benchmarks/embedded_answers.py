@@ -39,7 +39,7 @@ def read_scenes(folder: Path) -> list[tuple[Path, Scene]]:
     rows = [row for row in read_rows(folder / TABLE) if row["split"] == "test"]
     return [
         (
-            folder / "imgs" / row["path"],
+            folder / row["path"],
             Scene(Person(**row["person"]), View(**row["view"]), frozenset(row["visible"])),
         )
         for row in rows

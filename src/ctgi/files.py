@@ -1,6 +1,7 @@
 """Files that are either the old one or the whole new one, whatever happens while they are written."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -9,8 +10,8 @@ from ctgi.errors import CtgiError
 from ctgi.text import plain
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` at `path` through a temporary file beside it and a rename.
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Put `content`, whole or in pieces, at `path` through a temporary file beside it and a rename.
 
     Raises:
         CtgiError: it cannot be written; what was at `path` is untouched.
@@ -18,7 +19,7 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

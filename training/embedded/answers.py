@@ -31,7 +31,7 @@ _PATTERNS = {
     "dotted": "dots", "printed": "a print",
 }  # fmt: skip
 _PLACES = {
-    "street": "a street", "sidewalk": "a sidewalk", "park": "a park", "wall": "a wall", "hall": "an indoor hall",
+    "street": "a street", "park": "a park", "wall": "a wall", "hall": "an indoor hall",
     "shop": "a shop",
 }  # fmt: skip
 _SIDES = {"front": "the front", "back": "behind", "left": "the left side", "right": "the right side"}

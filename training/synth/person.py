@@ -81,10 +81,10 @@ GLASSES = {NONE: 80, "glasses": 13, "sunglasses": 7}
 HELD = {NONE: 74, "phone": 8, "umbrella": 4, "book": 4, "bottle": 4, "cup": 3, "plastic bag": 3}
 SIDES = {"front": 40, "back": 32, "left": 14, "right": 14}
 ACTIONS = {"standing": 34, "walking": 48, "running": 6, "riding a bicycle": 4, "talking on the phone": 8}
-SCENES = {"street": 26, "sidewalk": 20, "park": 14, "wall": 12, "hall": 16, "shop": 12}
+SCENES = {"street": 44, "park": 14, "wall": 12, "hall": 16, "shop": 12}
 CLOTH = {
-    "black": 24, "gray": 12, "white": 17, "cream": 4, "tan": 5, "brown": 5, "red": 7, "burgundy": 3, "pink": 5,
-    "orange": 3, "yellow": 4, "green": 6, "light blue": 5, "blue": 8, "navy": 7, "purple": 4,
+    "black": 24, "gray": 12, "white": 26, "cream": 4, "tan": 5, "brown": 5, "red": 7, "burgundy": 3, "pink": 5,
+    "orange": 3, "yellow": 4, "green": 6, "light blue": 5, "blue": 7, "navy": 6, "purple": 4,
 }  # fmt: skip
 LOWER_COLORS = {
     "black": 33, "gray": 14, "white": 8, "cream": 3, "tan": 9, "brown": 6, "red": 4, "burgundy": 2, "pink": 3,
@@ -96,7 +96,7 @@ BAG_COLORS = {
     "green": 5, "blue": 7, "navy": 3, "purple": 3,
 }  # fmt: skip
 HAIR_COLORS = {"black": 62, "brown": 24, "blond": 7, "gray": 6, "red": 1}
-UNIFORM = 0.3
+UNIFORM = 0.2
 """Share of color draws that ignore the frequencies, so that rare colors are met often enough to be learned."""
 VIEWS = 5
 

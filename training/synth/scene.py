@@ -281,7 +281,6 @@ def _far_shop(brush: Brush, area: Rect, rng: Random) -> None:
 
 _FAR: dict[str, Callable[[Brush, Rect, Random], None]] = {
     "street": _far_street,
-    "sidewalk": _far_street,
     "park": _far_park,
     "wall": _far_wall,
     "hall": _far_hall,

@@ -202,8 +202,7 @@ ACTION: Synonyms = {
     "talking on the phone": {"talking on the phone": 75, "talking on a cell phone": 15, "making a phone call": 10},
 }
 SCENE: Synonyms = {
-    "street": {"on the street": 60, "on a street": 20, "on the road": 20},
-    "sidewalk": {"on the sidewalk": 60, "on the pavement": 25, "on a sidewalk": 15},
+    "street": {"on the street": 40, "on a street": 15, "on the sidewalk": 30, "on the pavement": 15},
     "park": {"in a park": 70, "in the park": 30},
     "wall": {"in front of a wall": 70, "by a wall": 20, "next to a wall": 10},
     "hall": {"in a hall": 50, "in a corridor": 15, "indoors": 35},
