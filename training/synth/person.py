@@ -83,7 +83,7 @@ SIDES = {"front": 40, "back": 32, "left": 14, "right": 14}
 ACTIONS = {"standing": 34, "walking": 48, "running": 6, "riding a bicycle": 4, "talking on the phone": 8}
 SCENES = {"street": 44, "park": 14, "wall": 12, "hall": 16, "shop": 12}
 CLOTH = {
-    "black": 24, "gray": 12, "white": 26, "cream": 4, "tan": 5, "brown": 5, "red": 7, "burgundy": 3, "pink": 5,
+    "black": 24, "gray": 12, "white": 26, "cream": 4, "tan": 4, "brown": 4, "red": 7, "burgundy": 3, "pink": 5,
     "orange": 3, "yellow": 4, "green": 6, "light blue": 5, "blue": 7, "navy": 6, "purple": 4,
 }  # fmt: skip
 LOWER_COLORS = {
@@ -95,7 +95,7 @@ BAG_COLORS = {
     "black": 34, "gray": 7, "white": 6, "tan": 6, "brown": 10, "red": 11, "pink": 5, "orange": 2, "yellow": 3,
     "green": 5, "blue": 7, "navy": 3, "purple": 3,
 }  # fmt: skip
-HAIR_COLORS = {"black": 62, "brown": 24, "blond": 7, "gray": 6, "red": 1}
+HAIR_COLORS = {"black": 70, "brown": 15, "blond": 7, "gray": 7, "red": 1}
 UNIFORM = 0.2
 """Share of color draws that ignore the frequencies, so that rare colors are met often enough to be learned."""
 VIEWS = 5
