@@ -13,7 +13,6 @@ import asyncio
 from collections import defaultdict
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 from machine import describe_machine
@@ -23,7 +22,7 @@ from ctgi.agents.pool import load_pool
 from ctgi.config import Settings, load_settings
 from ctgi.retrieval.images import ref
 from ctgi.training.embedded.answers import ANSWERS, NOT_VISIBLE, Scene, answer
-from ctgi.training.embedded.descriptions import draw_hard_claim
+from ctgi.training.embedded.descriptions import Description, draw_hard_claim, one_by_one
 from ctgi.training.synth.colors import FAMILIES
 from ctgi.training.synth.dataset import TABLE
 from ctgi.training.synth.person import Person, View
@@ -68,14 +67,24 @@ async def ask_all(settings: Settings, scenes: list[tuple[Path, Scene]]) -> list[
         return list(await asyncio.gather(*(one(path) for path, _ in scenes)))
 
 
-async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[tuple[Any, ...]]:
-    """(changed field or "", text, probability of yes) for CLAIMS claims of each image."""
-    claims = [
+Judged = tuple[str, Description, float, float]
+"""Changed field or "", the description, P(yes) of the whole, and the least P(yes) of its claims one by one."""
+
+
+async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[Judged]:
+    """CLAIMS descriptions of each image, judged as a whole and claim by claim."""
+    drawn = [
         (path, *draw_hard_claim(scene, rng, true=number % 2 == 0)) for path, scene in scenes for number in range(CLAIMS)
     ]
     async with open_tools(settings, ("verify_match",), load_pool(None)) as tools:
-        verdicts = await asyncio.gather(*(tools["verify_match"](ref(str(path)), text) for path, _, text in claims))
-    return [(field, text, verdict.probability) for (_, field, text), verdict in zip(claims, verdicts, strict=True)]
+
+        async def judge(path: Path, texts: list[str]) -> float:
+            verdicts = await asyncio.gather(*(tools["verify_match"](ref(str(path)), text) for text in texts))
+            return min(verdict.probability for verdict in verdicts)
+
+        whole = await asyncio.gather(*(judge(path, [told.text]) for path, _, told in drawn))
+        parts = await asyncio.gather(*(judge(path, one_by_one(told)) for path, _, told in drawn))
+    return [(field, told, *pair) for (_, field, told), *pair in zip(drawn, whole, parts, strict=True)]
 
 
 def calibration_error(probabilities: np.ndarray, truths: np.ndarray) -> float:
@@ -114,20 +123,21 @@ def report_answers(scenes: list[tuple[Path, Scene]], answers: list[dict[str, str
           f"not visible recognized {100 * np.mean(unseen):.1f} % of {len(unseen)}")  # fmt: skip
 
 
-def report_claims(verdicts: list[tuple[Any, ...]], *, errors: bool) -> None:
+def report_claims(judged: list[Judged], *, errors: bool) -> None:
     """Accuracy and calibration of verify_match, and which changes go unseen."""
-    probabilities = np.array([probability for _, _, probability in verdicts])
-    truths = np.array([not field for field, _, _ in verdicts])
-    right = (probabilities > 0.5) == truths
-    print(f"verify_match: {100 * right.mean():.1f} % of {len(verdicts)} claims, calibration error "
-          f"{calibration_error(probabilities, truths):.3f}")  # fmt: skip
-    fields = sorted({field for field, _, _ in verdicts})
-    for field in fields:
-        rows = [index for index, verdict in enumerate(verdicts) if verdict[0] == field]
-        print(f"    {field or 'true':14} {len(rows):5} {100 * right[rows].mean():6.1f} %")
-    if errors:
-        for field, text, probability in (v for v, ok in zip(verdicts[:400], right, strict=False) if not ok):
-            print(f"    P(yes) {probability:.2f} {field or 'true':12} {text}")
+    truths = np.array([not field for field, *_ in judged])
+    for place, way in ((2, "the whole description"), (3, "one claim at a time")):
+        probabilities = np.array([row[place] for row in judged])
+        right = (probabilities > 0.5) == truths
+        print(f"verify_match, {way}: {100 * right.mean():.1f} % of {len(judged)} descriptions, "
+              f"calibration error {calibration_error(probabilities, truths):.3f}")  # fmt: skip
+        for field in sorted({field for field, *_ in judged}):
+            rows = [index for index, row in enumerate(judged) if row[0] == field]
+            print(f"    {field or 'true':14} {len(rows):5} {100 * right[rows].mean():6.1f} %")
+        if errors:
+            for row, ok in zip(judged[:400], right, strict=False):
+                if not ok:
+                    print(f"    P(yes) {row[place]:.2f} {row[0] or 'true':12} {row[1].text}")
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ class Claim(NamedTuple):
 
     text: str
     true: bool | None = None
+    topic: str = ""
 
 
 class Description(NamedTuple):
@@ -55,13 +56,20 @@ def draw_description(scene: Scene, other: Scene, rng: Random) -> Description:
     return _in_phrases(scene, altered, rng)
 
 
-def draw_hard_claim(scene: Scene, rng: Random, *, true: bool) -> tuple[str, str]:
-    """(field, text): a true description and "", or one with a single attribute changed, and which."""
+def draw_hard_claim(scene: Scene, rng: Random, *, true: bool) -> tuple[str, Description]:
+    """("", a true description), or one with a single attribute changed and the name of its field before it."""
     while True:
         change = alter(scene, rng)
         described = _in_phrases(scene, [] if true else [change], rng)
         if described.true == true:
-            return ("" if true else change.field), described.text
+            return ("" if true else change.field), described
+
+
+def one_by_one(description: Description) -> list[str]:
+    """Each claim of a description as a description of its own."""
+    claims = [claim for claim in description.claims if claim.true is not None]
+    anyone = {"person": Claim("person")}
+    return ["".join(piece.text for piece in sentence(anyone | {claim.topic: claim}, Random(0))) for claim in claims]
 
 
 def topics(scene: Scene, rng: Random) -> dict[str, str]:
@@ -80,11 +88,11 @@ def _in_phrases(scene: Scene, altered: list[Altered], rng: Random) -> Descriptio
             false[change.topic] = phrase
     shown = [topic for topic in _TOPICS if topic in said and topic not in false]
     wanted = rng.sample(shown, min(len(shown), max(0, rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6)) - len(false))))
-    told = {topic: Claim(said[topic], True) for topic in wanted}
-    told |= {topic: Claim(phrase, False) for topic, phrase in false.items()}
+    told = {topic: Claim(said[topic], True, topic) for topic in wanted}
+    told |= {topic: Claim(phrase, False, topic) for topic, phrase in false.items()}
     if "person" not in told:
         neutral = said["person"] in words.NEUTRAL or rng.random() < 0.1
-        told["person"] = Claim("person" if neutral else said["person"], None if neutral else True)
+        told["person"] = Claim("person" if neutral else said["person"], None if neutral else True, "person")
     pieces = sentence(told, rng)
     return Description("".join(piece.text for piece in pieces), not false, pieces)
 

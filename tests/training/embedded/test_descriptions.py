@@ -5,7 +5,7 @@ import pytest
 from scenes import draw_scene
 
 from ctgi.training.embedded.alterations import alter, differ
-from ctgi.training.embedded.descriptions import draw_description, draw_hard_claim
+from ctgi.training.embedded.descriptions import Claim, Description, draw_description, draw_hard_claim, one_by_one
 
 
 def changed_fields(before, after):
@@ -62,8 +62,15 @@ def test_a_hard_claim_has_one_thing_wrong():
     for seed in range(200):
         scene = draw_scene(seed)
         assert draw_hard_claim(scene, Random(seed), true=True)[0] == ""
-        field, text = draw_hard_claim(scene, Random(seed), true=False)
-        assert field
-        assert text
+        field, described = draw_hard_claim(scene, Random(seed), true=False)
+        assert [claim.true for claim in described.claims].count(False) == 1
         fields.add(field)
     assert {"upper_color", "lower_color", "bag", "gender", "lower_type"} <= fields
+
+
+def test_each_claim_as_a_description_of_its_own():
+    said = {"person": Claim("man", True, "person"), "upper": Claim("a red coat", False, "upper")}
+    texts = one_by_one(Description("", False, [*said.values(), Claim(".")]))
+    assert len(texts) == 2
+    assert "man" in texts[0] and "coat" not in texts[0]
+    assert "person" in texts[1].lower() and "red coat" in texts[1]
