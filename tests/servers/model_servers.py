@@ -22,10 +22,10 @@ CPU_FLAGS = (
 CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB
 
 
-def start_vllm(python: Path, log: Path) -> ModelServer:
+def start_vllm(python: Path, log: Path, checkpoint: Path = CHECKPOINT) -> ModelServer:
     """What `ctgi serve` starts where the CPU environment's vllm is on PATH, with the flags that a CPU needs."""
     port = free_port()
-    command = [str(COMMANDS / "ctgi"), "serve", str(CHECKPOINT), "--port", str(port), *CPU_FLAGS]
+    command = [str(COMMANDS / "ctgi"), "serve", str(checkpoint), "--port", str(port), *CPU_FLAGS]
     env = CPU_ENVIRONMENT | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     return start(command, model="tiny", port=port, log=log, env=env, limit_s=VLLM_START_S)
 
