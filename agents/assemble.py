@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from ctgi.agents.answerer import Answerer
@@ -15,6 +16,7 @@ from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.tools.backends import Mllm, open_mllm
 from ctgi.tools.chat_cache import ChatCache
+from ctgi.tools.seam import DIRECT, Seam
 
 Role = Callable[[Mllm], Any]
 
@@ -36,6 +38,7 @@ async def open_tools(
     *,
     cache: ChatCache | None = None,
     roles: Mapping[str, Role] | None = None,
+    seam: Seam = DIRECT,
 ) -> AsyncIterator[dict[str, Any]]:
     """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
 
@@ -48,13 +51,20 @@ async def open_tools(
         pool: what templates ask from.
         cache: where the models' replies are looked up first and kept.
         roles: by tool, other roles in front of a model than the usual ones.
+        seam: what stands between the callers and the tools: a trace that is written, or one that answers.
 
     Raises:
         CtgiError: a binding names no backend, or one that cannot do this tool.
     """
-    mllms: dict[str, Mllm] = {}
+    mllms: dict[Binding, Mllm] = {}
+    speakers = {**_ROLES, **(roles or {})}
     try:
-        yield {name: _open_tool(name, settings, mllms, pool, cache, {**_ROLES, **(roles or {})}) for name in names}
+        yield {
+            name: seam.serve(
+                name, settings.binding(name), partial(_open_tool, name, settings, mllms, pool, cache, speakers)
+            )
+            for name in names
+        }
     finally:
         for mllm in mllms.values():
             await mllm.aclose()
@@ -63,7 +73,7 @@ async def open_tools(
 def _open_tool(
     name: str,
     settings: Settings,
-    mllms: dict[str, Mllm],
+    mllms: dict[Binding, Mllm],
     pool: QuestionPool,
     cache: ChatCache | None,
     roles: Mapping[str, Role],
@@ -75,10 +85,10 @@ def _open_tool(
         return _human(name)
     if name not in roles:
         raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
-    if str(binding) not in mllms:
+    if binding not in mllms:
         mllm = open_mllm(binding, settings)
-        mllms[str(binding)] = cache.wrap(binding, settings, mllm) if cache else mllm
-    return roles[name](mllms[str(binding)])
+        mllms[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
+    return roles[name](mllms[binding])
 
 
 def _template(name: str, pool: QuestionPool) -> Any:

@@ -10,6 +10,11 @@ def prompt(name: str) -> str:
     return (files("ctgi.agents") / "prompts" / f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n")
 
 
+def prompt_names() -> list[str]:
+    """The prompts there are."""
+    return sorted(file.name.removesuffix(".txt") for file in (files("ctgi.agents") / "prompts").iterdir())
+
+
 def quoted(text: str) -> str:
     """A text as one line that cannot close the quotation marks around it."""
     return " ".join(text.split()).replace('"', "'")

@@ -43,7 +43,7 @@ def ours(folder: Path, base_url: str, shards: int = 1) -> tuple[float, float]:
     """Calls per second and peak memory in MB of `ctgi caption` on a fresh output file, over so many processes."""
     with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, "-c", "from ctgi.cli import main; main()", "caption", str(folder), "--json"]
-        command += ["--bind", f"images=vllm:double@{base_url}", "--turns", str(TURNS)]
+        command += ["--bind", f"images=vllm:double@{base_url}", "--turns", str(TURNS), "--no-cache"]
         parts = [[] if shards == 1 else ["--shard", f"{part}/{shards}"] for part in range(1, shards + 1)]
         runs = [subprocess.Popen([*command, *part], cwd=work, stdout=subprocess.PIPE, text=True) for part in parts]
         peak_kib = max(_peak_kib(run) for run in runs)

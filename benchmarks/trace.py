@@ -1,11 +1,11 @@
 """What recording costs a call, and how fast a recorded run replays, each beside its bare counterpart in the same run.
 
-    python benchmarks/trace.py [--images 200] [--calls 20000]
+    python benchmarks/trace.py [--images 200] [--queries 50] [--calls 20000]
 
 Recording: a tool that answers at once, called directly and through a recorder, turn and turn about; the calls are
-made in a recorded node, as a graph's are. Replay: `ctgi trace replay` (in process) of a captioning of so many images
-with six questions each, beside the same graph over tools that answer at once, neither recorded nor replayed. Both
-replays end in the same captions.jsonl, or the benchmark fails.
+made in a recorded node, as a graph's are. Replay: what `ctgi trace replay` does, from opening the trace to the last
+result on disk, of a captioning with six questions an image and of searches that verify 20 candidates, beside the same
+graph over tools that answer at once, neither recorded nor replayed. Both replays give the same bytes, or this fails.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,25 @@ from machine import describe_machine
 
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
-from ctgi.agents.writers import TemplateReconstructor
+from ctgi.agents.questioner import TemplateQuestioner
+from ctgi.agents.writers import TemplateAggregator, TemplateReconstructor
 from ctgi.config import Binding, Settings, load_settings
 from ctgi.graphs.captions_file import dump
-from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
+from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
+from ctgi.graphs.mtg import MtgContext, build_mtg, caption
+from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.graphs.replay_plan import Plan, replay_settings
 from ctgi.graphs.replay_run import replay_run
+from ctgi.graphs.search_run import search
 from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.recorded import NodeRun
 from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.trace_reader import open_trace
-from ctgi.tools.types import Said, Tokens
+from ctgi.tools.types import Candidate, Ranking, Refinement, Said, Tokens, Verdict
 
 ROUNDS = 5
+MTI_TOOLS = ("search_gallery", *TOOLS)
 MODEL = Binding("vllm", "double", None)
 
 
@@ -47,6 +53,11 @@ async def caption_image(image: ImageRef) -> Said:
 async def answer_question(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Said:
     """Answers at once, each question in words of its own."""
     return Said(f"something {question[9:24].lower()}", 0.87, Tokens(340, 4))
+
+
+def image_of(number: int) -> ImageRef:
+    """An image that is nowhere."""
+    return ImageRef(f"{number:05}.jpg", hashlib.sha256(str(number).encode()).hexdigest())
 
 
 def served(seam: Seam, settings: Settings) -> MtgContext:
@@ -63,7 +74,7 @@ async def overhead_us(settings: Settings, calls: int) -> tuple[float, float]:
     """Microseconds of a call, bare and recorded; medians of rounds that take turns."""
     image, turns = ImageRef("images/0001.jpg", "ab" * 32), [("What color is it?", "red")] * 3
     times: dict[str, list[float]] = {"bare": [], "recorded": []}
-    with tracing(settings, command="caption", graph="mtg", tools=TOOLS, given={}) as seam:
+    with tracing(settings, command="caption", graph="mtg", tools=MTG_TOOLS, given={}) as seam:
         tools = {"bare": answer_question, "recorded": seam.serve("answer_question", MODEL, lambda: answer_question)}
         with seam.item({"image": image}), NodeRun("ask", 3):
             for _ in range(ROUNDS):
@@ -75,38 +86,73 @@ async def overhead_us(settings: Settings, calls: int) -> tuple[float, float]:
     return statistics.median(times["bare"]), statistics.median(times["recorded"])
 
 
-async def run_graph(seam: Seam, settings: Settings, images: list[ImageRef], out: Path) -> float:
-    """Caption all images one after the other; seconds."""
+async def run_captions(seam: Seam, settings: Settings, count: int, out: Path) -> None:
+    """MTG over so many images, one after the other."""
     graph, context = build_mtg(), served(seam, settings)
-    started = time.perf_counter()
+    bindings = {tool: str(settings.binding(tool)) for tool in MTG_TOOLS}
     with out.open("wb") as file:
-        for image in images:
+        for number in range(count):
+            image = image_of(number)
             with seam.item({"image": image}) as done:
                 record = await caption(graph, context, image)
-                bindings = {tool: str(settings.binding(tool)) for tool in TOOLS}
                 done(record := record | {"bindings": bindings, "trace": seam.run})
             file.write(dump(record) + b"\n")
-    return time.perf_counter() - started
 
 
-async def compare_replay(settings: Settings, images: list[ImageRef], folder: Path) -> None:
-    """Record, then replay and run bare."""
-    with tracing(settings, command="caption", graph="mtg", tools=TOOLS, given={}) as seam:
-        recorded_s = await run_graph(seam, settings, images, folder / "captions.jsonl")
-        run = seam.run
-    bare_s = await run_graph(DIRECT, settings, images, folder / "bare.jsonl")
+async def search_gallery(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+    """Answers at once."""
+    return Ranking(tuple(Candidate(image_of(n), 0.5 - n / 97, 0.5 - n / 97, n + 1) for n in range(k)))
+
+
+async def verify_match(image: ImageRef, description: str) -> Verdict:
+    """Confirms the eighteenth candidate."""
+    return Verdict(image == image_of(17), 0.9, "yes", Tokens(300, 1))
+
+
+async def run_searches(seam: Seam, settings: Settings, count: int, out: Path) -> None:
+    """MTI over so many queries, one after the other."""
+    pool = load_pool()
+    templates = Binding("templates", "", None)
+    context = MtiContext(
+        seam.serve("search_gallery", MODEL, lambda: search_gallery),
+        seam.serve("verify_match", MODEL, lambda: verify_match),
+        seam.serve("answer_question", MODEL, lambda: answer_question),
+        seam.serve("propose_questions", templates, lambda: TemplateQuestioner(pool)),
+        seam.serve("aggregate_query", templates, TemplateAggregator),
+        pool, Judge(settings.mtg), settings.mti, seam=seam,
+    )  # fmt: skip
+    bindings = {tool: str(settings.binding(tool)) for tool in MTI_TOOLS}
+    with out.open("wb") as file:
+        for number in range(count):
+            found = await search(context, f"person number {number}", 10)
+            file.write(dump(found | {"cached": 0, "bindings": bindings}) + b"\n")
+
+
+Graph = Callable[[Seam, Settings, int, Path], Awaitable[None]]
+
+
+async def compare_replay(name: str, graph: Graph, tools: Sequence[str], count: int, settings: Settings) -> None:
+    """Record, run bare, replay; print calls per second of the three."""
+    command = "caption" if name == "mtg" else "search"
+    seconds = {}
     started = time.perf_counter()
-    trace = open_trace(settings.traces / f"{run}.jsonl")
-    report = await replay_run(trace, replay_settings(trace, Plan()), Plan(), out=folder / "again.jsonl")
-    replay_s = time.perf_counter() - started
-    assert (report.identical, report.live) == (len(images), 0)
-    assert (folder / "again.jsonl").read_bytes() == (folder / "captions.jsonl").read_bytes()
-    calls = report.served
-    size = trace.path.stat().st_size
-    print(f"{len(images)} images, {calls} calls, {size / calls:.0f} bytes a call with nodes and results")
+    with tracing(settings, command=command, graph=name, tools=tools, given={}) as seam:
+        await graph(seam, settings, count, Path(f"{name}.jsonl"))
+    seconds["recorded"] = time.perf_counter() - started
+    started = time.perf_counter()
+    await graph(DIRECT, settings, count, Path(f"{name}-bare.jsonl"))
+    seconds["bare"] = time.perf_counter() - started
+    started = time.perf_counter()
+    trace = open_trace(settings.traces / f"{seam.run}.jsonl")
+    report = await replay_run(trace, replay_settings(trace, Plan()), Plan(), out=Path(f"{name}-again.jsonl"))
+    seconds["replay"] = time.perf_counter() - started
+    assert (report.identical, report.live) == (count, 0)
+    assert Path(f"{name}-again.jsonl").read_bytes() == Path(f"{name}.jsonl").read_bytes()
+    rates = {which: report.served / value for which, value in seconds.items()}
     print(
-        f"replay {calls / replay_s:,.0f} calls/s; the bare graph over tools that answer at once "
-        f"{calls / bare_s:,.0f}, recorded {calls / recorded_s:,.0f}; replay / bare time {replay_s / bare_s:.2f}"
+        f"{name}, {count} items, {report.served} calls, {trace.path.stat().st_size / report.served:.0f} bytes a call: "
+        f"replay {rates['replay']:,.0f} calls/s, bare graph {rates['bare']:,.0f}, recorded {rates['recorded']:,.0f}; "
+        f"replay / bare time {seconds['replay'] / seconds['bare']:.2f}"
     )
 
 
@@ -114,6 +160,7 @@ def main() -> None:
     """Print both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--calls", type=int, default=20_000)
     options = parser.parse_args()
     print(describe_machine())
@@ -123,8 +170,8 @@ def main() -> None:
         settings = load_settings(binds=binds)
         bare, recorded = asyncio.run(overhead_us(settings, options.calls))
         print(f"recording: {recorded - bare:.0f} us a call (recorded {recorded:.1f}, bare {bare:.1f})")
-        images = [ImageRef(f"{n:05}.jpg", hashlib.sha256(str(n).encode()).hexdigest()) for n in range(options.images)]
-        asyncio.run(compare_replay(settings, images, Path(temporary)))
+        asyncio.run(compare_replay("mtg", run_captions, MTG_TOOLS, options.images, settings))
+        asyncio.run(compare_replay("mti", run_searches, MTI_TOOLS, options.queries, settings))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from ctgi.errors import ImageError, ToolError
 from ctgi.graphs.batch import run_many
 from ctgi.graphs.captions_file import CaptionsFile, open_captions
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
+from ctgi.graphs.trace_run import root_of, tracing
 from ctgi.retrieval.images import ImageRef, digest, find_images
 from ctgi.text import plain
-from ctgi.tools.similarity import EncoderSimilarity
+from ctgi.tools.chat_cache import ChatCache, open_user_cache
+from ctgi.tools.seam import Seam
+from ctgi.tools.similarity import open_similarity
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +58,12 @@ class CaptionReport:
     tokens: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     """From the first image to the last record."""
+    calls: int = 0
+    """Requests that models answered."""
+    cached: int = 0
+    """Requests answered from the cache, without a model; they took no tokens."""
+    trace: str | None = None
+    """The run's trace."""
 
     def count(self, record: dict[str, Any]) -> None:
         """Add a new record's turns and tokens."""
@@ -74,43 +84,57 @@ async def caption_images(
     limit: int | None = None,
     shard: Shard | None = None,
     on_progress: Callable[[CaptionReport], None] = lambda report: None,
+    trace: bool = True,
 ) -> CaptionReport:
     """Caption the images that `out` does not hold yet, and append their records to it.
+
+    With `trace` every call is recorded in a trace of this run, which the records name.
 
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
     report = CaptionReport(str(out))
-    pool = load_pool(settings.mtg.question_pool)
-    with open_captions(out) as file:
-        async with open_tools(settings, TOOLS, pool) as tools:
-            judge = Judge(settings.mtg, _similarity(settings))
-            context = MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
+    given = {"inputs": [*inputs], "limit": limit, "shard": f"{shard.index}/{shard.count}" if shard else None}
+    with (
+        open_captions(out) as file,
+        tracing(
+            settings, command="caption", graph="mtg", tools=TOOLS, given=given, root=root_of(inputs), wanted=trace
+        ) as seam,
+        open_user_cache(settings) as cache,
+    ):
+        report.trace = seam.run
+        async with open_mtg(settings, seam, cache) as context:
             bindings = {name: str(settings.binding(name)) for name in TOOLS}
             if file.bindings and file.bindings != bindings:
                 logger.warning("%s holds captions made with other bindings; each record says which", plain(str(out)))
-            run = _Run(file, context, bindings, report)
+            run = _Run(file, context, bindings, report, seam)
             started = time.perf_counter()
             todo = _todo(inputs, file, report, limit=limit, shard=shard)
             try:
-                async for ref, result in run_many(todo, run.caption, in_flight=_in_flight(settings)):
+                async for ref, result in run_many(todo, run.caption, in_flight=in_flight(settings)):
                     if isinstance(result, ToolError):
                         report.failed.append((ref.path, getattr(result, "reason", str(result))))
                     on_progress(report)
             finally:
                 report.seconds = time.perf_counter() - started
+                report.calls, report.cached = cache.made, cache.reused
     return report
 
 
-def _similarity(settings: Settings) -> EncoderSimilarity | None:
-    if settings.mtg.judge == "words":
-        return None
-    from ctgi.retrieval.encoder import load_encoder
+@asynccontextmanager
+async def open_mtg(settings: Settings, seam: Seam, cache: ChatCache | None = None) -> AsyncIterator[MtgContext]:
+    """The MTG graph's context: its tools as bound, behind the seam, with the cache in front of their models.
 
-    return EncoderSimilarity(load_encoder(str(settings.binding("search_gallery")), settings.retriever))
+    Raises:
+        CtgiError: a binding that cannot do its tool, or an unreadable question pool.
+    """
+    pool = load_pool(settings.mtg.question_pool)
+    async with open_tools(settings, TOOLS, pool, seam=seam, cache=cache) as tools:
+        judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, seam))
+        yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
 
 
-def _in_flight(settings: Settings) -> int:
+def in_flight(settings: Settings) -> int:
     """Dialogues at once: as many as the endpoints take calls, and a few more whose image is being read."""
     return 4 + max(settings.endpoint(settings.binding(name)).concurrency for name in TOOLS) * 5 // 4
 
@@ -146,9 +170,9 @@ class _Run:
     """Captions images; the same content is captioned once, whatever its paths."""
 
     def __init__(
-        self, file: CaptionsFile, context: MtgContext, bindings: dict[str, str], report: CaptionReport
+        self, file: CaptionsFile, context: MtgContext, bindings: dict[str, str], report: CaptionReport, seam: Seam
     ) -> None:
-        self._file, self._context, self._report = file, context, report
+        self._file, self._context, self._report, self._seam = file, context, report, seam
         self._graph = build_mtg()
         self._bindings = bindings
         self._in_flight: dict[str, asyncio.Lock] = {}
@@ -162,13 +186,21 @@ class _Run:
         lock = self._in_flight.setdefault(image.sha256, asyncio.Lock())
         async with lock:
             known = self._file.find(image.sha256)
-            if known:
-                self._file.append(known | {"path": image.path, "same_as": known["path"], "seconds": 0.0, "tokens": {}})
-                self._report.copied += 1
-                return
-            try:
-                record = await caption(self._graph, self._context, image)
-            finally:
-                self._in_flight.pop(image.sha256, None)
-            self._file.append(record | {"bindings": self._bindings, "trace": None})
+            with self._seam.item({"image": image}) as done:
+                if known:
+                    done(record := copied(known, image))
+                    self._file.append(record)
+                    self._report.copied += 1
+                    return
+                try:
+                    record = await caption(self._graph, self._context, image)
+                finally:
+                    self._in_flight.pop(image.sha256, None)
+                done(record := record | {"bindings": self._bindings, "trace": self._seam.run})
+            self._file.append(record)
             self._report.count(record)
+
+
+def copied(known: dict[str, Any], image: ImageRef) -> dict[str, Any]:
+    """The record of an image whose content was captioned under another path."""
+    return known | {"path": image.path, "same_as": known["path"], "seconds": 0.0, "tokens": {}}

@@ -23,6 +23,8 @@ from ctgi.retrieval.fusion import blend, fuse
 from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.metrics import row_slices
 from ctgi.tools.chat_cache import ChatCache
+from ctgi.tools.protocols import SearchGallery
+from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.types import Candidate, Ranking, Refinement
 
 VARIANTS = ("ctgi", "icl")
@@ -83,9 +85,11 @@ class SplitSearch:
 
 @asynccontextmanager
 async def open_evaluation(
-    settings: Settings, gallery: SplitSearch, cache: ChatCache, variant: str
+    settings: Settings, gallery: SearchGallery, cache: ChatCache | None, variant: str, seam: Seam = DIRECT
 ) -> AsyncIterator[MtiContext]:
     """MTI's context for an evaluation: every reply kept, candidates verified one by one (queries run side by side).
+
+    `seam` stands before all its tools, and before `gallery`.
 
     Raises:
         CtgiError: an unknown variant.
@@ -95,13 +99,14 @@ async def open_evaluation(
     pool, icl = load_pool(settings.mtg.question_pool), variant == "icl"
     roles = {"answer_question": Interviewer} if icl else None
     mti = settings.mti.model_copy(update={"wave_growth": 1} | ({"max_anchors": 1, "rounds": 1} if icl else {}))
-    async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles) as tools:
+    async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles, seam=seam) as tools:
         yield MtiContext(
             **tools | ({"propose_questions": FixedQuestions()} if icl else {}),
-            search_gallery=gallery,
+            search_gallery=seam.serve("search_gallery", settings.binding("search_gallery"), lambda: gallery),
             pool=pool,
             judge=keep_all if icl else Judge(settings.mtg),
             settings=mti,
+            seam=seam,
         )
 
 
@@ -126,9 +131,16 @@ class Interaction:
 
 
 async def interact_all(
-    context: MtiContext, queries: Sequence[str], *, in_flight: int, on_progress: Callable[[int], None]
+    context: MtiContext,
+    queries: Sequence[str],
+    *,
+    in_flight: int,
+    on_progress: Callable[[int], None],
+    label: Callable[[int], dict[str, Any]] = lambda query: {"caption": query},
 ) -> tuple[list[Interaction | None], list[tuple[int, str]]]:
     """MTI of every query, many at once; None where a tool failed, with (query, reason) of each failure.
+
+    `label` gives what the trace is to say about a query besides.
 
     Raises:
         EndpointDownError: a server is gone; what was answered is in the cache.
@@ -137,7 +149,7 @@ async def interact_all(
     failed: list[tuple[int, str]] = []
 
     async def work(query: int) -> Interaction:
-        return await _interact(context, queries[query])
+        return await _interact(context, queries[query], label(query))
 
     done = 0
     async for query, result in run_many(range(len(queries)), work, in_flight=in_flight):
@@ -150,13 +162,14 @@ async def interact_all(
     return found, sorted(failed)
 
 
-async def _interact(context: MtiContext, query: str) -> Interaction:
+async def _interact(context: MtiContext, query: str, label: dict[str, Any]) -> Interaction:
     """With one anchor, stopping early changes nothing that is asked, so one search tells all."""
-    full = await search(_at_xi(context, _NEVER), query, _SHOWN)
+    full = await search(_at_xi(context, _NEVER), query, _SHOWN, label=label)
     confirmed = full["verified"][0]["match"]
     if context.settings.max_anchors == 1 and context.settings.rounds == 1:
         return Interaction(full, full if confirmed else None)
-    return Interaction(full, await search(_at_xi(context, _ALWAYS), query, _SHOWN) if confirmed else None)
+    early = await search(_at_xi(context, _ALWAYS), query, _SHOWN, label=label) if confirmed else None
+    return Interaction(full, early)
 
 
 def _at_xi(context: MtiContext, xi: float) -> MtiContext:

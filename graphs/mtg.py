@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import QuestionPool
 from ctgi.config import MtgSettings
+from ctgi.graphs.steps import step
 from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
@@ -119,14 +120,18 @@ def _tokens(said: Said) -> dict[str, int]:
     return {"input": said.tokens.input, "output": said.tokens.output}
 
 
-def build_mtg() -> "CompiledStateGraph[MtgState, MtgContext]":
-    """The MTG graph: an image in, a dense pseudo-caption out; stops after N turns or when nothing is left to ask."""
-    graph = StateGraph(MtgState, context_schema=MtgContext)
-    graph.add_node("describe", _describe)
-    graph.add_node("choose", _choose)
-    graph.add_node("ask", _ask)
-    graph.add_node("judge", _judge)
-    graph.add_node("reconstruct", _reconstruct)
+def build_mtg(onto: Any = None) -> "CompiledStateGraph[MtgState, MtgContext]":
+    """The MTG graph: an image in, a dense pseudo-caption out; stops after N turns or when nothing is left to ask.
+
+    Args:
+        onto: an empty graph of MtgState to build on, where the context does not come with each run.
+    """
+    graph = onto or StateGraph(MtgState, context_schema=MtgContext)
+    graph.add_node("describe", step(_describe))
+    graph.add_node("choose", step(_choose))
+    graph.add_node("ask", step(_ask))
+    graph.add_node("judge", step(_judge))
+    graph.add_node("reconstruct", step(_reconstruct))
     graph.add_edge(START, "describe")
     graph.add_edge("describe", "choose")
     graph.add_conditional_edges("choose", _route_after_choose)

@@ -15,9 +15,11 @@ from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import ToolError
+from ctgi.graphs.steps import step
 from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
+from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.types import Fact, Ranking, Refinement, Said, Verdict
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class MtiContext:
     judge: Callable[[ImageRef, PoolQuestion, Said, Sequence[str]], Awaitable[Judgement]]
     settings: MtiSettings
     interactive: bool = False
+    seam: Seam = DIRECT
+    """Where searches begin and end in the trace."""
 
 
 class Asked(TypedDict):
@@ -294,17 +298,22 @@ def _current_query(state: MtiState) -> str:
     return state["refined_query"] or state["query"]
 
 
-def build_mti(checkpointer: Any = None) -> "CompiledStateGraph[MtiState, MtiContext]":
-    """The MTI graph: a query in, a ranking out, refined where a candidate was confirmed or a person answered."""
-    graph = StateGraph(MtiState, context_schema=MtiContext)
-    graph.add_node("retrieve", _retrieve)
-    graph.add_node("verify", _verify)
-    graph.add_node("propose", _propose)
-    graph.add_node("ask_anchor", _ask_anchor)
-    graph.add_node("ask_person", _ask_person)
-    graph.add_node("aggregate", _aggregate)
-    graph.add_node("rerank", _rerank)
-    graph.add_node("next_round", _next_round)
+def build_mti(checkpointer: Any = None, onto: Any = None) -> "CompiledStateGraph[MtiState, MtiContext]":
+    """The MTI graph: a query in, a ranking out, refined where a candidate was confirmed or a person answered.
+
+    Args:
+        checkpointer: keeps each step of a thread.
+        onto: an empty graph of MtiState to build on, where the context does not come with each run.
+    """
+    graph = onto or StateGraph(MtiState, context_schema=MtiContext)
+    graph.add_node("retrieve", step(_retrieve))
+    graph.add_node("verify", step(_verify))
+    graph.add_node("propose", step(_propose))
+    graph.add_node("ask_anchor", step(_ask_anchor))
+    graph.add_node("ask_person", step(_ask_person))
+    graph.add_node("aggregate", step(_aggregate))
+    graph.add_node("rerank", step(_rerank))
+    graph.add_node("next_round", step(_next_round))
     graph.add_edge(START, "retrieve")
     graph.add_conditional_edges("retrieve", _route_after_retrieve)
     graph.add_conditional_edges("verify", _route_after_verify)

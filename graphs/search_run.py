@@ -1,8 +1,9 @@
 """A query through the MTI graph, and its outcome as the one JSON object that every output is made from."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,53 +12,93 @@ from langgraph.types import Command
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
-from ctgi.config import Settings
+from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.mti import TOOLS, Found, MtiContext, MtiState, build_mti
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.chat_cache import ChatCache
+from ctgi.tools.protocols import AskUser, SearchGallery
+from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.search_gallery import GallerySearch
+from ctgi.tools.types import Ranking, Said
 
 if TYPE_CHECKING:
     from ctgi.retrieval.gallery import Gallery
 
+Ask = Callable[[str, int], Awaitable[str]]
 _STEPS_PER_ROUND = 12  # waves of verification and the nodes around them, rounded up
 
 
 @asynccontextmanager
-async def open_mti(settings: Settings, gallery: "Gallery", *, interactive: bool = False) -> AsyncIterator[MtiContext]:
-    """The MTI graph's context: its tools as bound, over this gallery."""
+async def open_mti(
+    settings: Settings,
+    open_gallery: Callable[[], "Gallery"],
+    *,
+    interactive: bool = False,
+    seam: Seam = DIRECT,
+    cache: ChatCache | None = None,
+) -> AsyncIterator[MtiContext]:
+    """The MTI graph's context: its tools as bound, behind the seam; the gallery is opened when the seam asks for it."""
     pool = load_pool(settings.mtg.question_pool)
     names = ("propose_questions", "aggregate_query") if interactive else TOOLS
-    async with open_tools(settings, names, pool) as tools:
+    async with open_tools(settings, names, pool, seam=seam, cache=cache) as tools:
         yield MtiContext(
             **dict.fromkeys(TOOLS, _not_called) | tools,
-            search_gallery=GallerySearch(gallery),
+            search_gallery=serve_gallery(settings, open_gallery, seam),
             pool=pool,
             judge=Judge(settings.mtg),
             settings=settings.mti,
             interactive=interactive,
+            seam=seam,
         )
+
+
+def serve_gallery(settings: Settings, open_gallery: Callable[[], "Gallery"], seam: Seam) -> SearchGallery:
+    """search_gallery over a gallery, behind the seam."""
+    tool: SearchGallery = seam.serve(
+        "search_gallery", settings.binding("search_gallery"), lambda: GallerySearch(open_gallery())
+    )
+    return tool
 
 
 async def _not_called(*arguments: Any, **options: Any) -> Any:
     raise AssertionError("an interactive search asks the person, not an anchor")
 
 
-async def search(context: MtiContext, query: str, length: int) -> dict[str, Any]:
-    """One query with MTI.
+async def search(
+    context: MtiContext, query: str, length: int, *, label: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One query with MTI; `label` is what the trace is to say about it besides.
 
     Raises:
         CtgiError: an empty query.
         EndpointDownError: a server is gone.
     """
-    started = time.perf_counter()
-    state = await build_mti().ainvoke(_start(query, length), _config(context), context=context)
-    return outcome(state, started)
+    given = _start(query, length)
+    with context.seam.item({**given, "xi": context.settings.xi, **(label or {})}) as done:
+        started = time.perf_counter()
+        state = await _compiled().ainvoke(given, _config(context), context=context)
+        done(found := outcome(state, started, context.seam))
+    return found
 
 
-async def search_plain(gallery: "Gallery", query: str, length: int) -> dict[str, Any]:
+@cache
+def _compiled() -> Any:
+    """The graph without a checkpointer; making it takes as long as running it."""
+    return build_mti()
+
+
+async def search_plain(search_gallery: SearchGallery, query: str, length: int, seam: Seam = DIRECT) -> dict[str, Any]:
     """One query without MTI: the ranking by S(q, v)."""
-    started = time.perf_counter()
-    ranking = await GallerySearch(gallery)(_start(query, length)["query"], length)
+    given = _start(query, length)
+    with seam.item(given) as done:
+        started = time.perf_counter()
+        ranking = await search_gallery(given["query"], length)
+        done(result := outcome(_plain_state(given, ranking), started, seam))
+    return result
+
+
+def _plain_state(given: MtiState, ranking: Ranking) -> dict[str, Any]:
     found = [
         Found(
             path=c.image.path,
@@ -68,8 +109,8 @@ async def search_plain(gallery: "Gallery", query: str, length: int) -> dict[str,
         )
         for c in ranking.candidates
     ]
-    state = {"query": query, "length": length, "ranking": found, "truncated_tokens": ranking.truncated_tokens}
-    return outcome(state | {"calls": {"search_gallery": 1}}, started)
+    known = {"ranking": found, "truncated_tokens": ranking.truncated_tokens, "calls": {"search_gallery": 1}}
+    return {**given, **known}
 
 
 async def converse(
@@ -79,7 +120,7 @@ async def converse(
     *,
     threads: Path,
     thread: str,
-    ask: Callable[[str, int], Awaitable[str]],
+    ask: Ask,
 ) -> dict[str, Any]:
     """An interactive search: `ask(question, questions left)` puts each question to the person.
 
@@ -91,27 +132,48 @@ async def converse(
     """
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    started = time.perf_counter()
     threads.parent.mkdir(parents=True, exist_ok=True)
     async with AsyncSqliteSaver.from_conn_string(str(threads)) as saver:
-        graph = build_mti(saver)
-        config = _config(context) | {"configurable": {"thread_id": thread}}
-        known = (await graph.aget_state(config)).values
-        if known and query not in (None, known["query"]):
-            raise CtgiError(
-                f"thread {thread!r} is a search for {known['query']!r}: leave the query out to go on with it"
-            )
+        return await converse_in(saver, context, query, length, thread=thread, ask=ask)
+
+
+async def converse_in(
+    saver: Any, context: MtiContext, query: str | None, length: int, *, thread: str, ask: Ask
+) -> dict[str, Any]:
+    """The same with a LangGraph checkpointer of any kind."""
+    started = time.perf_counter()
+    graph = build_mti(saver)
+    config = _config(context) | {"configurable": {"thread_id": thread}}
+    known = (await graph.aget_state(config)).values
+    if known and query not in (None, known["query"]):
+        raise CtgiError(f"thread {thread!r} is a search for {known['query']!r}: leave the query out to go on with it")
+    if not known and query is None:
+        raise CtgiError(f"no thread {thread!r} to go on with: give a query to start one")
+    given = _start(known.get("query") or query or "", length)
+    with context.seam.item({**given, "resumed": bool(known)}) as done:
         if not known:
-            if query is None:
-                raise CtgiError(f"no thread {thread!r} to go on with: give a query to start one")
-            await graph.ainvoke(_start(query, length), config, context=context)
-        while (snapshot := await graph.aget_state(config)).next:
-            command: Command[Any] | None = None  # a run killed between questions goes on by itself
-            if snapshot.interrupts:
-                put = snapshot.interrupts[0].value
-                command = Command(resume=await ask(put["question"], put["left"]))
-            await graph.ainvoke(command, config, context=context)
-    return outcome(snapshot.values, started)
+            await graph.ainvoke(given, config, context=context)
+        values = await _talk(graph, config, context, ask)
+        done(found := outcome(values, started, context.seam))
+    return found
+
+
+async def _talk(graph: Any, config: Any, context: MtiContext, ask: Ask) -> Any:
+    """Put question after question to the person; the state at the end."""
+    left = 0
+
+    async def ask_user(question: str, image: ImageRef | None = None) -> Said:
+        return Said(await ask(question, left))
+
+    asked: AskUser = context.seam.serve("ask_user", Binding("human", "", None), lambda: ask_user)
+    while (snapshot := await graph.aget_state(config)).next:
+        command: Command[Any] | None = None  # a run killed between questions goes on by itself
+        if snapshot.interrupts:
+            put = snapshot.interrupts[0].value
+            left = put["left"]
+            command = Command(resume=(await asked(put["question"])).text)
+        await graph.ainvoke(command, config, context=context)
+    return snapshot.values
 
 
 def _start(query: str, length: int) -> MtiState:
@@ -127,7 +189,7 @@ def _config(context: MtiContext) -> Any:
     return {"recursion_limit": context.settings.rounds * (_STEPS_PER_ROUND + waves + asked) + 10}
 
 
-def outcome(state: Any, started: float) -> dict[str, Any]:
+def outcome(state: Any, started: float, seam: Seam = DIRECT) -> dict[str, Any]:
     """A finished search as the fields of `ctgi search --json` (DESIGN, section 6)."""
     ranking = state["ranking"][: state["length"]]
     anchors = {anchor["sha256"]: anchor for anchor in state.get("anchors", [])}
@@ -145,5 +207,5 @@ def outcome(state: Any, started: float) -> dict[str, Any]:
         "results": [{**found, "rank": rank} for rank, found in enumerate(ranking, 1)],
         "truncated_tokens": state["truncated_tokens"],
         "seconds": round(time.perf_counter() - started, 3),
-        "trace": None,
+        "trace": seam.run,
     }

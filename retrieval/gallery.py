@@ -55,6 +55,17 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._manifest)
 
+    @property
+    def root(self) -> str:
+        """The folder that its images lie in."""
+        return self._root
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What tells it from another gallery: its encoder and its images."""
+        header = self.header
+        return {"fingerprint": header.fingerprint, "count": header.count, "manifest_crc32": header.manifest_crc32}
+
     def ref(self, row: int) -> ImageRef:
         """The image of a row."""
         entry = self._manifest[row]

@@ -1,30 +1,50 @@
-"""Replies of models kept on disk, so that a long evaluation goes on where it stopped and repeats cost nothing."""
+"""Models' replies kept on disk: an evaluation goes on where it stopped, and the same call made again costs nothing."""
 
 import asyncio
 import hashlib
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from ctgi.config import Binding, Settings
+from ctgi.config import Binding, Endpoint, Settings
+from ctgi.embedded import MLLM
 from ctgi.errors import CtgiError
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.call_notes import note
+from ctgi.tools.reply_store import ReplyStore, is_broken, open_store, set_aside
 from ctgi.tools.types import Tokens
+
+Result = TypeVar("Result")
+_MB = 2**20
+
+logger = logging.getLogger(__name__)
 
 
 class ChatCache:
-    """Replies by content: backend and its settings, image sha256, and every word said to the model.
+    """Replies by content: the backend, its settings, the image's sha256, and every word said to the model.
 
-    Failures are not kept, so the next run asks again. Several processes may use one file.
+    Prompts are part of what is said, so other prompts are other calls. Failures are not kept: the next run asks again.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, store: ReplyStore | None, *, record: bool) -> None:
+        """Open one with `open_chat_cache` or `open_user_cache`.
+
+        Args:
+            store: where replies lie; None only counts.
+            record: this is a run's own record: a reply that cannot be kept ends the run, and a model is the same
+                wherever it is served. Otherwise trouble with the file turns the cache off, and an address is part
+                of the call, as the name that a server gives its model may be anybody's.
+        """
+        self._store, self._record = store, record
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ctgi-cache")  # a busy file must not stop the loop
         self.made = 0
         """Calls that went to a model since the cache was opened."""
         self.reused = 0
@@ -37,51 +57,78 @@ class ChatCache:
         """Whoever holds it may ask for this key; who waits for it finds the reply, or asks if that failed."""
         return self._turns.setdefault(key, asyncio.Lock())
 
-    def find(self, key: str) -> ChatReply | None:
+    async def find(self, key: str) -> ChatReply | None:
         """The reply under a key, or None."""
-        row = self._connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        fields = json.loads(row[0])
-        return ChatReply(**(fields | {"tokens": Tokens(**fields["tokens"])}))
+        text = await self._use(lambda store: store.find(key))
+        return _parse(text) if text else None
 
-    def keep(self, key: str, reply: ChatReply) -> None:
+    async def keep(self, key: str, backend: str, reply: ChatReply) -> None:
         """Write a reply; it is on disk before this returns, as far as a killed process goes.
 
         Raises:
-            CtgiError: the disk is full or read-only.
+            CtgiError: this is a run's record, and the disk is full or read-only.
         """
-        try:
-            self._connection.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, json.dumps(asdict(reply))))
-        except sqlite3.OperationalError as error:
-            raise CtgiError(
-                f"cannot write down a model's reply ({error}): make room, then run the same command again; "
-                "every reply written so far is kept"
-            ) from None
+        await self._use(lambda store: store.keep(key, backend, json.dumps(asdict(reply))))
 
     def wrap(self, binding: Binding, settings: Settings, mllm: Mllm) -> Mllm:
         """The model behind a binding, answering from this cache where it can."""
         endpoint = settings.endpoint(binding)
         name = [binding.endpoint, binding.model, endpoint.temperature, endpoint.seed]
-        return _CachedMllm(mllm, self, [*name, endpoint.min_pixels, endpoint.max_pixels])
+        name += [endpoint.min_pixels, endpoint.max_pixels]
+        if not self._record:
+            name += [endpoint.provider, endpoint.base_url]
+        name += _weights(binding, endpoint)
+        return _CachedMllm(mllm, self, str(binding), name)
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._thread.shutdown()
+        if self._store:
+            with suppress(sqlite3.Error):  # only which replies were used last is lost
+                self._store.close()
+
+    async def _use(self, work: Callable[[ReplyStore], Result]) -> Result | None:
+        if self._store is None:
+            return None
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._store)
+        except sqlite3.Error as error:
+            if self._record:
+                raise CtgiError(
+                    f"cannot write down a model's reply ({error}): make room, then run the same command again; "
+                    "every reply written so far is kept"
+                ) from None
+            self._give_up(error)
+            return None
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        store, self._store = self._store, None
+        if store is None:
+            return  # another call was first
+        if is_broken(error):
+            store.set_aside()
+        _warn(store.path, error)
+        self._thread.submit(store.close)  # after the calls that still use it
 
 
 class _CachedMllm:
-    def __init__(self, mllm: Mllm, cache: ChatCache, name: list[object]) -> None:
+    def __init__(self, mllm: Mllm, cache: ChatCache, backend: str, name: list[object]) -> None:
         self.endpoint = mllm.endpoint
-        self._mllm, self._cache, self._name = mllm, cache, name
+        self._mllm, self._cache, self._backend, self._name = mllm, cache, backend, name
 
     async def chat(self, request: ChatRequest) -> ChatReply:
+        """The reply; one from the cache took no tokens, and is noted as such for whoever records the call."""
         key = _key(self._name, request)
         async with self._cache.turn(key):
-            reply = self._cache.find(key)
-            if reply is None:
-                reply = await self._mllm.chat(request)
-                self._cache.keep(key, reply)
-                self._cache.made += 1
-            else:
+            known = await self._cache.find(key)
+            reply = known or await self._mllm.chat(request)
+            self._cache.tokens += reply.tokens
+            if known:
                 self._cache.reused += 1
-        self._cache.tokens += reply.tokens
+                note(src="cache")
+                return replace(known, tokens=Tokens())
+            self._cache.made += 1
+            await self._cache.keep(key, self._backend, reply)
         return reply
 
     async def probe(self) -> Abilities:
@@ -92,27 +139,80 @@ class _CachedMllm:
 
 
 def _key(name: list[object], request: ChatRequest) -> str:
-    """The address of a server is left out: the same model elsewhere says the same; so is the image's path."""
+    """The image's content counts, not its path."""
     content = asdict(request) | {"image": request.image.sha256 if request.image else None}
     return hashlib.sha256(json.dumps([name, content]).encode()).hexdigest()
 
 
+def _weights(binding: Binding, endpoint: Endpoint) -> list[object]:
+    """What tells a local checkpoint from another one under the same name."""
+    folder = MLLM if endpoint.provider == "embedded" else Path(binding.model)
+    if endpoint.provider not in ("embedded", "hf") or not folder.is_dir():
+        return []
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def _parse(text: str) -> ChatReply | None:
+    """A kept reply; None for a row that somebody has changed."""
+    try:
+        fields = json.loads(text)
+        return ChatReply(**(fields | {"tokens": Tokens(**fields["tokens"])}))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _warn(path: Path, error: Exception) -> None:
+    logger.warning("%s: the cache of model replies cannot be used (%s): going on without", plain(str(path)), error)
+
+
 @contextmanager
 def open_chat_cache(path: Path) -> Iterator[ChatCache]:
-    """Open the SQLite file at `path`, or make it.
+    """A run's own record of replies at `path`, made or gone on with; nothing is ever evicted from it.
 
     Raises:
         CtgiError: it cannot be written, or is something else.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=60)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT) WITHOUT ROWID")
+        store = open_store(path)
     except (OSError, sqlite3.Error) as error:
         raise CtgiError(
             f"{plain(str(path))}: cannot keep model replies here ({error}): expected a new or an earlier cache file"
         ) from None
-    with closing(connection):
-        yield ChatCache(connection)
+    with _closing(ChatCache(store, record=True)) as cache:
+        yield cache
+
+
+@contextmanager
+def open_user_cache(settings: Settings) -> Iterator[ChatCache]:
+    """The user's cache, shared by all runs; one that only counts where it is turned off or cannot be used.
+
+    A damaged file is set aside, and a new one begun.
+    """
+    store = _open_or_begin_anew(settings) if settings.cache.enabled else None
+    with _closing(ChatCache(store, record=False)) as cache:
+        yield cache
+
+
+def _open_or_begin_anew(settings: Settings) -> ReplyStore | None:
+    path, limit = settings.cache.file, settings.cache.max_mb * _MB
+    try:
+        inode = path.stat().st_ino if path.exists() else 0
+        try:
+            return open_store(path, limit_bytes=limit)
+        except sqlite3.DatabaseError as error:
+            if not is_broken(error):
+                raise
+            set_aside(path, inode)
+            return open_store(path, limit_bytes=limit)
+    except (OSError, sqlite3.Error) as error:
+        _warn(path, error)
+        return None
+
+
+@contextmanager
+def _closing(cache: ChatCache) -> Iterator[ChatCache]:
+    try:
+        yield cache
+    finally:
+        cache.close()

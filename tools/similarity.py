@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from ctgi.config import Settings
 from ctgi.retrieval.images import ImageRef, read_image
+from ctgi.tools.seam import Seam
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,3 +46,24 @@ class EncoderSimilarity:
     def _encode_text(self, text: str) -> "NDArray[np.float32]":
         vector: NDArray[np.float32] = self._encoder.encode_texts([text]).vectors[0]
         return vector
+
+
+class _SeamSimilarity:
+    """The two comparisons as calls that can be recorded; the encoder is loaded when one of them first needs it."""
+
+    def __init__(self, settings: Settings, seam: Seam) -> None:
+        binding = settings.binding("search_gallery")
+
+        @cache
+        def opened() -> EncoderSimilarity:
+            from ctgi.retrieval.encoder import load_encoder
+
+            return EncoderSimilarity(load_encoder(str(binding), settings.retriever))
+
+        self.to_image = seam.serve("compare_image", binding, lambda: opened().to_image)
+        self.to_texts = seam.serve("compare_texts", binding, lambda: opened().to_texts)
+
+
+def open_similarity(settings: Settings, seam: Seam) -> _SeamSimilarity:
+    """Similarities by the encoder that search_gallery is bound to, behind the seam."""
+    return _SeamSimilarity(settings, seam)

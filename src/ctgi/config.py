@@ -1,8 +1,11 @@
 """Which backend serves which tool, and the numbers of both dialogues: ctgi.toml, environment, command line."""
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -26,6 +29,7 @@ TOOL_NAMES = (
     "search_gallery",
     "ask_user",
 )
+_CREDENTIALS = re.compile(r"://(?:[^/@:]*:)?([^/@]*)@")
 IMAGE_TOOLS = ("caption_image", "answer_question", "verify_match")
 
 QWEN = "vllm:Qwen/Qwen2-VL-7B-Instruct"
@@ -70,8 +74,14 @@ class Binding(NamedTuple):
         return cls(endpoint, model, url)
 
     def __str__(self) -> str:
+        """As it was written, without what only its owner may know: a password or a query in its URL."""
         name = f"{self.endpoint}:{self.model}" if self.model else self.endpoint
-        return f"{name}@{self.base_url}" if self.base_url else name
+        return f"{name}@{public_url(self.base_url)}" if self.base_url else name
+
+
+def public_url(url: str) -> str:
+    """A URL without a user's name, password and query."""
+    return _CREDENTIALS.sub("://", url).partition("?")[0]
 
 
 class _Table(BaseModel):
@@ -168,6 +178,29 @@ class MtiSettings(_Table):
     """Candidates verified at once: 1, then this many times more each wave. 1 verifies strictly one by one."""
 
 
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctgi" / "replies.sqlite"
+
+
+class CacheSettings(_Table):
+    """Replies of models kept for later runs; `[cache]`."""
+
+    enabled: bool = True
+    file: Path = Field(default_factory=_user_cache)
+    """An SQLite file, shared by all runs of this user."""
+    max_mb: int = Field(512, ge=1)
+    """Size from which the replies that were not used for longest leave."""
+
+
+class TelemetrySettings(_Table):
+    """OpenTelemetry spans; `[telemetry]`. Nothing is sent unless an endpoint is named here or in OTEL_EXPORTER_*."""
+
+    endpoint: str | None = None
+    """Base address of an OTLP/HTTP collector, like http://127.0.0.1:4318."""
+    content: bool = False
+    """Questions, answers and captions too, as OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true; never images."""
+
+
 class Settings(BaseSettings):
     """All of ctgi's configuration, resolved."""
 
@@ -185,7 +218,11 @@ class Settings(BaseSettings):
     retriever: RetrieverSettings = RetrieverSettings()
     mtg: MtgSettings = MtgSettings()
     mti: MtiSettings = MtiSettings()
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    telemetry: TelemetrySettings = TelemetrySettings()
     gallery: Path | None = None
+    traces: Path = Path(".ctgi") / "traces"
+    """Where each run leaves its trace; from the working directory."""
 
     def binding(self, tool: str) -> Binding:
         """The backend of a tool: its own entry, else the profile's."""
@@ -201,8 +238,28 @@ class Settings(BaseSettings):
             defaults = {}  # OpenAI's key is not for whoever else is called that way
         return Endpoint(**(defaults | given | {"provider": provider}))
 
+    def public(self) -> dict[str, Any]:
+        """All values as plain JSON, without what only their owner may know."""
+        values = self.model_dump(mode="json")
+        values["bindings"] = {tool: str(Binding.parse(spec)) for tool, spec in self.bindings.items()}
+        for endpoint in values["endpoints"].values():
+            endpoint["base_url"] = endpoint["base_url"] and public_url(endpoint["base_url"])
+        collector = self.telemetry.endpoint
+        values["telemetry"]["endpoint"] = collector and public_url(collector)
+        return values
+
+    def secrets(self) -> set[str]:
+        """Keys and passwords of the endpoints that the tools are bound to."""
+        endpoints = [self.endpoint(self.binding(tool)) for tool in TOOL_NAMES]
+        keys = {os.environ.get(endpoint.api_key_env or "", "") for endpoint in endpoints}
+        urls = [endpoint.base_url or "" for endpoint in endpoints]
+        passwords = {found[1] for url in urls if (found := _CREDENTIALS.search(url))}
+        queries = {value for url in urls for _, value in parse_qsl(url.partition("?")[2])}
+        return {unquote(text) for text in keys | passwords | queries if text}
+
 
 _PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "embedded": {"min_pixels": 1, "batch_size": 32, "concurrency": 64},
     "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
     "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
 }
@@ -255,7 +312,7 @@ def load_settings(
     if profile:
         values["profile"] = profile
     if binds:
-        values["bindings"] = _parse_binds(binds)
+        values["bindings"] = parse_binds(binds)
     try:
         settings = _Sources(**values)
     except ValidationError as error:
@@ -270,7 +327,12 @@ def load_settings(
     return settings
 
 
-def _parse_binds(binds: list[str]) -> dict[str, str]:
+def parse_binds(binds: Iterable[str]) -> dict[str, str]:
+    """Tool to backend, out of `tool=backend` each; `images` stands for all tools that look at an image.
+
+    Raises:
+        CtgiError: one of them is nothing of the kind.
+    """
     bindings: dict[str, str] = {}
     for text in binds:
         tool, equals, backend = text.partition("=")

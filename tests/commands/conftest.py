@@ -13,9 +13,9 @@ from ctgi.cli import main
 @pytest.fixture(autouse=True)
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, home and environment; retries do not wait."""
-    for name in [name for name in os.environ if name.startswith(("CTGI_", "OPENAI_", "VLLM_"))]:
+    for name in [name for name in os.environ if name.startswith(("CTGI_", "OPENAI_", "OTEL_", "VLLM_"))]:
         monkeypatch.delenv(name)
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__BACKOFF_S", "0.01")
     folder = tmp_path / "work"

@@ -36,7 +36,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> People:
 def ctgi(tmp_path: Path) -> Ctgi:
     """Runs the command in an empty directory, with nothing configured."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("CTGI_", "OPENAI_", "VLLM_"))}
-    env |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    env |= dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(tmp_path))
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [COMMANDS / "ctgi", *map(str, arguments)]

@@ -1,14 +1,16 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scripted_mllm import ScriptedMllm
 
-from ctgi.config import Binding, load_settings
+from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
-from ctgi.tools.chat_cache import open_chat_cache
+from ctgi.tools.call_notes import noting
+from ctgi.tools.chat_cache import ChatCache, open_chat_cache, open_user_cache
 from ctgi.tools.types import Tokens
 
 VLLM = Binding.parse("vllm:model@http://a/v1")
@@ -30,7 +32,7 @@ def ask(path: Path, request: ChatRequest = ASKED, binding: Binding = VLLM, **mti
 def test_a_reply_is_kept_whole_and_given_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "calls.sqlite"
     assert ask(path) == (SAID, 1)
-    assert ask(path) == (SAID, 0)
+    assert ask(path) == (replace(SAID, tokens=Tokens()), 0)
 
 
 def test_the_same_content_elsewhere_is_the_same(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_the_same_question_at_the_same_time_is_asked_once(tmp_path: Path) -> Non
             model = cache.wrap(VLLM, load_settings(), mllm)
             return await asyncio.gather(model.chat(ASKED), model.chat(ASKED))
 
-    assert asyncio.run(ask_twice()) == [SAID, SAID]
+    assert asyncio.run(ask_twice()) == [SAID, replace(SAID, tokens=Tokens())]
     assert len(mllm.requests) == 1
 
 
@@ -87,3 +89,119 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"something else, and long enough to be told from an empty file" * 20)
     with pytest.raises(CtgiError, match="cannot keep model replies here"), open_chat_cache(path):
         pass
+
+
+# --- the cache that all runs of a user share
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Settings:
+    return load_settings(cache={"file": tmp_path / "cache" / "replies.sqlite"})
+
+
+def call(cache: ChatCache, binding: Binding = VLLM, settings: Settings | None = None) -> tuple[ChatReply, bool, bool]:
+    """The reply, whether the model was asked, and whether the recorder of the call is told of the cache."""
+    mllm = ScriptedMllm(lambda request: SAID)
+    with noting() as notes:
+        reply = asyncio.run(cache.wrap(binding, settings or load_settings(), mllm).chat(ASKED))
+    return reply, bool(mllm.requests), notes.get("src") == "cache"
+
+
+def test_a_later_run_is_answered_from_the_cache_and_says_so(shared: Settings) -> None:
+    with open_user_cache(shared) as cache:
+        assert call(cache) == (SAID, True, False)
+    with open_user_cache(shared) as cache:
+        assert call(cache) == (replace(SAID, tokens=Tokens()), False, True)
+        assert (cache.made, cache.reused) == (0, 1)
+
+
+def test_turned_off_it_counts_and_keeps_nothing(shared: Settings) -> None:
+    off = shared.model_copy(update={"cache": shared.cache.model_copy(update={"enabled": False})})
+    with open_user_cache(off) as cache:
+        assert call(cache)[1:] == call(cache)[1:] == (True, False)
+        assert (cache.made, cache.reused) == (2, 0)
+    assert not shared.cache.file.exists()
+
+
+def test_a_model_of_the_same_name_elsewhere_is_asked(shared: Settings) -> None:
+    with open_user_cache(shared) as cache:
+        call(cache)
+        assert call(cache, Binding.parse("vllm:model@http://b/v1"))[1]
+        moved = load_settings(endpoints={"vllm": {"base_url": "http://a/v1"}})
+        assert not call(cache, Binding.parse("vllm:model"), moved)[1]  # the address counts, not where it is written
+
+
+def test_another_checkpoint_saved_at_the_same_place_is_asked(shared: Settings, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    weights, binding = tmp_path / "model" / "model.safetensors", Binding.parse(f"hf:{tmp_path / 'model'}")
+    weights.write_bytes(b"one")
+    with open_user_cache(shared) as cache:
+        assert call(cache, binding)[1]
+        assert not call(cache, binding)[1]
+        weights.write_bytes(b"three")
+        assert call(cache, binding)[1]
+
+
+@pytest.mark.parametrize("size", [100, 4096 * 8])
+def test_a_damaged_file_is_set_aside_with_a_notice_and_the_run_goes_on(
+    shared: Settings, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = shared.cache.file
+    file.parent.mkdir()
+    file.write_bytes(b"no database " * (size // 12))
+    with open_user_cache(shared) as cache:
+        assert call(cache) == (SAID, True, False)
+        assert not call(cache)[1]
+    (aside,) = file.parent.glob("replies.sqlite.damaged-*")
+    assert aside.read_bytes().startswith(b"no database")
+    assert f"was damaged; it is now {aside.name}" in caplog.text
+
+
+def test_damage_found_in_the_middle_of_a_run_is_set_aside_too(
+    shared: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = shared.cache.file
+    with open_user_cache(shared) as cache:
+        call(cache)
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)  # all but the page that says what there is
+    file.write_bytes(content)
+    with open_user_cache(shared) as cache:
+        assert call(cache) == (SAID, True, False)
+    assert "was damaged" in caplog.text
+    assert "going on without" in caplog.text
+    with open_user_cache(shared) as cache:
+        assert call(cache)[1]
+        assert not call(cache)[1]
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_run(shared: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with open_user_cache(shared) as cache:
+        store = cache._store
+        assert store
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")  # what SQLite says of a disk without room
+        long = replace(SAID, text="yes " * 5000)
+        model = cache.wrap(VLLM, load_settings(), ScriptedMllm(lambda request: long))
+        assert asyncio.run(model.chat(ASKED)) == long
+        assert asyncio.run(model.chat(replace(ASKED, prompt="a hat?"))) == long
+    assert caplog.text.count("going on without") == 1
+    assert "full" in caplog.text
+
+
+def test_a_place_that_cannot_be_written_costs_the_cache_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with open_user_cache(load_settings(cache={"file": tmp_path / "file" / "replies.sqlite"})) as cache:
+        assert call(cache) == (SAID, True, False)
+    assert "going on without" in caplog.text
+
+
+def test_a_row_that_somebody_changed_is_asked_again(shared: Settings) -> None:
+    with open_user_cache(shared) as cache:
+        call(cache)
+        assert cache._store
+        cache._store._connection.execute("UPDATE replies SET reply = '{\"text\": 1'")
+        assert call(cache) == (SAID, True, False)
+        assert not call(cache)[1]

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     retry_if_exception,
     stop_after_attempt,
     wait_exception,
@@ -14,6 +15,7 @@ from tenacity import (
 
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
+from ctgi.tools.call_notes import note
 
 MAX_BACKOFF_S = 30.0
 MAX_RETRY_AFTER_S = 120.0
@@ -80,6 +82,7 @@ class Limits:
             retry=retry_if_exception(_worth_another_try),
             wait=wait_exception(_asked_wait_s)
             + wait_exponential_jitter(max=MAX_BACKOFF_S, jitter=backoff_s, multiplier=backoff_s),
+            before_sleep=_note_retry,
             reraise=True,
         )
 
@@ -101,6 +104,11 @@ class Limits:
         how = "call after call failed" if self._reached else "no connection"
         self._stopped = EndpointDownError(f"{self._name}: {how}: {tried}. {self._cure}")
         return self._stopped
+
+
+def _note_retry(state: RetryCallState) -> None:
+    """Tell the trace that another try was needed; tenacity calls this before it."""
+    note(retries=state.attempt_number)
 
 
 def _asked_wait_s(failure: BaseException) -> float:

@@ -7,12 +7,17 @@ from types import FrameType
 import typer
 
 from ctgi.cli.ablate import ablate
+from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
 from ctgi.cli.evaluate import evaluate
+from ctgi.cli.graph import graph
 from ctgi.cli.index import index
 from ctgi.cli.search import search
 from ctgi.cli.serve import serve
+from ctgi.cli.synth import synth
+from ctgi.cli.threads import threads
 from ctgi.cli.tools import tools
+from ctgi.cli.trace import trace
 from ctgi.cli.train import train
 from ctgi.errors import CtgiError, ToolError
 
@@ -28,11 +33,16 @@ app = typer.Typer(
 app.command()(ablate)
 app.command()(caption)
 app.command()(evaluate)
+app.command()(graph)
 app.command()(index)
 app.command()(search)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
+app.command()(synth)
 app.command()(train)
+app.add_typer(cache, name="cache")
+app.add_typer(threads, name="threads")
 app.add_typer(tools, name="tools")
+app.add_typer(trace, name="trace")
 
 
 def _version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def caption(
         Path | None,
         typer.Option(help="With --export: the folder that its paths are relative to (default: the one given)."),
     ] = None,
+    no_cache: NoCache = False,
+    no_trace: NoTrace = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,7 +53,8 @@ def caption(
     """
     from ctgi.config import load_settings
 
-    settings = load_settings(binds=bind, profile=profile, config=config, mtg={} if turns is None else {"turns": turns})
+    mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
+    settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     for layout in export or []:
         if layout not in _LAYOUTS:
             raise CtgiError(f"--export {layout!r}: expected one of {', '.join(_LAYOUTS)}")
@@ -61,7 +64,7 @@ def caption(
     if dry_run:
         _estimate(images, out, settings, limit, as_json)
         return
-    report = _run(images, out, settings, limit, part, quiet)
+    report = _run(images, out, settings, limit, part, trace=not no_trace, quiet=quiet)
     exported = _export(export or [], out, images, images_root, annotations)
     _print_report(report, exported, settings, as_json)
     if report.failed:
@@ -78,7 +81,14 @@ def _parse_shard(text: str) -> "Shard":
 
 
 def _run(
-    images: list[str], out: Path, settings: "Settings", limit: int | None, shard: "Shard | None", quiet: bool
+    images: list[str],
+    out: Path,
+    settings: "Settings",
+    limit: int | None,
+    shard: "Shard | None",
+    *,
+    trace: bool,
+    quiet: bool,
 ) -> "CaptionReport":
     import asyncio
 
@@ -95,7 +105,7 @@ def _run(
             done = report.captioned + report.copied + report.already + len(report.failed)
             update(done, f"kept {report.kept}, dropped {report.dropped.total()}, failed {len(report.failed)}")
 
-        run = caption_images(images, out, settings, limit=limit, shard=shard, on_progress=show)
+        run = caption_images(images, out, settings, limit=limit, shard=shard, on_progress=show, trace=trace)
         report = asyncio.run(run)
     for path, reason in report.failed:
         notice(f"failed: {path}: {reason}")
@@ -162,10 +172,13 @@ def _print_report(report: "CaptionReport", exported: list[str], settings: "Setti
                 "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
                 "kept": report.kept,
                 "dropped": dict(report.dropped),
+                "calls": report.calls,
+                "cached": report.cached,
                 "tokens": dict(report.tokens),
                 "seconds": round(report.seconds, 3),
                 "images_per_s": round(rate, 3),
                 "exported": exported,
+                "trace": report.trace,
             }
         )
         return
@@ -174,8 +187,9 @@ def _print_report(report: "CaptionReport", exported: list[str], settings: "Setti
         f"{report.captioned} captioned, {report.copied} copied (same content), {report.already} had a caption, "
         f"{len(report.failed)} failed\n"
         f"answers: {report.kept} kept, {report.dropped.total()} dropped ({dropped})\n"
-        f"{report.seconds:.1f} s, {rate:.2f} images/s, {report.tokens['input']:,} input and "
-        f"{report.tokens['output']:,} output tokens\n"
+        f"{report.seconds:.1f} s, {rate:.2f} images/s, {report.calls:,} calls with "
+        f"{report.tokens['input']:,} input and {report.tokens['output']:,} output tokens"
+        f"{f', {report.cached:,} more answered from the cache' if report.cached else ''}\n"
         f"{plain(report.out)}\n" + "".join(f"{plain(path)}\n" for path in exported)
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, NoTrace, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def evaluate(
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
+    no_trace: NoTrace = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -74,7 +75,7 @@ def evaluate(
         return
     encoder, encoded = _encode(data, root, split, captions, limit, settings, folder, quiet)
     result = _plain(data, encoder, encoded, settings)
-    run = _interact(encoded, encoder, settings, folder, variant, users, quiet) if mti else None
+    run = _interact(encoded, encoder, settings, folder, variant, users, not no_trace, quiet) if mti else None
     if run:
         result["mti"] = _mti(run, lams, xis)
     _write(folder, html, encoded, result, run, quiet)
@@ -178,6 +179,7 @@ def _interact(
     folder: Path,
     variant: str,
     users: list[Any],
+    trace: bool,
     quiet: bool,
 ) -> "MtiRun":
     import asyncio
@@ -188,7 +190,14 @@ def _interact(
     with progress("interact", len(encoded.split.captions), quiet=quiet) as update:
         run = asyncio.run(
             run_mti(
-                encoded, encoder, settings, folder / "calls.sqlite", variant=variant, users=users, on_progress=update
+                encoded,
+                encoder,
+                settings,
+                folder / "calls.sqlite",
+                variant=variant,
+                users=users,
+                on_progress=update,
+                trace=trace,
             )
         )
     for query, reason in run.failed:
@@ -209,6 +218,7 @@ def _mti(run: "MtiRun", lams: list[float], xis: list[float]) -> dict[str, Any]:
         "bindings": {tool: str(run.settings.binding(tool)) for tool in TOOLS},
         "t2i": mti_row(run, mti.lam, mti.xi),
         "calls": run.calls,
+        "trace": run.trace,
         "failed": [{"caption": query, "reason": reason} for query, reason in run.failed],
         "dialogue": [turn_curves(run, user) for user in run.turns],  # type: ignore[arg-type]  # keys are users
     }

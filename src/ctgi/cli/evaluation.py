@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from ctgi.graphs.evaluate_mti import (
     open_evaluation,
 )
 from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.graphs.trace_run import digest_of, root_of, tracing
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
 from ctgi.tools.chat_cache import open_chat_cache
@@ -50,6 +52,8 @@ class MtiRun:
     turns: dict[str, list[Turns]]
     calls: dict[str, int]
     """Made and reused in this run, with tokens."""
+    trace: str | None = None
+    """The trace of this run."""
 
     def choices(self, xi: float) -> list[Choice | None]:
         """Each query's dialogue under this xi; None where a tool failed."""
@@ -87,8 +91,11 @@ async def run_mti(
     variant: str,
     users: Sequence[User] = (),
     on_progress: Progress = lambda done: None,
+    trace: bool = True,
 ) -> MtiRun:
     """MTI for every caption of the split, many at once; replies come from `cache` where it has them.
+
+    With `trace` every call is recorded in a trace of this run.
 
     Raises:
         CtgiError: an unknown variant, or a binding that cannot do its tool.
@@ -97,15 +104,30 @@ async def run_mti(
     queries = encoded.split.captions
     gallery = SplitSearch(queries, encoded.text_features, encoded.images, encoded.image_features, encoder)
     in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
-    with open_chat_cache(cache) as kept:
-        async with open_evaluation(settings, gallery, kept, variant) as context:
-            found, failed = await interact_all(context, queries, in_flight=in_flight, on_progress=on_progress)
-            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {})
+    given = {"variant": variant, "images": digest_of(encoded.images), "split": encoded.split.name}
+    tracer = tracing(
+        settings, command="evaluate", graph="mti", tools=("search_gallery", *TOOLS), given=given,
+        root=root_of([image.path for image in encoded.images]), wanted=trace,
+    )  # fmt: skip
+    with open_chat_cache(cache) as kept, tracer as seam:
+        async with open_evaluation(settings, gallery, kept, variant, seam) as context:
+            found, failed = await interact_all(
+                context, queries, in_flight=in_flight, on_progress=on_progress, label=partial(_label, encoded)
+            )
+            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {}, seam.run)
             for user in users:
                 run.turns[user] = await _turns(user, run, context, in_flight)
                 await _read(gallery, run.turns[user])
         run.calls.update(made=kept.made, reused=kept.reused, tokens_in=kept.tokens.input, tokens_out=kept.tokens.output)
     return run
+
+
+def _label(encoded: EncodedSplit, query: int) -> dict[str, Any]:
+    """What the trace says about a query: its place in the split, and which images show its person."""
+    split = encoded.split
+    right = [image.sha256 for image, pid in zip(encoded.images, split.image_pids, strict=True)
+             if pid == split.caption_pids[query]]  # fmt: skip
+    return {"caption": query, "right": right}
 
 
 async def _turns(user: User, run: MtiRun, context: MtiContext, in_flight: int) -> list[Turns]:

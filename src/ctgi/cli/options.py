@@ -24,3 +24,10 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notices on stderr.")]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Ask the models even what they answered in an earlier run (see ctgi cache -h)."),
+]
+NoTrace = Annotated[
+    bool, typer.Option("--no-trace", help="Leave no trace of the calls (traces: see ctgi trace --help).")
+]

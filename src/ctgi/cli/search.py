@@ -1,17 +1,21 @@
 """`ctgi search`: ranks a gallery by a description, refined by MTI or by the person."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
+    from ctgi.graphs.mti import MtiContext
     from ctgi.retrieval.gallery import Gallery
+    from ctgi.tools.chat_cache import ChatCache
+    from ctgi.tools.seam import Seam
 
 _TEXT_WIDTH = 120
 
@@ -43,12 +47,14 @@ def search(
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
+    no_cache: NoCache = False,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
     montage: Annotated[Path | None, typer.Option(help="Write a PNG of the rankings before and after.")] = None,
     relevant: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="File names that show the right person, for --html and --montage."),
     ] = None,
+    no_trace: NoTrace = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,7 +66,8 @@ def search(
 
     given = {"k": top, "lam": lam, "xi": xi, "max_anchors": max_anchors, "rounds": rounds, "fusion": fusion}
     mti = {name: value for name, value in given.items() if value is not None}
-    settings = load_settings(binds=bind, profile=profile, config=config, mti=mti)
+    cache = {"enabled": False} if no_cache else {}
+    settings = load_settings(binds=bind, profile=profile, config=config, mti=mti, cache=cache)
     interactive = interactive or (settings.binding("answer_question").endpoint == "human" and not no_mti)
     if query is None and not (interactive and thread):
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
@@ -68,8 +75,9 @@ def search(
         raise CtgiError('the query is empty: describe the person, as in ctgi search "woman with red bag"')
     opened = _open(gallery, settings, quiet)
     result = _search(
-        opened, query, length, settings, no_mti=no_mti, interactive=interactive, thread=thread, quiet=quiet
-    )
+        opened, query, length, settings, no_mti=no_mti, interactive=interactive, thread=thread, trace=not no_trace,
+        quiet=quiet,
+    )  # fmt: skip
     _write(result, html, montage, relevant, quiet)
     _print_result(result, as_json)
     if any(asked["error"] for asked in result["verified"]):
@@ -111,45 +119,83 @@ def _search(
     no_mti: bool,
     interactive: bool,
     thread: str | None,
+    trace: bool,
     quiet: bool,
+    answers: Sequence[str] = (),
 ) -> dict[str, Any]:
     import asyncio
+
+    from ctgi.cli.console import notice
+    from ctgi.cli.last_gallery import called
+    from ctgi.graphs.mti import TOOLS as MTI_TOOLS
+    from ctgi.graphs.search_run import open_mti, search_plain, serve_gallery
+    from ctgi.graphs.search_run import search as search_refined
+    from ctgi.graphs.trace_run import tracing
+    from ctgi.tools.chat_cache import open_user_cache
+
+    tools = ("search_gallery",) if no_mti else ("search_gallery", *MTI_TOOLS)
+    made_by = {"gallery": str(called(gallery.folder)), "encoder": gallery.header.spec}
+    tracer = tracing(
+        settings, command="search", graph="plain" if no_mti else "mti", tools=tools, root=gallery.root,
+        given={**made_by, "images": gallery.identity, "interactive": interactive}, wanted=trace,
+    )  # fmt: skip
+
+    async def run(seam: "Seam", cache: "ChatCache") -> dict[str, Any]:
+        if no_mti:
+            tool = serve_gallery(settings, lambda: gallery, seam)
+            return await search_plain(tool, query or "", length, seam)
+        async with open_mti(settings, lambda: gallery, interactive=interactive, seam=seam, cache=cache) as context:
+            if interactive:
+                return await _talk(context, gallery.folder, query, length, thread, answers, quiet)
+            return await search_refined(context, query or "", length)
+
+    with tracer as seam, open_user_cache(settings) as cache:
+        result = asyncio.run(run(seam, cache)) | {"cached": cache.reused}
+    if cache.reused:
+        notice(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache", quiet=quiet)
+    return result | made_by | {"bindings": {tool: str(settings.binding(tool)) for tool in tools}}
+
+
+async def _talk(
+    context: "MtiContext",
+    folder: Path,
+    query: str | None,
+    length: int,
+    thread: str | None,
+    answers: Sequence[str],
+    quiet: bool,
+) -> dict[str, Any]:
+    """A search in which the person answers: first what is given, then at the terminal."""
     import uuid
 
     from ctgi.cli.console import notice
     from ctgi.cli.last_gallery import called
     from ctgi.graphs.mti import STOP
-    from ctgi.graphs.mti import TOOLS as MTI_TOOLS
-    from ctgi.graphs.search_run import converse, open_mti, search_plain
-    from ctgi.graphs.search_run import search as search_refined
+    from ctgi.graphs.search_run import converse
+    from ctgi.graphs.threads import FILE
+    from ctgi.tools.backends.human import ask_user
 
-    name = thread or uuid.uuid4().hex[:8]
+    name, given = thread or uuid.uuid4().hex[:8], iter(answers)
 
     async def ask(question: str, left: int) -> str:
-        from ctgi.tools.backends.human import ask_user
-
+        for answer in given:
+            return answer
         return (await ask_user(f"{question} ({left} more; empty: skip, {STOP}: no more)")).text
 
-    async def run() -> dict[str, Any]:
-        if no_mti:
-            return await search_plain(gallery, query or "", length)
-        async with open_mti(settings, gallery, interactive=interactive) as context:
-            if interactive:
-                notice(
-                    f"to go on later: ctgi search --interactive --thread {name} -g {called(gallery.folder)}",
-                    quiet=quiet,
-                )
-                threads = gallery.folder / "threads.sqlite"
-                return await converse(context, query, length, threads=threads, thread=name, ask=ask)
-            return await search_refined(context, query or "", length)
+    notice(f"to go on later: ctgi search --interactive --thread {name} -g {called(folder)}", quiet=quiet)
+    return await converse(context, query, length, threads=folder / FILE, thread=name, ask=ask)
 
-    result = asyncio.run(run())
-    tools = ("search_gallery",) if no_mti else ("search_gallery", *MTI_TOOLS)
-    return result | {
-        "gallery": str(called(gallery.folder)),
-        "encoder": gallery.header.spec,
-        "bindings": {tool: str(settings.binding(tool)) for tool in tools},
-    }
+
+def go_on(
+    gallery: Path | None, thread: str, settings: "Settings", answers: Sequence[str], *, as_json: bool, quiet: bool
+) -> None:
+    """Go on with the latest checkpoint of a thread, with these answers before those typed, and print the result."""
+    opened = _open(gallery, settings, quiet)
+    result = _search(
+        opened, None, 1, settings, no_mti=False, interactive=True, thread=thread, trace=True, quiet=quiet,
+        answers=answers,
+    )  # fmt: skip
+    _print_result(result, as_json)
 
 
 def _write(

@@ -1,0 +1,167 @@
+"""One recorded item through its graph again; what differs between captioning, searching and evaluating."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.memory import InMemorySaver
+
+from ctgi.config import Settings
+from ctgi.errors import CtgiError, ToolError
+from ctgi.graphs.caption_run import open_mtg
+from ctgi.graphs.evaluate_mti import open_evaluation
+from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
+from ctgi.graphs.mtg import build_mtg, caption
+from ctgi.graphs.mti import MtiContext, build_mti
+from ctgi.graphs.search_run import converse_in, open_mti, search, search_plain, serve_gallery
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends.human import ask_user
+from ctgi.tools.replay import MissError, Replay
+from ctgi.tools.seam import Seam
+from ctgi.tools.trace_format import Item
+from ctgi.tools.trace_reader import Trace
+from ctgi.tools.types import Ranking, Refinement
+
+if TYPE_CHECKING:
+    from ctgi.retrieval.gallery import Gallery
+
+Work = Callable[[Item], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What an item came to this time."""
+
+    output: dict[str, Any] | None
+    """None where it failed, and for an image whose caption is a copy: that is made when its original is there."""
+    error: str | None
+    served: int
+    live: int
+    unused: int
+    """Recorded calls that were not asked for."""
+    cached: int
+    """Recorded calls that a cache had answered when they were recorded."""
+
+
+async def replay_one(trace: Trace, replay: Replay, work: Work, number: int) -> Replayed:
+    """Run one recorded item again."""
+    recorded = trace.done(number)
+    output, error = None, None
+    with replay.at(number) as lanes:
+        if not (recorded and recorded.output and "same_as" in recorded.output):
+            try:
+                output = await work(trace.items[number].item)
+            except (ToolError, MissError) as failure:
+                error = str(failure)
+    cached = sum(call.src == "cache" for call in lanes.calls)
+    return Replayed(output, error, lanes.served, lanes.live, len(lanes.unused), cached)
+
+
+def graph_nodes(graph: str) -> list[str]:
+    """The nodes of a graph by its name in a trace."""
+    builders: dict[str, Callable[[], Any]] = {"mtg": build_mtg, "mti": build_mti}
+    return [name for name in builders[graph]().nodes if not name.startswith("__")] if graph in builders else []
+
+
+@asynccontextmanager
+async def open_work(trace: Trace, settings: Settings, seam: Seam, gallery: Path | None) -> AsyncIterator[Work]:
+    """What runs one item of this trace again; it gives a captions.jsonl record or a search.
+
+    Raises:
+        CtgiError: no graph of this ctgi makes such items.
+    """
+    header = trace.header
+    if header.graph == "mtg":
+        async with open_mtg(settings, seam) as captioning:
+            yield _captioning(captioning, trace, settings, seam)
+    elif header.graph == "plain":
+        tool = serve_gallery(settings, lambda: _open_gallery(trace, settings, gallery), seam)
+        yield lambda item: search_plain(tool, *_asked(item), seam)
+    elif header.graph == "mti" and header.command == "evaluate":
+        variant = str(header.input.get("variant"))
+        async with open_evaluation(settings, _not_searched, None, variant, seam) as context:
+            yield _searching(context)
+    elif header.graph == "mti":
+        interactive = header.input.get("interactive") is True
+        opened = open_mti(settings, lambda: _open_gallery(trace, settings, gallery), interactive=interactive, seam=seam)
+        async with opened as context:
+            yield _conversing(context) if interactive else _searching(context)
+    else:
+        raise CtgiError(f"run {header.run} is of the graph {header.graph!r}, which this ctgi does not have")
+
+
+def _captioning(context: Any, trace: Trace, settings: Settings, seam: Seam) -> Work:
+    graph = build_mtg()
+    bindings = {name: str(settings.binding(name)) for name in MTG_TOOLS}
+
+    async def work(item: Item) -> dict[str, Any]:
+        image = trace.values.images(item.input.get("image"))
+        if not isinstance(image, ImageRef):
+            raise MissError(f"item {item.item} names no image: the line was edited")
+        with seam.item({"image": image}) as done:
+            record = await caption(graph, context, image)
+            done(record := record | {"bindings": bindings, "trace": seam.run})
+        return record
+
+    return work
+
+
+def _searching(context: MtiContext) -> Work:
+    async def work(item: Item) -> dict[str, Any]:
+        query, length = _asked(item)
+        label = {name: value for name, value in item.input.items() if name not in ("query", "length", "xi")}
+        if "user" in label:
+            raise MissError(f"item {item.item} is an interview of {label['user']}, which only ctgi evaluate makes")
+        mti = context.settings.model_copy(update={"xi": float(item.input.get("xi", context.settings.xi))})
+        return await search(replace(context, settings=mti), query, length, label=label)
+
+    return work
+
+
+def _conversing(context: MtiContext) -> Work:
+    async def ask(question: str, left: int) -> str:
+        return (await ask_user(f"{question} ({left} more)")).text
+
+    async def work(item: Item) -> dict[str, Any]:
+        if item.input.get("resumed"):
+            raise MissError("it goes on with a dialogue of an earlier run: replay that one")
+        return await converse_in(InMemorySaver(), context, *_asked(item), thread=str(item.item), ask=ask)
+
+    return work
+
+
+def _asked(item: Item) -> tuple[str, int]:
+    query, length = item.input.get("query"), item.input.get("length")
+    if not (isinstance(query, str) and isinstance(length, int)):
+        raise MissError(f"item {item.item} names no query and length: the line was edited")
+    return query, length
+
+
+async def _not_searched(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+    raise MissError(
+        "this search was not recorded, and the data set that it would go over is not part of the trace: run "
+        "ctgi evaluate with the new binding instead, and compare the two with ctgi trace diff"
+    )
+
+
+def _open_gallery(trace: Trace, settings: Settings, path: Path | None) -> "Gallery":
+    """The gallery of the recorded search.
+
+    Raises:
+        CtgiError: it is gone, or another one lies there now.
+    """
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.retrieval.gallery import open_gallery
+
+    where = path or Path(trace.values.real(str(trace.header.input.get("gallery"))))
+    gallery = open_gallery(where, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
+    recorded = trace.header.input.get("images")
+    if gallery.identity != recorded:
+        count = recorded.get("count") if isinstance(recorded, dict) else "?"
+        raise CtgiError(
+            f"{where}: run {trace.header.run} searched another gallery ({count} images then, {len(gallery)} now, or "
+            "other ones, or another encoder), so its ranks cannot be compared: give the right one with --gallery"
+        )
+    return gallery

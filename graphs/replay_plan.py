@@ -1,0 +1,96 @@
+"""What a replay calls anew, and what has changed since the recording that decides it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctgi.config import TOOL_NAMES, Binding, Settings, load_settings, parse_binds
+from ctgi.errors import CtgiError
+from ctgi.graphs.trace_run import digests
+from ctgi.tools.replay import OnMiss
+from ctgi.tools.trace_format import Item
+from ctgi.tools.trace_reader import Trace
+
+NO_MODEL = ("templates", "human")
+_SAID_BY = {
+    "prompts/caption.txt": ("caption_image", "answer_question"),  # an answer is asked for after the caption's turn
+    "prompts/answer.txt": ("answer_question",),
+    "prompts/thi_questions.txt": ("answer_question",),
+    "prompts/verify.txt": ("verify_match",),
+    "prompts/propose.txt": ("propose_questions",),
+    "prompts/reconstruct.txt": ("reconstruct_caption",),
+    "prompts/aggregate.txt": ("aggregate_query",),
+    "prompts/system.txt": TOOL_NAMES,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is replayed."""
+
+    binds: tuple[str, ...] = ()
+    """tool=backend of what is called anew; everything else is answered by the recording."""
+    on_miss: OnMiss = "error"
+    from_node: str | None = None
+    """From the first visit of this node on, an item's calls are made anew."""
+    wanted: Callable[[Item], bool] = lambda item: True
+    """Which items."""
+    accept_changes: bool = False
+    """Serve recorded answers although the prompt they answer was changed since."""
+    gallery: Path | None = None
+    """Where the gallery lies now."""
+
+    @property
+    def pure(self) -> bool:
+        """Whether nothing but templates is called."""
+        return not self.binds and self.on_miss == "error" and self.from_node is None
+
+
+def replay_settings(trace: Trace, plan: Plan, config: Path | None = None) -> Settings:
+    """The recorded bindings and numbers, with the plan's bindings over them; endpoints are those of today.
+
+    Raises:
+        CtgiError: a binding or a recorded setting that this ctgi does not know.
+    """
+    header = trace.header
+    if trace.newer:
+        raise CtgiError(trace.problems[0].what)
+    recorded = {name: header.settings.get(name) for name in ("mtg", "mti", "retriever")}
+    binds = [f"{tool}={spec}" for tool, spec in header.bindings.items()]
+    return load_settings(binds=[*binds, *plan.binds], config=config, **recorded)
+
+
+def changes(trace: Trace, settings: Settings) -> list[str]:
+    """What decides a run and is not as it was: prompts, question pool, code files, each by its name."""
+    then, now = trace.header.digests, digests(settings.mtg.question_pool)
+    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str]) -> set[str]:
+    """The tools to call anew: those bound by the plan, and those whose prompt was changed since.
+
+    Raises:
+        CtgiError: a prompt was changed and the plan neither accepts that nor lets the tool go live.
+    """
+    live = set(parse_binds(plan.binds))
+    recorded = {tool: Binding.parse(spec).endpoint for tool, spec in trace.header.bindings.items()}
+    stale = {
+        tool: name
+        for name in changed
+        for tool in _SAID_BY.get(name, ())
+        if recorded.get(tool, "templates") not in NO_MODEL and tool != "search_gallery" and tool not in live
+    }
+    if not stale or plan.accept_changes:
+        return live
+    if plan.on_miss == "live":
+        return live | set(stale)
+    tool, name = next(iter(stale.items()))
+    raise CtgiError(
+        f"{name} was changed since run {trace.header.run}: its answers to {tool} were given to other words. Ask anew "
+        f"with --bind {tool}=... or --on-miss live, or take the recorded answers with --accept-changes"
+    )
+
+
+def computed_tools(settings: Settings) -> set[str]:
+    """Tools whose templates need no model, so that a miss is no reason to stop."""
+    return {tool for tool in TOOL_NAMES if settings.binding(tool).endpoint == "templates"}

@@ -1,0 +1,183 @@
+"""Both graphs for LangGraph's own server and Studio: `langgraph dev` finds these factories through langgraph.json.
+
+A server's clients send JSON, so the tools cannot come with a run: they are opened once per event loop, as ctgi.toml
+and the environment bind them, and stand in every run's context. They stay open as long as the server.
+"""
+
+import asyncio
+import atexit
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from dataclasses import asdict
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from langgraph.graph import StateGraph
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from ctgi.agents.prompts import prompt, prompt_names
+from ctgi.config import Settings, load_settings
+from ctgi.errors import CtgiError
+from ctgi.graphs.caption_run import open_mtg
+from ctgi.graphs.mtg import MtgState, build_mtg
+from ctgi.graphs.mti import MtiState, build_mti
+from ctgi.graphs.search_run import open_mti
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import Gallery, open_gallery
+from ctgi.retrieval.images import ref
+from ctgi.tools.chat_cache import ChatCache, open_user_cache
+from ctgi.tools.seam import DIRECT
+
+Graph = Any  # compiled; its four type parameters say nothing to a server
+Context = TypeVar("Context")
+_LENGTH = 10
+_opened: "MutableMapping[asyncio.AbstractEventLoop, dict[str, asyncio.Task[Graph]]]" = WeakKeyDictionary()
+
+
+class ImageFile(TypedDict, total=False):
+    """An image on the server's machine."""
+
+    path: str
+    sha256: str
+    """Of its content; computed if left out."""
+
+
+class MtgInput(TypedDict):
+    """What a run of MTG is given."""
+
+    image: ImageFile
+
+
+class MtiInput(TypedDict, total=False):
+    """What a run of MTI is given."""
+
+    query: str
+    length: int
+    """Results wanted; 10 if left out."""
+
+
+async def mtg() -> Graph:
+    """The MTG graph with the configured tools: `{"image": {"path": FILE}}` in, the state with its `caption` out.
+
+    Raises:
+        CtgiError: the configuration, or what it binds, is not usable.
+    """
+    return await _once("mtg", _open_mtg)
+
+
+async def mti() -> Graph:
+    """The MTI graph with the configured tools and gallery: `{"query": TEXT}` in, the state with its `ranking` out.
+
+    With answer_question bound to human, the questions are interrupts that the client resumes with the answer.
+
+    Raises:
+        CtgiError: the configuration, or what it binds, is not usable, or it names no gallery.
+    """
+    return await _once("mti", _open_mti)
+
+
+async def _once(name: str, open_graph: Callable[[], Awaitable[Graph]]) -> Graph:
+    tasks = _opened.setdefault(asyncio.get_running_loop(), {})
+    task = tasks.get(name)
+    if task is None or (task.done() and task.exception()):  # what failed may have been mended meanwhile
+        task = tasks[name] = asyncio.ensure_future(open_graph())
+    return await asyncio.shield(task)
+
+
+async def _open_mtg() -> Graph:
+    def opened() -> Graph:
+        settings = _settings()
+        context = _entered(open_mtg(settings, DIRECT, _cache(settings)))
+        return build_mtg(_Bound(MtgState, MtgInput, context, _with_sha256))
+
+    return await asyncio.to_thread(opened)
+
+
+async def _open_mti() -> Graph:
+    def opened() -> Graph:
+        settings = _settings()
+        asks = settings.binding("answer_question").endpoint == "human"
+        opening = open_mti(settings, lambda: _open_gallery(settings), interactive=asks, cache=_cache(settings))
+        context = _entered(opening)
+        return build_mti(onto=_Bound(MtiState, MtiInput, context, _with_length))
+
+    return await asyncio.to_thread(opened)
+
+
+def _settings() -> Settings:
+    for name in prompt_names():  # read here once: the server refuses to read files in its event loop
+        prompt(name)
+    return load_settings()
+
+
+def _cache(settings: Settings) -> ChatCache:
+    process = ExitStack()
+    atexit.register(process.close)
+    return process.enter_context(open_user_cache(settings))
+
+
+def _entered(manager: AbstractAsyncContextManager[Context]) -> Context:
+    """Enter in a thread what needs no loop to be entered, only to be used; it is left when the process ends."""
+    try:
+        manager.__aenter__().send(None)
+    except StopIteration as done:
+        atexit.register(_leave, manager)
+        context: Context = done.value
+        return context
+    raise AssertionError("opening the tools awaited something")
+
+
+def _leave(manager: AbstractAsyncContextManager[Any]) -> None:
+    with suppress(RuntimeError):  # what belonged to the server's loop and threads has ended with them
+        asyncio.run(manager.__aexit__(None, None, None))
+
+
+def _open_gallery(settings: Settings) -> Gallery:
+    if settings.gallery is None:
+        raise CtgiError("no gallery: name one in ctgi.toml (gallery = FOLDER) or in CTGI_GALLERY, made by ctgi index")
+    return open_gallery(settings.gallery, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
+
+
+async def _with_sha256(state: Any) -> dict[str, Any]:
+    image = state["image"]
+    return {} if "sha256" in image else {"image": asdict(await asyncio.to_thread(ref, image["path"]))}
+
+
+async def _with_length(state: Any) -> dict[str, Any]:
+    return {} if "length" in state else {"length": _LENGTH}
+
+
+class _Bound(StateGraph[Any, Any, Any, Any]):
+    """A graph whose nodes and routes find one context, whoever runs it; its first node completes the input."""
+
+    def __init__(self, state: type, given: type, context: Any, complete: Callable[[Any], Awaitable[Any]]) -> None:
+        super().__init__(state, input_schema=given)
+        self._context, self._complete = context, complete
+
+    def add_node(self, name: str, node: Any) -> Any:  # type: ignore[override]  # as our graphs call it
+        bound = self._bind(node)
+        return super().add_node(name, bound if self.nodes else self._completing(bound))
+
+    def add_conditional_edges(self, source: str, route: Any) -> Any:  # type: ignore[override]
+        return super().add_conditional_edges(source, self._bind(route))
+
+    def _bind(self, run: Any) -> Any:
+        if "runtime" not in signature(run).parameters:
+            return run
+
+        @wraps(run)
+        async def bound(state: Any, runtime: Runtime[Any]) -> Any:
+            return await run(state, runtime.override(context=self._context))
+
+        return bound
+
+    def _completing(self, node: Any) -> Any:
+        @wraps(node)
+        async def first(state: Any, runtime: Runtime[Any]) -> Any:
+            added = await self._complete(state)
+            return {**added, **await node({**state, **added}, runtime)}
+
+        return first

@@ -1,0 +1,104 @@
+"""`ctgi cache`: the replies of models that are kept for later runs."""
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Config
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ctgi.config import CacheSettings
+    from ctgi.tools.reply_store import ReplyStore
+
+cache = typer.Typer(
+    help="Replies of models kept for later runs: the same call made again is answered from a file, "
+    "unless --no-cache is given or [cache] enabled = false is set.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@cache.command("stats")
+def stats(config: Config = None, as_json: AsJson = False) -> None:
+    """Show where the cache lies, how big it is and may become, and whose replies it holds.
+
+    Example: ctgi cache stats --json
+    """
+    settings = _settings(config)
+    found = _with_store(settings, lambda store: asdict(store.stats()))
+    shown = {
+        "file": str(settings.file),
+        "enabled": settings.enabled,
+        "limit_bytes": settings.max_mb * 2**20,
+        **(found or {"replies": 0, "bytes": 0, "backends": {}, "last_used": None}),
+    }
+    if as_json:
+        _print_json(shown)
+        return
+    _print_stats(shown)
+
+
+@cache.command("clear")
+def clear(config: Config = None, as_json: AsJson = False) -> None:
+    """Forget all replies. Runs that are using the cache go on.
+
+    Example: ctgi cache clear
+    """
+    settings = _settings(config)
+    removed = _with_store(settings, lambda store: store.clear()) or 0
+    if as_json:
+        _print_json({"file": str(settings.file), "removed": removed})
+        return
+    sys.stdout.write(f"{removed:,} replies removed\n")
+
+
+def _settings(config: Any) -> "CacheSettings":
+    from ctgi.config import load_settings
+
+    return load_settings(config=config).cache
+
+
+def _with_store(settings: "CacheSettings", work: "Callable[[ReplyStore], Any]") -> Any:
+    """What `work` finds in the file; None where there is no file yet."""
+    import sqlite3
+    from contextlib import closing
+
+    from ctgi.cli.terminal import plain
+    from ctgi.tools.reply_store import open_store
+
+    if not settings.file.exists():
+        return None
+    try:
+        with closing(open_store(settings.file)) as store:
+            return work(store)
+    except (OSError, sqlite3.Error) as error:
+        raise CtgiError(
+            f"{plain(str(settings.file))}: the cache cannot be opened ({error}): expected the SQLite file that ctgi "
+            "writes there; the next run sets a damaged one aside, or delete it"
+        ) from None
+
+
+def _print_stats(shown: dict[str, Any]) -> None:
+    from datetime import datetime
+
+    from ctgi.cli.terminal import plain
+
+    off = "" if shown["enabled"] else " (turned off)"
+    used = "never" if shown["last_used"] is None else f"{datetime.fromtimestamp(shown['last_used']):%Y-%m-%d %H:%M}"
+    mb = 2**20
+    sys.stdout.write(
+        f"{plain(shown['file'])}{off}\n{shown['replies']:,} replies, {shown['bytes'] / mb:.1f} of at most "
+        f"{shown['limit_bytes'] / mb:,.0f} MiB, last used: {used}\n"
+        + "".join(f"  {count:>9,}  {plain(name)}\n" for name, count in shown["backends"].items())
+    )
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(value) + "\n")

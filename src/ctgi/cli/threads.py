@@ -1,0 +1,155 @@
+"""`ctgi threads`: interactive searches that were begun, what was said in them, and going back to any moment."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from ctgi.config import Settings
+    from ctgi.graphs.threads import Checkpoint, Thread
+
+threads = typer.Typer(
+    help="Interactive searches: list them, look at their checkpoints, go back to one and answer differently.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(metavar="THREAD", help="As ctgi threads list shows it.")]
+Gallery = Annotated[
+    Path | None,
+    typer.Option("--gallery", "-g", help="The searched gallery (default: as for ctgi search).", show_default=False),
+]
+
+
+@threads.command("list")
+def list_(gallery: Gallery = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the interactive searches of a gallery, the latest first.
+
+    Example: ctgi threads list -g ./images
+    """
+    import asyncio
+
+    from ctgi.config import load_settings
+    from ctgi.graphs.threads import list_threads
+
+    found = asyncio.run(list_threads(_file(gallery, load_settings(config=config))))
+    _print(found, as_json, _thread_row)
+
+
+@threads.command("show")
+def show(name: Name, gallery: Gallery = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Show the checkpoints of a search: what was asked and answered, when, and what comes next.
+
+    Example: ctgi threads show 3f9a12c4 -g ./images
+    """
+    import asyncio
+
+    from ctgi.config import load_settings
+    from ctgi.graphs.threads import history
+
+    _print(asyncio.run(history(_file(gallery, load_settings(config=config)), name)), as_json, _checkpoint_row)
+
+
+@threads.command("fork")
+def fork(
+    name: Name,
+    checkpoint: Annotated[int, typer.Argument(help="Its number, as ctgi threads show lists it.")],
+    answer: Annotated[
+        list[str] | None,
+        typer.Option("--answer", "-a", help="Answer to the next question; further ones are asked. Repeatable."),
+    ] = None,
+    gallery: Gallery = None,
+    bind: Bind = None,
+    profile: Profile = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go back to a checkpoint and on from there with other answers; what followed it before is kept.
+
+    Tools are called again from there on, by the backends that are bound now.
+
+    Example: ctgi threads fork 3f9a12c4 5 --answer "blue jeans" --answer stop -g ./images
+    """
+    import asyncio
+
+    from ctgi.cli.console import notice
+    from ctgi.cli.search import go_on
+    from ctgi.config import load_settings
+    from ctgi.graphs import threads as searches
+
+    settings = load_settings(binds=bind, profile=profile, config=config)
+    path = _gallery(gallery, settings)
+    made = asyncio.run(searches.fork(_file(path, settings), name, checkpoint))
+    notice(f"checkpoint {made.number} is a copy of {checkpoint}: going on from there", quiet=quiet)
+    go_on(path, name, settings, answer or [], as_json=as_json, quiet=quiet)
+
+
+def _gallery(path: Path | None, settings: "Settings") -> Path:
+    from ctgi.cli.last_gallery import last
+
+    return path or settings.gallery or last()
+
+
+def _file(path: Path | None, settings: "Settings") -> Path:
+    from ctgi.graphs.threads import FILE
+    from ctgi.retrieval.gallery_files import find_gallery
+
+    wanted = _gallery(path, settings)
+    folder = find_gallery(wanted)
+    if folder is None:
+        raise CtgiError(f"{wanted}: no gallery here: give the one that was searched, with -g FOLDER")
+    return folder / FILE
+
+
+def _print(found: list[Any], as_json: bool, row: Any) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps([asdict(one) for one in found]) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from ctgi.cli.terminal import markup
+
+    rows = [row(one) for one in found]
+    if not rows:
+        sys.stdout.write("no interactive searches yet\n")
+        return
+    table = Table(*rows[0], box=None)
+    for one in rows:
+        table.add_row(*(markup(value) for value in one.values()))
+    Console(width=None if sys.stdout.isatty() else 240).print(table, highlight=False)
+
+
+def _thread_row(thread: "Thread") -> dict[str, str]:
+    state = "finished" if thread.finished else f"asks: {thread.asks}" if thread.asks else "stopped"
+    return {
+        "thread": thread.name,
+        "query": thread.query,
+        "answers": str(len(thread.answers)),
+        "checkpoints": str(thread.checkpoints),
+        "last": thread.last[:19],
+        "state": state,
+    }
+
+
+def _checkpoint_row(checkpoint: "Checkpoint") -> dict[str, str]:
+    said = f"{checkpoint.asks} -> {checkpoint.answered or '...'}" if checkpoint.asks else ""
+    return {
+        "checkpoint": str(checkpoint.number),
+        "after": "" if checkpoint.after is None else str(checkpoint.after),
+        "by": checkpoint.source,
+        "step": str(checkpoint.step),
+        "next": checkpoint.node or "end",
+        "at": checkpoint.at[:19],
+        "asked and answered": said or (checkpoint.refined_query or ""),
+    }

@@ -1,0 +1,212 @@
+"""`ctgi trace`: every run can be looked at, replayed offline, replayed with one binding swapped, and compared."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ctgi.cli.options import AsJson, Bind, Config, Quiet
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from ctgi.tools.trace_reader import Trace
+
+trace = typer.Typer(
+    help="Look at recorded runs, replay them offline, swap a model and see what changes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run (the beginning is enough), a trace file, or last.")]
+Items = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--item", metavar="TEXT", help="Only items with this number, or this in path, hash or query. Repeatable."
+    ),
+]
+_TOLD = 5
+
+
+@trace.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The latest runs to show.")] = 20,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the recorded runs: what they did, how long it took, what failed.
+
+    Example: ctgi trace list
+    """
+    from ctgi.cli.trace.listing import print_runs, rows
+    from ctgi.config import load_settings
+    from ctgi.tools.trace_reader import trace_files
+
+    folder = load_settings(config=config).traces
+    print_runs(rows(trace_files(folder)[-limit:]), folder, as_json)
+
+
+@trace.command("show")
+def show_run(
+    run: Run = "last",
+    tool: Annotated[str | None, typer.Option(help="Only calls of this tool.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only calls of this node of the graph.")] = None,
+    item: Items = None,
+    slow: Annotated[float | None, typer.Option(metavar="MS", min=0, help="Only calls that took longer.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only calls and items that failed.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page instead.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="With --html: the folder where the images lie now.", show_default=False)
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show one run as a tree: items, the nodes of the graph that ran, the calls with their answers and times.
+
+    Exit code 1 when the trace is damaged; what can be shown is shown.
+
+    Example: ctgi trace show last --tool answer_question --html run.html
+    """
+    from ctgi.cli.console import notice
+    from ctgi.cli.trace.selection import Selection
+
+    opened = _open(run, config)
+    selection = Selection(tool, node, tuple(item or ()), slow, failed)
+    if html:
+        from ctgi.cli.trace.page import write_page
+
+        write_page(opened, selection, html, images)
+        notice(f"wrote {html}", quiet=quiet)
+    else:
+        from ctgi.cli.trace.tree import print_json, print_tree
+
+        (print_json if as_json else print_tree)(opened, selection)
+    _tell_problems(opened)
+    if opened.problems:
+        raise typer.Exit(1)
+
+
+@trace.command("replay")
+def replay(
+    run: Run,
+    bind: Bind = None,
+    on_miss: Annotated[
+        str, typer.Option(metavar="error|live", help="What to do about a call that was never recorded.")
+    ] = "error",
+    from_node: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Call everything anew from this node of the graph on.")
+    ] = None,
+    item: Items = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the captions, or the searches, to this new file.")
+    ] = None,
+    gallery: Annotated[Path | None, typer.Option("--gallery", "-g", help="Where the gallery lies now.")] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Take recorded answers although their prompt was changed since.")
+    ] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the same graph again from the recorded calls: no model, no network, the same outputs.
+
+    A tool given with --bind is called anew, and everything else is answered by the recording. The replay leaves a
+    trace of its own, to be compared with ctgi trace diff. Exit code 1 when items could not be replayed.
+
+    Example: ctgi trace replay last --bind answer_question=openai:gpt-4o --on-miss live
+    """
+    import asyncio
+
+    from ctgi.cli.console import progress
+    from ctgi.cli.trace.replaying import print_report, tell
+    from ctgi.cli.trace.selection import Selection
+    from ctgi.graphs.replay_plan import Plan, replay_settings
+    from ctgi.graphs.replay_run import ReplayReport, replay_run
+
+    if on_miss not in ("error", "live"):
+        raise CtgiError(f"--on-miss {on_miss!r}: expected error or live")
+    opened = _open(run, config)
+    _tell_problems(opened)
+    selection = Selection(items=tuple(item or ()))
+    plan = Plan(
+        tuple(bind or ()), "live" if on_miss == "live" else "error", from_node,
+        lambda one: selection.wants(one, opened.values), accept_changes, gallery,
+    )  # fmt: skip
+    settings = replay_settings(opened, plan, config)
+    with progress("replay", len(opened.items), quiet=quiet) as update:
+
+        def show(report: ReplayReport) -> None:
+            update(report.items, f"{report.served} recorded, {report.live} live")
+
+        report = asyncio.run(replay_run(opened, settings, plan, out=out, on_progress=show))
+    tell(report, quiet)
+    print_report(report, as_json)
+    if report.failed or opened.problems:
+        raise typer.Exit(1)
+
+
+@trace.command("diff")
+def diff_runs(
+    before: Annotated[str, typer.Argument(metavar="A", help="A run, as for ctgi trace show.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The run to compare with it.")],
+    truth: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB|FILE", help="Names of right images, or a JSON file {query: [names]}. Repeatable."),
+    ] = None,
+    item: Items = None,
+    html: Annotated[Path | None, typer.Option(help="Also write both side by side as a self-contained page.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="With --html: the folder where the images lie now.", show_default=False)
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two runs: where each item first differs, which answers, captions and ranks changed, and what it cost.
+
+    Example: ctgi trace diff 20261121-101530 last --html diff.html
+    """
+    from ctgi.cli.console import notice
+    from ctgi.cli.trace.comparing import print_diff
+    from ctgi.cli.trace.selection import Selection
+    from ctgi.cli.trace.truth import load_truth
+    from ctgi.tools.trace_diff import diff_traces
+
+    one, other = _open(before, config), _open(after, config)
+    selection = Selection(items=tuple(item or ()))
+    found = diff_traces(one, other, wanted=lambda i: selection.wants(i, one.values), right=load_truth(truth or []))
+    if html:
+        from ctgi.cli.trace.page import write_diff
+
+        write_diff(found, one, other, html, images)
+        notice(f"wrote {html}", quiet=quiet)
+    print_diff(found, as_json)
+    for damaged in (one, other):
+        _tell_problems(damaged)
+    if one.problems or other.problems:
+        raise typer.Exit(1)
+
+
+def _open(run: str, config: Path | None) -> "Trace":
+    from ctgi.config import load_settings
+    from ctgi.tools.trace_reader import find_trace, open_trace
+
+    return open_trace(find_trace(run, load_settings(config=config).traces))
+
+
+def _tell_problems(opened: "Trace") -> None:
+    from ctgi.cli.console import notice
+
+    for problem in opened.problems[:_TOLD]:
+        about = f" (item {problem.item})" if problem.item else ""
+        notice(f"{opened.path}, line {problem.line}{about}: {problem.what}")
+    if len(opened.problems) > _TOLD:
+        notice(f"{opened.path}: and {len(opened.problems) - _TOLD} more lines like that")
+
+
+def write_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    import json
+
+    sys.stdout.write(json.dumps(value) + "\n")

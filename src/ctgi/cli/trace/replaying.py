@@ -1,0 +1,47 @@
+"""What `ctgi trace replay` has to say."""
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ctgi.cli.console import notice
+from ctgi.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from ctgi.graphs.replay_run import ReplayReport
+
+_TOLD = 5
+
+
+def tell(report: "ReplayReport", quiet: bool) -> None:
+    """Failures, and what is not as it was, on stderr."""
+    if report.changes:
+        shown = ", ".join(report.changes[:_TOLD]) + (" ..." if len(report.changes) > _TOLD else "")
+        notice(f"changed since the recording: {shown}", quiet=quiet)
+    if report.unfinished:
+        notice(f"left out, as the recorded run ended before they were done: {', '.join(report.unfinished)}")
+    for item, reason in report.failed:
+        notice(f"not replayed: {item}: {reason}")
+
+
+def print_report(report: "ReplayReport", as_json: bool) -> None:
+    """Numbers and what came out differently, on stdout."""
+    if as_json:
+        from ctgi.cli.trace import write_json
+
+        failed = [{"what": item, "reason": reason} for item, reason in report.failed]
+        write_json(asdict(report) | {"failed": failed})
+        return
+    sys.stdout.write(
+        f"{report.items} items of {report.of} replayed: {report.identical} as recorded, {len(report.changed)} "
+        f"otherwise, {len(report.failed)} not\n"
+        f"calls: {report.served} from the recording, {report.live} live, {report.unused} recorded and not asked for\n"
+    )
+    for one in report.changed[:20]:
+        sys.stdout.write(f"  {plain(one['what'])}: {', '.join(one['fields'])}\n")
+    if len(report.changed) > 20:
+        sys.stdout.write(f"  and {len(report.changed) - 20} more\n")
+    if report.out:
+        sys.stdout.write(f"{plain(report.out)}\n")
+    if report.changed:
+        sys.stdout.write(f"compare: ctgi trace diff {report.of} {report.trace}\n")

@@ -1,0 +1,105 @@
+"""`ctgi trace show` in the terminal: item, node, call; and the same as JSON."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ctgi.cli.terminal import markup
+from ctgi.cli.trace.listing import summary
+from ctgi.cli.trace.selection import Selection
+from ctgi.cli.trace.words import answered, asked, duration, failed
+from ctgi.tools.trace_format import Call, Node
+from ctgi.tools.trace_reader import Trace
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+
+def print_tree(trace: Trace, selection: Selection) -> None:
+    """The run's head, then its items one after the other."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
+    for line in _head(trace):
+        console.print(markup(line), highlight=False)
+    for number, calls, nodes in chosen(trace, selection):
+        console.print(_tree(trace, number, calls, nodes), highlight=False)
+    for call in trace.loose_calls():
+        if selection.keeps(call) and not selection.items:
+            console.print(_call(call, ""), highlight=False)
+
+
+def chosen(trace: Trace, selection: Selection) -> Iterator[tuple[int, list[Call], list[Node]]]:
+    """The items wanted, with their calls and nodes; nodes only where no call is singled out."""
+    for number, index in trace.items.items():
+        if not selection.wants(index.item, trace.values):
+            continue
+        calls = [call for call in trace.calls(number) if selection.keeps(call)]
+        done = trace.done(number)
+        item_failed = selection.failed and done is not None and done.error is not None
+        if calls or item_failed or not selection.of_calls:
+            yield number, calls, [] if selection.of_calls else trace.nodes(number)
+
+
+def _head(trace: Trace) -> list[str]:
+    header, row = trace.header, summary(trace)
+    replayed = f", replay of {header.replay['of']}" if header.replay else ""
+    lines = [
+        f"{header.command} {header.run}{replayed}: {row['status']}, {row['seconds']:.1f} s, {row['items']} items "
+        f"({row['items_failed']} failed), {row['calls']} calls ({row['calls_live']} live, {row['calls_failed']} "
+        f"failed), {row['tokens']['input']:,} input and {row['tokens']['output']:,} output tokens",
+        f"started {header.started}, ctgi {header.versions.get('ctgi', '?')}, commit {header.commit or 'unknown'}",
+    ]
+    return [*lines, *(f"  {tool}: {backend}" for tool, backend in header.bindings.items())]
+
+
+def _tree(trace: Trace, number: int, calls: list[Call], nodes: list[Node]) -> "Tree":
+    from rich.tree import Tree
+
+    done = trace.done(number)
+    told = "unfinished" if done is None else failed(done.error) or duration(done.ms)
+    tree = Tree(markup(f"{number}  {trace.name(number)}  [{told}]"))
+    left = list(calls)
+    for node in nodes:
+        branch = tree.add(markup(f"{node.node}  {duration(node.ms)}{f'  {node.error}' if node.error else ''}"))
+        for call in [one for one in left if one.step == node.step]:
+            branch.add(_call(call, ""))
+            left.remove(call)
+    for call in left:
+        tree.add(_call(call, f"{call.node}/" if call.node else ""))
+    return tree
+
+
+def _call(call: Call, where: str) -> str:
+    source = "" if call.src == "live" else f", {call.src}"
+    retried = f", {call.retries} retries" if call.retries else ""
+    backend = f"{call.backend}:{call.model}" if call.model else call.backend
+    return markup(
+        f"{where}{call.tool}  {duration(call.ms)}  [{backend}{source}{retried}]  {asked(call)} -> {answered(call)}"
+    )
+
+
+def print_json(trace: Trace, selection: Selection) -> None:
+    """One JSON object, written item by item."""
+    head = {"summary": summary(trace), "header": asdict(trace.header)}
+    sys.stdout.write(json.dumps(head)[:-1] + ', "items": [')
+    for place, (number, calls, nodes) in enumerate(chosen(trace, selection)):
+        sys.stdout.write((", " if place else "") + json.dumps(_plain(trace, number, calls, nodes)))
+    loose = [asdict(call) for call in trace.loose_calls() if selection.keeps(call)] if not selection.items else []
+    sys.stdout.write(f'], "calls": {json.dumps(loose)}}}\n')
+
+
+def _plain(trace: Trace, number: int, calls: list[Call], nodes: list[Node]) -> dict[str, Any]:
+    done = trace.done(number)
+    return {
+        "item": number,
+        "input": trace.items[number].item.input,
+        "output": done.output if done else None,
+        "error": asdict(done.error) if done and done.error else None,
+        "finished": done is not None,
+        "ms": done.ms if done else None,
+        "nodes": [asdict(node) for node in nodes],
+        "calls": [asdict(call) for call in calls],
+    }

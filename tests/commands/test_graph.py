@@ -1,0 +1,75 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from commands import Run
+from PIL import Image
+
+DOCS = Path(__file__).parents[2] / "docs" / "graphs.md"
+
+
+def mermaid(page: str) -> list[str]:
+    """The text of the Mermaid blocks of a page."""
+    return [block.partition("```")[0] for block in page.split("```mermaid\n")[1:]]
+
+
+def test_the_page_shows_the_graphs_as_the_command_draws_them(ctgi: Run) -> None:
+    assert mermaid(DOCS.read_text()) == [ctgi("graph", name).out for name in ("mtg", "mti")]
+
+
+def test_json_has_nodes_and_edges(ctgi: Run) -> None:
+    drawn = ctgi("graph", "mtg", "--json").json
+    assert drawn["nodes"] == ["__start__", "describe", "choose", "ask", "judge", "reconstruct", "__end__"]
+    assert {"from": "choose", "to": "ask", "conditional": True} in drawn["edges"]
+    assert {"from": "ask", "to": "judge", "conditional": False} in drawn["edges"]
+
+
+@pytest.mark.parametrize(("name", "loops"), [("mtg", []), ("mti", ["verify", "ask_person"])])
+def test_ascii_shows_every_node_and_names_those_that_repeat(ctgi: Run, name: str, loops: list[str]) -> None:
+    done = ctgi("graph", name, "--ascii")
+    assert done.code == 0, done.err
+    nodes = [node.strip("_") for node in ctgi("graph", name, "--json").json["nodes"]]
+    assert all(f" {node} " in done.out for node in nodes)
+    assert done.out.count("(repeats)") == len(loops)
+    assert all(f"{node} (repeats)" in done.out for node in loops)
+
+
+@pytest.mark.parametrize("name", ["mtg", "mti"])
+def test_a_png_is_drawn_here_with_no_box_on_another(ctgi: Run, name: str) -> None:
+    done = ctgi("graph", name, "--png", "graph.png")
+    assert (done.code, done.out) == (0, "graph.png\n"), done.err
+    with Image.open("graph.png") as picture:
+        assert picture.width > 500
+        colors = picture.convert("RGB").getcolors(maxcolors=100_000) or []
+    fill = max(count for count, color in colors if color == (0xEE, 0xF1, 0xFF))
+    assert fill > 20_000  # the boxes' own color
+
+    from ctgi.cli.graph_picture import _layout
+    from ctgi.graphs.mti import build_mti
+
+    boxes, lines = _layout(build_mti().get_graph())
+    for index, box in enumerate(boxes):
+        for other in boxes[index + 1 :]:
+            apart_x = abs(box.xy[0] - other.xy[0]) >= (box.w + other.w) / 2
+            assert apart_x or abs(box.xy[1] - other.xy[1]) >= (box.h + other.h) / 2
+    assert all(len(line.points) >= 2 for line in lines)
+
+
+@pytest.mark.parametrize(("option", "package"), [("--ascii", "grandalf"), ("--png", "matplotlib")])
+def test_without_the_extra_the_cure_is_named(
+    ctgi: Run, option: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = ctgi("graph", "mtg", option, *(["out.png"] if option == "--png" else []))
+    assert done.code == 2
+    assert package in done.err
+    assert "ctgi[draw]" in done.err
+    assert not Path("out.png").exists()
+    assert ctgi("graph", "mtg").code == 0
+
+
+def test_one_form_at_a_time_and_known_names(ctgi: Run) -> None:
+    assert ctgi("graph", "mtg", "--ascii", "--json").code == 2
+    assert ctgi("graph", "other").code == 2
+    assert json.loads(ctgi("graph", "mti", "--json").out)["nodes"]

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+from commands import Run
+from looking_model import look
+from openai_server import OpenAiDouble
+from otlp_collector import attributes, running_collector
+
+from ctgi.retrieval.images import digest
+
+
+@pytest.fixture
+def bind(double: OpenAiDouble) -> list[str]:
+    double.answer = look
+    return ["-b", f"images=vllm:double@{double.base_url}"]
+
+
+def test_a_run_is_traced_and_sends_its_spans(
+    ctgi: Run, bind: list[str], people: Path, double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        report = ctgi("caption", people, *bind, "--json")
+        assert report.code == 0, report.err
+        sent = list(collector.spans)
+        assert ctgi("trace", "replay", "last").code == 0
+        assert len(collector.spans) == len(sent)  # a replay is offline, in this too
+    (run,) = [span for span in sent if span.name == "ctgi caption"]
+    items = [span for span in sent if span.name == "invoke_agent mtg"]
+    calls = [span for span in sent if span.name.startswith("execute_tool ")]
+    assert attributes(run)["ctgi.trace"] == report.json["trace"]
+    assert {span.parent_span_id for span in items} == {run.span_id}
+    assert {span.parent_span_id for span in calls} == {span.span_id for span in items}
+    assert {attributes(span)["ctgi.image.sha256"] for span in items} == {digest(str(path)) for path in people.iterdir()}
+    asked = [span for span in calls if "reconstruct" not in span.name]
+    assert len(asked) == double.requests
+    assert sum(int(attributes(span)["gen_ai.usage.input_tokens"]) for span in calls) == report.json["tokens"]["input"]
+    trace = ctgi("trace", "show", report.json["trace"], "--json").json
+    assert (trace["summary"]["items"], trace["summary"]["calls"]) == (len(items), len(calls))
+
+
+def test_without_an_endpoint_nothing_is_sent(ctgi: Run, bind: list[str], people: Path) -> None:
+    with running_collector() as collector:
+        assert ctgi("caption", people, *bind, "--no-trace").code == 0
+    assert collector.paths == []

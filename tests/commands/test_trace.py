@@ -1,0 +1,457 @@
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from commands import Run, start
+from looking_model import look, name_shirts_alone
+from openai_server import OpenAiDouble, Reply, error
+from people_dataset import save_people_dataset
+from PIL import Image
+from traces import FOLDER, calls, images, lines, read, runs, wordy
+
+KEY = "sk-a-key-that-must-stay-here"
+
+
+@pytest.fixture
+def captioned(ctgi: Run, double: OpenAiDouble, people: Path) -> str:
+    """The run of a captioning of eight images and one copy."""
+    double.answer = wordy()
+    shutil.copy(people / "0_a.png", people / "copy.png")
+    done = ctgi("caption", people, *images(double), "--json")
+    assert done.code == 0, done.err
+    run: str = done.json["trace"]
+    return run
+
+
+@pytest.fixture
+def searching(double: OpenAiDouble, tiny_clip: Path, people: Path) -> list[object]:
+    double.answer = wordy()
+    clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
+    return ["search", "a man in a coat", "-g", people, *images(double), "-b", clip, "-k", 5]
+
+
+def test_a_captioning_is_replayed_to_the_same_bytes_without_the_server(
+    ctgi: Run, double: OpenAiDouble, captioned: str
+) -> None:
+    assert {record["trace"] for record in read("captions.jsonl")} == {captioned}
+    asked = double.requests
+    double.die()
+    done = ctgi("trace", "replay", captioned, "--out", "again.jsonl", "--json")
+    assert done.code == 0, done.err
+    assert Path("again.jsonl").read_bytes() == Path("captions.jsonl").read_bytes()
+    report = done.json
+    assert (report["items"], report["identical"], report["live"], report["unused"]) == (9, 9, 0, 0)
+    assert report["served"] == len(calls(captioned))
+    assert double.requests == asked
+    assert report["trace"] is None  # it would repeat the recorded one
+    assert runs() == [captioned]
+
+
+def test_processes_share_out_a_long_replay(
+    ctgi: Run, captioned: str, monkeypatch: pytest.MonkeyPatch, double: OpenAiDouble
+) -> None:
+    double.die()
+    monkeypatch.setattr("ctgi.graphs.replay_run.worker_count", lambda items: 2)
+    monkeypatch.setattr("ctgi.graphs.replay_workers._CHUNK", 2)
+    done = ctgi("trace", "replay", captioned, "--out", "again.jsonl", "--json")
+    assert done.code == 0, done.err
+    assert Path("again.jsonl").read_bytes() == Path("captions.jsonl").read_bytes()
+    assert (done.json["identical"], done.json["served"]) == (9, len(calls(captioned)))
+
+
+def test_a_search_is_replayed_to_the_same_ranking_without_gallery_and_server(
+    ctgi: Run, double: OpenAiDouble, searching: list[object], people: Path
+) -> None:
+    result = ctgi(*searching, "--json").json
+    double.die()
+    shutil.rmtree(people)
+    done = ctgi("trace", "replay", result["trace"], "--out", "again.jsonl")
+    assert done.code == 0, done.err
+    assert read("again.jsonl") == [result]
+    plain = ["search", *searching[1:4], "--no-mti", "--json"]
+    assert ctgi(*plain).code == 2  # the gallery is gone
+
+
+def test_plain_retrieval_and_a_talk_with_a_person_are_replayed(
+    ctgi: Run, searching: list[object], monkeypatch: pytest.MonkeyPatch, people: Path
+) -> None:
+    import io
+
+    plain = ctgi(*searching, "--no-mti", "--json").json
+    monkeypatch.setattr("sys.stdin", io.StringIO("red\n\njeans\nstop\n"))
+    talk = ctgi(*searching, "--interactive", "--json").json
+    assert talk["calls"]["ask_user"] == 3
+    shutil.rmtree(people)
+    for result in (plain, talk):
+        done = ctgi("trace", "replay", result["trace"], "--out", f"{result['trace']}.out")
+        assert done.code == 0, done.err
+        assert read(f"{result['trace']}.out") == [result]
+    assert [call["out"]["text"] for call in calls(talk["trace"], "ask_user")] == ["red", "", "jeans", "stop"]
+
+
+def test_an_evaluation_is_recorded_and_replayed(
+    ctgi: Run, double: OpenAiDouble, tiny_clip: Path, tmp_path: Path
+) -> None:
+    data = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=4, views=2))
+    double.answer = look
+    done = ctgi(
+        "evaluate", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}", *images(double),
+        "--mti", "--dialogue", "oracle", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    run = done.json["mti"]["trace"]
+    items = [line for line in lines(run) if line["t"] == "item" and "user" not in line["input"]]
+    assert len(items) == 8
+    assert {len(item["input"]["right"]) for item in items} == {2}
+    double.die()
+    shutil.rmtree(data)
+    report = ctgi("trace", "replay", run, "--json").json
+    assert report["failed"] == []
+    assert report["identical"] == report["items"] == 8
+    assert report["live"] == 0
+
+
+def test_one_tool_swapped_calls_only_that_one(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
+    asked = double.requests
+    double.answer = wordy(shoes="black boots")
+    swap = ["--bind", f"answer_question=vllm:double@{double.base_url}"]
+    done = ctgi("trace", "replay", captioned, *swap, "--out", "swapped.jsonl", "--json")
+    assert done.code == 0, done.err
+    report = done.json
+    live = [call for call in calls(report["trace"]) if call["src"] == "live"]
+    changed = len(report["changed"])
+    assert changed > 0
+    assert {call["tool"] for call in live} == {"answer_question", "reconstruct_caption"}
+    answers = calls(report["trace"], "answer_question")
+    assert double.requests - asked == len(answers) == len(calls(captioned, "answer_question"))
+    assert all(call["src"] == "recorded" for call in calls(report["trace"], "caption_image"))
+    written = read("swapped.jsonl")
+    assert [record["path"] for record in written] == [record["path"] for record in read("captions.jsonl")]
+    assert any("black boots" in record["caption"] for record in written)
+    assert lines(report["trace"])[0]["replay"]["of"] == captioned
+    again = ctgi("trace", "replay", report["trace"], "--json").json  # a replay can be replayed
+    assert (again["identical"], again["live"]) == (9, 0)
+
+
+def test_what_was_never_recorded_is_an_error_or_is_asked(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
+    double.answer = wordy(shoes="not visible")
+    swap = ["--bind", f"caption_image=vllm:double@{double.base_url}"]
+    done = ctgi("trace", "replay", captioned, *swap, "--json")
+    assert done.code == 0  # the same captions again, so nothing else changes
+    double.answer = lambda seen: Reply("A woman in a yellow dress." if not seen.choices else "yes")
+    done = ctgi("trace", "replay", captioned, *swap, "--json")
+    assert done.code == 1
+    assert len(done.json["failed"]) == 8
+    assert "answer_question was never recorded with these arguments" in done.err
+    assert "the nearest recording, call" in done.err
+    assert "--on-miss live" in done.err
+    asked = double.requests
+    done = ctgi("trace", "replay", captioned, *swap, "--on-miss", "live", "--json")
+    assert done.code == 0, done.err
+    assert double.requests - asked == sum(
+        call["src"] == "live" and call["tool"] != "reconstruct_caption" for call in calls(done.json["trace"])
+    )
+
+
+def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
+    asked = double.requests
+    done = ctgi("trace", "replay", captioned, "--from", "ask", "--item", "0_b.png", "--json")
+    assert done.code == 0, done.err
+    assert done.json["items"] == 1
+    assert done.json["served"] == 1
+    assert double.requests - asked == len(calls(done.json["trace"], "answer_question"))
+    done = ctgi("trace", "replay", captioned, "--from", "verify")
+    assert done.code == 2
+    assert "no node 'verify'" in done.err
+
+
+def test_recorded_failures_fail_again(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    double.answer = lambda seen: error(400, "too dark") if "Describe" not in seen.prompts[-1] else Reply("A man.")
+    (people / "broken.png").write_bytes(b"no image")
+    first = ctgi("caption", people, *images(double), "--json")
+    assert first.code == 1
+    assert len(first.json["failed"]) == 9
+    errors = sorted(call["error"]["type"] for call in calls(first.json["trace"]) if call["error"])
+    assert errors == ["ImageError", *["ToolError"] * 8]
+    double.die()
+    done = ctgi("trace", "replay", first.json["trace"], "--json")
+    assert done.code == 0, done.err
+    assert done.json["identical"] == done.json["items"] == 9
+
+
+def test_retries_are_recorded(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    double.faults.extend([error(500), error(500)])
+    run = ctgi("caption", people / "0_a.png", *images(double), "--json").json["trace"]
+    assert calls(run, "caption_image")[0]["retries"] == 2
+
+
+def test_a_resumed_run_has_a_trace_of_its_own(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    ctgi("caption", people, *images(double), "--limit", 3)
+    ctgi("caption", people, *images(double))
+    first, second = runs()
+    assert [record["trace"] for record in read("captions.jsonl")] == [first] * 3 + [second] * 5
+    assert ctgi("caption", people, *images(double), "--no-trace", "--json").json["trace"] is None
+    assert len(runs()) == 2
+
+
+def test_no_secret_is_written(ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", KEY)
+    double.answer = lambda seen: Reply(f"A man who says {KEY}.")
+    address = double.base_url.replace("http://", "http://user:pass-word-in-url@")
+    ctgi("caption", people / "0_a.png", "--bind", f"images=vllm:double@{address}")
+    text = (FOLDER / f"{runs()[0]}.jsonl").read_text()
+    assert "A man who says ***" in text
+    for secret in (KEY, "pass-word-in-url"):
+        assert secret not in text
+        assert secret not in Path("captions.jsonl").read_text().replace(KEY, "")
+    assert "http://127.0.0.1" in lines(runs()[0])[0]["bindings"]["caption_image"]
+
+
+def test_a_killed_recording_replays_what_there_is(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    double.answer, double.latency_s = wordy(), 0.05
+    config = Path("ctgi.toml")
+    config.write_text("[endpoints.vllm]\nconcurrency = 2\n")
+    process = start("caption", people, *images(double))
+    out, deadline = Path("captions.jsonl"), time.monotonic() + 60
+    while time.monotonic() < deadline and not (out.exists() and out.read_bytes().count(b"\n") >= 2):
+        time.sleep(0.01)
+    os.kill(process.pid, 9)
+    assert process.wait(30) == -9
+    (run,) = runs()
+    with (FOLDER / f"{run}.jsonl").open("ab") as file:
+        file.write(b'{"t":"call","seq":99,"it')  # what a kill in the middle of a write leaves
+    written = out.read_bytes()
+    double.die()
+    shown = ctgi("trace", "show", run, "--json")
+    assert shown.code == 1
+    assert "the last line is cut off; it is left out" in shown.err
+    assert shown.json["summary"]["status"] == "killed"
+    done = ctgi("trace", "replay", run, "--out", "again.jsonl", "--json")
+    assert done.code == 1
+    report = done.json
+    assert report["unfinished"]
+    assert report["failed"] == []
+    again = Path("again.jsonl").read_bytes()
+    assert again.startswith(written) or written.startswith(again)
+    assert report["identical"] == again.count(b"\n") >= 2
+
+
+def test_two_processes_do_not_mix(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    double.answer, double.latency_s = wordy(), 0.02
+    processes = [start("caption", people, "-o", f"{name}.jsonl", *images(double)) for name in "ab"]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert len(runs()) == 2
+    for run in runs():
+        found = ctgi("trace", "show", run, "--json").json
+        assert found["summary"]["problems"] == []
+        assert (found["summary"]["items"], found["summary"]["status"]) == (8, "done")
+
+
+def test_a_changed_prompt_is_named(
+    ctgi: Run, double: OpenAiDouble, captioned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ctgi.graphs import trace_run
+
+    real = trace_run._packaged_digests()
+    monkeypatch.setattr(trace_run, "_packaged_digests", lambda: real | {"prompts/answer.txt": "another"})
+    done = ctgi("trace", "replay", captioned)
+    assert done.code == 2
+    assert "prompts/answer.txt was changed since run" in done.err
+    done = ctgi("trace", "replay", captioned, "--accept-changes", "--json")
+    assert (done.code, done.json["identical"], done.json["live"]) == (0, 9, 0)
+    assert "changed since the recording: prompts/answer.txt" in done.err
+    asked = double.requests
+    done = ctgi("trace", "replay", captioned, "--on-miss", "live", "--json")
+    assert double.requests - asked == len(calls(captioned, "answer_question"))
+    assert done.json["identical"] == 9
+
+
+def test_a_changed_question_pool_is_named(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    pool = Path("pool.yaml")
+    pool.write_text((Path(__file__).parents[2] / "agents" / "question_pool.yaml").read_text())
+    Path("ctgi.toml").write_text('[mtg]\nquestion_pool = "pool.yaml"\n')
+    double.answer = wordy()
+    run = ctgi("caption", people, *images(double), "--json").json["trace"]
+    pool.write_text(pool.read_text().replace("is the person wearing?", "does the person wear?"))
+    done = ctgi("trace", "replay", run, "--json")
+    assert done.code == 1
+    assert "changed since the recording: question_pool" in done.err
+    assert "question is" in done.err
+    assert done.json["failed"]
+
+
+def test_list_and_show(ctgi: Run, captioned: str, searching: list[object]) -> None:
+    search = ctgi(*searching, "--json").json["trace"]
+    rows = ctgi("trace", "list", "--json").json
+    assert [row["run"] for row in rows] == [captioned, search]
+    assert [(row["command"], row["items"], row["status"]) for row in rows] == [
+        ("caption", 9, "done"), ("search", 1, "done"),
+    ]  # fmt: skip
+    assert rows[0]["calls"] == len(calls(captioned))
+    assert rows[0]["tokens"]["input"] == sum(call["tokens"][0] for call in calls(captioned))
+    assert search in ctgi("trace", "list").out
+    out = ctgi("trace", "show", captioned).out
+    assert "0_a.png" in out
+    assert "describe" in out
+    assert "caption_image" in out
+    only = ctgi("trace", "show", captioned, "--tool", "answer_question", "--item", "0_b.png", "--json").json
+    assert [item["input"]["image"]["path"].endswith("0_b.png") for item in only["items"]] == [True]
+    assert {call["tool"] for call in only["items"][0]["calls"]} == {"answer_question"}
+    assert ctgi("trace", "show", captioned, "--failed", "--json").json["items"] == []
+    assert ctgi("trace", "show", captioned, "--slow", 1e6, "--json").json["items"] == []
+    by_node = ctgi("trace", "show", search, "--node", "verify", "--json").json
+    assert {call["tool"] for call in by_node["items"][0]["calls"]} == {"verify_match"}
+
+
+def test_what_is_no_trace_is_said(ctgi: Run, captioned: str) -> None:
+    assert "no such trace" in ctgi("trace", "show", "nowhere").err
+    Path("other.jsonl").write_text(json.dumps({"hello": 1}) + "\n")
+    done = ctgi("trace", "show", "other.jsonl")
+    assert done.code == 2
+    assert "other.jsonl, line 1: not a trace" in done.err
+    done = ctgi("trace", "show", "20")
+    assert done.code == 0  # one run begins like that
+    for command in ("list", "show", "replay", "diff"):
+        assert f"ctgi trace {command}" in " ".join(ctgi("trace", command, "--help").out.split())
+
+
+def test_an_edited_line_is_told_and_its_item_left_to_fail(ctgi: Run, captioned: str) -> None:
+    path = FOLDER / f"{captioned}.jsonl"
+    text = path.read_text()
+    assert "jeans" in text
+    path.write_text(text.replace('"text":"jeans"', '"text":"a kilt"', 1))
+    done = ctgi("trace", "show", captioned)
+    assert done.code == 1
+    assert "edited after it was recorded" in done.err
+    number = next(i for i, line in enumerate(path.read_text().splitlines(), 1) if "a kilt" in line)
+    assert f"line {number} (item" in done.err
+    done = ctgi("trace", "replay", captioned, "--json")
+    assert done.code == 1
+    assert len(done.json["changed"]) + len(done.json["failed"]) >= 1
+
+
+def test_lines_that_are_broken_or_missing_are_told(ctgi: Run, captioned: str) -> None:
+    path = FOLDER / f"{captioned}.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(whole) if b'"tool":"answer_question"' in line)
+    path.write_bytes(b"".join([*whole[:at], b"garbage\n", *whole[at + 2 :]]))
+    done = ctgi("trace", "show", captioned, "--json")
+    assert done.code == 1
+    assert f"line {at + 1}: edited after it was recorded, and no record any more" in done.err
+    assert f"line {at + 2}: lines before it were taken out" in done.err
+    assert len(done.json["items"]) == 9
+    report = ctgi("trace", "replay", captioned, "--json").json
+    assert report["identical"] >= 6
+    assert report["failed"]
+
+
+def test_a_newer_trace_is_shown_as_far_as_it_can_be(ctgi: Run, captioned: str) -> None:
+    path = FOLDER / f"{captioned}.jsonl"
+    newer = path.read_text().replace('"v":1', '"v":7', 1)
+    path.write_text(newer + '{"t":"thought","text":"new"}\n')
+    done = ctgi("trace", "show", captioned, "--json")
+    assert done.code == 1
+    assert "written in format 7" in done.err
+    assert "update ctgi" in done.err
+    assert len(done.json["items"]) == 9
+    done = ctgi("trace", "replay", captioned)
+    assert done.code == 2
+    assert "format 7" in done.err
+
+
+def test_a_trace_is_data(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    evil = "\x1b[31m<script>alert(1)</script> [link=http://x]"
+    double.answer = lambda seen: Reply(f"A man {evil}")
+    (people / "0_a.png").rename(people / "<img src=x onerror=alert(1)>.png")
+    run = ctgi("caption", people, *images(double), "--json").json["trace"]
+    out = ctgi("trace", "show", run).out
+    assert "\x1b" not in out
+    assert "[link=http://x]" in out
+    done = ctgi("trace", "show", run, "--html", "page.html")
+    assert done.code == 0, done.err
+    page = Path("page.html").read_text()
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_page_shows_images_and_says_which_are_missing(ctgi: Run, captioned: str, people: Path) -> None:
+    (people / "1_a.png").unlink()
+    Image.new("RGB", (64, 128), "green").save(people / "2_a.png")
+    done = ctgi("trace", "show", captioned, "--html", "page.html")
+    assert done.code == 0, done.err
+    page = Path("page.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 7
+    assert "the file is gone" in page
+    assert "another image lies there now" in page
+    assert "jeans" in page
+    assert not any(f'{attribute}="http' in page for attribute in ("src", "href", "action"))
+
+
+def test_another_gallery_is_not_taken_for_the_recorded_one(
+    ctgi: Run, double: OpenAiDouble, searching: list[object], people: Path
+) -> None:
+    run = ctgi(*searching, "--json").json["trace"]
+    Image.new("RGB", (64, 128), "green").save(people / "new.png")
+    assert ctgi("index", people, *searching[6:8]).code == 0
+    double.answer = lambda seen: Reply("yes" if seen.choices else "a green hat", top={"yes": 0.9, "no": 0.1})
+    swap = ["--bind", f"answer_question=vllm:double@{double.base_url}", "--on-miss", "live"]
+    done = ctgi("trace", "replay", run, *swap)
+    assert done.code == 2
+    assert "searched another gallery (8 images then, 9 now" in done.err.replace("\n", " ")
+
+
+def test_a_diff_shows_what_a_swap_changed(ctgi: Run, double: OpenAiDouble, captioned: str, people: Path) -> None:
+    double.answer = wordy(shoes="black boots")
+    swap = ["--bind", f"answer_question=vllm:double@{double.base_url}"]
+    other = ctgi("trace", "replay", captioned, *swap, "--json").json["trace"]
+    asked_about_shoes = [call for call in calls(captioned, "answer_question") if "shoes" in call["args"]["question"]]
+    found = ctgi("trace", "diff", captioned, other, "--html", "diff.html", "--json")
+    assert found.code == 0, found.err
+    diff = found.json
+    answers = diff["tools"]["answer_question"]
+    assert answers["answers"] == len(asked_about_shoes) > 0
+    assert answers["calls"][0] == len(calls(captioned, "answer_question"))
+    assert answers["live"][1] == answers["calls"][1]
+    assert diff["tools"]["caption_image"]["answers"] == 0
+    assert diff["tools"]["caption_image"]["live"] == [8, 0]
+    for item in diff["items"]:
+        first = item["first"]
+        assert (first["tool"], first["a"]["said"], first["b"]["said"]) == (
+            "answer_question", "white sneakers", "black boots",
+        )  # fmt: skip
+        assert "white sneakers" in item["outputs"]["caption"]["a"]
+        assert "black boots" in item["outputs"]["caption"]["b"]
+    out = ctgi("trace", "diff", captioned, other).out
+    assert "white sneakers -> black boots" in out
+    page = Path("diff.html").read_text()
+    assert "<ins>black boots" in page
+    assert "data:image/jpeg;base64," in page
+    same = ctgi("trace", "diff", captioned, captioned, "--json").json
+    assert (same["items"], same["compared"]) == ([], 9)
+
+
+def test_a_diff_ranks_the_right_person(ctgi: Run, double: OpenAiDouble, searching: list[object]) -> None:
+    first = ctgi(*searching, "--json").json
+    double.answer = lambda seen: Reply("no", top={"yes": 0.1, "no": 0.9})
+    second = ctgi(*searching, "--no-cache", "--json").json
+    worst = Path(first["results"][-1]["path"]).name
+    diff = ctgi("trace", "diff", first["trace"], second["trace"], "--truth", worst, "--json").json
+    ranks = [[Path(found["path"]).name for found in one["results"]].index(worst) + 1 if worst in
+             [Path(found["path"]).name for found in one["results"]] else 6 for one in (first, second)]  # fmt: skip
+    assert diff["ranks"][0][0] == ranks[0]
+    assert diff["tools"]["verify_match"]["verdicts"] == 1
+    assert diff["items"][0]["first"]["tool"] == "verify_match"
+    truth = Path("truth.json")
+    truth.write_text(json.dumps({"a man in a coat": [worst]}))
+    assert (
+        ctgi("trace", "diff", first["trace"], second["trace"], "--truth", truth, "--json").json["ranks"]
+        == diff["ranks"]
+    )
+    assert "right person, 1 queries" in ctgi("trace", "diff", first["trace"], second["trace"], "--truth", worst).out
+    truth.write_text("[]")
+    assert ctgi("trace", "diff", first["trace"], second["trace"], "--truth", truth).code == 2

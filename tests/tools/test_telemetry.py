@@ -1,0 +1,184 @@
+"""Spans in memory, and through the real OTLP exporter to a test double of a collector."""
+
+import asyncio
+import json
+import logging
+import socket
+import sys
+import time
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from otlp_collector import running_collector
+
+from ctgi.config import Binding, Settings, load_settings
+from ctgi.errors import CtgiError, ToolError
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.call_notes import note, noting
+from ctgi.tools.seam import DIRECT
+from ctgi.tools.telemetry import collector, reporting
+from ctgi.tools.types import Said, Tokens
+
+VLLM = Binding.parse("vllm:qwen@http://user:secret@gpu-box:8000/v1")
+IMAGE = ImageRef("private/anna.png", "sha-1")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", raising=False)
+
+
+async def answer(image: ImageRef, question: str) -> Said:
+    await asyncio.sleep(0)
+    if question == "fail?":
+        raise ToolError("the model said: a red coat")
+    note(src="cache" if question == "again?" else "live", retries=2)
+    return Said("a red coat", 0.9, Tokens(120, 3))
+
+
+def work(settings: Settings, *questions: str, exporter: Any = None) -> None:
+    """A run with one item that asks these questions at once."""
+
+    async def ask() -> None:
+        with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as seam:
+            tool = seam.serve("answer_question", VLLM, lambda: answer)
+            with seam.item({"image": IMAGE}):
+                calls = (tool(IMAGE, question) for question in questions)
+                await asyncio.gather(*calls, return_exceptions=True)
+
+    asyncio.run(ask())
+
+
+def spans(settings: Settings, *questions: str) -> list[ReadableSpan]:
+    memory = InMemorySpanExporter()
+    work(settings, *questions, exporter=memory)
+    return list(memory.get_finished_spans())
+
+
+def test_a_call_is_a_span_within_its_item_within_its_run() -> None:
+    call, item, run = spans(load_settings(), "what color?")
+    assert [span.name for span in (call, item, run)] == [
+        "execute_tool answer_question",
+        "invoke_agent mtg",
+        "ctgi caption",
+    ]
+    assert call.parent and item.parent and call.context and item.context and run.context
+    assert (call.parent.span_id, item.parent.span_id, run.parent) == (item.context.span_id, run.context.span_id, None)
+    assert dict(call.attributes or {}) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "answer_question",
+        "gen_ai.tool.type": "function",
+        "gen_ai.provider.name": "vllm",
+        "gen_ai.request.model": "qwen",
+        "gen_ai.usage.input_tokens": 120,
+        "gen_ai.usage.output_tokens": 3,
+        "server.address": "gpu-box",
+        "server.port": 8000,
+        "ctgi.cached": False,
+        "ctgi.retries": 2,
+    }
+    assert dict(item.attributes or {}) == {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "mtg",
+        "ctgi.image.sha256": "sha-1",
+    }
+    assert run.resource.attributes["service.name"] == "ctgi"
+
+
+def test_calls_at_once_stay_in_their_item_and_a_cached_one_says_so() -> None:
+    *calls, item, _ = spans(load_settings(), "a?", "again?", "b?")
+    assert item.context
+    assert [span.parent and span.parent.span_id for span in calls] == [item.context.span_id] * 3
+    assert sorted(bool((span.attributes or {})["ctgi.cached"]) for span in calls) == [False, False, True]
+
+
+def test_texts_stay_here_unless_they_are_asked_for() -> None:
+    told = "".join(span.to_json() for span in spans(load_settings(), "what color?", "fail?"))
+    assert "red coat" not in told
+    assert "what color" not in told
+    assert "anna" not in told
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize("by", ["toml", "environment"])
+def test_with_content_the_texts_go_along_and_images_by_their_hash(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by == "environment":
+        monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    settings = load_settings(telemetry={"content": by == "toml"})
+    attributes = spans(settings, "what color?")[0].attributes or {}
+    assert json.loads(str(attributes["gen_ai.tool.call.arguments"])) == [{"sha256": "sha-1"}, "what color?"]
+    assert json.loads(str(attributes["gen_ai.tool.call.result"]))["text"] == "a red coat"
+
+
+def test_a_failed_call_is_marked_and_still_raises() -> None:
+    failed = spans(load_settings(), "fail?")[0]
+    assert failed.status.status_code.name == "ERROR"
+    assert failed.status.description is None
+    assert (failed.attributes or {})["error.type"] == "ToolError"
+
+    async def raises() -> None:
+        with reporting(load_settings(), "mtg", "caption", DIRECT, exporter=InMemorySpanExporter()) as seam:
+            await seam.serve("answer_question", VLLM, lambda: answer)(IMAGE, "fail?")
+
+    with pytest.raises(ToolError, match="red coat"):
+        asyncio.run(raises())
+
+
+def test_a_recorder_around_hears_the_notes_too() -> None:
+    with noting() as notes:
+        spans(load_settings(), "again?")
+    assert notes == {"src": "cache", "retries": 2}
+
+
+def test_nothing_is_sent_unless_an_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert collector(load_settings()) is None
+    with reporting(load_settings(), "mtg", "caption", DIRECT) as seam:
+        assert seam is DIRECT
+    assert collector(load_settings(telemetry={"endpoint": "http://a:4318/"})) == "http://a:4318/v1/traces"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://b:4318")
+    assert collector(load_settings()) == "http://b:4318/v1/traces"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/spans")
+    assert collector(load_settings()) == "http://c/spans"
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert collector(load_settings()) is None
+
+
+def test_spans_reach_a_collector() -> None:
+    with running_collector() as collector_double:
+        settings = load_settings(telemetry={"endpoint": collector_double.url})
+        work(settings, *(f"{number}?" for number in range(30)))
+    assert set(collector_double.paths) == {"/v1/traces"}
+    sent = collector_double.spans
+    assert sorted({span.name for span in sent}) == ["ctgi caption", "execute_tool answer_question", "invoke_agent mtg"]
+    assert len(sent) == 32
+    assert len({span.trace_id for span in sent}) == 1
+    assert b"red coat" not in b"".join(span.SerializeToString() for span in sent)
+
+
+def test_a_collector_that_is_down_costs_a_warning_and_little_time(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        settings = load_settings(telemetry={"endpoint": f"http://127.0.0.1:{taken.getsockname()[1]}"})
+        started = time.monotonic()
+        with caplog.at_level(logging.CRITICAL, "opentelemetry"):
+            work(settings, "a?")
+        assert time.monotonic() - started < 12
+
+
+@pytest.mark.parametrize("by", ["toml", "environment"])
+def test_without_the_extra_the_cure_is_named(
+    by: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    if by == "toml":
+        with pytest.raises(CtgiError, match=r"pip install 'ctgi\[otel\]'"):
+            work(load_settings(telemetry={"endpoint": "http://127.0.0.1:1"}), "a?")
+    else:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        work(load_settings(), "a?")
+        assert "ctgi[otel]" in caplog.text
+        assert "nothing is sent" in caplog.text

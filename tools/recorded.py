@@ -1,0 +1,202 @@
+"""Records what passes the seam: every tool call, every node that ran, every item with what it came to."""
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ctgi.config import Binding
+from ctgi.errors import ImageError
+from ctgi.tools.call_notes import noting
+from ctgi.tools.seam import DIRECT, OpenTool, Outcome, Seam
+from ctgi.tools.trace_format import Call, Done, End, Failure, Header, Item, Node, Status
+from ctgi.tools.trace_values import arguments, call_key
+from ctgi.tools.trace_writer import TraceWriter
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the run the running task is; tasks that it starts are there too."""
+
+    recorder: "Recorder"
+    item: int
+    trail: list[Node]
+    """Nodes of the item that ended and are not written yet."""
+    node: str | None = None
+    step: int | None = None
+
+    def take_trail(self) -> list[Node]:
+        """The nodes to write now."""
+        ended, self.trail[:] = self.trail[:], []
+        return ended
+
+
+_PLACE: ContextVar[_Place | None] = ContextVar("ctgi_trace_place", default=None)
+
+
+class Recorder:
+    """A seam that writes a trace. Made by `ctgi.graphs.trace_run.tracing`."""
+
+    def __init__(self, writer: TraceWriter, inner: Seam = DIRECT) -> None:
+        """Record what passes through `inner`, which may be a replay."""
+        self.run: str | None = writer.run
+        self._writer = writer
+        self._inner = inner
+        self._began = time.perf_counter()
+        self._items = itertools.count(1)
+        self._calls = itertools.count(1)
+
+    def header(self, header: Header) -> None:
+        """Write the header; nothing may be recorded before."""
+        self._writer.write(header)
+
+    def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
+        """The tool as the inner seam serves it, recorded."""
+        served = self._inner.serve(tool, binding, open_tool)
+        return _Recorded(self, tool, binding, served)
+
+    @contextmanager
+    def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
+        """Record the beginning of an item, and its outcome or the exception that ends it."""
+        number, started = next(self._items), self.now()
+        self._writer.write(Item(item=number, input=self._writer.values.store(dict(given)), at=started))
+        token = _PLACE.set(place := _Place(self, number, []))
+        output: dict[str, Any] | None = None
+
+        def done(result: dict[str, Any]) -> None:
+            nonlocal output
+            output = self._writer.values.store(result)
+
+        failure: Failure | None = None
+        try:
+            with self._inner.item(given):
+                yield done
+        except BaseException as error:
+            failure = as_failure(error)
+            raise
+        finally:
+            _PLACE.reset(token)
+            if failure is None or failure.type not in _UNFINISHED:
+                ms = _ms(self.now() - started)
+                nodes = place.take_trail()
+                self._writer.write(Done(item=number, at=started, ms=ms, output=output, error=failure, nodes=nodes))
+
+    def end(self, error: BaseException | None) -> None:
+        """Write the end record and close the file."""
+        counts = self._writer.counts
+        status: Status = "done" if error is None else "failed"
+        if type(error).__name__ in _UNFINISHED:
+            status = "interrupted"
+        told = None if error is None else f"{type(error).__name__}: {error}"
+        self._writer.write(End(status=status, at=self.now(), error=told, **vars(counts)))
+        self._writer.close()
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return round(time.perf_counter() - self._began, 6)
+
+    def write_call(self, call: Call) -> None:
+        """Write one call."""
+        self._writer.write(call)
+
+    def next_call(self) -> int:
+        """The number of a call that begins."""
+        return next(self._calls)
+
+
+_UNFINISHED = frozenset({"CancelledError", "KeyboardInterrupt", "SystemExit"})
+"""Exceptions that come from outside: the item was neither done nor at fault."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """One tool, recorded."""
+
+    recorder: Recorder
+    tool: str
+    binding: Binding
+    served: Callable[..., Awaitable[Any]]
+
+    async def __call__(self, *args: Any, **options: Any) -> Any:
+        named = arguments(self.tool, args, options)
+        seq, started = self.recorder.next_call(), self.recorder.now()
+        with noting() as notes:
+            try:
+                out = await self.served(*args, **options)
+            except BaseException as error:
+                self._write(seq, started, named, notes, None, as_failure(error))
+                raise
+        self._write(seq, started, named, notes, out, None)
+        return out
+
+    def _write(
+        self, seq: int, started: float, named: dict[str, Any], notes: dict[str, Any], out: Any, error: Failure | None
+    ) -> None:
+        place = _PLACE.get()
+        tokens = getattr(out, "tokens", None)
+        self.recorder.write_call(
+            Call(
+                seq=seq,
+                item=place.item if place else None,
+                node=place.node if place else None,
+                step=place.step if place else None,
+                tool=self.tool,
+                backend=notes.get("backend", self.binding.endpoint),
+                model=notes.get("model", self.binding.model),
+                key=call_key(self.tool, named),
+                args=named,
+                out=out,
+                error=error,
+                at=started,
+                ms=notes.get("ms", _ms(self.recorder.now() - started)),
+                tokens=(tokens.input, tokens.output) if tokens else (0, 0),
+                retries=notes.get("retries", 0),
+                src=notes.get("src", "live"),
+                nodes=place.take_trail() if place else [],
+            )
+        )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e3, 3)
+
+
+def as_failure(error: BaseException) -> Failure:
+    """An exception as it is written."""
+    if isinstance(error, ImageError):
+        return Failure("ImageError", str(error), error.path, error.reason)
+    return Failure(type(error).__name__, str(error))
+
+
+def running_node() -> str | None:
+    """The node of the graph that the running task belongs to."""
+    place = _PLACE.get()
+    return place.node if place else None
+
+
+class NodeRun:
+    """Around a node of a graph; `changed` is to be set to what it wrote. Outside of a recorded item it does nothing."""
+
+    __slots__ = ("_place", "_started", "_token", "changed")
+
+    def __init__(self, node: str, step: int) -> None:
+        self.changed: list[str] = []
+        outer = _PLACE.get()
+        self._place = outer and _Place(outer.recorder, outer.item, outer.trail, node, step)
+
+    def __enter__(self) -> Self:
+        if self._place:
+            self._token = _PLACE.set(self._place)
+            self._started = self._place.recorder.now()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        place = self._place
+        if place and place.node is not None and place.step is not None:
+            _PLACE.reset(self._token)
+            ms = _ms(place.recorder.now() - self._started)
+            failed = kind.__name__ if kind else None
+            place.trail.append(Node(place.node, place.step, self._started, ms, self.changed, failed))

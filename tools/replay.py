@@ -1,0 +1,181 @@
+"""A trace that answers in place of the tools: the n-th call with the same arguments in an item gets the n-th answer."""
+
+import difflib
+import json
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ctgi.config import Binding
+from ctgi.errors import CtgiError, ImageError, ToolError
+from ctgi.text import plain
+from ctgi.tools.call_notes import note
+from ctgi.tools.recorded import running_node
+from ctgi.tools.seam import OpenTool, Outcome
+from ctgi.tools.trace_format import Call
+from ctgi.tools.trace_reader import Trace
+from ctgi.tools.trace_values import Values, arguments, call_key
+
+OnMiss = Literal["error", "live"]
+_COMPARED = 50
+_SHOWN = 160
+REPLAYED_ERRORS = ("ToolError", "ImageError")
+"""Failures that belong to a call; any other ended the recorded run."""
+
+
+class MissError(CtgiError):
+    """A call was never recorded; the item cannot be replayed."""
+
+
+@dataclass
+class Lanes:
+    """The recorded calls of one item that are not used up yet."""
+
+    item: int
+    calls: list[Call]
+    lanes: dict[tuple[str, str], deque[Call]] = field(default_factory=lambda: defaultdict(deque))
+    live_from_here: bool = False
+    """Whether the node was reached from which on everything is made anew."""
+    served: int = 0
+    live: int = 0
+
+    def __post_init__(self) -> None:
+        for call in self.calls:
+            if call.error is None or call.error.type in REPLAYED_ERRORS:
+                self.lanes[call.tool, call.key].append(call)
+
+    def take(self, tool: str, key: str) -> Call | None:
+        """The next recorded call like this."""
+        lane = self.lanes.get((tool, key))
+        return lane.popleft() if lane else None
+
+    @property
+    def unused(self) -> list[Call]:
+        """Recorded calls that nobody asked for."""
+        return [call for lane in self.lanes.values() for call in lane]
+
+
+_LANES: ContextVar[Lanes | None] = ContextVar("ctgi_replayed_item", default=None)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A seam that serves recorded results. Enter `at(item)` around the work on a recorded item."""
+
+    trace: Trace
+    live: Collection[str] = ()
+    """Tools that are called anew."""
+    on_miss: OnMiss = "error"
+    from_node: str | None = None
+    """From the first visit of this node on, everything in an item is called anew."""
+    computed: Collection[str] = ()
+    """Tools that need no model: a miss is computed here and now."""
+    run: str | None = None
+
+    @contextmanager
+    def at(self, item: int) -> Iterator[Lanes]:
+        """Answer from the calls of this item."""
+        lanes = Lanes(item, self.trace.calls(item))
+        token = _LANES.set(lanes)
+        try:
+            yield lanes
+        finally:
+            _LANES.reset(token)
+
+    def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
+        """A callable that answers from the recording; the tool itself is opened when it is needed first."""
+        if tool in self.live:
+            ready = open_tool()  # what is wrong with a binding shows before anything runs
+            return _Replayed(self, tool, lambda: ready)
+        return _Replayed(self, tool, open_tool)
+
+    @contextmanager
+    def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
+        """Nothing: the lanes are those of `at`."""
+        yield lambda output: None
+
+    def goes_live(self, tool: str, lanes: Lanes) -> bool:
+        """Whether a call is made anew whatever was recorded."""
+        if self.from_node and running_node() == self.from_node:
+            lanes.live_from_here = True
+        return tool in self.live or lanes.live_from_here
+
+
+@dataclass
+class _Replayed:
+    replay: Replay
+    tool: str
+    open_tool: OpenTool
+    opened: Callable[..., Awaitable[Any]] | None = None
+
+    async def __call__(self, *args: Any, **options: Any) -> Any:
+        lanes = _LANES.get()
+        if lanes is None:
+            raise CtgiError(f"{self.tool} was called outside of a recorded item: this part of a run cannot be replayed")
+        named = arguments(self.tool, args, options)
+        if not self.replay.goes_live(self.tool, lanes):
+            call = lanes.take(self.tool, call_key(self.tool, named))
+            if call:
+                lanes.served += 1
+                return _answer(call, self.replay.trace)
+            if self.replay.on_miss == "error" and self.tool not in self.replay.computed:
+                raise MissError(_missed(self.tool, named, lanes, self.replay.trace))
+        lanes.live += 1
+        if self.opened is None:
+            self.opened = self.open_tool()
+        return await self.opened(*args, **options)
+
+
+def _answer(call: Call, trace: Trace) -> Any:
+    """The recorded result, or the recorded failure raised again."""
+    note(src="recorded", ms=call.ms, retries=call.retries, backend=call.backend, model=call.model)
+    if call.error and call.error.type == "ImageError":
+        raise ImageError(trace.values.real(call.error.path), call.error.reason)
+    if call.error:
+        raise ToolError(call.error.message)
+    try:
+        return trace.values.result(call.tool, call.out)
+    except ValueError as error:
+        raise MissError(
+            f"{plain(str(trace.path))}: call {call.seq} of {plain(call.tool)} in item {call.item} holds no result of "
+            f"this tool ({plain(str(error))}): the line was edited"
+        ) from None
+
+
+def _missed(tool: str, named: Mapping[str, Any], lanes: Lanes, trace: Trace) -> str:
+    """What was asked, and what recorded call comes nearest."""
+    asked = json.loads(trace.values.dumps(named))
+    told = f"item {lanes.item}: {tool} was never recorded with these arguments"
+    nearest = _nearest(asked, [call for call in lanes.calls if call.tool == tool][:_COMPARED], trace.values)
+    if nearest is None:
+        return f"{told}, nor with any: {_short(asked)}. Make it now with --on-miss live"
+    changed = [name for name in asked if asked[name] != nearest.args.get(name)]
+    if not changed:
+        return f"{told} once more: recorded {_uses(lanes, nearest)} times, all used up. Make it now with --on-miss live"
+    differences = "; ".join(
+        f"{name} is {_short(asked[name])}, recorded was {_short(nearest.args.get(name))}" for name in changed
+    )
+    return f"{told}; the nearest recording, call {nearest.seq}, differs: {differences}. Make it now with --on-miss live"
+
+
+def _nearest(asked: Any, calls: list[Call], values: Values) -> Call | None:
+    text = values.dumps(asked).decode(errors="replace")
+    return max(
+        calls,
+        key=lambda call: difflib.SequenceMatcher(
+            None, text, values.dumps(call.args).decode(errors="replace"), autojunk=False
+        ).quick_ratio(),
+        default=None,
+    )
+
+
+def _uses(lanes: Lanes, call: Call) -> int:
+    return sum(one.key == call.key and one.tool == call.tool for one in lanes.calls)
+
+
+def _short(value: Any) -> str:
+    text = plain(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

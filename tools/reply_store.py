@@ -1,0 +1,177 @@
+"""Replies in an SQLite file that several processes use at once; too big a file loses what was unused for longest."""
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctgi.text import plain
+
+BUSY_S = 30
+"""How long a writer waits for another process's write."""
+_EVICT_TO = 0.9
+"""Share of the limit that an eviction leaves, so that not every later write evicts."""
+_TOUCHES_KEPT = 1000
+_TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, backend TEXT, reply TEXT, used REAL)"
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoreStats:
+    """What a file of replies holds."""
+
+    replies: int
+    bytes: int
+    """On disk, with what SQLite keeps beside the file."""
+    backends: dict[str, int]
+    """Replies by the backend that made them."""
+    last_used: float | None
+    """Unix time of the latest use; None where it is empty."""
+
+
+class ReplyStore:
+    """Texts by key. Every method may raise sqlite3.Error; call them from one thread at a time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, limit_bytes: int | None) -> None:
+        """Use `open_store` instead."""
+        self.path = path
+        self._connection = connection
+        self._limit = limit_bytes
+        self._touched: dict[str, float] = {}
+        self._inode = path.stat().st_ino
+
+    def find(self, key: str) -> str | None:
+        """The text under a key, or None. That it was used is written down with the next write."""
+        row = self._connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        self._touched[key] = time.time()
+        if len(self._touched) >= _TOUCHES_KEPT:
+            with self._transaction():
+                self._write_touches()
+        return str(row[0])
+
+    def keep(self, key: str, backend: str, reply: str) -> None:
+        """Write a text; it is on disk before this returns, as far as a killed process goes."""
+        with self._transaction():
+            self._write_touches()
+            self._connection.execute(
+                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", (key, backend, reply, time.time())
+            )
+            evicted = self._evict()
+        if evicted:
+            self._shrink()
+
+    def stats(self) -> StoreStats:
+        """Counts over the whole file."""
+        backends = dict(self._connection.execute("SELECT backend, COUNT(*) FROM replies GROUP BY backend ORDER BY 1"))
+        (last,) = self._connection.execute("SELECT MAX(used) FROM replies").fetchone()
+        files = (Path(f"{self.path}{end}") for end in ("", "-wal", "-shm"))
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return StoreStats(sum(backends.values()), size, backends, last)
+
+    def clear(self) -> int:
+        """Remove everything and give the space back; returns how many replies there were. Other processes go on."""
+        with self._transaction():
+            removed = self._connection.execute("DELETE FROM replies").rowcount
+        self._shrink()
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return removed
+
+    def close(self) -> None:
+        """Write down what was used, and close the file."""
+        try:
+            if self._touched:
+                with self._transaction():
+                    self._write_touches()
+        finally:
+            self._connection.close()
+
+    def set_aside(self) -> None:
+        """Rename a damaged file, unless another process has put a new one in its place."""
+        set_aside(self.path, self._inode)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk rolls back by itself
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _write_touches(self) -> None:
+        rows = [(used, key) for key, used in self._touched.items()]
+        self._connection.executemany("UPDATE replies SET used = ? WHERE key = ?", rows)
+        self._touched.clear()
+
+    def _evict(self) -> bool:
+        if self._limit is None or self._live_bytes() <= self._limit:
+            return False
+        (count,) = self._connection.execute("SELECT COUNT(*) FROM replies").fetchone()
+        while self._live_bytes() > _EVICT_TO * self._limit and count > 1:
+            oldest = "SELECT key FROM replies ORDER BY used LIMIT ?"
+            count -= self._connection.execute(
+                f"DELETE FROM replies WHERE key IN ({oldest})", (count // 20 + 1,)
+            ).rowcount
+        return True
+
+    def _shrink(self) -> None:
+        self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free a single page
+
+    def _live_bytes(self) -> int:
+        pages, free, size = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+
+def open_store(path: Path, *, limit_bytes: int | None = None) -> ReplyStore:
+    """Open the file at `path`, or make it, readable to its owner alone.
+
+    Raises:
+        OSError: the folder cannot be made.
+        sqlite3.Error: it cannot be written, or is something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or not at all
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(_TABLE)
+        connection.execute("CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used)")
+    except BaseException:
+        connection.close()
+        raise
+    return ReplyStore(path, connection, limit_bytes)
+
+
+def is_broken(error: sqlite3.Error) -> bool:
+    """Whether the file itself is damaged or no database, rather than busy, full or read-only."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BROKEN
+
+
+def set_aside(path: Path, inode: int) -> None:
+    """Rename the file at `path` and what SQLite keeps beside it, if it still is that file; say where it went."""
+    try:
+        if path.stat().st_ino != inode:
+            return
+        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        for end in ("", "-wal", "-shm"):
+            if Path(f"{path}{end}").exists():
+                Path(f"{path}{end}").rename(f"{aside}{end}")
+    except OSError as error:
+        logger.warning("%s: damaged, and cannot be set aside (%s)", plain(str(path)), error.strerror)
+        return
+    logger.warning("%s: the cache of model replies was damaged; it is now %s", plain(str(path)), plain(aside.name))

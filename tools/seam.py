@@ -1,0 +1,48 @@
+"""The seam between a graph and its tools: where calls are recorded, and where a recording answers in their place."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from ctgi.config import Binding
+
+OpenTool = Callable[[], Any]
+
+
+Outcome = Callable[[dict[str, Any]], None]
+"""Takes what an item came to: its record of captions.jsonl, or its search."""
+
+
+class Seam(Protocol):
+    """What stands between a graph and its tools."""
+
+    @property
+    def run(self) -> str | None:
+        """The name of the trace that is written, for the results to point to."""
+        ...
+
+    def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
+        """A callable to use as `tool`; whether and when `open_tool` makes the one that does the work is the seam's."""
+        ...
+
+    def item(self, given: Mapping[str, Any]) -> AbstractContextManager[Outcome]:
+        """Around the work on one image or query."""
+        ...
+
+
+class Direct:
+    """No seam: the tools themselves, and nothing is written."""
+
+    run = None
+
+    def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
+        """The tool, opened at once."""
+        return open_tool()
+
+    @contextmanager
+    def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
+        """Nothing around it."""
+        yield lambda output: None
+
+
+DIRECT = Direct()

@@ -1,0 +1,266 @@
+"""Reads traces: what stands where, item by item, so that a large one need not fit into memory."""
+
+import fcntl
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+from ctgi.tools.trace_format import (
+    SUFFIX,
+    VERSION,
+    Call,
+    Counts,
+    Done,
+    End,
+    Header,
+    Item,
+    Node,
+    Record,
+    read_line,
+)
+from ctgi.tools.trace_values import Values
+
+EDITED = "edited after it was recorded"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about a trace that its reader should know."""
+
+    line: int
+    what: str
+    item: int | None = None
+    """The item that it concerns, if that can be told."""
+
+
+@dataclass
+class ItemIndex:
+    """Where the records of one item stand."""
+
+    item: Item
+    calls: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Offsets in bytes."""
+    done: int | None = None
+
+
+@dataclass
+class Trace:
+    """A trace file that was read once from end to end."""
+
+    path: Path
+    header: Header
+    values: Values
+    items: dict[int, ItemIndex] = field(default_factory=dict)
+    loose: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Calls outside of any item."""
+    end: End | None = None
+    counts: Counts = field(default_factory=Counts)
+    problems: list[Problem] = field(default_factory=list)
+    running: bool = False
+    """Whether its run is still writing it."""
+    last_at: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """done, failed, interrupted, running, or killed for a trace without an end."""
+        return self.end.status if self.end else "running" if self.running else "killed"
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took, as far as is known."""
+        return self.end.at if self.end else self.last_at
+
+    @property
+    def newer(self) -> bool:
+        """Whether a later ctgi wrote it."""
+        return self.header.v > VERSION
+
+    def calls(self, item: int) -> list[Call]:
+        """The calls of one item, in the order of their beginnings."""
+        found = [record for record in self._read(self.items[item].calls) if isinstance(record, Call)]
+        return sorted(found, key=lambda call: call.seq)
+
+    def nodes(self, item: int) -> list[Node]:
+        """The nodes that ran for one item, in the order of their beginnings."""
+        ended = [*self._read(self.items[item].calls), self.done(item)]
+        found = [node for record in ended if isinstance(record, Call | Done) for node in record.nodes]
+        return sorted(found, key=lambda node: (node.at, node.step))
+
+    def name(self, item: int) -> str:
+        """What an item is about: its image's path, or its query."""
+        given = self.items[item].item.input
+        image = given.get("image")
+        if isinstance(image, dict) and "query" not in given:
+            return self.values.real(str(image.get("path", "")))
+        return str(given.get("query", f"item {item}"))
+
+    def loose_calls(self) -> Iterator[Call]:
+        """Calls outside of any item."""
+        return (record for record in self._read(self.loose) if isinstance(record, Call))
+
+    def done(self, item: int) -> Done | None:
+        """What the item came to; None where the run ended first."""
+        offset = self.items[item].done
+        found = next(self._read([offset]), None) if offset is not None else None
+        return found if isinstance(found, Done) else None
+
+    def _read(self, offsets: "array[int] | list[int]") -> Iterator[Record]:
+        with self.path.open("rb") as file:
+            for offset in offsets:
+                file.seek(offset)
+                yield read_line(file.readline()).record
+
+
+def open_trace(path: Path) -> Trace:
+    """Read through the trace at `path`; what is wrong with single lines stands in its `problems`.
+
+    Raises:
+        CtgiError: it cannot be read, or has no header.
+    """
+    try:
+        with path.open("rb") as file:
+            running = _is_locked(file.fileno())
+            first = file.readline()
+            header = _header(path, first)
+            trace = Trace(path, header, Values(header.root), running=running)
+            _Scan(trace).run(chain([first], file))
+    except OSError as error:
+        raise CtgiError(f"{plain(str(path))}: cannot read this trace: {error.strerror}") from None
+    return trace
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        record = read_line(line).record
+    except ValidationError as error:
+        raise CtgiError(
+            f"{plain(str(path))}, line 1: not a trace: expected the header of a run ({_first(error)}); "
+            "see what there is with ctgi trace list"
+        ) from None
+    if not isinstance(record, Header):
+        raise CtgiError(f"{plain(str(path))}, line 1: expected the header of a run, found {record.t!r}")
+    return record
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether a writer holds the file; readers do not keep each other out."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+class _Scan:
+    """The one pass over a file that finds what stands where, and what is wrong."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._offset = 0
+        self._expected = 0
+        self._unknown = 0
+
+    def run(self, lines: Iterable[bytes]) -> None:
+        """Read all lines."""
+        trace = self._trace
+        if trace.newer:
+            self._problem(
+                1,
+                f"written in format {trace.header.v} by ctgi {trace.header.versions.get('ctgi', '?')}, this ctgi reads "
+                f"up to {VERSION}: update ctgi; what it can read is shown",
+            )
+        for number, line in enumerate(lines, 1):
+            self._take(number, line)
+        if self._unknown:
+            self._problem(1, f"{self._unknown} lines are of kinds that this ctgi does not know")
+
+    def _take(self, number: int, line: bytes) -> None:
+        offset = self._offset
+        self._offset += len(line)
+        if not line.endswith(b"\n"):
+            if not self._trace.running:
+                self._problem(number, "the last line is cut off; it is left out")
+            return
+        try:
+            read = read_line(line)
+        except ValidationError as error:
+            self._expected += 1
+            if self._trace.newer:
+                self._unknown += 1
+            else:
+                self._problem(number, f"{EDITED}, and no record any more ({_first(error)}); it is left out")
+            return
+        item = getattr(read.record, "item", None)
+        if read.number is None:
+            self._expected += 1
+            self._problem(number, EDITED, item)
+        else:
+            if read.number != self._expected:
+                self._problem(number, "lines before it were taken out, put in or moved")
+            self._expected = read.number + 1
+        self._sort_in(read.record, offset, number)
+
+    def _sort_in(self, record: Record, offset: int, number: int) -> None:
+        trace = self._trace
+        trace.counts.add(record)
+        trace.last_at = max(trace.last_at, getattr(record, "at", 0.0))
+        if isinstance(record, Item):
+            trace.items[record.item] = ItemIndex(record)
+        elif isinstance(record, End):
+            trace.end = record
+        elif isinstance(record, Call) and record.item is None:
+            trace.loose.append(offset)
+        elif isinstance(record, Call | Done):
+            index = trace.items.get(record.item or 0)
+            if index is None:
+                self._problem(number, f"it belongs to item {record.item}, whose beginning is missing", record.item)
+            elif isinstance(record, Call):
+                index.calls.append(offset)
+            else:
+                index.done = offset
+
+    def _problem(self, line: int, what: str, item: int | None = None) -> None:
+        self._trace.problems.append(Problem(line, what, item))
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return plain(f"{place}: {problem['msg']}" if place else str(problem["msg"]))
+
+
+# --- a folder of traces
+
+
+def find_trace(name: str, folder: Path) -> Path:
+    """The trace that `name` means: a file, a run or the beginning of one in `folder`, or "last".
+
+    Raises:
+        CtgiError: none or several.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    runs = trace_files(folder)
+    if name == "last" and runs:
+        return runs[-1]
+    found = [path for path in runs if path.stem.startswith(name)]
+    exact = [path for path in found if path.stem == name] or found
+    if len(exact) == 1:
+        return exact[0]
+    if exact:
+        raise CtgiError(f"{plain(name)}: {len(exact)} runs in {plain(str(folder))} begin like that: give more of it")
+    raise CtgiError(
+        f"{plain(name)}: no such trace in {plain(str(folder))}: give a run that ctgi trace list shows, a file, or last"
+    )
+
+
+def trace_files(folder: Path) -> list[Path]:
+    """The traces in a folder, oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []

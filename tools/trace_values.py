@@ -1,0 +1,156 @@
+"""Arguments and results of tools as JSON: images by hash, paths from a root, and the key that says what was asked."""
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools import protocols
+from ctgi.tools.types import Questions, Ranking, Said, Verdict
+
+_PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
+"""Fields of results that hold a path."""
+
+
+class _CompareImage(Protocol):
+    async def __call__(self, text: str, image: ImageRef) -> float: ...
+
+
+class _CompareTexts(Protocol):
+    async def __call__(self, text: str, others: Sequence[str]) -> list[float]: ...
+
+
+_TOOLS: dict[str, tuple[type, Any]] = {
+    "caption_image": (protocols.CaptionImage, Said),
+    "answer_question": (protocols.AnswerQuestion, Said),
+    "verify_match": (protocols.VerifyMatch, Verdict),
+    "propose_questions": (protocols.ProposeQuestions, Questions),
+    "reconstruct_caption": (protocols.ReconstructCaption, Said),
+    "aggregate_query": (protocols.AggregateQuery, Said),
+    "search_gallery": (protocols.SearchGallery, Ranking),
+    "ask_user": (protocols.AskUser, Said),
+    "compare_image": (_CompareImage, float),  # the two of the judge that measures by embeddings
+    "compare_texts": (_CompareTexts, list[float]),
+}
+
+
+@cache
+def _signature(tool: str) -> inspect.Signature:
+    signature = inspect.signature(_TOOLS[tool][0].__call__)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+@cache
+def _result(tool: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_TOOLS[tool][1])
+
+
+def arguments(tool: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name, defaults filled in: however it was written, the same call looks the same."""
+    bound = _signature(tool).bind(*args, **options)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def call_key(tool: str, named: Mapping[str, Any]) -> str:
+    """What is asked, as 32 hexadecimal digits: equal for equal arguments, whoever answers and wherever images lie."""
+    text = json.dumps([tool, named], sort_keys=True, separators=(",", ":"), default=_by_content)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _by_content(value: Any) -> Any:
+    return {"$image": value.sha256} if isinstance(value, ImageRef) else _fields(value)
+
+
+def _fields(value: Any) -> Any:
+    if is_dataclass(value):
+        return vars(value)
+    raise TypeError(f"{type(value).__name__} cannot stand in a trace")
+
+
+class Values:
+    """Writes and reads values of one trace, whose paths start from `root` ("" keeps them as they are)."""
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+        self._prefix = root.rstrip(os.sep) + os.sep if root else ""
+        self._encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=self._plain)
+
+    def dumps(self, value: Any) -> bytes:
+        """A value as one line of JSON in UTF-8; a path that is no UTF-8 keeps its bytes as surrogate escapes."""
+        try:
+            return self._encoder.encode(value).encode()
+        except UnicodeEncodeError:
+            return json.dumps(value, separators=(",", ":"), default=self._plain).encode()
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, ImageRef):
+            return {"$image": value.sha256, "path": self.stored(value.path)}
+        return _fields(value)
+
+    def stored(self, path: str) -> str:
+        """A path as the trace holds it."""
+        if path == self.root and path:
+            return "."
+        return path[len(self._prefix) :] if self._prefix and path.startswith(self._prefix) else path
+
+    def real(self, path: str) -> str:
+        """A path of the trace as it was."""
+        if not self._prefix or path.startswith(os.sep) or not path:
+            return path
+        return self.root if path == "." else self._prefix + path
+
+    def store(self, value: Any) -> Any:
+        """Plain JSON with the paths in it as the trace holds them."""
+        return _with_paths(value, self.stored)
+
+    def load(self, value: Any) -> Any:
+        """The same with the paths as they were."""
+        return _with_paths(value, self.real)
+
+    def images(self, value: Any) -> Any:
+        """JSON of the trace with its images as ImageRef.
+
+        Raises:
+            ValueError: an image has no hash or path.
+        """
+        if isinstance(value, list):
+            return [self.images(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "$image" not in value:
+            return {name: self.images(one) for name, one in value.items()}
+        sha256, path = value["$image"], value.get("path", "")
+        if not (isinstance(sha256, str) and isinstance(path, str)):
+            raise ValueError("an image in it has no hash or path")
+        return ImageRef(self.real(path), sha256)
+
+    def result(self, tool: str, value: Any) -> Any:
+        """What a tool gave, out of the trace's JSON.
+
+        Raises:
+            ValueError: it is not what this tool gives; says where.
+        """
+        if tool not in _TOOLS:
+            raise ValueError(f"no tool is called {tool!r}")
+        try:
+            return _result(tool).validate_python(self.images(value))
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+
+
+def _with_paths(value: Any, change: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: change(one) if name in _PATHS and isinstance(one, str) else _with_paths(one, change)
+            for name, one in value.items()
+        }
+    return [_with_paths(one, change) for one in value] if isinstance(value, list | tuple) else value

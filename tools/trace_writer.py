@@ -1,0 +1,90 @@
+"""Writes a trace: one file per run, each record handed to the operating system before the run goes on."""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Collection
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+from threading import Lock
+
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+from ctgi.tools.trace_format import SUFFIX, Counts, Record, seal
+from ctgi.tools.trace_values import Values
+
+_SHORTEST_SECRET = 8  # a shorter one would blot out ordinary words
+
+
+class TraceWriter:
+    """An open trace; threads and tasks may write to it. The file is locked while it is open: a reader can tell."""
+
+    def __init__(self, folder: Path, values: Values, hidden: Collection[str] = ()) -> None:
+        """Make the file of a new run in `folder`.
+
+        Args:
+            folder: made where it is missing.
+            values: how values and paths are written.
+            hidden: secrets that must not be written, whatever text they turn up in.
+
+        Raises:
+            CtgiError: no file can be made there.
+        """
+        self.values = values
+        self.counts = Counts()
+        self._lock = Lock()
+        self._number = 0
+        self._end = 0
+        self._hidden = [json.dumps(text)[1:-1].encode() for text in hidden if len(text) >= _SHORTEST_SECRET]
+        self.run, self.path, self._file = _new_file(folder)
+
+    def write(self, record: Record) -> None:
+        """Append one record.
+
+        Raises:
+            CtgiError: the disk is full; the records before it stay whole.
+        """
+        body = self.values.dumps(vars(record))
+        for text in self._hidden:
+            if text in body:
+                body = body.replace(text, b"***")
+        with self._lock:
+            line = seal(body, self._number)
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                self._file.truncate(self._end)
+                raise CtgiError(
+                    f"{plain(str(self.path))}: cannot write the trace ({error.strerror}): make room, set traces to "
+                    "another folder in ctgi.toml, or run with --no-trace"
+                ) from None
+            self._number += 1
+            self._end += len(line)
+            self.counts.add(record)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _new_file(folder: Path) -> tuple[str, Path, FileIO]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+            path = folder / f"{run}{SUFFIX}"
+            try:
+                file = FileIO(path, "x")
+            except FileExistsError:
+                continue
+            fcntl.flock(file, fcntl.LOCK_EX)
+            return run, path, file
+    except OSError as error:
+        raise CtgiError(
+            f"{plain(str(folder))}: cannot keep traces here ({error.strerror}): set traces to another folder in "
+            "ctgi.toml, or run with --no-trace"
+        ) from None
