@@ -7,20 +7,9 @@ from typing import NamedTuple
 
 from ctgi.training.embedded.answers import Scene
 from ctgi.training.synth import person as tables
-from ctgi.training.synth.colors import FAMILIES
+from ctgi.training.synth.colors import differ
 from ctgi.training.synth.person import NONE
 
-_FAMILY = {color: family for family, colors in FAMILIES.items() for color in colors} | {"blond": "orange"}
-_TOO_CLOSE = {
-    frozenset(pair)
-    for pair in (
-        ("black", "navy"), ("cream", "tan"), ("gray", "light blue"), ("brown", "burgundy"), ("black", "brown"),
-        ("cream", "yellow"), ("pink", "purple"), ("burgundy", "purple"), ("white", "light blue"), ("orange", "tan"),
-        ("black", "burgundy"), ("orange", "brown"), ("brown", "orange"), ("blue", "purple"), ("blond", "tan"),
-        ("navy", "purple"),
-    )
-}  # fmt: skip
-"""Colors of two families that one word or poor light may make the same."""
 _UPPER_GROUPS = (
     ("T-shirt", "polo shirt", "tank top", "shirt", "blouse"),
     ("sweater", "hoodie"),
@@ -50,11 +39,6 @@ def alter(scene: Scene, rng: Random) -> Altered:
         changed = _ALTER[field](scene, rng)
         if changed is not None:
             return Altered(_TOPICS.get(field, field.partition("_")[0]), field, changed)
-
-
-def differ(color: str, other: str) -> bool:
-    """Whether nobody would take one color for the other."""
-    return _FAMILY[color] != _FAMILY[other] and frozenset((color, other)) not in _TOO_CLOSE
 
 
 def _recolor(field: str, part: str, table: dict[str, int]) -> Alter:

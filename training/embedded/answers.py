@@ -112,7 +112,7 @@ def _hand_held(scene: Scene) -> str:
 def _hair(scene: Scene) -> str:
     person = scene.person
     if person.hair_length == "bald":
-        return "shaved" if scene.sees("face") or not scene.sees("hat") else NOT_VISIBLE
+        return "shaved" if scene.sees("hair") else NOT_VISIBLE
     return f"{person.hair_length} and {person.hair_color}" if scene.sees("hair") else NOT_VISIBLE
 
 

@@ -30,8 +30,8 @@ MENTIONED = {
     "action": 0.2,
 }
 """How often a first caption mentions what is there."""
-VERDICTS = 5
-QUESTIONS = 3
+VERDICTS = 3
+QUESTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ Branch = list[Turn]
 
 
 def draw_branches(scene: Scene, other: Scene, rng: Random) -> list[Branch]:
-    """What to learn from one picture: a dialogue half of the time, some first questions, some verdicts."""
-    branches = [_dialogue(scene, rng)] if rng.random() < 0.5 else []
-    attributes = rng.sample(COMMON, 2) + rng.sample(list(POOL), QUESTIONS - 2)
+    """What to learn from one picture: a dialogue now and then, some first questions, some verdicts."""
+    branches = [_dialogue(scene, rng)] if rng.random() < 0.4 else []
+    attributes = [rng.choice(COMMON), *rng.sample(list(POOL), QUESTIONS - 1)]
     branches += [[_question(scene, attribute, rng)] for attribute in attributes]
     return branches + [[_verdict(scene, other, rng)] for _ in range(VERDICTS)]
 

@@ -22,11 +22,11 @@ from ctgi.training.embedded.qwen2vl import build_model, build_processor, save
 class Plan:
     """How much to learn from; the defaults made the published model."""
 
-    pictures: int = 40_000
-    sight_steps: int = 3000
-    sight_batch: int = 64
-    dialogue_steps: int = 4000
-    dialogue_batch: int = 16
+    pictures: int = 36_000
+    sight_steps: int = 6000
+    sight_batch: int = 32
+    dialogue_steps: int = 2400
+    dialogue_batch: int = 24
     rate: float = 1e-3
     seed: int = 1
     threads: int = 2

@@ -67,3 +67,21 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 def shade(color: str, rng: Random, shades: tuple[Shades, ...] | None = None) -> RGB:
     """A shade that bears the color's name."""
     return rng.choice(shades or COLORS[color]).draw(rng)
+
+
+_FAMILY = {color: family for family, colors in FAMILIES.items() for color in colors} | {"blond": "orange"}
+_TOO_CLOSE = {
+    frozenset(pair)
+    for pair in (
+        ("black", "navy"), ("cream", "tan"), ("gray", "light blue"), ("brown", "burgundy"), ("black", "brown"),
+        ("cream", "yellow"), ("pink", "purple"), ("burgundy", "purple"), ("white", "light blue"), ("orange", "tan"),
+        ("black", "burgundy"), ("orange", "brown"), ("brown", "orange"), ("blue", "purple"), ("blond", "tan"),
+        ("navy", "purple"),
+    )
+}  # fmt: skip
+"""Colors of two families that one word or poor light may make the same."""
+
+
+def differ(color: str, other: str) -> bool:
+    """Whether nobody would take one color for the other."""
+    return _FAMILY[color] != _FAMILY[other] and frozenset((color, other)) not in _TOO_CLOSE

@@ -7,6 +7,8 @@ blue 27 %, brown 15 %, gray 24 %, red 13 %; shorts 22 %, skirt or dress 14 %; a 
 from dataclasses import dataclass
 from random import Random
 
+from ctgi.training.synth.colors import differ
+
 NONE = "none"
 
 
@@ -114,6 +116,11 @@ def draw_color(table: dict[str, int], rng: Random, but: str = "") -> str:
     return draw(table, rng, but)
 
 
+def _apart(table: dict[str, int], color: str) -> dict[str, int]:
+    """The colors that nobody would take for this one."""
+    return {name: share for name, share in table.items() if differ(name, color)}
+
+
 def draw_person(rng: Random) -> Person:
     """A person dressed by chance, within reason."""
     gender = rng.choice(("man", "woman"))
@@ -156,12 +163,12 @@ def _draw_upper(gender: str, rng: Random) -> dict[str, str]:
     if (kind in OUTER and pattern not in ("plain", "checked")) or (gender == "man" and pattern == "floral"):
         pattern = "plain"
     color = draw_color(CLOTH, rng)
-    inner = draw_color(CLOTH, rng, color) if kind in OUTER and rng.random() < 0.5 else NONE
+    inner = draw_color(_apart(CLOTH, color), rng) if kind in OUTER and rng.random() < 0.5 else NONE
     return {
         "upper_type": kind,
         "upper_color": color,
         "upper_pattern": pattern,
-        "pattern_color": NONE if pattern == "plain" else draw_color(CLOTH, rng, color),
+        "pattern_color": NONE if pattern == "plain" else draw_color(_apart(CLOTH, color), rng),
         "sleeves": _draw_sleeves(kind, rng),
         "inner_color": inner,
     }
@@ -220,6 +227,8 @@ def _draw_action(person: Person, rng: Random) -> str:
     in_the_way = person.bag == "suitcase" or (person.lower_length == "long" and _skirted(person))
     if action == "riding a bicycle" and in_the_way:
         return "standing"
+    if action == "running" and person.bag == "suitcase":
+        return "walking"
     if action in ("running", "riding a bicycle", "talking on the phone") and person.held == "umbrella":
         return "walking"
     return action

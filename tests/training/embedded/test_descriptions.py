@@ -4,8 +4,9 @@ from random import Random
 import pytest
 from scenes import draw_scene
 
-from ctgi.training.embedded.alterations import alter, differ
+from ctgi.training.embedded.alterations import alter
 from ctgi.training.embedded.descriptions import Claim, Description, draw_description, draw_hard_claim, one_by_one
+from ctgi.training.synth.colors import differ
 
 
 def changed_fields(before, after):

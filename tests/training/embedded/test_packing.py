@@ -68,7 +68,7 @@ def test_packed_tokens_are_predicted_as_in_a_dialogue_of_their_own(parts, pictur
         learned = packed.labels[0, 1:] != IGNORED
         ours = model.lm_head(last[0, :-1][learned]).log_softmax(-1)
         theirs = torch.cat([_alone(processor, model, branch, picture) for branch in branches])
-    assert len(branches) > 5
+    assert len(branches) >= 5
     torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0.01)
 
 
