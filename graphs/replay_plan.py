@@ -1,5 +1,6 @@
 """What a replay calls anew, and what has changed since the recording that decides it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from ctgi.tools.replay import OnMiss
 from ctgi.tools.trace_format import Item
 from ctgi.tools.trace_reader import Trace
 
+_LOCAL = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])[:/]")
 NO_MODEL = ("templates", "human")
 _SAID_BY = {
     "prompts/caption.txt": ("caption_image", "answer_question"),  # an answer is asked for after the caption's turn
@@ -73,6 +75,10 @@ def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str])
         CtgiError: a prompt was changed and the plan neither accepts that nor lets the tool go live.
     """
     live = set(parse_binds(plan.binds))
+    if live and not live & trace.header.bindings.keys():
+        used = ", ".join(trace.header.bindings)
+        raise CtgiError(f"run {trace.header.run} never calls {', '.join(sorted(live))}: its tools are {used}")
+    _check_places(trace, settings, plan, live)
     recorded = {tool: Binding.parse(spec).endpoint for tool, spec in trace.header.bindings.items()}
     stale = {
         tool: name
@@ -89,6 +95,21 @@ def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str])
         f"{name} was changed since run {trace.header.run}: its answers to {tool} were given to other words. Ask anew "
         f"with --bind {tool}=... or --on-miss live, or take the recorded answers with --accept-changes"
     )
+
+
+def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) -> None:
+    """A trace is data: it must not choose the host that images, texts and keys go to."""
+    if plan.on_miss == "error" and plan.from_node is None:
+        return
+    chosen = {settings.binding(tool).base_url for tool in live}
+    chosen |= {endpoint.base_url for endpoint in settings.endpoints.values()}
+    for tool in sorted(trace.header.bindings.keys() - live):
+        url = Binding.parse(trace.header.bindings[tool]).base_url
+        if url and url not in chosen and not _LOCAL.match(url):
+            raise CtgiError(
+                f"{tool} was served by {url} in run {trace.header.run}: to have it called there again, say so with "
+                f"--bind {tool}={trace.header.bindings[tool]}"
+            )
 
 
 def computed_tools(settings: Settings) -> set[str]:

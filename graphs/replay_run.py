@@ -79,9 +79,7 @@ async def replay_run(
     header = trace.header
     report = ReplayReport(header.run, out=str(out) if out else None, changes=changes(trace, settings))
     live = live_tools(trace, settings, plan, report.changes)
-    nodes = graph_nodes(header.graph)
-    if plan.from_node and plan.from_node not in nodes:
-        raise CtgiError(f"the graph {header.graph} has no node {plan.from_node!r}: it has {', '.join(nodes)}")
+    _check_node(header.graph, plan.from_node)
     replay = Replay(trace, live, plan.on_miss, plan.from_node, computed_tools(settings))
     order = _order(trace, plan, report)
     certain = plan.pure and not report.changes
@@ -102,6 +100,12 @@ async def replay_run(
                 items = run_many(order, one, in_flight=1 if plan.pure else in_flight(settings))
                 await _Run(trace, report, results, seam).all(order, items, on_progress)
     return report
+
+
+def _check_node(graph: str, node: str | None) -> None:
+    nodes = graph_nodes(graph)
+    if node and node not in nodes:
+        raise CtgiError(f"the graph {graph} has no node {node!r}: it has {', '.join(nodes)}")
 
 
 def _order(trace: Trace, plan: Plan, report: ReplayReport) -> list[int]:

@@ -1,13 +1,15 @@
 """Replays of many items shared out to processes: between two calls it is the graph that takes the time."""
 
 import asyncio
+import os
 import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
-from os import sched_getaffinity
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,23 @@ from ctgi.graphs.replay_item import Replayed, open_work, replay_one
 from ctgi.tools.replay import Replay
 from ctgi.tools.trace_reader import Trace, open_trace
 
-MIN_SHARE = 400
-"""Items for which a process is worth starting."""
-_CHUNK = 50
+_SHARE = {"fork": 25, "spawn": 400}
+"""Items for which a process is worth starting: a new one reads every package again, a fork has them."""
+_CHUNK = 20
 
 
 def worker_count(items: int) -> int:
     """Processes that replay so many items fastest."""
-    return min(len(sched_getaffinity(0)), items // MIN_SHARE)
+    return min(_cores(), items // _SHARE[_method()])
+
+
+def _method() -> str:
+    """A fork takes no threads along, so it is for processes that have but one, and systems where it is sound."""
+    return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def in_processes(
@@ -33,7 +44,7 @@ async def in_processes(
     chunks = [order[start : start + _CHUNK] for start in range(0, len(order), _CHUNK)]
     given = (trace.path, settings.model_dump(mode="json"), sorted(replay.computed))
     loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, given) as pool:
+    with ProcessPoolExecutor(jobs, get_context(_method()), _start, given) as pool:
         running: deque[asyncio.Future[list[Replayed]]] = deque()
         try:
             for chunk in chunks:
@@ -52,25 +63,31 @@ async def in_processes(
                 future.cancel()
 
 
-_worker: Any = None
-"""In a process of the pool: replays a chunk."""
+class _Worker:
+    """What a process of the pool holds: the trace, the tools, and a loop of its own."""
+
+    def __init__(self, path: Path, settings: dict[str, Any], computed: list[str]) -> None:
+        self._loop = asyncio.new_event_loop()
+        trace = open_trace(path)
+        replay = Replay(trace, computed=computed)
+        opened = open_work(trace, Settings(**settings), replay, None)
+        self._one = partial(replay_one, trace, replay, self._loop.run_until_complete(opened.__aenter__()))
+
+    def replay(self, numbers: list[int]) -> list[Replayed]:
+        return self._loop.run_until_complete(self._all(numbers))
+
+    async def _all(self, numbers: list[int]) -> list[Replayed]:
+        return [await self._one(number) for number in numbers]
+
+
+_workers: list[_Worker] = []
+"""The one of this process."""
 
 
 def _start(path: Path, settings: dict[str, Any], computed: list[str]) -> None:
-    """Make this process ready; the parent alone answers Ctrl-C."""
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    trace, loop = open_trace(path), asyncio.new_event_loop()
-    replay = Replay(trace, computed=computed)
-    work = loop.run_until_complete(open_work(trace, Settings(**settings), replay, None).__aenter__())
-    one = partial(replay_one, trace, replay, work)
-
-    async def chunk(numbers: list[int]) -> list[Replayed]:
-        return [await one(number) for number in numbers]
-
-    _worker = lambda numbers: loop.run_until_complete(chunk(numbers))  # noqa: E731
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone answers Ctrl-C
+    _workers.append(_Worker(path, settings, computed))
 
 
 def _replay(numbers: list[int]) -> list[Replayed]:
-    found: list[Replayed] = _worker(numbers)
-    return found
+    return _workers[0].replay(numbers)

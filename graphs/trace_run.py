@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
@@ -26,6 +26,8 @@ from ctgi.tools.trace_writer import TraceWriter
 _CODE = ("agents", "graphs", "retrieval", "tools")
 _PACKAGES = ("langgraph", "langchain-core", "openai", "transformers", "open_clip_torch", "torch", "faiss-cpu")
 _DIGITS = 12
+_DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti")
+"""Tables of the settings that have a part in what comes out; the others hold paths and addresses."""
 
 
 @contextmanager
@@ -57,33 +59,38 @@ def tracing(
     Raises:
         CtgiError: the trace cannot be written.
     """
-    if not wanted:
-        with nullcontext(inner) if replay else reporting(settings, graph, command, inner) as seam:
-            yield seam
-        return
-    values = Values(root)
-    writer = TraceWriter(settings.traces, values, settings.secrets())
+
+    def header(run: str) -> Header:
+        return Header(
+            run=run,
+            command=command,
+            graph=graph,
+            root=root,
+            bindings={tool: str(settings.binding(tool)) for tool in tools},
+            settings={name: table for name, table in settings.public().items() if name in _DECIDING},
+            input=Values(root).store(dict(given)),
+            replay=dict(replay) if replay else None,
+            digests=digests(settings.mtg.question_pool),
+            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            versions=_versions(),
+            commit=_commit(),
+        )
+
+    with (
+        _recording(settings, root, header, inner) if wanted else nullcontext(inner) as seam,
+        nullcontext(seam) if replay else reporting(settings, graph, command, seam) as outer,
+    ):
+        yield outer
+
+
+@contextmanager
+def _recording(settings: Settings, root: str, header: Callable[[str], Header], inner: Seam) -> Iterator[Seam]:
+    writer = TraceWriter(settings.traces, Values(root), settings.secrets())
     recorder = Recorder(writer, inner)
     failure: BaseException | None = None
     try:
-        recorder.header(
-            Header(
-                run=writer.run,
-                command=command,
-                graph=graph,
-                started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                root=root,
-                bindings={tool: str(settings.binding(tool)) for tool in tools},
-                settings=settings.public(),
-                versions=_versions(),
-                commit=_commit(),
-                digests=digests(settings.mtg.question_pool),
-                input=values.store(dict(given)),
-                replay=dict(replay) if replay else None,
-            )
-        )
-        with nullcontext(recorder) if replay else reporting(settings, graph, command, recorder) as seam:
-            yield seam
+        recorder.header(header(writer.run))
+        yield recorder
     except BaseException as error:
         failure = error
         raise

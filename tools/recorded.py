@@ -91,8 +91,10 @@ class Recorder:
         if type(error).__name__ in _UNFINISHED:
             status = "interrupted"
         told = None if error is None else f"{type(error).__name__}: {error}"
-        self._writer.write(End(status=status, at=self.now(), error=told, **vars(counts)))
-        self._writer.close()
+        try:
+            self._writer.write(End(status=status, at=self.now(), error=told, **vars(counts)))
+        finally:
+            self._writer.close()
 
     def now(self) -> float:
         """Seconds since the run began."""

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ctgi.config import Binding
 from ctgi.errors import CtgiError, ImageError, ToolError
+from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain
 from ctgi.tools.call_notes import note
 from ctgi.tools.recorded import running_node
@@ -124,9 +125,21 @@ class _Replayed:
             if self.replay.on_miss == "error" and self.tool not in self.replay.computed:
                 raise MissError(_missed(self.tool, named, lanes, self.replay.trace))
         lanes.live += 1
+        _check_images(named.values())
         if self.opened is None:
             self.opened = self.open_tool()
         return await self.opened(*args, **options)
+
+
+def _check_images(values: Iterable[Any]) -> None:
+    """A live call is about the recorded image, or it fails.
+
+    Raises:
+        ImageError: another image lies there now.
+    """
+    for value in values:
+        if isinstance(value, ImageRef) and digest(value.path) != value.sha256:
+            raise ImageError(value.path, "another image lies there now than when the run was recorded")
 
 
 def _answer(call: Call, trace: Trace) -> Any:

@@ -26,6 +26,7 @@ from ctgi.tools.trace_format import (
 )
 from ctgi.tools.trace_values import Values
 
+_TAIL = 1 << 16
 EDITED = "edited after it was recorded"
 
 
@@ -133,6 +134,30 @@ def open_trace(path: Path) -> Trace:
     except OSError as error:
         raise CtgiError(f"{plain(str(path))}: cannot read this trace: {error.strerror}") from None
     return trace
+
+
+def glance(path: Path) -> Trace:
+    """The head and the end of a trace with its counts, without its items; a trace without an end is read through.
+
+    Raises:
+        CtgiError: as `open_trace` does.
+    """
+    try:
+        with path.open("rb") as file:
+            header = _header(path, file.readline())
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    except OSError as error:
+        raise CtgiError(f"{plain(str(path))}: cannot read this trace: {error.strerror}") from None
+    try:
+        line = read_line(last)
+    except ValidationError:
+        return open_trace(path)
+    if not isinstance(line.record, End) or line.number is None or header.v > VERSION:
+        return open_trace(path)
+    end = line.record
+    counts = Counts(end.items, end.failed, end.calls, end.calls_failed, end.live, end.tokens)
+    return Trace(path, header, Values(header.root), end=end, counts=counts)
 
 
 def _header(path: Path, line: bytes) -> Header:

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime
 from io import FileIO
@@ -75,7 +74,7 @@ def _new_file(folder: Path) -> tuple[str, Path, FileIO]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while True:
-            run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+            run = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"  # microseconds, so that names sort as the runs began
             path = folder / f"{run}{SUFFIX}"
             try:
                 file = FileIO(path, "x")

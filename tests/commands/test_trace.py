@@ -156,6 +156,17 @@ def test_what_was_never_recorded_is_an_error_or_is_asked(ctgi: Run, double: Open
     )
 
 
+def test_a_trace_does_not_choose_where_things_are_sent(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
+    path = FOLDER / f"{captioned}.jsonl"
+    path.write_text(path.read_text().replace(double.base_url, "http://elsewhere.example/v1"))
+    assert ctgi("trace", "replay", captioned).code == 1  # told that it was edited, and replayed
+    done = ctgi("trace", "replay", captioned, "--on-miss", "live")
+    assert done.code == 2
+    assert "served by http://elsewhere.example/v1" in done.err.replace("\n", "")
+    done = ctgi("trace", "replay", captioned, "--bind", "verify_match=templates")
+    assert "never calls verify_match" in done.err
+
+
 def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
     asked = double.requests
     done = ctgi("trace", "replay", captioned, "--from", "ask", "--item", "0_b.png", "--json")
@@ -300,6 +311,12 @@ def test_list_and_show(ctgi: Run, captioned: str, searching: list[object]) -> No
     only = ctgi("trace", "show", captioned, "--tool", "answer_question", "--item", "0_b.png", "--json").json
     assert [item["input"]["image"]["path"].endswith("0_b.png") for item in only["items"]] == [True]
     assert {call["tool"] for call in only["items"][0]["calls"]} == {"answer_question"}
+    sha256 = only["items"][0]["input"]["image"]["$image"]
+    for wanted in (only["items"][0]["item"], sha256[:10]):
+        again = ctgi("trace", "show", captioned, "--item", wanted, "--json").json
+        assert [item["item"] for item in again["items"]] == [only["items"][0]["item"]]
+    done = ctgi("trace", "show", captioned, "--item", "nobody")
+    assert (done.code, "no item like nobody" in done.err) == (2, True)
     assert ctgi("trace", "show", captioned, "--failed", "--json").json["items"] == []
     assert ctgi("trace", "show", captioned, "--slow", 1e6, "--json").json["items"] == []
     by_node = ctgi("trace", "show", search, "--node", "verify", "--json").json

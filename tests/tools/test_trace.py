@@ -8,17 +8,19 @@ import pytest
 
 from ctgi.config import Binding, Settings, load_settings, public_url
 from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
-from ctgi.retrieval.images import ImageRef
+from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.call_notes import note
 from ctgi.tools.recorded import NodeRun, Recorder
 from ctgi.tools.replay import MissError, Replay
 from ctgi.tools.trace_format import Header, Item, read_line, seal
-from ctgi.tools.trace_reader import find_trace, open_trace
+from ctgi.tools.trace_reader import find_trace, glance, open_trace
 from ctgi.tools.trace_values import Values, arguments, call_key
 from ctgi.tools.trace_writer import TraceWriter
 from ctgi.tools.types import Candidate, Fact, Questions, Ranking, Refinement, Said, Tokens, Verdict
 
 IMAGE = ImageRef("/data/people/a.png", "ab" * 32)
+HERE = ref(__file__)
+"""A file that is there, in place of an image."""
 MODEL = Binding("vllm", "qwen", None)
 
 
@@ -197,8 +199,8 @@ def record(folder: Path, questions: list[str]) -> Path:
     async def work() -> None:
         ask = serve(seam, "answer_question", counting)
         for order in (questions, questions[::-1]):
-            with seam.item({"image": IMAGE}) as done:
-                await asyncio.gather(*(ask(IMAGE, question) for question in order), return_exceptions=True)
+            with seam.item({"image": HERE}) as done:
+                await asyncio.gather(*(ask(HERE, question) for question in order), return_exceptions=True)
                 done({})
 
     asyncio.run(work())
@@ -206,10 +208,10 @@ def record(folder: Path, questions: list[str]) -> Path:
     return writer.path
 
 
-async def ask_all(replay: Replay, item: int, questions: list[str], live: Any = answer) -> list[Any]:
-    ask = serve(replay, "answer_question", live)
+async def ask_all(replay: Replay, item: int, questions: list[str]) -> list[Any]:
+    ask = serve(replay, "answer_question", answer)
     with replay.at(item):
-        said = await asyncio.gather(*(ask(IMAGE, question) for question in questions), return_exceptions=True)
+        said = await asyncio.gather(*(ask(HERE, question) for question in questions), return_exceptions=True)
     return [one.text if isinstance(one, Said) else one for one in said]
 
 
@@ -249,6 +251,21 @@ def test_a_miss_may_go_live_and_a_tool_may_be_live(tmp_path: Path) -> None:
     assert asyncio.run(ask_all(Replay(trace, computed={"answer_question"}), 1, ["three"])) == ["three 0"]
 
 
+def test_a_live_call_is_about_the_recorded_image_or_fails(tmp_path: Path) -> None:
+    replay = Replay(open_trace(record(tmp_path, ["one"])), live={"answer_question"})
+    gone, other = tmp_path / "gone.png", tmp_path / "other.png"
+    other.write_bytes(b"other")
+
+    async def ask(path: Path) -> None:
+        tool = serve(replay, "answer_question", answer)
+        with replay.at(1):
+            await tool(ImageRef(str(path), IMAGE.sha256), "one")
+
+    for path, told in ((gone, "the file is gone"), (other, "another image lies there now")):
+        with pytest.raises(ImageError, match=told):
+            asyncio.run(ask(path))
+
+
 def test_a_recorded_tool_is_not_opened(tmp_path: Path) -> None:
     def explode() -> Any:
         raise AssertionError("a backend was opened")
@@ -258,7 +275,7 @@ def test_a_recorded_tool_is_not_opened(tmp_path: Path) -> None:
     async def work() -> Said:
         ask = replay.serve("answer_question", MODEL, explode)
         with replay.at(1):
-            found: Said = await ask(IMAGE, "one")
+            found: Said = await ask(HERE, "one")
         return found
 
     assert asyncio.run(work()).text == "one 1"
@@ -322,6 +339,16 @@ def test_settings_tell_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "ss-word" not in json.dumps(settings.public())
 
 
+def test_a_glance_counts_like_a_reading(tmp_path: Path) -> None:
+    path = record(tmp_path, ["one", "two"])
+    quick, whole = glance(path), open_trace(path)
+    assert (quick.status, quick.seconds, quick.counts) == (whole.status, whole.seconds, whole.counts)
+    assert (whole.counts.items, whole.counts.calls, quick.items) == (2, 4, {})
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert glance(path).status == "killed"
+    assert len(glance(path).items) == 2
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CtgiError, match="--no-trace"):
@@ -347,3 +374,23 @@ def test_every_tool_of_the_configuration_can_be_recorded() -> None:
     keys = {call_key(tool, arguments(tool, *call)) for tool, call in given.items()}
     assert len(keys) == len(given)
     assert Settings().traces == Path(".ctgi/traces")
+
+
+def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    seam, writer = recorder(tmp_path)
+    size = writer.path.stat().st_size
+    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, old[1]))
+    try:
+        with pytest.raises(CtgiError, match=r"make room.*--no-trace"), seam.item({"query": "x" * 100}):
+            raise AssertionError
+        with pytest.raises(CtgiError):
+            seam.end(None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert writer.path.stat().st_size == size
+    assert open_trace(writer.path).problems == []

@@ -10,6 +10,7 @@ from ctgi.cli.options import AsJson, Bind, Config, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
+    from ctgi.cli.trace.selection import Selection
     from ctgi.tools.trace_reader import Trace
 
 trace = typer.Typer(
@@ -22,7 +23,9 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A run (the beginning is
 Items = Annotated[
     list[str] | None,
     typer.Option(
-        "--item", metavar="TEXT", help="Only items with this number, or this in path, hash or query. Repeatable."
+        "--item",
+        metavar="TEXT",
+        help="Only items with this number or hash, or this in path or query. Repeatable.",
     ),
 ]
 _TOLD = 5
@@ -73,6 +76,7 @@ def show_run(
 
     opened = _open(run, config)
     selection = Selection(tool, node, tuple(item or ()), slow, failed)
+    _check_items(opened, selection)
     if html:
         from ctgi.cli.trace.page import write_page
 
@@ -111,8 +115,9 @@ def replay(
 ) -> None:
     """Run the same graph again from the recorded calls: no model, no network, the same outputs.
 
-    A tool given with --bind is called anew, and everything else is answered by the recording. The replay leaves a
-    trace of its own, to be compared with ctgi trace diff. Exit code 1 when items could not be replayed.
+    A tool given with --bind is called anew, and everything else is answered by the recording. Unless nothing could
+    come out otherwise, the replay leaves a trace of its own, for ctgi trace diff. Exit code 1 when items could not be
+    replayed.
 
     Example: ctgi trace replay last --bind answer_question=openai:gpt-4o --on-miss live
     """
@@ -129,6 +134,7 @@ def replay(
     opened = _open(run, config)
     _tell_problems(opened)
     selection = Selection(items=tuple(item or ()))
+    _check_items(opened, selection)
     plan = Plan(
         tuple(bind or ()), "live" if on_miss == "live" else "error", from_node,
         lambda one: selection.wants(one, opened.values), accept_changes, gallery,
@@ -175,6 +181,7 @@ def diff_runs(
 
     one, other = _open(before, config), _open(after, config)
     selection = Selection(items=tuple(item or ()))
+    _check_items(one, selection)
     found = diff_traces(one, other, wanted=lambda i: selection.wants(i, one.values), right=load_truth(truth or []))
     if html:
         from ctgi.cli.trace.page import write_diff
@@ -193,6 +200,14 @@ def _open(run: str, config: Path | None) -> "Trace":
     from ctgi.tools.trace_reader import find_trace, open_trace
 
     return open_trace(find_trace(run, load_settings(config=config).traces))
+
+
+def _check_items(opened: "Trace", selection: "Selection") -> None:
+    if selection.items and not any(selection.wants(index.item, opened.values) for index in opened.items.values()):
+        raise CtgiError(
+            f"run {opened.header.run} has no item like {' or '.join(selection.items)}: ctgi trace show lists its "
+            f"{len(opened.items)} items"
+        )
 
 
 def _tell_problems(opened: "Trace") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ctgi.cli.terminal import markup
 from ctgi.errors import CtgiError
-from ctgi.tools.trace_reader import Trace, open_trace
+from ctgi.tools.trace_reader import Trace, glance
 
 
 def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
@@ -17,7 +17,7 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 def _row(path: Path) -> dict[str, Any]:
     try:
-        trace = open_trace(path)
+        trace = glance(path)
     except CtgiError as error:
         return {"run": path.stem, "command": None, "status": "unreadable", "problems": [str(error)]}
     return summary(trace)
@@ -32,7 +32,7 @@ def summary(trace: Trace) -> dict[str, Any]:
         "replay_of": header.replay["of"] if header.replay else None,
         "started": header.started,
         "status": trace.status,
-        "items": len(trace.items),
+        "items": max(len(trace.items), counts.items),
         "items_failed": counts.failed,
         "calls": counts.calls,
         "calls_live": counts.live,

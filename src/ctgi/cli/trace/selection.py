@@ -1,10 +1,11 @@
 """Which items and calls of a trace a person wants to see."""
 
-import json
 from dataclasses import dataclass
 
 from ctgi.tools.trace_format import Call, Item
 from ctgi.tools.trace_values import Values
+
+_HASH_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,8 @@ class Selection:
         return bool(self.tool or self.node or self.slow_ms is not None or self.failed)
 
     def wants(self, item: Item, values: Values) -> bool:
-        """Whether an item is one of those named: by number, or by a part of its path, hash or query."""
-        if not self.items:
-            return True
-        text = json.dumps(values.load(item.input), ensure_ascii=False).lower()
-        return any(
-            wanted == str(item.item) or (not wanted.isdecimal() and wanted.lower() in text) for wanted in self.items
-        )
+        """Whether an item is one of those named: by its number, a part of its path or query, or its hash."""
+        return not self.items or any(_is(wanted, item, values) for wanted in self.items)
 
     def keeps(self, call: Call) -> bool:
         """Whether a call is one of those wanted."""
@@ -39,3 +35,12 @@ class Selection:
             and (self.slow_ms is None or call.ms > self.slow_ms)
             and (not self.failed or call.error is not None)
         )
+
+
+def _is(wanted: str, item: Item, values: Values) -> bool:
+    if wanted.isdecimal() and not wanted.startswith("0"):
+        return wanted == str(item.item)
+    image = item.input.get("image")
+    path, sha256 = (str(image.get("path")), str(image.get("$image"))) if isinstance(image, dict) else ("", "")
+    names = f"{values.real(path)}\n{item.input.get('query', '')}".lower()
+    return wanted.lower() in names or (len(wanted) >= _HASH_DIGITS and sha256.startswith(wanted.lower()))

@@ -1,6 +1,7 @@
 """Calls and items in a few words."""
 
 import json
+from pathlib import PurePath
 from typing import Any
 
 from ctgi.tools.trace_format import Call, Failure
@@ -9,8 +10,11 @@ _LONG = 160
 
 
 def asked(call: Call) -> str:
-    """What a call asks, without its image."""
+    """What a call asks; of the images only candidates are named, others are those of their item."""
     named = call.args
+    image = named.get("image")
+    if call.tool == "verify_match" and isinstance(image, dict):
+        return cut(f"{PurePath(str(image.get('path'))).name}: {named.get('description')}")
     for name in ("question", "description", "query", "text"):
         if isinstance(named.get(name), str):
             return cut(named[name])
