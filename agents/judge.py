@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from ctgi.agents.pool import PoolQuestion
@@ -87,10 +88,11 @@ def overlap(answer: str, statement: str, known: str) -> float:
     return max((len(words & phrase) / len(words) for phrase in _phrases(known)), default=0.0) if words else 0.0
 
 
-def _phrases(text: str) -> list[set[str]]:
+@lru_cache(maxsize=1024)
+def _phrases(text: str) -> tuple[frozenset[str], ...]:
     marked = text.lower()
     for joint in (" and ", " with ", " wearing ", " wears ", " carrying ", " carries ", " holding ", " is "):
         marked = marked.replace(joint, ", " if joint != " is " else " ")
     for mark in ".;:":
         marked = marked.replace(mark, ",")
-    return [content_words(phrase) for phrase in marked.split(",") if phrase.strip()]
+    return tuple(content_words(phrase) for phrase in marked.split(",") if phrase.strip())

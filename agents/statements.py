@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ctgi.agents.pool import PoolQuestion
 
@@ -187,6 +188,7 @@ def join_and(parts: list[str]) -> str:
     return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
 
 
-def content_words(text: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def content_words(text: str) -> frozenset[str]:
     """The words of a text that carry meaning, lower-cased."""
-    return set(_WORD.findall(text.lower())) - _STOP_WORDS
+    return frozenset(_WORD.findall(text.lower())) - _STOP_WORDS

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import QuestionPool
@@ -58,21 +59,22 @@ async def _describe(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, 
     return {"initial_caption": said.text, "tokens": _tokens(said), "turns": []}
 
 
-async def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+async def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["ask", "reconstruct"]]:
+    attribute = _next_attribute(state, runtime)
+    return Command(update={"attribute": attribute}, goto="ask" if attribute else "reconstruct")
+
+
+def _next_attribute(state: MtgState, runtime: Runtime[MtgContext]) -> str | None:
     context, turns = runtime.context, state["turns"]
     if len(turns) >= context.settings.turns:
-        return {"attribute": None}
+        return None
     question = context.pool.next(
         " ".join(_known(state)),
         asked=[turn["attribute"] for turn in turns],
         there=[turn["attribute"] for turn in turns if turn["kept"]],
         seed=f"{context.settings.seed}/{state['image']['sha256']}",
     )
-    return {"attribute": question.attribute if question else None}
-
-
-async def _route_after_choose(state: MtgState) -> Literal["ask", "reconstruct"]:
-    return "ask" if state["attribute"] else "reconstruct"
+    return question.attribute if question else None
 
 
 async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
@@ -134,7 +136,6 @@ def build_mtg(onto: Any = None) -> "CompiledStateGraph[MtgState, MtgContext]":
     graph.add_node("reconstruct", step(_reconstruct))
     graph.add_edge(START, "describe")
     graph.add_edge("describe", "choose")
-    graph.add_conditional_edges("choose", _route_after_choose)
     graph.add_edge("ask", "judge")
     graph.add_edge("judge", "choose")
     graph.add_edge("reconstruct", END)

@@ -1,6 +1,7 @@
 """Replays of many items shared out to processes: between two calls it is the graph that takes the time."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -67,6 +68,8 @@ class _Worker:
     """What a process of the pool holds: the trace, the tools, and a loop of its own."""
 
     def __init__(self, path: Path, settings: dict[str, Any], computed: list[str]) -> None:
+        gc.freeze()  # the collector would look through every imported package again and again
+        gc.set_threshold(20_000)
         self._loop = asyncio.new_event_loop()
         trace = open_trace(path)
         replay = Replay(trace, computed=computed)

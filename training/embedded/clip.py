@@ -9,6 +9,8 @@ import torch
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 
+from ctgi.errors import CtgiError
+from ctgi.retrieval.clip_tokens import ClipTokens
 from ctgi.retrieval.trained_encoder import read_trained
 
 CONFIG: dict[str, Any] = {
@@ -29,9 +31,11 @@ def export(run: Path, folder: Path) -> None:
     """The encoder of a run of `ctgi train` as an open_clip folder, in half precision.
 
     Raises:
-        CtgiError: no checkpoint in the run.
+        CtgiError: no checkpoint in the run, or not of IRRA.
     """
-    _, encoder, _ = read_trained(str(run))
+    file, encoder, _ = read_trained(str(run))
+    if not isinstance(encoder, ClipTokens):
+        raise CtgiError(f"{file}: expected a checkpoint of ctgi train irra")
     _save(encoder.model, folder)
 
 
