@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: test check fmt slow setup demo embedded libs vllm-env constraints clean
+.PHONY: test check fmt slow setup embedded libs vllm-env constraints clean
 
 test: $(INSTALLED) libs  ## the fast tests
 	$(BIN)/python -m pytest --durations=10
@@ -28,12 +28,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
-
-demo: $(INSTALLED) libs  ## draw a small gallery, caption it, search it with a dialogue, write a page
-	$(BIN)/ctgi synth demo/people --identities 12 --seed 8
-	$(BIN)/ctgi caption demo/people/imgs --out demo/captions.jsonl --limit 20
-	$(BIN)/ctgi search "woman with red bag" -g demo/people/imgs --html demo/woman-with-red-bag.html
-	@echo "Open $(CURDIR)/demo/woman-with-red-bag.html; the captions are in demo/captions.jsonl"
 
 libs:  ## what skia-python, the drawing library, needs of a bare Debian or Ubuntu
 	@! command -v apt-get >/dev/null || ldconfig -p | grep -q libEGL.so.1 || \
@@ -64,4 +58,4 @@ constraints: $(INSTALLED)  ## write down the installed versions
 	mv .constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) .cache demo build *.egg-info src/*.egg-info
+	rm -rf $(VENV) .cache build *.egg-info src/*.egg-info

@@ -128,7 +128,6 @@ def test_openai_weights_get_their_activation() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("embedded", "no embedded retrieval model: bind one"),
         ("qdrant:x", "expected open_clip:MODEL,PRETRAINED"),
         ("open_clip", "expected open_clip:MODEL,PRETRAINED"),
         ("open_clip:ViT-B-61,openai", "did you mean ViT-B-16"),

@@ -5,56 +5,16 @@ model, what it says means nothing. train_tiny.py makes one that names colors.
 """
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    PreTrainedTokenizerFast,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessor,
-    Qwen2VLProcessor,
-    Qwen2VLVideoProcessor,
-)
+from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
-END, START, STOP, IMAGE = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>"
-SPECIAL = (END, START, STOP, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
-TEMPLATE = """\
-{%- for message in messages -%}
-<|im_start|>{{ message['role'] }}
-{% if message['content'] is string %}{{ message['content'] }}{% else %}
-{%- for part in message['content'] -%}
-{%- if part['type'] in ('image', 'image_url') -%}<|vision_start|><|image_pad|><|vision_end|>
-{%- elif part['type'] == 'text' -%}{{ part['text'] }}{%- endif -%}
-{%- endfor -%}{%- endif -%}<|im_end|>
-{% endfor -%}
-{%- if add_generation_prompt -%}<|im_start|>assistant
-{% endif -%}"""
-CELL = 28 * 28
-"""px per image token: patches of 14 x 14, merged 2 x 2."""
+from ctgi.training.embedded.qwen2vl import END, IMAGE, STOP, build_processor
 
-
-def build_processor(corpus: Iterable[str], vocabulary: int = 1600) -> Qwen2VLProcessor:
-    """Tokenizer learned from the texts the model is to read and write; images become 12 to 24 tokens."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=alphabet)
-    tokenizer.train_from_iterator(corpus, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=STOP, pad_token=END, additional_special_tokens=list(SPECIAL[1:])
-    )
-    fast.chat_template = TEMPLATE
-    size = {"shortest_edge": 12 * CELL, "longest_edge": 24 * CELL}
-    return Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=size),
-        tokenizer=fast,
-        video_processor=Qwen2VLVideoProcessor(),
-        chat_template=TEMPLATE,
-    )
+VOCABULARY = 1600
+CELLS = (12, 24)
+"""Least and most tokens of an image."""
 
 
 def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditionalGeneration:
@@ -97,7 +57,7 @@ def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, ou
 
 def build_untrained(out: Path) -> None:
     """Write a checkpoint with random weights that can spell a few words."""
-    processor = build_processor(["yes no", "Describe the person in this image."])
+    processor = build_processor(["yes no", "Describe the person in this image."], VOCABULARY, CELLS)
     save(build_model(processor), processor, out)
 
 

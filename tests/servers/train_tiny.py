@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from figures import NOT_VISIBLE, Figure, answer, caption, claim, draw, random_figure
-from tiny_qwen2vl import IMAGE, build_model, build_processor, save
+from tiny_qwen2vl import CELLS, IMAGE, VOCABULARY, build_model, build_processor, save
 from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
 from ctgi.agents.pool import load_pool
@@ -246,7 +246,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     began, rng, wording = time.monotonic(), Random(0), Wording.load()
-    processor = build_processor(wording.corpus(rng))
+    processor = build_processor(wording.corpus(rng), VOCABULARY, CELLS)
     model = build_model(processor)
     train(model, processor, wording, rng, options.steps)
     seconds = time.monotonic() - began

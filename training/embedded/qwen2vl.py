@@ -42,21 +42,23 @@ TEXT_DEPTH = 6
 CONTEXT = 4096
 
 
-def build_processor(corpus: Iterable[str]) -> Qwen2VLProcessor:
-    """A tokenizer learned from what the model is to read and write, and images of CELLS tokens."""
+def build_processor(
+    corpus: Iterable[str], vocabulary: int = VOCABULARY, cells: tuple[int, int] = CELLS
+) -> Qwen2VLProcessor:
+    """A tokenizer learned from what the model is to read and write; images become `cells` tokens, least and most."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+        vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(corpus, trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=STOP, pad_token=END, additional_special_tokens=list(SPECIAL[1:])
     )
     fast.chat_template = TEMPLATE
-    size = {"shortest_edge": CELLS[0] * CELL**2, "longest_edge": CELLS[1] * CELL**2}
+    size = {"shortest_edge": cells[0] * CELL**2, "longest_edge": cells[1] * CELL**2}
     return Qwen2VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=size),
         tokenizer=fast,
