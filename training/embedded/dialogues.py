@@ -59,7 +59,7 @@ def sight_step(speaker: Speaker, batches: Batches, size: int) -> Step:
     """A step of the first lesson; its figures are the shares of right answers by field."""
 
     def step(number: int, rng: Random) -> tuple[Tensor, dict[str, float]]:
-        batch = batches.draw(size)
+        batch = batches.draw(size, rng)
         loss, told = speaker.heads.loss(*speaker.look(batch.pixels), batch)
         return loss, dict(zip(FIELDS, told.float().mean(0).tolist(), strict=True))
 
@@ -70,7 +70,7 @@ def dialogue_step(speaker: Speaker, packer: Packer, batches: Batches, size: int)
     """A step of the second lesson: the weighted loss of the replies' tokens, of the claims, and some of the first."""
 
     def step(number: int, rng: Random) -> tuple[Tensor, dict[str, float]]:
-        batch = batches.draw(size)
+        batch = batches.draw(size, rng)
         scenes = batch.scenes
         lessons = [draw_branches(scene, rng.choice(scenes), rng) for scene in scenes]
         rows, columns = (side // PATCH for side in batch.pixels.shape[1:3])

@@ -23,7 +23,7 @@ Step = Callable[[int, Random], tuple[Tensor, dict[str, float]]]
 def fit(module: nn.Module, step: Step, *, steps: int, rate: float, state: Path, log: Path) -> None:
     """Train `module` for `steps` steps; after a kill, the same call goes on from the last saved state.
 
-    The randomness of a step depends on its number alone, so a run in parts draws what a run in one draws.
+    The randomness of a step depends on its number alone, so a run in parts sees what a run in one sees.
     """
     optimizer = torch.optim.AdamW(_groups(module), lr=rate, betas=(0.9, 0.98), weight_decay=0.05)
     done = _restore(module, optimizer, state)

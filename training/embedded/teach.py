@@ -23,7 +23,7 @@ class Plan:
     """How much to learn from; the defaults made the published model."""
 
     pictures: int = 36_000
-    sight_steps: int = 6000
+    sight_steps: int = 4500
     sight_batch: int = 32
     dialogue_steps: int = 2400
     dialogue_batch: int = 24
@@ -38,7 +38,7 @@ def teach(work: Path, out: Path, plan: Plan) -> None:
     samples = load_samples(work / "pictures", plan.pictures, plan.seed, plan.threads)
     processor = _processor(work / "processor", samples)
     speaker = Speaker(build_model(processor, plan.seed))
-    batches = Batches(samples, Random(plan.seed))
+    batches = Batches(samples)
     fit(
         speaker,
         sight_step(speaker, batches, plan.sight_batch),
