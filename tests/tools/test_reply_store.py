@@ -3,6 +3,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,16 +70,19 @@ def test_clear_gives_the_space_back_under_a_reader(tmp_path: Path) -> None:
         assert store.find("1") == "again"
 
 
-def _write(path: Path, who: int, count: int) -> None:
+def _write(path: Path, who: int, count: int, abreast: Any) -> None:
     with closing(open_store(path, limit_bytes=MB)) as store:
         for number in range(count):
+            if number % 50 == 0:
+                abreast.wait(60)
             store.keep(f"{who}-{number}", f"backend{who}", "x" * 1000)
             store.find(f"{1 - who}-{number}")
 
 
 def test_two_processes_write_and_evict_at_once(tmp_path: Path) -> None:
     path, context = tmp_path / "replies.sqlite", multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write, args=(path, who, 1500)) for who in (0, 1)]
+    abreast = context.Barrier(2)  # else the slower to start would write alone, and evict all of the other's
+    writers = [context.Process(target=_write, args=(path, who, 1500, abreast)) for who in (0, 1)]
     for writer in writers:
         writer.start()
     for writer in writers:
