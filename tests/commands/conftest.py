@@ -1,11 +1,14 @@
 """The commands run as a user runs them: by their arguments, in a directory of their own."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from commands import Done, Run
+from openai_server import OpenAiDouble
+from traces import images, wordy
 
 from ctgi.cli import main
 
@@ -40,3 +43,21 @@ def ctgi(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         return Done(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def captioned(ctgi: Run, double: OpenAiDouble, people: Path) -> str:
+    """The run of a captioning of eight images and one copy."""
+    double.answer = wordy()
+    shutil.copy(people / "0_a.png", people / "copy.png")
+    done = ctgi("caption", people, *images(double), "--json")
+    assert done.code == 0, done.err
+    run: str = done.json["trace"]
+    return run
+
+
+@pytest.fixture
+def searching(double: OpenAiDouble, tiny_clip: Path, people: Path) -> list[object]:
+    double.answer = wordy()
+    clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
+    return ["search", "a man in a coat", "-g", people, *images(double), "-b", clip, "-k", 5]
