@@ -7,8 +7,6 @@ from typing import Any, Protocol
 from ctgi.config import Binding
 
 OpenTool = Callable[[], Any]
-
-
 Outcome = Callable[[dict[str, Any]], None]
 """Takes what an item came to: its record of captions.jsonl, or its search."""
 
