@@ -11,6 +11,7 @@ from ctgi.training.embedded.fit import Step
 from ctgi.training.embedded.lessons import draw_branches
 from ctgi.training.embedded.packing import IGNORED, Packed, Packer
 from ctgi.training.embedded.qwen2vl import PATCH, TEXT_DEPTH, WIDTH
+from ctgi.training.embedded.reading import read
 from ctgi.training.embedded.sight import see
 from ctgi.training.embedded.warmup import FIELDS, Heads
 
@@ -45,14 +46,8 @@ class Speaker(nn.Module):
         embedded = text.embed_tokens(packed.ids)
         places = packed.ids == self.model.config.image_token_id
         embedded = embedded.masked_scatter(places[..., None], tokens.to(embedded.dtype))
-        out = text(
-            inputs_embeds=embedded,
-            position_ids=packed.positions,
-            attention_mask=packed.mask,
-            use_cache=False,
-            output_hidden_states=True,
-        )
-        return out.last_hidden_state, out.hidden_states[CLAIM_LAYER]
+        states = read(text, embedded, packed)
+        return states[-1], states[CLAIM_LAYER]
 
 
 def sight_step(speaker: Speaker, batches: Batches, size: int) -> Step:

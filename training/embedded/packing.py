@@ -6,6 +6,7 @@ on from the shared part's end, so every token sees exactly what it would see in 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,6 +17,20 @@ from ctgi.training.embedded.lessons import Branch, Turn
 from ctgi.training.embedded.qwen2vl import IMAGE
 
 IGNORED = -100
+WIDTHS = (64, 128)
+"""Branches of up to so many tokens are attended to together."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """N branches of at most W tokens."""
+
+    rows: Tensor
+    """[N]: the sequence that each is in."""
+    places: Tensor
+    """[N, W]: its tokens' places in all sequences one after the other; the last one again where it is shorter."""
+    real: Tensor
+    """[N, W]: false where it is shorter."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +47,10 @@ class Packed:
     """[B, L]: 1 at the last token of a true claim, 0 of a false one, else IGNORED."""
     positions: Tensor
     """[3, B, L]: frame, row and column as Qwen2-VL counts them."""
-    mask: Tensor
-    """[B, 1, L, L]: what each token sees."""
+    shared: int
+    """Length of the shared part."""
+    groups: list[Group]
+    """The branches, those of like length together."""
 
 
 @dataclass
@@ -42,7 +59,8 @@ class _Row:
     labels: list[int]
     weights: list[float]
     claims: list[int]
-    branch: list[int]
+    branches: list[int]
+    """Their lengths."""
     place: list[int]
     """Distance from the end of the shared part."""
 
@@ -77,7 +95,8 @@ class Packer:
             after_prefix(padded([row.weights for row in packed], 0.0), 0.0),
             after_prefix(padded([row.claims for row in packed], IGNORED), IGNORED),
             torch.cat([shared, own.expand(3, -1, -1)], 2),
-            _mask(after_prefix(padded([row.branch for row in packed], -1), 0)),
+            len(prefix),
+            _groups([row.branches for row in packed], len(prefix), ids.shape[1]),
         )
 
     def _prefix(self, rows: int, columns: int, system: bool) -> tuple[list[int], Tensor]:
@@ -96,11 +115,11 @@ class Packer:
 
     def _row(self, branches: list[Branch]) -> _Row:
         row = _Row([], [], [], [], [], [])
-        for number, branch in enumerate(branches, 1):
+        for branch in branches:
             began = len(row.ids)
             for index, turn in enumerate(branch):
                 self._add(row, turn, first=index == 0)
-            row.branch += [number] * (len(row.ids) - began)
+            row.branches.append(len(row.ids) - began)
             row.place += range(len(row.ids) - began)
         return row
 
@@ -127,10 +146,19 @@ def _token_before(offsets: list[tuple[int, int]], at: int) -> int:
     return next(index for index, (start, end) in enumerate(offsets) if start < at <= end)
 
 
-def _mask(branch: Tensor) -> Tensor:
-    """[B, L] of branch numbers, 0 for the shared part -> [B, 1, L, L]: causal, to the shared part and one's own."""
-    length = branch.shape[1]
-    same = branch[:, :, None] == branch[:, None, :]
-    shared = (branch == 0)[:, None, :]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    return ((same | shared) & causal)[:, None]
+def _groups(lengths: list[list[int]], shared: int, row_length: int) -> list[Group]:
+    branches = [
+        (row, row * row_length + shared + sum(own[:index]), own[index])
+        for row, own in enumerate(lengths)
+        for index in range(len(own))
+    ]
+    limits = [0, *WIDTHS, max(length for *_, length in branches)]
+    alike = [[b for b in branches if low < b[2] <= high] for low, high in pairwise(limits)]
+    return [_group(group) for group in alike if group]
+
+
+def _group(branches: list[tuple[int, int, int]]) -> Group:
+    rows, starts, lengths = (torch.tensor(values) for values in zip(*branches, strict=True))
+    steps = torch.arange(int(lengths.max()))
+    places = starts[:, None] + torch.minimum(steps, lengths[:, None] - 1)
+    return Group(rows, places, steps < lengths[:, None])
