@@ -349,6 +349,14 @@ def test_the_probe_finds_everything_there(model: Path, capfd: pytest.CaptureFixt
     assert capfd.readouterr() == ("", "")  # no progress bar of a library, no warning
 
 
+def test_bfloat16_on_the_cpu_answers_nearly_the_same(model: Path, images: list[ImageRef]) -> None:
+    asked = [ChatRequest("Is it red?", image, choices=("yes", "no")) for image in images]
+    exact, halved = (run(model, together(asked), dtype=dtype) for dtype in ("auto", "bfloat16"))
+    for one, other in zip(exact, halved, strict=True):
+        assert other.choices != one.choices
+        assert other.choices["yes"] == pytest.approx(one.choices["yes"], abs=0.05)
+
+
 # --- what is no checkpoint -----------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ def open_hf(model: str, endpoint: Endpoint) -> "HfMllm":
 
     Args:
         model: a folder as `save_pretrained` writes it, or a model's name on the hub.
-        endpoint: its device, batch_size, min_pixels, max_pixels and concurrency count here.
+        endpoint: its device, dtype, batch_size, min_pixels, max_pixels and concurrency count here.
 
     Raises:
         CtgiError: no such folder, no checkpoint in it, or no such device.
@@ -60,7 +60,7 @@ class HfMllm:
         self._name = f"hf:{model}"
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="ctgi-hf-model")
         self._preparers = ThreadPoolExecutor(PREPARING_THREADS, thread_name_prefix="ctgi-hf-prepare")
-        self._source = (model, device)
+        self._source = (model, device, endpoint.dtype)
         self._loaded: Future[Checkpoint] | None = None
         self._processor = threading.Lock()  # tokenizers change their own state while they encode
         self._image = lru_cache(maxsize=2 * endpoint.concurrency)(self._read)

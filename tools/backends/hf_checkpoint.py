@@ -49,8 +49,8 @@ def check_checkpoint(model: str) -> None:
         raise CtgiError(f"hf:{model}: no checkpoint: {_EXPECTED} in this folder")
 
 
-def load_checkpoint(model: str, device: str) -> "Checkpoint":
-    """Weights and processor of a checkpoint; bfloat16 on a GPU, float32 on the CPU.
+def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
+    """Weights and processor of a checkpoint; `dtype` auto is bfloat16 on a GPU and float32 on the CPU.
 
     Code that comes with the checkpoint is not run.
 
@@ -71,7 +71,7 @@ def load_checkpoint(model: str, device: str) -> "Checkpoint":
             )
         processor = transformers.AutoProcessor.from_pretrained(place, **options)
         network, report = transformers.AutoModelForImageTextToText.from_pretrained(
-            place, dtype=torch.float32 if device == "cpu" else torch.bfloat16, weights_only=True,
+            place, dtype=_precision(dtype, device), weights_only=True,
             output_loading_info=True, **options,
         )  # fmt: skip
         if getattr(processor, "chat_template", None) is None:
@@ -82,6 +82,12 @@ def load_checkpoint(model: str, device: str) -> "Checkpoint":
                 f"{min(report['missing_keys'])}: download or export it again"
             )
         return Checkpoint(network.to(device).eval(), processor)
+
+
+def _precision(dtype: str, device: str) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if device == "cpu" else torch.bfloat16
+    return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
 
 def _be_quiet() -> None:
