@@ -19,7 +19,7 @@ CLAIM_LAYER = TEXT_DEPTH - 2
 """Where each claim's truth is asked for, so that the layers above can sum up."""
 
 
-SIGHT = 0.3
+SIGHT = 0.6
 """Share of the first lesson's loss that is kept up, so that the tower does not unlearn it."""
 
 

@@ -25,7 +25,7 @@ class Plan:
     pictures: int = 36_000
     sight_steps: int = 4500
     sight_batch: int = 32
-    dialogue_steps: int = 2400
+    dialogue_steps: int = 2000
     dialogue_batch: int = 24
     rate: float = 1e-3
     seed: int = 1

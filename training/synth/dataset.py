@@ -16,7 +16,7 @@ from ctgi.training.synth.processes import in_order
 from ctgi.training.synth.shots import CAPTIONS, draw_shots, require_skia
 from ctgi.training.synth.table import Row, open_table, read_rows
 
-VERSION = 1
+VERSION = 2
 """Raised when the same seed gives other pictures or words than before, so that no set is half old and half new."""
 IMAGES, TABLE, ANNOTATIONS, RECORD = "imgs", "attributes.jsonl", "data_captions.json", "synth.json"
 JPEG_QUALITY = 92

@@ -105,6 +105,8 @@ class Look:
     bag_size: float
     bag_shape: float
     """0 is soft and wide, 1 is boxy and tall."""
+    bag_swing: float
+    """Where at the hip a shoulder bag hangs: -1 is behind, 1 in front, and how far it is turned that way."""
     bag_side: int
     """On which side the bag is carried: 1 is the person's left, -1 the right."""
     umbrella_open: bool
@@ -142,8 +144,9 @@ def draw_look(person: Person, rng: Random) -> Look:
         pattern_share=rng.uniform(0.3, 0.5),
         pattern_seed=rng.getrandbits(32),
         printed_all_over=person.upper_type in ("blouse", "dress"),
-        bag_size=rng.uniform(0.75, 1.6 if person.bag == "shoulder bag" else 1.3),
+        bag_size=rng.uniform(0.75, 2.0 if person.bag == "shoulder bag" else 1.3),
         bag_shape=rng.random(),
+        bag_swing=rng.uniform(-1, 1),
         bag_side=rng.choice((-1, 1)),
         umbrella_open=rng.random() < 0.65,
     )

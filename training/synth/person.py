@@ -75,9 +75,11 @@ UPPERS = {
     "coat": 6, "blazer": 4,
 }  # fmt: skip
 LOWERS = {"trousers": 42, "jeans": 22, "shorts": 22, "skirt": 7, "leggings": 7}
+WINTER_LOWERS = {"trousers": 56, "jeans": 27, "shorts": 1, "skirt": 7, "leggings": 9}
+"""Under a coat."""
 PATTERNS = {"plain": 70, "striped": 9, "checked": 7, "floral": 4, "dotted": 3, "printed": 7}
 SHOES = {"sneakers": 42, "shoes": 30, "boots": 11, "sandals": 11, "high heels": 6}
-BAGS = {NONE: 42, "backpack": 20, "handbag": 12, "shoulder bag": 18, "suitcase": 8}
+BAGS = {NONE: 38, "backpack": 18, "handbag": 13, "shoulder bag": 19, "suitcase": 12}
 HATS = {NONE: 84, "cap": 9, "hat": 4, "beanie": 3}
 GLASSES = {NONE: 80, "glasses": 13, "sunglasses": 7}
 HELD = {NONE: 74, "phone": 8, "umbrella": 4, "book": 4, "bottle": 4, "cup": 3, "plastic bag": 3}
@@ -94,7 +96,7 @@ LOWER_COLORS = {
 }  # fmt: skip
 SHOE_COLORS = {"black": 36, "white": 28, "gray": 9, "brown": 11, "tan": 4, "red": 5, "blue": 4, "pink": 2, "green": 1}
 BAG_COLORS = {
-    "black": 34, "gray": 7, "white": 6, "tan": 6, "brown": 10, "red": 11, "pink": 5, "orange": 2, "yellow": 3,
+    "black": 46, "gray": 7, "white": 6, "tan": 6, "brown": 10, "red": 11, "pink": 5, "orange": 2, "yellow": 3,
     "green": 5, "blue": 7, "navy": 3, "purple": 3,
 }  # fmt: skip
 HAIR_COLORS = {"black": 70, "brown": 15, "blond": 7, "gray": 7, "red": 1}
@@ -189,7 +191,7 @@ def _draw_lower(gender: str, upper_type: str, rng: Random) -> dict[str, str]:
     if upper_type == "dress":
         length = draw({"knee-length": 50, "short": 25, "long": 25}, rng)
         return {"lower_type": NONE, "lower_color": NONE, "lower_length": length, "lower_pattern": NONE}
-    kind = draw(LOWERS, rng)
+    kind = draw(WINTER_LOWERS if upper_type == "coat" else LOWERS, rng)
     if gender == "man" and kind in ("skirt", "leggings"):
         kind = "trousers"
     lengths = {"shorts": {"knee-length": 50, "short": 50}, "skirt": {"knee-length": 40, "short": 35, "long": 25}}

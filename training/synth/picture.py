@@ -73,7 +73,7 @@ def _draw_crop(figure: Figure, person: Person, look: Look, view: View, rng: Rand
         bottom = (figure.at("knee1").imag + figure.at("knee-1").imag) / 2 + rng.uniform(-6, 20)
     height = (bottom - top) / rng.uniform(0.78, 1.04)
     ratio = min(0.62, max(0.3, (right - left) * rng.uniform(0.95, 1.5) / height))
-    if person.bag == "suitcase" or view.action == "riding a bicycle":
+    if (person.bag == "suitcase" and rng.random() < 0.5) or view.action == "riding a bicycle":
         ratio = min(0.62, ratio * 1.2)
     width = height * ratio
     center = (left + right) / 2 + rng.gauss(0, 0.05) * width

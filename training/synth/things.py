@@ -62,14 +62,14 @@ def draw_shoulder_bag(brush: Brush, figure: Figure, look: Look) -> None:
     """The bag at the hip."""
     at = _hip_point(figure, look)
     color = look.bag
-    wide = figure.half(3.2, 8.5) * look.bag_size
+    wide = max(figure.half(3.2, 8.5), 8.5 * abs(look.bag_swing)) * look.bag_size
     high = (5.0 + 3.0 * look.bag_shape) * look.bag_size
     _draw_bag_body(brush, look, at + high * 0.6j, max(wide, 4.5), high, color)
 
 
 def bag_is_near(figure: Figure, look: Look) -> bool:
-    """Whether the side on which the bag hangs is toward the camera, or the body is seen from front or back."""
-    return figure.near(f"hip{look.bag_side}") > -2.5
+    """Whether the bag hangs on the side toward the camera, or beside the body."""
+    return figure.near(f"hip{look.bag_side}") + 8.0 * look.bag_swing * figure.facing > -2.5
 
 
 def draw_shoulder_strap(brush: Brush, figure: Figure, look: Look, *, across: bool) -> None:
@@ -82,7 +82,8 @@ def draw_shoulder_strap(brush: Brush, figure: Figure, look: Look, *, across: boo
 
 
 def _hip_point(figure: Figure, look: Look) -> complex:
-    return figure.joint("pelvis", left=look.bag_side * (figure.build.hip + 3.0), down=-1.5, ahead=1.0)
+    out = figure.build.hip + 3.0 - 5.0 * look.bag_swing**2
+    return figure.joint("pelvis", left=look.bag_side * out, down=-1.5, ahead=1.0 + 8.0 * look.bag_swing)
 
 
 def _draw_bag_body(brush: Brush, look: Look, center: complex, wide: float, high: float, color: RGB) -> None:
