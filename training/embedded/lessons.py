@@ -31,7 +31,7 @@ MENTIONED = {
 }
 """How often a first caption mentions what is there."""
 VERDICTS = 3
-QUESTIONS = 2
+QUESTIONS = 8
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class Look:
     bag_shape: float
     """0 is soft and wide, 1 is boxy and tall."""
     bag_swing: float
-    """Where at the hip a shoulder bag hangs: -1 is behind, 1 in front, and how far it is turned that way."""
+    """Where at the hip a shoulder bag hangs: -1 is behind, 1 in front; its size is how far out a suitcase rolls."""
     bag_side: int
     """On which side the bag is carried: 1 is the person's left, -1 the right."""
     umbrella_open: bool

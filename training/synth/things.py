@@ -128,7 +128,7 @@ def draw_suitcase(brush: Brush, figure: Figure, look: Look, hand: complex, side:
     """A trolley case on the floor with its handle in the hand."""
     color = look.bag
     high, wide = 17.0 * look.bag_size**0.5, figure.half(11.0, 7.5) * look.bag_size**0.5
-    foot = figure.joint("pelvis", left=side * (figure.build.hip + 8), ahead=-11)
+    foot = figure.joint("pelvis", left=side * (figure.build.hip + 8 + 12 * abs(look.bag_swing)), ahead=-11)
     floor = figure.project((0.0, 0.0, 0.0)).imag
     center = complex(foot.real * 0.6 + hand.real * 0.4 + 1.0, floor - high - 1.5)
     for shift in (-0.35, 0.35):
