@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: test check fmt slow setup embedded libs vllm-env constraints clean
+.PHONY: test check fmt slow setup demo embedded libs vllm-env constraints clean
 
 test: $(INSTALLED) libs  ## the fast tests
 	$(BIN)/python -m pytest --durations=10
@@ -34,6 +34,12 @@ libs:  ## what skia-python, the drawing library, needs of a bare Debian or Ubunt
 	  { apt-get update -q && apt-get install -qy --no-install-recommends libgl1 libegl1; } || \
 	  echo "skia-python will not draw: run apt-get install libgl1 libegl1 as root" >&2
 
+demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search with its dialogue, a page
+	$(BIN)/ctgi synth demo/people --identities 12 --seed 37
+	$(BIN)/ctgi caption demo/people/imgs --limit 20 --out demo/captions.jsonl
+	$(BIN)/ctgi search "woman with red bag" -g demo/people/imgs --html demo/woman-with-red-bag.html
+	@echo "Open $(CURDIR)/demo/woman-with-red-bag.html in a browser; the captions are in demo/captions.jsonl."
+
 # The chain that makes the embedded models; each step goes on where it was stopped. PLAN='--pictures 200 ...' for less.
 WORK = .cache/embedded
 PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
@@ -42,7 +48,8 @@ embedded: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
 	$(BIN)/python -m ctgi.training.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
 	$(BIN)/ctgi synth $(WORK)/people $(PEOPLE)
-	CTGI_ENDPOINTS__HF__TEMPERATURE=0.7 $(BIN)/ctgi caption $(WORK)/people/imgs --out $(WORK)/captions.jsonl \
+	CTGI_ENDPOINTS__HF__TEMPERATURE=0.7 CTGI_ENDPOINTS__HF__DTYPE=bfloat16 \
+	  $(BIN)/ctgi caption $(WORK)/people/imgs --out $(WORK)/captions.jsonl \
 	  --bind images=hf:$(WORK)/mllm --no-cache
 	test -e $(WORK)/start/open_clip_config.json || $(BIN)/python -m ctgi.training.embedded.clip start $(WORK)/start
 	$(BIN)/ctgi train irra --config training/embedded/clip.yaml --data rstp --root $(WORK)/people \
@@ -60,4 +67,4 @@ constraints: $(INSTALLED)  ## write down the installed versions
 	mv .constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) .cache build *.egg-info src/*.egg-info
+	rm -rf $(VENV) .cache demo build *.egg-info src/*.egg-info

@@ -3,14 +3,12 @@
 python benchmarks/hf_batching.py [--model FOLDER] [--images 24] [--rounds 3]
 
 Both sides answer the same requests with the same weights in one process, in turn; the fastest round of each counts.
-Without --model a checkpoint with random weights is built: its replies mean nothing, and so small a model shows the
-overhead around it more than a large one does.
+Without --model the embedded model answers: so small a model shows the overhead around it more than a large one does.
 """
 
 import argparse
 import asyncio
 import itertools
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +19,7 @@ import torch
 from PIL import Image
 
 from ctgi.config import Endpoint
+from ctgi.embedded import MLLM
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.backends.hf import HfMllm, open_hf
@@ -89,7 +88,7 @@ async def measure(model: Path, folder: Path, count: int, rounds: int, batch_size
     """Run all four sides in turn, `rounds` times, and print the fastest of each."""
     figures = draw(folder, count, len(QUESTIONS))
     requests = mixed([files[0] for files in figures])
-    checkpoint = load_checkpoint(str(model), "cuda" if torch.cuda.is_available() else "cpu")
+    checkpoint = load_checkpoint(str(model), "cuda" if torch.cuda.is_available() else "cpu", "auto")
     sides: dict[str, Callable[[HfMllm], Awaitable[Any]]] = {
         "one by one": lambda _: asyncio.to_thread(plain_loop, checkpoint, requests),
         f"batches of {batch_size}": lambda mllm: asyncio.gather(*map(mllm.chat, requests)),
@@ -124,22 +123,13 @@ def report(slow: str, fast: str, best: dict[str, float], requests: int) -> None:
 def main() -> None:
     """Parse the command line, build the inputs, measure."""
     parser = argparse.ArgumentParser(description="in-process backend: batching and image reuse")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=Path, default=MLLM)
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        model = options.model or _built(Path(folder) / "model")
-        asyncio.run(measure(model, Path(folder), options.images, options.rounds, options.batch_size))
-
-
-def _built(folder: Path) -> Path:
-    sys.path.append(str(Path(__file__).parents[1] / "tests" / "servers"))
-    from tiny_qwen2vl import build_untrained
-
-    build_untrained(folder)
-    return folder
+        asyncio.run(measure(options.model, Path(folder), options.images, options.rounds, options.batch_size))
 
 
 if __name__ == "__main__":

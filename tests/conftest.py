@@ -29,16 +29,6 @@ def double() -> Iterator[OpenAiDouble]:
 
 
 @pytest.fixture(scope="session")
-def tiny_qwen2vl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a real Qwen2-VL checkpoint of a million random parameters; its answers mean nothing."""
-    from tiny_qwen2vl import build_untrained  # imports transformers, which takes seconds
-
-    folder = tmp_path_factory.mktemp("tiny_qwen2vl")
-    build_untrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real open_clip checkpoint of 0.35 million random parameters: `open_clip:local-dir:FOLDER`."""
     from tiny_clip import save_tiny_clip

@@ -223,12 +223,6 @@ def test_openai_without_a_key_sends_nothing(ctgi: Run, people: Path) -> None:
     assert records() == []
 
 
-def test_the_embedded_default_says_what_to_bind(ctgi: Run, people: Path) -> None:
-    done = ctgi("caption", people)
-    assert done.code == 2
-    assert "--bind images=" in done.err
-
-
 @pytest.mark.parametrize("signal_name", ["kill", "terminate"])
 def test_a_killed_run_goes_on(ctgi: Run, double: OpenAiDouble, people: Path, signal_name: str) -> None:
     double.answer, double.latency_s = answer, 0.1

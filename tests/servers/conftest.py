@@ -1,4 +1,4 @@
-"""Real servers with the tiny trained checkpoint, each started once per session."""
+"""Real servers with the embedded checkpoint, each started once per session."""
 
 import os
 from collections.abc import Iterator

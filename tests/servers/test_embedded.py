@@ -4,22 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from drawn_people import draw_people
 from model_servers import start_vllm
 
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
-from ctgi.embedded import MLLM
 from ctgi.retrieval.images import ref
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not (MLLM / "config.json").exists(), reason="the embedded models are not made yet: make embedded"
-    ),
-]
-pytest.importorskip("skia", reason="skia-python draws the pictures: pip install 'ctgi[synth]'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 QUESTIONS = ("upper_color", "lower_type", "bag", "hair", "action", "glasses")
 DESCRIPTIONS = ("woman with red bag", "A man in a black jacket and blue jeans.", "A person wearing a dress.")
@@ -27,15 +20,7 @@ DESCRIPTIONS = ("woman with red bag", "A man in a black jacket and blue jeans.",
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    from ctgi.training.synth.shots import draw_shots
-
-    folder = tmp_path_factory.mktemp("people")
-    paths = []
-    for pid in range(4):
-        for shot in list(draw_shots(99, pid))[:2]:
-            paths.append(folder / shot.name)
-            shot.picture.image.save(paths[-1], quality=95)
-    return paths
+    return list(draw_people(tmp_path_factory.mktemp("people"), 8))
 
 
 async def converse(bind: str, people: list[Path]):
@@ -58,7 +43,7 @@ async def converse(bind: str, people: list[Path]):
 
 
 def test_the_same_checkpoint_answers_the_same_in_process_and_in_vllm(vllm_env, people, tmp_path):
-    server = start_vllm(vllm_env, tmp_path / "log", MLLM)
+    server = start_vllm(vllm_env, tmp_path / "log")
     try:
         served = asyncio.run(converse(f"images=vllm:{server.model}@{server.base_url}", people))
     finally:

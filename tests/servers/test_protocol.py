@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from random import Random
 from typing import TypeVar
 
 import pytest
-from figures import Figure, draw
+from drawn_people import draw_people
 from server_process import ModelServer
 
+from ctgi.agents.pool import load_pool
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, EndpointDownError
 from ctgi.retrieval.images import ImageRef, ref
@@ -19,14 +19,14 @@ from ctgi.tools.backends.openai_compatible import open_openai, open_vllm
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 T = TypeVar("T")
-RED_OVER_BLUE = Figure(upper="red", lower="blue", garment="trousers", bag=None)
-QUESTION = "What color is the person's upper-body clothing?"
+COLOR = "yellow"
+"""Of what the first of the drawn people wears above."""
+QUESTION = load_pool(None).by_attribute("upper_color").question
 
 
 @pytest.fixture
 def person(tmp_path: Path) -> ImageRef:
-    path = tmp_path / "person.png"
-    draw(RED_OVER_BLUE, Random(5)).save(path)
+    [path] = draw_people(tmp_path, 1)
     return ref(str(path))
 
 
@@ -56,10 +56,10 @@ def chat(opener: Callable[[str, Endpoint], Mllm], server: ModelServer, request: 
 
 def test_vllm_answers_about_an_image_with_confidence_and_tokens(vllm_server: ModelServer, person: ImageRef) -> None:
     reply = chat(open_vllm, vllm_server, ChatRequest(QUESTION, person, max_tokens=8))
-    assert reply.text == "red"
+    assert reply.text == COLOR
     assert reply.confidence is not None
     assert 0.5 < reply.confidence <= 1
-    assert reply.tokens.input > 12 + 10  # the image's tokens and the question's
+    assert reply.tokens.input > 28 + 10  # the image's tokens and the question's
     assert 1 <= reply.tokens.output <= 8
 
 
@@ -67,7 +67,7 @@ def test_vllm_keeps_the_dialogue_about_one_image(vllm_server: ModelServer, perso
     alone = chat(open_vllm, vllm_server, ChatRequest(QUESTION, person, max_tokens=8))
     request = ChatRequest(QUESTION, person, history=(("What is it?", "a person"),), max_tokens=8)
     later = chat(open_vllm, vllm_server, request)
-    assert later.text == "red"
+    assert later.text == COLOR
     assert later.tokens.input > alone.tokens.input
 
 
@@ -91,11 +91,11 @@ def test_vllm_serves_many_calls_at_once_with_the_same_answers(vllm_server: Model
     async def many(mllm: Mllm) -> list[ChatReply]:
         return await asyncio.gather(*(mllm.chat(request) for _ in range(24)))
 
-    assert {reply.text for reply in use(open_vllm, vllm_server, many)} == {"red"}
+    assert {reply.text for reply in use(open_vllm, vllm_server, many)} == {COLOR}
 
 
 def test_a_wrong_model_name_is_told_with_the_right_ones(vllm_server: ModelServer) -> None:
-    with pytest.raises(CtgiError, match="tiny"):
+    with pytest.raises(CtgiError, match="embedded"):
         use(open_vllm, vllm_server, lambda mllm: mllm.chat(ChatRequest("hello")), model="huge")
 
 
@@ -106,8 +106,8 @@ def test_transformers_probes_as_images_only(transformers_server: ModelServer) ->
 
 
 def test_transformers_answers_without_what_it_refuses(transformers_server: ModelServer, person: ImageRef) -> None:
-    reply = chat(open_vllm, transformers_server, ChatRequest(QUESTION, person, choices=("red", "blue"), max_tokens=8))
-    assert reply.text == "red"
+    reply = chat(open_vllm, transformers_server, ChatRequest(QUESTION, person, choices=(COLOR, "orange"), max_tokens=8))
+    assert reply.text == COLOR
     assert reply.choices == {}
     assert reply.confidence is None
 
@@ -122,4 +122,4 @@ def test_a_killed_server_counts_as_down(doomed_server: ModelServer, person: Imag
         return text
 
     settings = {"retries": 1, "failures_to_stop": 1}
-    assert use(open_openai, doomed_server, before_and_after, **settings) == "red"
+    assert use(open_openai, doomed_server, before_and_after, **settings) == COLOR

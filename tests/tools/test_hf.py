@@ -1,4 +1,4 @@
-"""The in-process backend against transformers itself, on a tiny Qwen2-VL with random weights (float32, CPU)."""
+"""The in-process backend against transformers itself, on a small Qwen2-VL with random weights (float32, CPU)."""
 
 import asyncio
 import json
@@ -21,21 +21,24 @@ from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf import HfMllm, open_hf
+from ctgi.training.embedded.qwen2vl import build_model, build_processor
 
 COLOURS = ("red", "green", "blue", "black", "white", "orange")
 Ask = Callable[[HfMllm], Awaitable[Any]]
 
 
 @pytest.fixture(scope="module")
-def model(tiny_qwen2vl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint with larger weights, so that the replies differ from prompt to prompt."""
-    folder = shutil.copytree(tiny_qwen2vl, tmp_path_factory.mktemp("hf") / "model")
-    network = AutoModelForImageTextToText.from_pretrained(tiny_qwen2vl)
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded model's architecture with random weights, so large that the replies differ from prompt to prompt."""
+    folder = tmp_path_factory.mktemp("hf") / "model"
+    processor = build_processor(["yes no", "Describe the person in this image."], vocabulary=1600, cells=(12, 24))
+    network = build_model(processor)
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if weight.ndim == 2 and "embed" not in name:
                 weight *= 5
     network.save_pretrained(folder)
+    processor.save_pretrained(folder)
     return folder
 
 
