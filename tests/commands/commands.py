@@ -24,7 +24,12 @@ class Done:
 Run = Callable[..., Done]
 
 
+# A shell's background job ignores SIGINT, and its children do: the command must not when the tests run in one.
+AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def start(*arguments: object) -> subprocess.Popen[bytes]:
     """A command in a process of its own, for tests that kill it."""
-    command = [sys.executable, "-c", "from ctgi.cli import main; main()", *map(str, arguments)]
+    code = f"{AS_IN_A_TERMINAL}; from ctgi.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
