@@ -43,7 +43,8 @@ demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search wit
 # The chain that makes the embedded models; each step goes on where it was stopped. PLAN='--pictures 200 ...' for less.
 WORK = .cache/embedded
 PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
-embedded: export MALLOC_MMAP_MAX_ = 0  # memory that goes back to the system after each step costs a fifth of the time
+# Handing memory back to the system after each training step costs time.
+embedded: export MALLOC_MMAP_MAX_ = 0
 embedded: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
 	$(BIN)/python -m ctgi.training.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)

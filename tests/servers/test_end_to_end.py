@@ -61,7 +61,7 @@ def records(path: Path) -> dict[Path, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("backend", ["vllm", "transformers", "embedded"])
-def test_caption_names_what_people_wear_and_carry(
+def test_caption_names_the_colors_that_people_wear(
     backend: str, drawn: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
 ) -> None:
     folder = next(iter(drawn)).parent
