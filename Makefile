@@ -43,9 +43,6 @@ demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search wit
 # The chain that makes the embedded models; each step goes on where it was stopped. PLAN='--pictures 200 ...' for less.
 WORK = .cache/embedded
 PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
-# Handing memory back to the system after each training step costs time.
-embedded: export MALLOC_MMAP_MAX_ = 0
-embedded: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
 	$(BIN)/python -m ctgi.training.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
 	$(BIN)/ctgi synth $(WORK)/people $(PEOPLE)
@@ -58,6 +55,8 @@ embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cor
 	rm -rf src/ctgi/embedded/mllm src/ctgi/embedded/clip
 	cp -r $(WORK)/mllm src/ctgi/embedded/mllm
 	$(BIN)/python -m ctgi.training.embedded.clip export $(WORK)/run src/ctgi/embedded/clip
+	cp $(WORK)/sight.jsonl $(WORK)/dialogue.jsonl docs/embedded
+	cp $(WORK)/run/metrics.jsonl docs/embedded/clip.jsonl
 
 vllm-env: $(INSTALLED)  ## a second environment with a CPU build of vLLM, for the slow tests
 	$(BIN)/python tests/servers/environment.py

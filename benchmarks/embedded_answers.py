@@ -5,11 +5,14 @@
 
 Answers count by their exact words; colors in a second column by family. A claim is true, or has one attribute changed
 (a hard negative), half and half; the calibration error is the mean gap between P(yes) and the share of true claims in
-ten bins of P(yes), weighted by their size. Drawn people, not photographs: benchmarks/real_crops.py does those.
+ten bins of P(yes), weighted by their size. Last, the time that a search waits for the verdicts on its 20 candidates.
+Drawn people, not photographs: benchmarks/real_crops.py does those.
 """
 
 import argparse
 import asyncio
+import statistics
+import time
 from collections import defaultdict
 from pathlib import Path
 from random import Random
@@ -31,6 +34,7 @@ from ctgi.training.synth.table import read_rows
 FAMILY = {color: family for family, colors in FAMILIES.items() for color in colors}
 CLAIMS = 4
 """Of each image."""
+CANDIDATES, SEARCHES = 20, 5
 
 
 def read_scenes(folder: Path) -> list[tuple[Path, Scene]]:
@@ -85,6 +89,20 @@ async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: 
         whole = await asyncio.gather(*(judge(path, [told.text]) for path, _, told in drawn))
         parts = await asyncio.gather(*(judge(path, one_by_one(told)) for path, _, told in drawn))
     return [(field, told, *pair) for (_, field, told), *pair in zip(drawn, whole, parts, strict=True)]
+
+
+async def time_searches(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[float]:
+    """Seconds until CANDIDATES images are verified against one description, for SEARCHES descriptions."""
+    seconds = []
+    async with open_tools(settings, ("verify_match",), load_pool(None)) as tools:
+        for number in range(SEARCHES + 1):
+            candidates = rng.sample(scenes, min(CANDIDATES, len(scenes)))
+            described = draw_hard_claim(candidates[0][1], rng, true=True)[1].text
+            began = time.perf_counter()
+            await asyncio.gather(*(tools["verify_match"](ref(str(path)), described) for path, _ in candidates))
+            if number:  # the first loads the model
+                seconds.append(time.perf_counter() - began)
+    return seconds
 
 
 def calibration_error(probabilities: np.ndarray, truths: np.ndarray) -> float:
@@ -154,6 +172,8 @@ def main() -> None:
     print(f"{len(scenes)} synthetic images, {settings.binding('answer_question')}")
     report_answers(scenes, asyncio.run(ask_all(settings, scenes)), errors=options.errors)
     report_claims(asyncio.run(verify_all(settings, scenes, Random(0))), errors=options.errors)
+    seconds = asyncio.run(time_searches(settings, scenes, Random(1)))
+    print(f"{CANDIDATES} candidates verified in {statistics.median(seconds):.2f} s (median of {SEARCHES} searches)")
 
 
 if __name__ == "__main__":

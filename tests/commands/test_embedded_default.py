@@ -33,7 +33,7 @@ def test_captions_name_the_colors_of_what_is_worn(ctgi: Run, drawn: Drawn) -> No
     assert made.keys() == drawn.keys()
     for field in ("upper_color", "lower_color"):
         told = [names(made[path]["caption"], getattr(scene.person, field)) for path, scene in drawn.items()]
-        assert sum(told) >= 0.7 * PEOPLE, [line["caption"] for line in made.values()]
+        assert sum(told) >= 0.8 * PEOPLE, [line["caption"] for line in made.values()]
 
 
 def test_a_search_puts_the_described_person_high_and_asks_about_the_best_match(ctgi: Run, drawn: Drawn) -> None:
@@ -66,11 +66,11 @@ def test_a_verdict_tells_a_true_description_from_one_in_other_colors(drawn: Draw
                 other = ("orange", "purple") if person.upper_color != "orange" else ("green", "red")
                 false = told.format(person.gender, other[0], person.upper_type, other[1], person.lower_type)
                 verdicts = [await tools["verify_match"](ref(str(path)), text) for text in (true, false)]
-                return bool(verdicts[0].probability > verdicts[1].probability)
+                return bool(verdicts[0].probability > 0.5 > verdicts[1].probability)
 
             return list(await asyncio.gather(*(follows(*item) for item in drawn.items())))
 
-    assert sum(asyncio.run(judge())) >= 0.8 * PEOPLE
+    assert sum(asyncio.run(judge())) >= 0.9 * PEOPLE
 
 
 def test_the_files_stay_small_enough_to_ship() -> None:

@@ -74,7 +74,7 @@ def test_caption_names_the_colors_that_people_wear(
     assert set(made) == set(drawn)
     for field in ("upper_color", "lower_color"):
         told = [names(made[path]["caption"], getattr(scene.person, field)) for path, scene in drawn.items()]
-        assert sum(told) >= 0.75 * len(drawn), [made[path]["caption"] for path in drawn]
+        assert sum(told) >= 0.8 * len(drawn), [made[path]["caption"] for path in drawn]
     for record in made.values():
         assert 1 <= len(record["turns"]) <= 6
         assert record["bindings"]["caption_image"] == bind(backend).removeprefix("images=")
@@ -103,7 +103,7 @@ def test_search_confirms_an_anchor_and_refines_the_query(
     assert {Path(result["path"]) for result in found["results"]} == set(drawn)
     assert len(found["anchors"]) == 1
     anchor = drawn[Path(found["anchors"][0]["path"])].person
-    assert anchor.lower_color == person.lower_color
+    assert (anchor.upper_color, anchor.lower_color) == (person.upper_color, person.lower_color)
     assert found["refined_query"].startswith(query)
     assert len(found["refined_query"]) > len(query) + 20
     assert (found["anchors"][0]["probability"] is None) == (backend == "transformers")
