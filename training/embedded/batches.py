@@ -40,8 +40,8 @@ class Batches:
 
 
 def _vary(samples: list[Sample], rng: Random) -> Batch:
-    pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples])).float()
-    parts = torch.from_numpy(np.stack([sample.parts for sample in samples]))
+    pixels = torch.tensor(np.stack([sample.pixels for sample in samples])).float()
+    parts = torch.tensor(np.stack([sample.parts for sample in samples]))
     mirrored = torch.tensor([rng.random() < 0.5 for _ in samples])
     pixels[mirrored] = pixels[mirrored].flip(2)
     parts[mirrored] = parts[mirrored].flip(2)

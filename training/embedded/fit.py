@@ -23,6 +23,7 @@ Step = Callable[[int, Random], tuple[Tensor, dict[str, float]]]
 def fit(module: nn.Module, step: Step, *, steps: int, rate: float, state: Path, log: Path) -> None:
     """Train `module` for `steps` steps; after a kill, the same call goes on from the last saved state.
 
+    `module`, and what `step` makes, are on torch's default device.
     The randomness of a step depends on its number alone, so a run in parts sees what a run in one sees.
     """
     optimizer = torch.optim.AdamW(_groups(module), lr=rate, betas=(0.9, 0.98), weight_decay=0.05)
@@ -32,7 +33,7 @@ def fit(module: nn.Module, step: Step, *, steps: int, rate: float, state: Path, 
     for number in range(done, steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * _scale(number, steps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(torch.get_default_device().type, torch.bfloat16):
             loss, figures = step(number, Random(f"{state.stem}/{number}"))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -64,7 +65,7 @@ def _scale(step: int, steps: int) -> float:
 def _restore(module: nn.Module, optimizer: torch.optim.Optimizer, state: Path) -> int:
     if not state.exists():
         return 0
-    saved = torch.load(state, weights_only=True)
+    saved = torch.load(state, map_location=torch.get_default_device(), weights_only=True)
     module.load_state_dict(saved["module"])
     optimizer.load_state_dict(saved["optimizer"])
     return int(saved["step"])

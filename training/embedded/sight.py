@@ -13,15 +13,16 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import get_vision_position_i
 
 from ctgi.training.embedded.qwen2vl import PATCH
 
-MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]) * 255
-STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]) * 255
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def patches(pixels: Tensor) -> Tensor:
     """[B, H, W, 3] values of 0 to 255 -> [B, patches, 3 * PATCH * PATCH] in the order of the image processor."""
     batch, height, width, _ = pixels.shape
     rows, columns = height // PATCH // 2, width // PATCH // 2
-    x = ((pixels.float() - MEAN) / STD).view(batch, rows, 2, PATCH, columns, 2, PATCH, 3)
+    values = (pixels.float() - torch.tensor(MEAN) * 255) / (torch.tensor(STD) * 255)
+    x = values.view(batch, rows, 2, PATCH, columns, 2, PATCH, 3)
     return x.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, rows * columns * 4, -1)
 
 

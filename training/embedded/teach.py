@@ -37,25 +37,26 @@ def teach(work: Path, out: Path, plan: Plan) -> None:
     torch.set_num_threads(plan.threads)
     samples = load_samples(work / "pictures", plan.pictures, plan.seed, plan.threads)
     processor = _processor(work / "processor", samples)
-    speaker = Speaker(build_model(processor, plan.seed))
-    batches = Batches(samples)
-    fit(
-        speaker,
-        sight_step(speaker, batches, plan.sight_batch),
-        steps=plan.sight_steps,
-        rate=plan.rate,
-        state=work / "sight.pt",
-        log=work / "sight.jsonl",
-    )
-    fit(
-        speaker,
-        dialogue_step(speaker, Packer(processor, speaker.model), batches, plan.dialogue_batch),
-        steps=plan.dialogue_steps,
-        rate=plan.rate,
-        state=work / "dialogue.pt",
-        log=work / "dialogue.jsonl",
-    )
-    save(speaker.model, processor, out, "14MB")
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        speaker = Speaker(build_model(processor, plan.seed))
+        batches = Batches(samples)
+        fit(
+            speaker,
+            sight_step(speaker, batches, plan.sight_batch),
+            steps=plan.sight_steps,
+            rate=plan.rate,
+            state=work / "sight.pt",
+            log=work / "sight.jsonl",
+        )
+        fit(
+            speaker,
+            dialogue_step(speaker, Packer(processor, speaker.model), batches, plan.dialogue_batch),
+            steps=plan.dialogue_steps,
+            rate=plan.rate,
+            state=work / "dialogue.pt",
+            log=work / "dialogue.jsonl",
+        )
+        save(speaker.model, processor, out, "14MB")
 
 
 def _processor(folder: Path, samples: Sequence[Sample]) -> Qwen2VLProcessor:
