@@ -35,7 +35,7 @@ libs:  ## what skia-python, the drawing library, needs of a bare Debian or Ubunt
 	  echo "skia-python will not draw: run apt-get install libgl1 libegl1 as root" >&2
 
 demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search with its dialogue, a page
-	$(BIN)/ctgi synth demo/people --identities 12 --seed 37
+	$(BIN)/ctgi synth demo/people --identities 12 --seed 7
 	$(BIN)/ctgi caption demo/people/imgs --limit 20 --out demo/captions.jsonl
 	$(BIN)/ctgi search "woman with red bag" -g demo/people/imgs --html demo/woman-with-red-bag.html
 	@echo "Open $(CURDIR)/demo/woman-with-red-bag.html in a browser; the captions are in demo/captions.jsonl."
