@@ -1,4 +1,4 @@
-"""The embedded multimodal model before training: the Qwen2-VL architecture at 12 million parameters, with its own BPE.
+"""The embedded multimodal model before training: the Qwen2-VL architecture at 11 million parameters, with its own BPE.
 
 Heads are 64 wide in both parts; in the text part two key-value heads serve four query heads.
 """
