@@ -8,18 +8,6 @@ import numpy as np
 import pytest
 from openai_server import OpenAiDouble
 
-ROOT = Path(__file__).parents[1]
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Stop in one sentence, not in fifty import errors, when a copy of the checkout lost its links."""
-    for part in ("agents", "tools", "graphs", "retrieval", "training"):
-        link = ROOT / "src" / "ctgi" / part
-        if not link.is_dir() or not link.samefile(ROOT / part):
-            pytest.exit(
-                f"src/ctgi/{part} is not a link to ../../{part}; clone with git -c core.symlinks=true", returncode=4
-            )
-
 
 @pytest.fixture
 def double() -> Iterator[OpenAiDouble]:

@@ -1,3 +1,3 @@
 """ctgi: find people in image collections by description, with no human annotation."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
