@@ -14,6 +14,7 @@ from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import Aggregator, Reconstructor, TemplateAggregator, TemplateReconstructor
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
+from ctgi.plugins import OWN_CODE
 from ctgi.tools.backends import Mllm, open_mllm
 from ctgi.tools.chat_cache import ChatCache
 from ctgi.tools.seam import DIRECT, Seam
@@ -117,7 +118,7 @@ def where(binding: Binding, settings: Settings) -> str:
     if binding.endpoint == "human":
         return "the terminal"
     if (
-        binding.endpoint in ("templates", "embedded", "open_clip", "trained")
+        binding.endpoint in ("templates", "embedded", "open_clip", "trained", OWN_CODE)
         or settings.endpoint(binding).provider == "hf"
     ):
         return "this process"

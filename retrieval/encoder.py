@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from ctgi.config import Binding, RetrieverSettings
 from ctgi.embedded import CLIP, embedded
 from ctgi.errors import CtgiError
+from ctgi.plugins import OWN_CODE, Plugins
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-_ENCODERS = {
-    "open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip",
-    "trained": "ctgi.retrieval.trained_encoder:load_trained",
-}
+ENCODERS = Plugins(
+    "ctgi.encoders",
+    {
+        "open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip",
+        "trained": "ctgi.retrieval.trained_encoder:load_trained",
+        OWN_CODE: "ctgi.retrieval.own_encoder:load_own_encoder",
+    },
+)
+"""Each is called with (model, settings) and returns an Encoder; the model is what stands after the provider's colon."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ def load_encoder(spec: str, settings: RetrieverSettings) -> Encoder:
     binding = Binding.parse(spec)
     if binding.endpoint == "embedded":
         binding = Binding("open_clip", f"local-dir:{embedded(CLIP)}", None)
-    if binding.endpoint not in _ENCODERS or not binding.model:
+    opener = ENCODERS.find(binding.endpoint) if binding.model else None
+    if opener is None:
         raise CtgiError(
             f"search_gallery={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai, "
-            "or open_clip:local-dir:FOLDER, or trained:RUN"
+            f"or open_clip:local-dir:FOLDER, or trained:RUN; providers: {', '.join(ENCODERS.names())}"
         )
-    module, _, name = _ENCODERS[binding.endpoint].partition(":")
-    encoder: Encoder = getattr(import_module(module), name)(binding.model, settings)
+    encoder: Encoder = opener(binding.model, settings)
     return encoder

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from ctgi.config import Binding, Endpoint, Settings
 from ctgi.embedded import MLLM
 from ctgi.errors import CtgiError
+from ctgi.plugins import OWN_CODE
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.call_notes import note
@@ -71,8 +72,13 @@ class ChatCache:
         await self._use(lambda store: store.keep(key, backend, json.dumps(asdict(reply))))
 
     def wrap(self, binding: Binding, settings: Settings, mllm: Mllm) -> Mllm:
-        """The model behind a binding, answering from this cache where it can."""
+        """The model behind a binding, answering from this cache where it can.
+
+        The user's own code is asked anew in each run: what it answers may change as it is worked on.
+        """
         endpoint = settings.endpoint(binding)
+        if endpoint.provider == OWN_CODE and not self._record:
+            return mllm
         name = [binding.endpoint, binding.model, endpoint.temperature, endpoint.seed]
         name += [endpoint.min_pixels, endpoint.max_pixels]
         if not self._record:

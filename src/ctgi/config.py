@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from ctgi.errors import CtgiError
+from ctgi.plugins import OWN_CODE
 
 CONFIG_NAME = "ctgi.toml"
 
@@ -265,16 +266,31 @@ _PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
     "embedded": {"min_pixels": 1, "batch_size": 32, "concurrency": 64},
     "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
     "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
+    "python": {"concurrency": 1},  # own code is not taken for safe in several threads
 }
 
 
 def find_config(start: Path) -> Path | None:
     """The ctgi.toml in `start` or the nearest folder above it, else the user's own; None where there is none."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "ctgi"
-    for folder in (start, *start.parents, home):
-        if (folder / CONFIG_NAME).is_file():
-            return folder / CONFIG_NAME
+    for file in (*(folder / CONFIG_NAME for folder in (start, *start.parents)), _user_config()):
+        if file.is_file():
+            return file
     return None
+
+
+def _user_config() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "ctgi" / CONFIG_NAME
+
+
+def _refuse_code(path: Path, tables: dict[str, Any]) -> None:
+    """A folder from somebody else must not run code because a command was started in it."""
+    bindings, endpoints = tables.get("bindings", {}), tables.get("endpoints", {})
+    providers = [entry.get("provider") for entry in dict(endpoints).values() if isinstance(entry, dict)]
+    if OWN_CODE in providers or any(str(spec).startswith(f"{OWN_CODE}:") for spec in dict(bindings).values()):
+        raise CtgiError(
+            f"{path} names code to run ({OWN_CODE}:...), and was only found, not chosen: "
+            f"if it is yours, add --config {path}"
+        )
 
 
 def load_settings(
@@ -298,6 +314,7 @@ def load_settings(
     path = config or find_config(Path.cwd())
     if config and not config.is_file():
         raise CtgiError(f"{config}: no such configuration file")
+    named = config is not None or path == _user_config()
 
     class _Sources(Settings):
         @classmethod
@@ -309,7 +326,10 @@ def load_settings(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+            toml = TomlConfigSettingsSource(settings_cls, path)
+            if not named and path:
+                _refuse_code(path, toml.toml_data)
+            return init_settings, env_settings, toml
 
     values = {name: value for name, value in overrides.items() if value}
     if profile:

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,11 @@ def test_a_mix_of_bindings_in_one_file_is_said(
     assert "other bindings" not in caplog.text
     ctgi("caption", people / "1_a.png", *bind(double), "--bind", f"caption_image=openai:double@{double.base_url}")
     assert "captions.jsonl holds captions made with other bindings" in caplog.text
+
+
+def test_a_function_of_ones_own_captions(ctgi: Run, people: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (work / "own_answers.py").write_text("def answer(image, prompt):\n    return 'A man in a %s coat.' % image.mode\n")
+    done = ctgi("caption", people / "0_a.png", "--bind", "images=python:own_answers:answer", "--turns", 0)
+    assert done.code == 0, done.err
+    assert json.loads((work / "captions.jsonl").read_text())["caption"] == "A man in a RGB coat."

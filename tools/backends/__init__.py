@@ -1,21 +1,26 @@
 """What does the work behind a tool: one file per provider, imported only when a binding names it."""
 
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Protocol
 
 from ctgi.config import Binding, Settings
 from ctgi.embedded import MLLM, embedded
 from ctgi.errors import CtgiError
+from ctgi.plugins import OWN_CODE, Plugins
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.types import Tokens
 
-_MLLMS = {
-    "vllm": "ctgi.tools.backends.openai_compatible:open_vllm",
-    "openai": "ctgi.tools.backends.openai_compatible:open_openai",
-    "hf": "ctgi.tools.backends.hf:open_hf",
-    "embedded": "ctgi.tools.backends.hf:open_hf",
-}
+MLLMS = Plugins(
+    "ctgi.backends",
+    {
+        "vllm": "ctgi.tools.backends.openai_compatible:open_vllm",
+        "openai": "ctgi.tools.backends.openai_compatible:open_openai",
+        "hf": "ctgi.tools.backends.hf:open_hf",
+        "embedded": "ctgi.tools.backends.hf:open_hf",
+        OWN_CODE: "ctgi.tools.backends.own_model:open_own_model",
+    },
+)
+"""Each is called with (model, endpoint) and returns an Mllm; the model is what stands after the provider's colon."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +92,14 @@ def open_mllm(binding: Binding, settings: Settings) -> Mllm:
     """
     endpoint = settings.endpoint(binding)
     provider = endpoint.provider or binding.endpoint
-    if provider not in _MLLMS:
+    opener = MLLMS.find(provider)
+    if opener is None:
         raise CtgiError(
             f"unknown backend {str(binding)!r}: expected provider:model, with a provider among "
-            f"{', '.join(sorted(_MLLMS))}, or templates, human"
+            f"{', '.join(MLLMS.names())}, or templates, human"
         )
     model = embedded(MLLM) if provider == "embedded" else binding.model
     if not model:
         raise CtgiError(f"backend {str(binding)!r} names no model: expected {binding.endpoint}:MODEL")
-    module, _, name = _MLLMS[provider].partition(":")
-    mllm: Mllm = getattr(import_module(module), name)(model, endpoint)
+    mllm: Mllm = opener(model, endpoint)
     return mllm

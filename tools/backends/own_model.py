@@ -1,0 +1,97 @@
+"""The user's own code as a multimodal model: a function `(image, prompt) -> str`, or a class that offers more."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ctgi.config import Endpoint
+from ctgi.errors import CtgiError, ImageError, ToolError
+from ctgi.plugins import described, own_code
+from ctgi.retrieval.images import read_image
+from ctgi.text import plain
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+
+
+def open_own_model(where: str, endpoint: Endpoint) -> Mllm:
+    """The model behind `python:module:name`.
+
+    Args:
+        where: `module:name` of a function, of a coroutine function, or of a class that is called without arguments.
+            An object with a `chat` method is taken as an Mllm; anything else is called with (image, prompt).
+        endpoint: `concurrency` is the number of calls at once.
+
+    Raises:
+        CtgiError: it cannot be imported, made or called.
+    """
+    found = own_code(where)
+    if callable(getattr(found, "chat", None)):
+        model: Mllm = found
+        return model
+    return as_model(found, where, concurrency=endpoint.concurrency)
+
+
+def as_model(function: Callable[..., Any], name: str, *, concurrency: int = 1) -> Mllm:
+    """A function or coroutine function `(image, prompt) -> str` as a model.
+
+    The image is a PIL image, RGB and upright, or None where a prompt is about texts alone.
+
+    Raises:
+        CtgiError: it is not callable.
+    """
+    if not callable(function):
+        raise CtgiError(f"python:{plain(name)}: {type(function).__name__} cannot be called: expected a function")
+    return _OwnModel(function, name, concurrency)
+
+
+class _OwnModel:
+    def __init__(self, function: Callable[..., Any], name: str, concurrency: int) -> None:
+        self.endpoint = f"this process ({plain(name)})"
+        self._function, self._name = function, plain(name)
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="ctgi-own-model")
+        self._turns = asyncio.Semaphore(concurrency)
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """What the function returns for the image and all that is said with it.
+
+        Raises:
+            ToolError: the function raised, or returned no text.
+        """
+        async with self._turns:
+            image = await self._in_thread(read_image, request.image.path) if request.image else None
+            try:
+                said = await self._call(image, conversation(request))
+            except (CtgiError, ToolError, ImageError):
+                raise
+            except Exception as error:  # whatever the user's own code raises
+                raise ToolError(f"{self._name} raised {described(error)}") from error
+        if not isinstance(said, str) or not said.strip():
+            raise ToolError(f"{self._name} returned {said!r:.80}: expected a text")
+        return ChatReply(said.strip())
+
+    async def probe(self) -> Abilities:
+        """It is given images; it reports no probabilities and cannot be forced into a choice."""
+        return Abilities(images=True, logprobs=False, structured=False)
+
+    async def aclose(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(self, image: Any, prompt: str) -> Any:
+        said = self._function(image, prompt) if self._is_async else await self._in_thread(self._function, image, prompt)
+        return await said if inspect.isawaitable(said) else said
+
+    @property
+    def _is_async(self) -> bool:
+        call = getattr(self._function, "__call__", None)  # noqa: B004  (an object with an async __call__)
+        return inspect.iscoroutinefunction(self._function) or inspect.iscoroutinefunction(call)
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+def conversation(request: ChatRequest) -> str:
+    """A request as one text: the instructions, the dialogue so far, and the prompt."""
+    turns = [text for prompt, reply in request.history for text in (prompt, reply)]
+    return "\n\n".join(text for text in (request.system, *turns, request.prompt) if text)
