@@ -1,7 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +33,15 @@ def people(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def golden():
-    """Loads a family of reference numbers made by the papers' own code."""
-    beside = Path(__file__).parents[1].parent / "shared" / "golden"
-    folder = Path(os.environ.get("CTGI_GOLDEN") or beside)
+def golden() -> Callable[[str], list[dict[str, np.ndarray]]]:
+    """Loads a family of reference numbers made by the papers' own code; tests/golden/README.md says where from."""
+    here = Path(__file__).parent / "golden"
+    more = Path(os.environ.get("CTGI_GOLDEN") or Path(__file__).parents[2] / "shared" / "golden")
 
     def load(family: str) -> list[dict[str, np.ndarray]]:
-        files = sorted(folder.glob(f"*_{family}.npz"))
+        files = {file.name: file for folder in (more, here) for file in folder.glob(f"*_{family}.npz")}
         if not files:
-            pytest.skip(f"no reference numbers {family!r} in {folder}: set CTGI_GOLDEN to their folder")
-        return [dict(np.load(file)) for file in files]
+            pytest.skip(f"no reference numbers {family!r} in {here} or {more}: set CTGI_GOLDEN to their folder")
+        return [dict(np.load(file)) for _, file in sorted(files.items())]
 
     return load
