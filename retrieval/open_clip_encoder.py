@@ -18,7 +18,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ctgi.config import RetrieverSettings
-from ctgi.errors import CtgiError
+from ctgi.errors import ArgumentError, CtgiError
 from ctgi.retrieval.encoder import TextFeatures
 from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
@@ -257,5 +257,5 @@ def _readable(text: str) -> str:
     """
     clean = plain_text(text)
     if not clean:
-        raise CtgiError('the text is empty: expected a description, like "woman with a red bag"')
+        raise ArgumentError('the text is empty: expected a description, like "woman with a red bag"')
     return clean

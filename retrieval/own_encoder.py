@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.config import RetrieverSettings
-from ctgi.errors import CtgiError
+from ctgi.errors import ArgumentError, CtgiError
 from ctgi.plugins import described, own_code
 from ctgi.retrieval.encoder import Encoder, TextFeatures
 from ctgi.text import plain
@@ -69,7 +69,7 @@ class _OwnEncoder:
     def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
         """Texts -> [B, D], L2-normalised; what the model cuts off is not known here and counts as 0."""
         if not all(text.strip() for text in texts):
-            raise CtgiError("a text is empty: describe the person")
+            raise ArgumentError("a text is empty: describe the person")
         return TextFeatures(self._vectors("encode_texts", list(texts), len(texts)), (0,) * len(texts))
 
     def _vectors(self, method: str, batch: Any, count: int) -> NDArray[np.float32]:

@@ -1,8 +1,10 @@
 """search_gallery: ranks an opened gallery, off the event loop, one search at a time."""
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
+from ctgi.errors import ArgumentError
 from ctgi.tools.types import Ranking, Refinement
 
 if TYPE_CHECKING:
@@ -14,13 +16,18 @@ class GallerySearch:
 
     def __init__(self, gallery: "Gallery") -> None:
         self._gallery = gallery
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()  # callers may be in several event loops
 
     async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
         """The k best candidates by S(q, v), or by the fused score of Eq. 7.
 
         Raises:
-            CtgiError: the query is empty.
+            ArgumentError: the query is empty, or k is below 1.
         """
-        async with self._lock:
-            return await asyncio.to_thread(self._gallery.search, query, k, refinement)
+        if k < 1:
+            raise ArgumentError(f"k is {k}: expected at least 1")
+        return await asyncio.to_thread(self._search, query, k, refinement)
+
+    def _search(self, query: str, k: int, refinement: Refinement | None) -> Ranking:
+        with self._lock:
+            return self._gallery.search(query, k, refinement)

@@ -9,6 +9,10 @@ class EndpointDownError(CtgiError):
     """A model server is gone for good: the run ends early and what is finished stays on disk."""
 
 
+class ArgumentError(CtgiError):
+    """One call's arguments are wrong, and whoever made the call can mend it; an agent reads it as the tool's reply."""
+
+
 class ToolError(Exception):
     """One tool call failed for one item: the item is reported as failed and the run goes on. Exit code 1."""
 

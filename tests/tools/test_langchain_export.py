@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scripted_mllm import ScriptedMllm
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.verifier import Verifier
 from ctgi.config import RetrieverSettings
-from ctgi.errors import CtgiError, ToolError
+from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.images import ref
@@ -34,19 +35,25 @@ def call(name: str, **arguments: Any) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": name}])
 
 
+@pytest.fixture
+def search(tiny_clip: Path, people: Path) -> GallerySearch:
+    """A gallery of the eight images."""
+    settings = RetrieverSettings()
+    encoder = load_encoder(f"open_clip:local-dir:{tiny_clip}", settings)
+    build_gallery([str(people)], people / ".ctgi", encoder, settings)
+    return GallerySearch(open_gallery(people, encoder))
+
+
 def run(tools: list[Any], *script: AIMessage) -> list[BaseMessage]:
     agent = create_agent(ScriptedAgentModel(messages=iter(script)), tools)
     state = asyncio.run(agent.ainvoke({"messages": [HumanMessage("find her")]}))
     return [message for message in state["messages"] if isinstance(message, ToolMessage)]
 
 
-def test_an_agent_searches_and_asks_about_what_it_found(tiny_clip: Path, people: Path) -> None:
-    settings = RetrieverSettings()
-    encoder = load_encoder(f"open_clip:local-dir:{tiny_clip}", settings)
-    build_gallery([str(people)], people / ".ctgi", encoder, settings)
-    best = open_gallery(people, encoder).search("a man", 1).candidates[0].image
+def test_an_agent_searches_and_asks_about_what_it_found(search: GallerySearch) -> None:
+    best = asyncio.run(search("a man", 1)).candidates[0].image
     mllm = ScriptedMllm(lambda request: "a red bag", limit=1)
-    tools = {"search_gallery": GallerySearch(open_gallery(people, encoder)), "answer_question": Answerer(mllm)}
+    tools = {"search_gallery": search, "answer_question": Answerer(mllm)}
     found, answer = run(
         as_langchain_tools(tools, {}),
         call("search_gallery", query="a man", k=2),
@@ -75,6 +82,116 @@ def test_a_failed_call_is_a_reply_the_agent_can_read(people: Path) -> None:
     tools = as_langchain_tools({"verify_match": Verifier(ScriptedMllm(refuse))}, {"one": ref(str(people / "1_a.png"))})
     (reply,) = run(tools, call("verify_match", image_id="one", description="a man"), AIMessage("done"))
     assert (reply.status, reply.content) == ("error", "the server refused this image")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("search_gallery", {"query": "  "}, "query is empty"),
+        ("search_gallery", {"query": "\u200b"}, "query is empty"),
+        ("search_gallery", {"query": "a man", "k": 0}, "k is 0: expected at least 1"),
+        ("search_gallery", {"query": "a man", "k": -2}, "k is -2: expected at least 1"),
+        ("search_gallery", {"query": "a man", "k": 9}, "k is 9: expected 1 to 8"),
+        ("search_gallery", {"query": "a man", "k": "many"}, "k: Input should be a valid integer"),
+        ("search_gallery", {}, "query: Field required"),
+        ("verify_match", {"image_id": "one", "description": ""}, "description is empty"),
+        ("answer_question", {"image_id": "one", "question": " \n"}, "question is empty"),
+        ("ask_user", {"question": ""}, "question is empty"),
+    ],
+)
+def test_wrong_arguments_are_the_tools_reply(
+    search: GallerySearch, people: Path, name: str, arguments: dict[str, Any], said: str
+) -> None:
+    mllm = ScriptedMllm(lambda request: "sneakers", limit=0)
+    tools = {
+        "search_gallery": search,
+        "verify_match": Verifier(mllm),
+        "answer_question": Answerer(mllm),
+        "ask_user": Answerer(mllm),
+    }
+    exported = as_langchain_tools(tools, {"one": ref(str(people / "1_a.png"))})
+    (reply,) = run(exported, call(name, **arguments), AIMessage("done"))
+    assert reply.status == "error"
+    assert said in str(reply.content)
+
+
+def test_ten_results_are_asked_for_where_nothing_is_said_and_fewer_images_are_no_fault(search: GallerySearch) -> None:
+    (reply,) = run(
+        as_langchain_tools({"search_gallery": search}, {}), call("search_gallery", query="a man"), AIMessage("done")
+    )
+    assert (reply.status, len(json.loads(str(reply.content)))) == ("success", 8)
+
+
+@pytest.mark.parametrize("error", [EndpointDownError("the server is gone"), CtgiError("no key is set")])
+def test_a_broken_set_up_ends_the_agents_run(people: Path, error: CtgiError) -> None:
+    def fail(request: ChatRequest) -> str:
+        raise error
+
+    tools = as_langchain_tools({"verify_match": Verifier(ScriptedMllm(fail))}, {"one": ref(str(people / "1_a.png"))})
+    with pytest.raises(type(error), match=str(error)):
+        run(tools, call("verify_match", image_id="one", description="a man"), AIMessage("done"))
+
+
+def test_the_program_learns_the_files_and_the_model_only_ids(search: GallerySearch, people: Path) -> None:
+    def cannot_read(request: ChatRequest) -> str:
+        assert request.image
+        raise ImageError(request.image.path, "the file is gone")
+
+    image = ref(str(people / "1_a.png"))
+    tools = {"search_gallery": search, "answer_question": Answerer(ScriptedMllm(lambda request: "a bag"))}
+    tools |= {"verify_match": Verifier(ScriptedMllm(cannot_read))}
+    found, answer, failed = run(
+        as_langchain_tools(tools, {"one": image}),
+        call("search_gallery", query="a man", k=3),
+        call("answer_question", image_id="one", question="What is carried?"),
+        call("verify_match", image_id="one", description="a man"),
+        AIMessage("done"),
+    )
+    best = asyncio.run(search("a man", 3)).candidates
+    assert [(one["image_id"], one["path"]) for one in found.artifact["found"]] == [
+        (candidate.image.sha256, candidate.image.path) for candidate in best
+    ]
+    assert answer.artifact["path"] == image.path
+    assert (failed.status, failed.content) == ("error", "one: the file is gone")
+    for message in (found, answer, failed):
+        assert str(people) not in str(message.content)
+
+
+def where_am_i(request: ChatRequest) -> str:
+    return threading.current_thread().name
+
+
+@pytest.mark.parametrize("inside_a_loop", [False, True])
+def test_a_tool_can_be_called_without_await(people: Path, inside_a_loop: bool) -> None:
+    def call_it() -> str:
+        tools = {"answer_question": Answerer(ScriptedMllm(where_am_i))}
+        (tool,) = as_langchain_tools(tools, {"one": ref(str(people / "1_a.png"))})
+        return str(tool.invoke({"image_id": "one", "question": "Where?"}))
+
+    async def within() -> str:
+        return call_it()
+
+    assert (asyncio.run(within()) if inside_a_loop else call_it()) == "ctgi-langchain"
+
+
+def test_a_call_from_another_thread_is_answered_where_the_tools_were_opened(people: Path) -> None:
+    """Connections to model servers belong to that event loop."""
+
+    async def opened_here() -> str:
+        tools = {"answer_question": Answerer(ScriptedMllm(where_am_i))}
+        (tool,) = as_langchain_tools(tools, {"one": ref(str(people / "1_a.png"))})
+        return str(await asyncio.to_thread(tool.invoke, {"image_id": "one", "question": "Where?"}))
+
+    assert asyncio.run(opened_here()) == threading.current_thread().name
+
+
+def test_an_agent_that_runs_in_threads_calls_several_tools_at_once(people: Path) -> None:
+    tools = {"answer_question": Answerer(ScriptedMllm(lambda request: "jeans", latency_s=0.01))}
+    exported = as_langchain_tools(tools, {"one": ref(str(people / "1_a.png"))})
+    asked = [{"name": "answer_question", "args": {"image_id": "one", "question": "?"}, "id": str(n)} for n in range(3)]
+    model = ScriptedAgentModel(messages=iter([AIMessage("", tool_calls=asked), AIMessage("done")]))
+    state = create_agent(model, exported).invoke({"messages": [HumanMessage("find her")]})
+    assert [m.content for m in state["messages"] if isinstance(m, ToolMessage)] == ["jeans"] * 3
 
 
 def test_a_tool_without_a_langchain_form_is_named() -> None:

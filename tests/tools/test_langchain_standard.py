@@ -1,0 +1,67 @@
+"""LangChain's own standard tests over the exported tools; the model behind them is scripted, the retriever is real."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from langchain_core.tools import BaseTool
+from langchain_tests.integration_tests import ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
+from scripted_mllm import ScriptedMllm
+from tiny_clip import save_people
+
+from ctgi.agents.answerer import Answerer
+from ctgi.agents.captioner import Captioner
+from ctgi.agents.verifier import Verifier
+from ctgi.config import RetrieverSettings
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import build_gallery, open_gallery
+from ctgi.retrieval.images import ref
+from ctgi.tools.langchain_export import as_langchain_tools
+from ctgi.tools.search_gallery import GallerySearch
+
+pytestmark = pytest.mark.anyio
+
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "caption_image": {"image_id": "one"},
+    "answer_question": {"image_id": "one", "question": "What color are the shoes?"},
+    "verify_match": {"image_id": "one", "description": "a man in a red shirt"},
+    "search_gallery": {"query": "a man in a red shirt", "k": 3},
+}
+_tools: dict[str, BaseTool] = {}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exported(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    people, settings = save_people(tmp_path_factory.mktemp("people")), RetrieverSettings()
+    encoder = load_encoder(f"open_clip:local-dir:{tiny_clip}", settings)
+    build_gallery([str(people)], people / ".ctgi", encoder, settings)
+    mllm = ScriptedMllm(lambda request: "a red shirt")
+    tools = {"caption_image": Captioner(mllm), "answer_question": Answerer(mllm), "verify_match": Verifier(mllm)}
+    with_search = tools | {"search_gallery": GallerySearch(open_gallery(people, encoder))}
+    images = {"one": ref(str(people / "0_a.png"))}
+    _tools.update((tool.name, tool) for tool in as_langchain_tools(with_search, images))
+
+
+class _Exported:
+    name: ClassVar[str]
+
+    @property
+    def tool_constructor(self) -> BaseTool:
+        return _tools[self.name]
+
+    @property
+    def tool_invoke_params_example(self) -> dict[str, Any]:
+        return _EXAMPLES[self.name]
+
+
+for _name in _EXAMPLES:
+    for _kind, _standard in (("Unit", ToolsUnitTests), ("Integration", ToolsIntegrationTests)):
+        _class = f"Test{_kind}Of{_name.title().replace('_', '')}"
+        globals()[_class] = type(_class, (_Exported, _standard), {"name": _name, "__test__": True})
+del ToolsUnitTests, ToolsIntegrationTests, _standard
