@@ -1,0 +1,98 @@
+"""The one door for credentials: what only its owner may know becomes *** in all that is shown or written."""
+
+import json
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote
+
+from ctgi.network import parse_address
+
+_HIDDEN = "***"
+_SHORTEST = 4  # anything shorter would blot out what it is not
+_UNMISTAKABLE = 8  # from here on hidden within words, too
+
+
+class Secrets:
+    """Keys, passwords and what else must not be told, in every spelling that a server or a library may echo."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        """Hide these texts, wherever they turn up; those under four characters cannot be told from words."""
+        self.texts = frozenset(text for text in texts if len(text) >= _SHORTEST)
+        self._message = _pattern(self.texts)
+        self._speech = _pattern(text for text in self.texts if not _is_word(text))
+
+    def mask(self, text: str) -> str:
+        """A message, a table's cell or a line of a log without any of them."""
+        return self._message.sub(_HIDDEN, text) if self._message else text
+
+    def mask_reply(self, body: bytes) -> bytes:
+        """What a server sent, usually JSON, without any of them.
+
+        A password that is a short ordinary word stays: a person's "coat" is no secret.
+        """
+        if self._speech is None:
+            return body
+        return self._speech.sub(_HIDDEN, body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def in_url(url: str) -> set[str]:
+    """What is secret in a URL: its password, or its user where that is a token, and the values of its query."""
+    try:
+        address = parse_address(url)
+    except ValueError:
+        return set()
+    found = {value for _, value in parse_qsl(address.query.removeprefix("?"))}
+    if address.user or address.password:
+        found |= {address.password or address.user, _base64(f"{address.user}:{address.password}")}
+    return found
+
+
+def basic_authorization(user: str, password: str) -> str:
+    """The value of an Authorization header."""
+    return f"Basic {_base64(f'{user}:{password}')}"
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _is_word(text: str) -> bool:
+    return len(text) < _UNMISTAKABLE and text.isalpha()
+
+
+def _pattern(texts: Iterable[str]) -> "re.Pattern[str] | None":
+    forms = {(form, len(text) < _UNMISTAKABLE) for text in texts for form in _forms(text)}
+    ordered = sorted(forms, key=lambda one: -len(one[0]))
+    parts = [rf"(?<!\w){re.escape(form)}(?!\w)" if short else re.escape(form) for form, short in ordered]
+    return re.compile("|".join(parts)) if parts else None
+
+
+def _forms(text: str) -> set[str]:
+    """A secret as it may be spelt: itself, percent-encoded, in base64, and each within JSON."""
+    raw = text.encode(errors="surrogateescape")
+    plain = {text, quote(raw, safe=""), quote(raw)}
+    if len(text) >= _UNMISTAKABLE:
+        plain |= {b64encode(raw).decode().rstrip("="), urlsafe_b64encode(raw).decode().rstrip("=")}
+    plain |= {form.replace("%", "%25") for form in plain} | {re.sub("%..", _lower, form) for form in plain}
+    escaped = {json.dumps(form)[1:-1] for form in plain} | {json.dumps(form, ensure_ascii=False)[1:-1] for form in plain}
+    return plain | escaped | {form.replace("/", r"\/") for form in escaped}
+
+
+def _lower(escape: "re.Match[str]") -> str:
+    return escape[0].lower()
+
+
+known = Secrets()
+"""Those of the configuration in use; `learn` puts them here."""
+
+
+def learn(texts: Iterable[str]) -> None:
+    """Hide these from now on in everything this process shows."""
+    global known
+    known = Secrets(texts)
+
+
+def masked(text: str) -> str:
+    """`text` without the secrets of the configuration in use."""
+    return known.mask(text)
