@@ -14,6 +14,7 @@ from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import Aggregator, Reconstructor, TemplateAggregator, TemplateReconstructor
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
+from ctgi.network import public_url
 from ctgi.plugins import OWN_CODE
 from ctgi.tools.backends import Mllm, open_mllm
 from ctgi.tools.chat_cache import ChatCache
@@ -122,4 +123,4 @@ def where(binding: Binding, settings: Settings) -> str:
         or settings.endpoint(binding).provider == "hf"
     ):
         return "this process"
-    return settings.endpoint(binding).base_url or "unknown"
+    return public_url(settings.endpoint(binding).base_url or "unknown")

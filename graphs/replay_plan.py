@@ -1,6 +1,5 @@
 """What a replay calls anew, and what has changed since the recording that decides it."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,11 @@ from pathlib import Path
 from ctgi.config import TOOL_NAMES, Binding, Settings, load_settings, parse_binds
 from ctgi.errors import CtgiError
 from ctgi.graphs.trace_run import digests
+from ctgi.network import is_local
 from ctgi.tools.replay import OnMiss
 from ctgi.tools.trace_format import Item
 from ctgi.tools.trace_reader import Trace
 
-_LOCAL = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])[:/]")
 NO_MODEL = ("templates", "human")
 _SAID_BY = {
     "prompts/caption.txt": ("caption_image", "answer_question"),  # an answer is asked for after the caption's turn
@@ -105,7 +104,7 @@ def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) 
     chosen |= {endpoint.base_url for endpoint in settings.endpoints.values()}
     for tool in sorted(trace.header.bindings.keys() - live):
         url = Binding.parse(trace.header.bindings[tool]).base_url
-        if url and url not in chosen and not _LOCAL.match(url):
+        if url and url not in chosen and not is_local(url):
             raise CtgiError(
                 f"{tool} was served by {url} in run {trace.header.run}: to have it called there again, say so with "
                 f"--bind {tool}={trace.header.bindings[tool]}"

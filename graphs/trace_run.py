@@ -24,7 +24,7 @@ from ctgi.tools.trace_values import Values
 from ctgi.tools.trace_writer import TraceWriter
 
 _CODE = ("agents", "graphs", "retrieval", "tools")
-_PACKAGES = ("langgraph", "langchain-core", "openai", "transformers", "open_clip_torch", "torch", "faiss-cpu")
+_PACKAGES = ("langgraph", "langchain-core", "httpx2", "transformers", "open_clip_torch", "torch", "faiss-cpu")
 _DIGITS = 12
 _DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti")
 """Tables of the settings that have a part in what comes out; the others hold paths and addresses."""

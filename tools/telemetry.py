@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ctgi import __version__
-from ctgi.config import Binding, Settings, public_url
+from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
+from ctgi.network import is_local, public_url
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.call_notes import noting
 from ctgi.tools.seam import OpenTool, Outcome, Seam
@@ -24,7 +25,6 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _TIMEOUT_S = 5
 """How long the end of a run waits for a collector that does not answer."""
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _ARGUMENTS, _RESULT = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
 
 Attributes = dict[str, str | int | float | bool]
@@ -209,7 +209,7 @@ def _provider(settings: Settings, exporter: Any, address: str | None) -> Any:
             raise CtgiError(missing) from None
         logger.warning("%s; nothing is sent", missing)
         return None
-    if address and urlsplit(address).hostname not in _LOCAL:
+    if address and not is_local(address):
         what = "with its questions and answers" if _with_content(settings) else "without its texts"
         logger.warning("spans of this run, %s, go to %s", what, public_url(address))
     name = os.environ.get("OTEL_SERVICE_NAME", "ctgi")

@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,7 +15,9 @@ from pydantic_settings import (
 )
 
 from ctgi.errors import CtgiError
+from ctgi.network import Proxies, parse_address, public_url
 from ctgi.plugins import OWN_CODE
+from ctgi.secrets import in_url, learn
 
 CONFIG_NAME = "ctgi.toml"
 
@@ -30,7 +31,8 @@ TOOL_NAMES = (
     "search_gallery",
     "ask_user",
 )
-_CREDENTIALS = re.compile(r"://(?:[^/@:]*:)?([^/@]*)@")
+_ADDRESS = re.compile(r"@(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 IMAGE_TOOLS = ("caption_image", "answer_question", "verify_match")
 
 QWEN = "vllm:Qwen/Qwen2-VL-7B-Instruct"
@@ -65,24 +67,18 @@ class Binding(NamedTuple):
         Raises:
             CtgiError: the text is empty or has no provider before its colon.
         """
-        text, url = spec.strip(), None
-        if "@http" in text:
-            text, _, address = text.partition("@http")
-            url = f"http{address}"
+        text, *address = _ADDRESS.split(spec.strip(), maxsplit=1)
+        url = address[0] if address else None
         endpoint, _, model = text.partition(":")
         if not endpoint:
-            raise CtgiError(f"binding {spec!r}: expected provider:model, like {QWEN!r}, or templates, or human")
+            shown = f"{text}@{public_url(url)}" if url else text
+            raise CtgiError(f"binding {shown!r}: expected provider:model, like {QWEN!r}, or templates, or human")
         return cls(endpoint, model, url)
 
     def __str__(self) -> str:
         """As it was written, without what only its owner may know: a password or a query in its URL."""
         name = f"{self.endpoint}:{self.model}" if self.model else self.endpoint
         return f"{name}@{public_url(self.base_url)}" if self.base_url else name
-
-
-def public_url(url: str) -> str:
-    """A URL without a user's name, password and query."""
-    return _CREDENTIALS.sub("://", url).partition("?")[0]
 
 
 class _Table(BaseModel):
@@ -97,6 +93,8 @@ class Endpoint(_Table):
     base_url: str | None = None
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; the key itself is never in a file."""
+    proxies: Proxies = "remote"
+    """What is reached through the proxies of the environment; as under [network] if left out."""
     concurrency: int = Field(32, ge=1)
     """Requests in flight at once."""
     timeout_s: float = Field(120, gt=0)
@@ -119,6 +117,13 @@ class Endpoint(_Table):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """In-process models: auto is bfloat16 on a GPU and float32 on the CPU, where bfloat16 halves the memory, and the
     time too if the processor has AMX."""
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _names_a_variable(cls, name: str | None) -> str | None:
+        if name and not re.fullmatch(_VARIABLE, name):
+            raise ValueError("expected the name of an environment variable that holds the key, like LAB_KEY")
+        return name
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "Endpoint":
@@ -205,6 +210,13 @@ class TelemetrySettings(_Table):
     """Questions, answers and captions too, as OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true; never images."""
 
 
+class NetworkSettings(_Table):
+    """The way to other machines; `[network]`."""
+
+    proxies: Proxies = "remote"
+    """HTTP_PROXY, HTTPS_PROXY and ALL_PROXY: for hosts beyond this machine and its private network, or for all."""
+
+
 class Settings(BaseSettings):
     """All of ctgi's configuration, resolved."""
 
@@ -224,6 +236,7 @@ class Settings(BaseSettings):
     mti: MtiSettings = MtiSettings()
     cache: CacheSettings = Field(default_factory=CacheSettings)
     telemetry: TelemetrySettings = TelemetrySettings()
+    network: NetworkSettings = NetworkSettings()
     gallery: Path | None = None
     traces: Path = Path(".ctgi") / "traces"
     """Where each run leaves its trace; from the working directory."""
@@ -233,14 +246,22 @@ class Settings(BaseSettings):
         return Binding.parse(self.bindings.get(tool, PROFILES[self.profile][tool]))
 
     def endpoint(self, binding: Binding) -> Endpoint:
-        """Where a binding's model answers: its endpoint's entry over the provider's defaults."""
+        """Where a binding's model answers: its endpoint's entry over the provider's defaults.
+
+        A key belongs to its endpoint's address: a binding that names another one (`lab:model@URL`) goes without.
+        """
         entry = self.endpoints.get(binding.endpoint, Endpoint())
         provider = entry.provider or binding.endpoint
-        given = entry.model_dump(exclude_unset=True) | ({"base_url": binding.base_url} if binding.base_url else {})
-        defaults = _PROVIDER_DEFAULTS.get(provider, {})
-        if provider == "openai" and "base_url" in given:
-            defaults = {}  # OpenAI's key is not for whoever else is called that way
-        return Endpoint(**(defaults | given | {"provider": provider}))
+        given = entry.model_dump(exclude_unset=True)
+        defaults = {"proxies": self.network.proxies, **_PROVIDER_DEFAULTS.get(provider, {})}
+        if given.get("base_url") and (provider == "openai" or provider != binding.endpoint):
+            defaults.pop("api_key_env", None)  # the provider's own key is not for whoever else speaks its language
+        chosen = defaults | given | {"provider": provider}
+        if binding.base_url:
+            if not _same_origin(binding.base_url, chosen.get("base_url")):
+                chosen["api_key_env"] = None
+            chosen["base_url"] = binding.base_url
+        return Endpoint(**chosen)
 
     def public(self) -> dict[str, Any]:
         """All values as plain JSON, without what only their owner may know."""
@@ -253,13 +274,21 @@ class Settings(BaseSettings):
         return values
 
     def secrets(self) -> set[str]:
-        """Keys and passwords of the endpoints that the tools are bound to."""
-        endpoints = [self.endpoint(self.binding(tool)) for tool in TOOL_NAMES]
-        keys = {os.environ.get(endpoint.api_key_env or "", "") for endpoint in endpoints}
-        urls = [endpoint.base_url or "" for endpoint in endpoints]
-        passwords = {found[1] for url in urls if (found := _CREDENTIALS.search(url))}
-        queries = {value for url in urls for _, value in parse_qsl(url.partition("?")[2])}
-        return {unquote(text) for text in keys | passwords | queries if text}
+        """Keys of all endpoints, and the passwords and queries of every address in use."""
+        endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in TOOL_NAMES)]
+        variables = {endpoint.api_key_env for endpoint in endpoints}
+        variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
+        keys = {os.environ.get(name or "", "").strip() for name in variables}
+        urls = {endpoint.base_url for endpoint in endpoints} | {self.telemetry.endpoint}
+        urls |= {value for name, value in os.environ.items() if name.lower().endswith(("_proxy", "otlp_endpoint"))}
+        return {text for text in keys.union(*(in_url(url) for url in urls if url)) if text}
+
+
+def _same_origin(url: str, own: str | None) -> bool:
+    try:
+        return own is not None and parse_address(url).origin == parse_address(own).origin
+    except ValueError:
+        return False
 
 
 _PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -347,6 +376,7 @@ def load_settings(
     unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))
     if unknown:
         raise CtgiError(f"bindings: no tool is called {unknown[0]!r}; the tools are {', '.join(TOOL_NAMES)}")
+    learn(settings.secrets())
     return settings
 
 
@@ -368,4 +398,13 @@ def parse_binds(binds: Iterable[str]) -> dict[str, str]:
 def _first(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']} (got {problem['input']!r})"
+    shown = f" (got {problem['input']!r})" if _may_be_shown(problem) else ""
+    return f"{place}: {problem['msg']}{shown}"
+
+
+def _may_be_shown(problem: Any) -> bool:
+    """Whether the value in question is surely no key or password that was written in the wrong place."""
+    value, kind = problem["input"], problem["type"]
+    if isinstance(value, str):
+        return (kind == "literal_error" or kind.endswith("_parsing")) and "@" not in value
+    return isinstance(value, bool | int | float) and kind != "extra_forbidden"

@@ -11,7 +11,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # public, and missing in typeshed
 
 from ctgi.errors import CtgiError
 
@@ -88,10 +88,9 @@ def parse_address(url: str) -> Address:
     port = parsed.port or _DEFAULT_PORTS[parsed.scheme]
     if not _HOST.fullmatch(parsed.host) or not 0 < port < 2**16:
         raise ValueError(_EXPECTED)
-    user, _, password = userinfo.partition(":")
-    return Address(
-        parsed.scheme, parsed.host, port, parsed.raw_path.decode().rstrip("/"), query or "", unquote(user), unquote(password)
-    )  # fmt: skip
+    user, _, password = map(unquote, userinfo.partition(":"))
+    path = parsed.raw_path.decode().rstrip("/")
+    return Address(parsed.scheme, parsed.host, port, path, query or "", user, password)
 
 
 def public_url(url: str) -> str:

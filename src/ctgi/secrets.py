@@ -10,6 +10,7 @@ from ctgi.network import parse_address
 
 _HIDDEN = "***"
 _SHORTEST = 4  # anything shorter would blot out what it is not
+_VERSION = re.compile(r"v?\d[\d.-]{0,12}(-?preview|latest)?")
 _UNMISTAKABLE = 8  # from here on hidden within words, too
 
 
@@ -42,7 +43,8 @@ def in_url(url: str) -> set[str]:
         address = parse_address(url)
     except ValueError:
         return set()
-    found = {value for _, value in parse_qsl(address.query.removeprefix("?"))}
+    values = {value for _, value in parse_qsl(address.query.removeprefix("?"))}
+    found = {value for value in values if not _VERSION.fullmatch(value)}
     if address.user or address.password:
         found |= {address.password or address.user, _base64(f"{address.user}:{address.password}")}
     return found
@@ -71,11 +73,13 @@ def _pattern(texts: Iterable[str]) -> "re.Pattern[str] | None":
 def _forms(text: str) -> set[str]:
     """A secret as it may be spelt: itself, percent-encoded, in base64, and each within JSON."""
     raw = text.encode(errors="surrogateescape")
-    plain = {text, quote(raw, safe=""), quote(raw)}
+    plain = {text, text.rstrip("="), quote(raw, safe=""), quote(raw)}
     if len(text) >= _UNMISTAKABLE:
         plain |= {b64encode(raw).decode().rstrip("="), urlsafe_b64encode(raw).decode().rstrip("=")}
     plain |= {form.replace("%", "%25") for form in plain} | {re.sub("%..", _lower, form) for form in plain}
-    escaped = {json.dumps(form)[1:-1] for form in plain} | {json.dumps(form, ensure_ascii=False)[1:-1] for form in plain}
+    escaped = {json.dumps(form)[1:-1] for form in plain} | {
+        json.dumps(form, ensure_ascii=False)[1:-1] for form in plain
+    }
     return plain | escaped | {form.replace("/", r"\/") for form in escaped}
 
 

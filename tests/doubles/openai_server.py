@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 KNOWN_FIELDS = {"model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed"}
 
@@ -155,9 +156,13 @@ class OpenAiDouble:
         """Fields of a request that are refused, with the status: {"logprobs": 400}."""
         self.strict_fields = False
         """422 for every field that is not in KNOWN_FIELDS, as `transformers serve` does."""
+        self.models_fault: Fault | None = None
+        """What asking for the list of models comes to instead of the list."""
         self.key: str | None = None
         """If set, requests need this bearer token."""
         self.log: list[Seen] = []
+        self.targets: list[str] = []
+        """What each request line asked for: a path with its query, or a URL where it was taken for a proxy."""
         self.requests = 0
         self.bytes_received = 0
         self.peak_in_flight = 0
@@ -199,10 +204,14 @@ class OpenAiDouble:
     async def respond(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Fault:
         """The response to one request, as a Fault that may be none."""
         self.bytes_received += len(body)
+        self.targets.append(f"{method} {path}")
+        path = urlsplit(path).path
         if self.key and headers.get("authorization") != f"Bearer {self.key}":
             return error(401, f"Incorrect API key provided: {headers.get('authorization')}")
         if method == "GET" and path == "/v1/models":
-            return Fault(body=json.dumps({"object": "list", "data": [{"id": name} for name in self.models]}).encode())
+            return self.models_fault or Fault(
+                body=json.dumps({"object": "list", "data": [{"id": name} for name in self.models]}).encode()
+            )
         if method != "POST" or path != "/v1/chat/completions":
             return error(404, "Not Found")
         self.requests += 1

@@ -106,13 +106,19 @@ def test_choices_are_asked_for_as_the_server_knows_them(
     assert ("structured_outputs" in body) == ("structured_outputs" in extras)
 
 
-def test_the_environment_redirects_nothing(double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_redirects_nothing_and_adds_nothing(
+    double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/v1")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-someone-else")
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "for-someone-else")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Mine: for-someone-else")
     chat(double)
     assert double.requests == 1
-    assert double.log[0].headers["authorization"] == "Bearer EMPTY"
+    assert sorted(double.log[0].headers) == [
+        "accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent",
+    ]  # fmt: skip
 
 
 def test_an_image_is_encoded_once_for_eight_calls_at_once(

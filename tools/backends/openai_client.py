@@ -1,66 +1,145 @@
-"""Connections to one server: the OpenAI SDK's client over an HTTP client that belongs to the running loop."""
+"""Connections to one server: its address, its key, and requests with a bound on their time and on what comes back."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from typing import Any
 
 import httpx2
-import openai
-from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
 
 from ctgi.config import Endpoint
+from ctgi.errors import CtgiError
+from ctgi.network import parse_address, proxy_for, proxy_of_client, trusted
+from ctgi.secrets import Secrets, basic_authorization, in_url
+from ctgi.text import plain
 from ctgi.tools.backends.endpoint import Unavailable
 
 MAX_BODY_BYTES = 4_000_000
+_MAX_WORDS = 300
+
+Json = dict[str, Any]
 
 
-def sdk_client(model: str, base_url: str, key: str, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
-    """The OpenAI client inside langchain-openai's model, over our connections.
+class StatusError(Exception):
+    """The server answered, and not with success."""
 
-    Requests go through its generic `post`: ChatOpenAI.ainvoke and `chat.completions.create` convert messages
-    and replies that are built and read here anyway, at several times the cost (benchmarks/client.py).
+    def __init__(self, status: int, words: str, code: str, retry_after: str) -> None:
+        super().__init__(f"status {status}: {words}")
+        self.status = status
+        self.words = words
+        """Its own message, as one short line without our credentials."""
+        self.code = code
+        """The `code` of an error in OpenAI's format; "" where there is none."""
+        self.retry_after = retry_after
+        """The header, as it came."""
+
+
+class ServerClient:
+    """Requests to one endpoint; they follow no redirect and read nothing from the environment but its proxies.
+
+    Belongs to the running loop.
     """
-    chat_model = ChatOpenAI(
-        model=model,
-        base_url=base_url,  # explicit, or OPENAI_BASE_URL would redirect it
-        api_key=SecretStr(key),
-        timeout=http.timeout,
-        max_retries=0,  # Limits retries, over unreadable replies as well
-        http_async_client=http,  # the default one is shared by the whole process and dies with its first loop
-        openai_proxy="",  # OPENAI_PROXY beside a client of one's own is an error there
-    )
-    client: openai.AsyncOpenAI = chat_model.root_async_client
-    return client
 
+    def __init__(self, endpoint: Endpoint, key: str | None) -> None:
+        """Connections for all calls that the endpoint allows at once.
 
-def http_client(endpoint: Endpoint) -> httpx2.AsyncClient:
-    """Connections for all calls that the endpoint allows at once; bodies over MAX_BODY_BYTES raise Unavailable."""
-    connections = endpoint.concurrency + 1  # one for the list of models
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),
-        limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        headers={"Accept-Encoding": "identity"},  # so that the bound on a body's size holds for what it unpacks to
-        event_hooks={"response": [_bound_body]},
-    )
+        Raises:
+            CtgiError: its address is none, or its proxy cannot be used.
+        """
+        url = endpoint.base_url or ""
+        try:
+            self.address = parse_address(url)
+        except ValueError as error:
+            shown = f" {url!r}" if not {"@", "?", "#"} & set(url) else ""
+            raise CtgiError(f"base_url{shown}: {error}") from None
+        self.secrets = Secrets({*in_url(url), *((key,) if key else ())})
+        self._timeout_s = endpoint.timeout_s
+        self._proxy = proxy_for(url, endpoint.proxies)
+        connections = endpoint.concurrency + 1  # one for the list of models
+        self._http = httpx2.AsyncClient(
+            headers=self._headers(key),
+            timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            proxy=proxy_of_client(url, endpoint.proxies),
+            verify=trusted(),
+            trust_env=False,
+            follow_redirects=False,
+        )
 
+    def _headers(self, key: str | None) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if self.address.user or self.address.password:
+            return headers | {"Authorization": basic_authorization(self.address.user, self.address.password)}
+        return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
-async def _bound_body(response: httpx2.Response) -> None:
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _BoundedStream(response.stream)
+    async def post(self, path: str, body: Json) -> bytes:
+        """What the server answers to a JSON body.
 
+        Raises:
+            StatusError: a status other than success.
+            Unavailable: no answer in time, or one that is too large or damaged.
+        """
+        return await self._ask("POST", path, json.dumps(body).encode())
 
-class _BoundedStream(httpx2.AsyncByteStream):
-    """A body that is read no further than MAX_BODY_BYTES."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                raise Unavailable(f"a reply of more than {MAX_BODY_BYTES:,} bytes")
-            yield chunk
+    async def get(self, path: str) -> bytes:
+        """What lies there. Raises as `post` does."""
+        return await self._ask("GET", path, None)
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout_s):  # of all of it: a read alone may come in drips for hours
+                return await self._answer(method, f"{self.address}{path}{self.address.query}", body)
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            late = f"no answer within {self._timeout_s:g} s"
+            raise Unavailable(self._by_way_of(late), unreachable=isinstance(error, httpx2.ConnectTimeout)) from None
+        except httpx2.DecodingError as error:
+            raise Unavailable(f"the reply cannot be unpacked: {plain(str(error))}") from None
+        except httpx2.TransportError as error:
+            reason = self.secrets.mask(plain(str(error) or type(error).__name__))
+            unreachable = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
+            raise Unavailable(self._by_way_of(reason), unreachable=unreachable) from None
+
+    def _by_way_of(self, reason: str) -> str:
+        return f"{reason} (through {self._proxy})" if self._proxy else reason
+
+    async def _answer(self, method: str, url: str, body: bytes | None) -> bytes:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        async with self._http.stream(method, url, content=body, headers=headers) as response:
+            content = self.secrets.mask_reply(await _read(response))
+        if response.is_success:
+            return content
+        raise self._status_error(response, content)
+
+    def _status_error(self, response: httpx2.Response, content: bytes) -> StatusError:
+        code, said = _told(content)
+        status = response.status_code
+        words = self.secrets.mask(plain(said.strip() or f"status {status}"))[:_MAX_WORDS]
+        return StatusError(status, words, code, response.headers.get("retry-after", ""))
+
+
+def _told(content: bytes) -> tuple[str, str]:
+    """The code and the message of an error, in OpenAI's format, one of its relatives, or none."""
+    text = content.decode(errors="replace")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return "", text
+    told = found.get("error", found) if isinstance(found, dict) else text
+    if not isinstance(told, dict):
+        return "", str(told or "")
+    return str(told.get("code") or ""), str(told.get("message") or told.get("detail") or told)
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """A body, unpacked; no more than MAX_BODY_BYTES are ever held, however small it came."""
+    if "," in response.headers.get("content-encoding", ""):
+        raise Unavailable("the reply is packed more than once")
+    found = bytearray()
+    async for piece in response.aiter_bytes():
+        found += piece
+        if len(found) > MAX_BODY_BYTES:
+            raise Unavailable(f"a reply of more than {MAX_BODY_BYTES:,} bytes")
+    return bytes(found)

@@ -1,30 +1,27 @@
 """Multimodal models behind an OpenAI-compatible server: vLLM, OpenAI, and whatever speaks the same format."""
 
-import asyncio
 import email.utils
 import os
 import re
 import time
 from dataclasses import dataclass
 
-import httpx2
-import openai
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, ToolError
+from ctgi.network import parse_address
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.chat_completions import Json, messages, read_reply
 from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Limits, Unavailable
-from ctgi.tools.backends.openai_client import http_client, sdk_client
+from ctgi.tools.backends.openai_client import ServerClient, StatusError
 from ctgi.tools.images import DataUrls, encode
 
 _LOAD_STRIKES = 1 / 8
 """A 429 is load, not death: it takes eight times as many in a row to end the run."""
 _PROBE = ChatRequest("Which colour is this? One word.", choices=("yes", "no"), max_tokens=8)
-_NO_KEY = "EMPTY"  # the SDK wants a key even where the server wants none
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def open_vllm(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
         CtgiError: the endpoint has no usable address or key.
     """
     cure = f"Start it with `ctgi serve {model}`, or check base_url"
-    return OpenAiCompatible(model, endpoint, Dialect(True, 10, "max_tokens", cure), _key(endpoint) or _NO_KEY)
+    return OpenAiCompatible(model, endpoint, Dialect(True, 10, "max_tokens", cure), _key(endpoint))
 
 
 def open_openai(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
@@ -57,7 +54,7 @@ def open_openai(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
     Raises:
         CtgiError: the endpoint has no usable address, or is OpenAI's and no key is in the environment.
     """
-    key, at_openai = _key(endpoint), _address(endpoint).host.endswith("openai.com")
+    key, at_openai = _key(endpoint), _at_openai(endpoint)
     if at_openai and not key:
         variable = endpoint.api_key_env or "OPENAI_API_KEY"
         raise CtgiError(
@@ -67,7 +64,7 @@ def open_openai(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
     # Elsewhere the newer name is often ignored, and the answer then has no bound.
     token_limit = "max_completion_tokens" if at_openai else "max_tokens"
     dialect = Dialect(False, 20, token_limit, "Check base_url and the network")
-    return OpenAiCompatible(model, endpoint, dialect, key or _NO_KEY)
+    return OpenAiCompatible(model, endpoint, dialect, key)
 
 
 def _key(endpoint: Endpoint) -> str | None:
@@ -77,14 +74,12 @@ def _key(endpoint: Endpoint) -> str | None:
     return key or None
 
 
-def _address(endpoint: Endpoint) -> httpx2.URL:
+def _at_openai(endpoint: Endpoint) -> bool:
     try:
-        url = httpx2.URL(endpoint.base_url or "")
-    except httpx2.InvalidURL:
-        url = httpx2.URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise CtgiError(f"base_url {endpoint.base_url!r}: expected an address like http://127.0.0.1:8000/v1")
-    return url
+        host = parse_address(endpoint.base_url or "").host
+    except ValueError:
+        return False
+    return host == "openai.com" or host.endswith(".openai.com")
 
 
 class _Refused(Exception):
@@ -94,17 +89,14 @@ class _Refused(Exception):
 class OpenAiCompatible:
     """One model at one endpoint. Everything inside belongs to the loop it was opened in."""
 
-    def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, key: str) -> None:
-        url = _address(endpoint)
-        self.endpoint = str(url.copy_with(userinfo=b"", query=None))
+    def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, key: str | None) -> None:
+        self._client = ServerClient(endpoint, key)
+        self.endpoint = str(self._client.address)
         self._model = model
         self._settings = endpoint
         self._dialect = dialect
-        self._key = key
         self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.concurrency)
         self._limits = Limits(endpoint, self.endpoint, dialect.cure)
-        self._http = http_client(endpoint)
-        self._client = sdk_client(model, str(url), key, self._http)
         self._dropped: set[str] = set()
         self._proven: set[str] = set()
 
@@ -130,7 +122,7 @@ class OpenAiCompatible:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._client.aclose()
 
     async def _complete(self, request: ChatRequest, image_url: str | None, *, needs_text: bool = True) -> ChatReply:
         """One try: the reply, asked for with every feature that the server takes."""
@@ -184,25 +176,15 @@ class OpenAiCompatible:
 
     async def _post(self, body: Json) -> bytes:
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body)
-        except (openai.APITimeoutError, TimeoutError) as error:
-            late = f"no answer within {self._settings.timeout_s:g} s"
-            raise Unavailable(late, unreachable=isinstance(error.__cause__, httpx2.ConnectTimeout)) from None
-        except openai.APIConnectionError as error:
-            cause = error.__cause__
-            reason = plain(str(cause) or type(cause).__name__)
-            raise Unavailable(reason, unreachable=isinstance(cause, httpx2.ConnectError)) from None
-        except openai.APIStatusError as error:
+            return await self._client.post("/chat/completions", body)
+        except StatusError as error:
             raise await self._meaning(error) from None
-        return response.content
 
-    async def _meaning(self, error: openai.APIStatusError) -> Exception:
+    async def _meaning(self, error: StatusError) -> Exception:
         """What an error status is to us: to be tried again, this request's fault, or the user's to mend."""
-        status, words = error.status_code, self._words(error)
+        status, words = error.status, error.words
         if status in (401, 403):
-            variable = self._settings.api_key_env or "(api_key_env names none)"
-            return CtgiError(f"{self.endpoint} refuses the key (status {status}): check the variable {variable}")
+            return CtgiError(self._wrong_key(status))
         if status == 404:
             return await self._no_such_model(words)
         if status == 402 or error.code == "insufficient_quota":
@@ -217,9 +199,8 @@ class OpenAiCompatible:
 
     async def _no_such_model(self, words: str) -> CtgiError:
         try:
-            response = await self._client.get("/models", cast_to=httpx2.Response)
-            names = [plain(model.id) for model in _Models.model_validate_json(response.content).data]
-        except (openai.APIError, Unavailable, ValidationError):
+            names = [plain(model.id) for model in _Models.model_validate_json(await self._client.get("/models")).data]
+        except (StatusError, Unavailable, ValidationError):
             return CtgiError(
                 f"{self.endpoint}: {words}: check the model's name, and base_url, which mostly ends in /v1"
             )
@@ -228,12 +209,15 @@ class OpenAiCompatible:
             f"{self.endpoint} has no model {self._model!r}: it serves {known}: bind the tool to one of them"
         )
 
-    def _words(self, error: openai.APIStatusError) -> str:
-        """The server's own message, as one short line without the key."""
-        body = error.body
-        if isinstance(body, dict):
-            body = body.get("message") or body.get("detail") or body
-        return plain(str(body or f"status {error.status_code}").replace(self._key, "***"))[:300]
+    def _wrong_key(self, status: int) -> str:
+        variable = self._settings.api_key_env
+        if variable:
+            return f"{self.endpoint} refuses the key (status {status}): check the variable {variable}"
+        return (
+            f"{self.endpoint} wants a key (status {status}) and was sent none: a key goes to its own endpoint alone. "
+            "Give this base_url its api_key_env under [endpoints.NAME] in ctgi.toml, and bind the tool to "
+            f"NAME:{self._model}"
+        )
 
 
 class _ModelName(BaseModel):
@@ -248,17 +232,20 @@ def _merged(features: dict[str, Json]) -> Json:
     return {name: value for fields in features.values() for name, value in fields.items()}
 
 
-def _unavailable(error: openai.APIStatusError, words: str) -> Unavailable:
-    wait_s = _retry_after_s(error.response.headers.get("retry-after", ""))
-    reason = f"status {error.status_code}: {words}"
+def _unavailable(error: StatusError, words: str) -> Unavailable:
+    wait_s = _retry_after_s(error.retry_after)
+    reason = f"status {error.status}: {words}"
     if wait_s > MAX_RETRY_AFTER_S:
         reason += f" (asks for a pause of {wait_s:,.0f} s; we wait {MAX_RETRY_AFTER_S:g} s at most)"
-    return Unavailable(reason, wait_s=wait_s, strikes=_LOAD_STRIKES if error.status_code == 429 else 1)
+    return Unavailable(reason, wait_s=wait_s, strikes=_LOAD_STRIKES if error.status == 429 else 1)
 
 
 def _retry_after_s(header: str) -> float:
     """Seconds that a Retry-After asks for, in either of its forms; 0 where it asks for nothing readable."""
     if re.fullmatch(r"\d{1,9}(\.\d{0,9})?", header.strip()):
         return float(header)
-    date = email.utils.parsedate_tz(header)
-    return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
+    try:
+        date = email.utils.parsedate_tz(header)
+        return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
+    except (ValueError, OverflowError, IndexError):  # years and months that no calendar has
+        return 0.0
