@@ -106,7 +106,7 @@ def test_openais_key_goes_to_openai_alone(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     ctgi("caption", people / "0_a.png", "-b", f"images=openai:double@{double.base_url}")
-    assert double.log[0].headers["authorization"] != "Bearer sk-secret"
+    assert "authorization" not in double.log[0].headers
     Path("ctgi.toml").write_text(
         f'[endpoints.mine]\nprovider = "openai"\nbase_url = "{double.base_url}"\napi_key_env = "OPENAI_API_KEY"'
     )
