@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
-from ctgi.errors import ToolError
+from ctgi.errors import EXHAUSTED, ToolError, exhausted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -15,8 +15,9 @@ async def run_many(
 ) -> AsyncIterator[tuple[Item, Result | ToolError]]:
     """Results as they finish; at most `in_flight` items are held, so memory does not grow with the collection.
 
-    Items are drawn in a thread, so an iterator may read files. A ToolError is that item's result. Any other
-    exception ends the batch: what runs is cancelled, and the exception is raised once.
+    Items are drawn in a thread, so an iterator may read files. A ToolError is that item's result; so is what
+    exhausts this process's memory or stack. Any other exception ends the batch: what runs is cancelled, and the
+    exception is raised once.
     """
     source = iter(items)
     running: dict[asyncio.Task[Result], Item] = {}
@@ -55,4 +56,6 @@ def _result(task: asyncio.Task[Result]) -> Result | ToolError:
     error = task.exception()
     if isinstance(error, ToolError):
         return error
+    if isinstance(error, EXHAUSTED):
+        return exhausted(error)
     return task.result()

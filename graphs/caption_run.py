@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ async def caption_images(
                 logger.warning("%s holds captions made with other bindings; each record says which", plain(str(out)))
             run = _Run(file, context, bindings, report, seam)
             started = time.perf_counter()
-            todo = _todo(inputs, file, report, limit=limit, shard=shard)
+            todo = _todo(inputs, file, report, seam, limit=limit, shard=shard)
             try:
                 async for ref, result in run_many(todo, run.caption, in_flight=in_flight(settings)):
                     if isinstance(result, ToolError):
@@ -143,11 +143,12 @@ def _todo(
     inputs: Sequence[str],
     file: CaptionsFile,
     report: CaptionReport,
+    seam: Seam,
     *,
     limit: int | None,
     shard: Shard | None,
 ) -> Iterator[ImageRef]:
-    """Images without a caption; one that cannot be read is counted as failed here."""
+    """Images without a caption; one that cannot be read is counted, and recorded, as failed here."""
     taken = 0
     for path in find_images(inputs):
         if limit is not None and taken >= limit:
@@ -156,6 +157,8 @@ def _todo(
             sha256 = digest(path)
         except ImageError as error:
             report.failed.append((path, error.reason))
+            with suppress(ImageError), seam.item({"image": ImageRef(path, "")}):
+                raise
             continue
         if shard and not shard.takes(sha256):
             continue

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,12 @@ def dump(record: dict[str, Any]) -> bytes:
 
 @contextmanager
 def open_captions(path: Path) -> Iterator[CaptionsFile]:
-    """Open `path` for appending; a torn last line of a killed run is cut off first.
+    """Open `path` for appending; a torn last line of a killed run is cut off first. A new file left empty is removed.
 
     Raises:
         CtgiError: the folder is missing or not writable, or another process is writing this file.
     """
+    made = [one for one in (path, *path.parents) if not one.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = FileIO(path, "a+")
@@ -96,7 +97,19 @@ def open_captions(path: Path) -> Iterator[CaptionsFile]:
                 f"{plain(str(path))}: another ctgi caption is writing this file: wait for it, or choose another --out"
             ) from None
         _cut_torn_line(file)
-        yield CaptionsFile(path, file)
+        try:
+            yield CaptionsFile(path, file)
+        finally:
+            if path in made and file.seek(0, os.SEEK_END) == 0:
+                _remove(made)
+
+
+def _remove(made: list[Path]) -> None:
+    """Remove a new file that nothing was written to, and the folders made for it."""
+    with suppress(OSError):
+        made[0].unlink()
+        for folder in made[1:]:
+            folder.rmdir()
 
 
 def _cut_torn_line(file: FileIO) -> None:

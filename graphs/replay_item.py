@@ -50,7 +50,9 @@ async def replay_one(trace: Trace, replay: Replay, work: Work, number: int) -> R
     recorded = trace.done(number)
     output, error = None, None
     with replay.at(number) as lanes:
-        if not (recorded and recorded.output and "same_as" in recorded.output):
+        if recorded and recorded.error and not lanes.calls:  # such as an image that could not even be read
+            error = recorded.error.message
+        elif not (recorded and recorded.output and "same_as" in recorded.output):
             try:
                 output = await work(trace.items[number].item)
             except (ToolError, MissError) as failure:

@@ -15,7 +15,9 @@ from typing import Any
 
 import ctgi
 from ctgi.config import Settings
+from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ImageRef
+from ctgi.text import plain
 from ctgi.tools.recorded import Recorder
 from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.telemetry import reporting
@@ -113,9 +115,16 @@ def digest_of(images: Iterable[ImageRef]) -> str:
 
 
 def digests(pool: Path | None) -> dict[str, str]:
-    """Content of the prompts, the question pool and the code that decides what is asked, by name."""
+    """Content of the prompts, the question pool and the code that decides what is asked, by name.
+
+    Raises:
+        CtgiError: the question pool cannot be read.
+    """
     source = pool or files("ctgi.agents") / "question_pool.yaml"
-    return {"question_pool": _digest(source.read_bytes()), **_packaged_digests()}
+    try:
+        return {"question_pool": _digest(source.read_bytes()), **_packaged_digests()}
+    except OSError as error:
+        raise CtgiError(f"{plain(str(pool))}: cannot read the question pool: {error.strerror}") from None
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ctgi.config import Binding
-from ctgi.errors import ImageError
+from ctgi.errors import EXHAUSTED, ImageError, exhausted
 from ctgi.tools.call_notes import noting
 from ctgi.tools.seam import DIRECT, OpenTool, Outcome, Seam
 from ctgi.tools.trace_format import Call, Done, End, Failure, Header, Item, Node, Status
@@ -85,9 +85,14 @@ class Recorder:
                 self._writer.write(Done(item=number, at=started, ms=ms, output=output, error=failure, nodes=nodes))
 
     def end(self, error: BaseException | None) -> None:
-        """Write the end record and close the file."""
+        """Write the end record and close the file; a run that failed before it had an answer leaves none."""
         counts = self._writer.counts
-        status: Status = "done" if error is None else "failed"
+        if error is not None and not self._writer.told:
+            self._writer.discard()
+            return
+        status: Status = "done" if counts.outcome == "done" else "done with failures"
+        if error is not None:
+            status = "failed"
         if type(error).__name__ in _UNFINISHED:
             status = "interrupted"
         told = None if error is None else f"{type(error).__name__}: {error}"
@@ -168,6 +173,8 @@ def _ms(seconds: float) -> float:
 
 def as_failure(error: BaseException) -> Failure:
     """An exception as it is written."""
+    if isinstance(error, EXHAUSTED):
+        error = exhausted(error)
     if isinstance(error, ImageError):
         return Failure("ImageError", str(error), error.path, error.reason)
     return Failure(type(error).__name__, str(error))

@@ -15,7 +15,7 @@ SUFFIX = ".jsonl"
 _SEAL = re.compile(rb',"n":(\d{1,12}),"sum":"([0-9a-f]{8})"\}$')
 
 Source = Literal["live", "recorded", "cache"]
-Status = Literal["done", "interrupted", "failed"]
+Status = Literal["done", "done with failures", "interrupted", "failed"]
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,15 @@ class Counts:
     calls_failed: int = 0
     live: int = 0
     tokens: tuple[int, int] = field(default=(0, 0))
+
+    @property
+    def outcome(self) -> str:
+        """How a run ended that went through to its end: done, or done with so many items or calls that failed."""
+        if self.failed:
+            return f"done with {self.failed} failed"
+        if self.calls_failed:
+            return f"done with {self.calls_failed} failed call{'s' * (self.calls_failed > 1)}"
+        return "done"
 
     def add(self, record: Record) -> None:
         """Count one record."""

@@ -69,8 +69,10 @@ class Trace:
 
     @property
     def status(self) -> str:
-        """done, failed, interrupted, running, or killed for a trace without an end."""
-        return self.end.status if self.end else "running" if self.running else "killed"
+        """done, done with N failed, failed, interrupted, running, or killed for a trace without an end."""
+        if self.end is None:
+            return "running" if self.running else "killed"
+        return self.counts.outcome if self.end.status.startswith("done") else self.end.status
 
     @property
     def seconds(self) -> float:

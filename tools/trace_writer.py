@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -38,7 +39,13 @@ class TraceWriter:
         self._number = 0
         self._end = 0
         self._hidden = [json.dumps(text)[1:-1].encode() for text in hidden if len(text) >= _SHORTEST_SECRET]
+        self._made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         self.run, self.path, self._file = _new_file(folder)
+
+    @property
+    def told(self) -> bool:
+        """Whether it holds a call or an item that did not fail."""
+        return self.counts.calls > self.counts.calls_failed or self.counts.items > self.counts.failed
 
     def write(self, record: Record) -> None:
         """Append one record.
@@ -69,21 +76,29 @@ class TraceWriter:
         """Let go of the file."""
         self._file.close()
 
+    def discard(self) -> None:
+        """Let go of the file and remove it, with the folders that were made for it and hold nothing else."""
+        with suppress(OSError):
+            self.path.unlink()
+            for folder in self._made:
+                folder.rmdir()
+        self._file.close()
+
 
 def _new_file(folder: Path) -> tuple[str, Path, FileIO]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         while True:
+            folder.mkdir(parents=True, exist_ok=True)
             run = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"  # microseconds, so that names sort as the runs began
             path = folder / f"{run}{SUFFIX}"
             try:
                 file = FileIO(path, "x")
-            except FileExistsError:
+            except (FileExistsError, FileNotFoundError):  # taken, or the folder removed by a run that left no trace
                 continue
             fcntl.flock(file, fcntl.LOCK_EX)
             return run, path, file
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise CtgiError(
-            f"{plain(str(folder))}: cannot keep traces here ({error.strerror}): set traces to another folder in "
-            "ctgi.toml, or run with --no-trace"
+            f"{plain(str(folder))}: cannot keep traces here ({getattr(error, 'strerror', error)}): set traces to "
+            "another folder in ctgi.toml, or run with --no-trace"
         ) from None

@@ -24,3 +24,14 @@ class ImageError(ToolError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+EXHAUSTED = (MemoryError, RecursionError)
+"""What a single item can do to this process; the others need not suffer for it."""
+
+
+def exhausted(error: BaseException) -> ToolError:
+    """One of `EXHAUSTED` as the failure of the item that met it."""
+    if isinstance(error, MemoryError):
+        return ToolError("it takes more memory than there is")
+    return ToolError(f"it is nested too deeply ({error})")

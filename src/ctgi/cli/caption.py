@@ -143,8 +143,12 @@ def _export(
     layouts: list[str], out: Path, images: list[str], images_root: Path | None, annotations: Path | None
 ) -> list[str]:
     from ctgi.captions import read_captions
+    from ctgi.cli.console import notice
 
     if not layouts:
+        return []
+    if not out.exists():
+        notice(f"nothing to export: no image has a caption in {out}")
         return []
     from ctgi.cli.export import FILE_NAMES, export_captions
 
