@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,10 @@ class StoreStats:
 class ReplyStore:
     """Texts by key. Every method may raise sqlite3.Error; call them from one thread at a time."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, limit_bytes: int | None) -> None:
-        """Use `open_store` instead."""
+    def __init__(self, path: Path, connection: sqlite3.Connection, limit_bytes: int | None, *, made: bool) -> None:
+        """Use `open_store` instead; `made` says that the file is its own."""
         self.path = path
+        self._made = made
         self._connection = connection
         self._limit = limit_bytes
         self._touched: dict[str, float] = {}
@@ -85,13 +86,26 @@ class ReplyStore:
         return removed
 
     def close(self) -> None:
-        """Write down what was used, and close the file."""
+        """Write down what was used, and close the file; a file that was made for nothing is removed."""
+        useless = False
         try:
             if self._touched:
                 with self._transaction():
                     self._write_touches()
+            useless = self._made and self._is_useless()
         finally:
             self._connection.close()
+        if useless:
+            self.path.unlink(missing_ok=True)
+
+    def _is_useless(self) -> bool:
+        """Whether it holds nothing and nobody else has it open, for only then may it leave the WAL mode."""
+        if self._connection.execute("SELECT COUNT(*) FROM replies").fetchone() != (0,):
+            return False
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        with suppress(sqlite3.OperationalError):
+            return self._connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+        return False
 
     def set_aside(self) -> None:
         """Rename a damaged file, unless another process has put a new one in its place."""
@@ -143,6 +157,7 @@ def open_store(path: Path, *, limit_bytes: int | None = None) -> ReplyStore:
         sqlite3.Error: it cannot be written, or is something else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    made = not path.exists()
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
     try:
@@ -154,7 +169,7 @@ def open_store(path: Path, *, limit_bytes: int | None = None) -> ReplyStore:
     except BaseException:
         connection.close()
         raise
-    return ReplyStore(path, connection, limit_bytes)
+    return ReplyStore(path, connection, limit_bytes, made=made)
 
 
 def is_broken(error: sqlite3.Error) -> bool:

@@ -105,3 +105,29 @@ def test_a_full_disk_is_an_error_after_which_the_rest_is_still_there(tmp_path: P
             store.keep("big", "b", "x" * 100_000)
         assert store.find("a") == "kept"
         assert store.find("big") is None
+
+
+def test_a_file_made_for_nothing_is_removed_unless_somebody_else_uses_it(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    open_store(path).close()
+    assert list(tmp_path.iterdir()) == []
+    with closing(open_store(path)) as other_made_it:
+        with closing(open_store(path)):
+            pass
+        first = open_store(path)
+        other_made_it.keep("a", "vllm:m", "yes")
+        first.close()
+    with closing(open_store(path)) as again:
+        assert again.find("a") == "yes"
+        again.clear()
+    assert path.exists()  # it was there before
+
+
+def test_a_file_that_another_process_has_begun_to_use_stays(tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    mine = open_store(path)
+    with closing(open_store(path)) as other:
+        mine.close()
+        other.keep("a", "vllm:m", "yes")
+    with closing(open_store(path)) as again:
+        assert again.find("a") == "yes"
