@@ -104,7 +104,7 @@ class ReplyStore:
             return False
         self._connection.execute("PRAGMA busy_timeout = 0")
         with suppress(sqlite3.OperationalError):
-            return self._connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+            return bool(self._connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",))
         return False
 
     def set_aside(self) -> None:

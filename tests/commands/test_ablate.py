@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from commands import Run
 from looking_model import look, name_shirts_alone
-from openai_server import OpenAiDouble
+from openai_server import OpenAiDouble, Seen, error
 from people_dataset import mtg_records, save_people_dataset, save_records
 from PIL import Image
 
@@ -59,6 +59,25 @@ def test_one_command_fills_the_table_and_a_second_one_repeats_nothing(
     assert "irra-mtg-96-mti: measuring" in again.err
     assert "irra-mtg-96: measuring" not in again.err
     assert max(row["calls_per_query"]["verify_match"] for row in again.json["rows"] if row["MTI"]) == 1
+
+
+def test_a_row_in_which_verdicts_failed_is_counted_and_measured_again(
+    ctgi: Run, command: list[Any], double: OpenAiDouble
+) -> None:
+    def refuse_one(seen: Seen) -> Any:
+        return error(400, "this image is refused") if seen.images == double.log[0].images else look(seen)
+
+    double.answer = refuse_one
+    done = ctgi(*command, "--model", "irra")
+    assert done.code == 1, done.err
+    assert done.json["failed"] == 0
+    assert done.json["unverified"] == sum(row["unverified"] for row in done.json["rows"]) > 0
+    assert "not verified: caption" in done.err
+    assert all(row["unverified"] == 0 for row in done.json["rows"] if not row["MTI"])
+    double.answer = look
+    again = ctgi(*command, "--model", "irra")
+    assert (again.code, again.json["unverified"]) == (0, 0)
+    assert "measuring" in again.err
 
 
 def _check_files(folder: Path, table: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import Run
 from looking_model import look, name_shirts_alone
-from openai_server import OpenAiDouble, error
+from openai_server import OpenAiDouble, Seen, error
 from people_dataset import save_people_dataset
 
 from ctgi.retrieval.metrics import evaluate_scores
@@ -149,6 +149,27 @@ def test_a_query_that_fails_is_listed_and_keeps_its_ranking(
     assert done.code == 1
     assert len(done.json["mti"]["failed"]) == QUERIES
     assert {name: done.json["mti"]["t2i"][name] for name in done.json["t2i"]} == done.json["t2i"]
+
+
+def test_verdicts_that_failed_are_counted_and_named(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+    """A candidate that nobody judged counts as no match; numbers made from that are not simply done."""
+
+    def refuse_one(seen: Seen) -> Any:
+        return error(400, "this image is refused") if seen.images == double.log[0].images else look(seen)
+
+    double.answer = refuse_one
+    done = ctgi(*command, "--mti", "--json")
+    assert done.code == 1, done.err
+    result = done.json["mti"]
+    assert result["failed"] == []
+    assert "refused" in result["unverified"][0]["reason"]
+    assert len({one["path"] for one in result["unverified"]}) == 1
+    assert len({one["caption"] for one in result["unverified"]}) == len(result["unverified"]) > 1
+    assert done.err.count("not verified: caption ") == len(result["unverified"])
+    assert "candidates not verified" in ctgi(*command, "--mti").out
+    double.answer = look
+    whole = ctgi(*command, "--mti", "--json")
+    assert (whole.code, whole.json["mti"]["unverified"]) == (0, [])
 
 
 def test_the_page_of_the_worst_queries(ctgi: Run, command: list[str]) -> None:

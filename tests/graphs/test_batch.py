@@ -22,6 +22,23 @@ def test_a_failed_item_is_a_result() -> None:
     assert isinstance(found[1], ToolError)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MemoryError(), "takes more memory than there is"), (RecursionError("too deep"), r"nested too deeply \(too deep")],
+)
+def test_what_exhausts_the_process_fails_the_one_item(error: BaseException, said: str) -> None:
+    async def work(item: int) -> int:
+        if item == 1:
+            raise error
+        return item * 10
+
+    found = dict(asyncio.run(collect(range(3), work, 2)))
+    assert (found[0], found[2]) == (0, 20)
+    assert isinstance(found[1], ToolError)
+    with pytest.raises(ToolError, match=said):
+        raise found[1]
+
+
 def test_no_more_than_so_many_in_flight_and_drawn() -> None:
     drawn, running, peak = 0, 0, 0
 

@@ -55,7 +55,7 @@ def ablate(
         )  # fmt: skip
     write_table(table, plan, settings, folder)
     _print(table, folder, as_json)
-    if any(row["failed"] for row in table):
+    if any(row["failed"] or row.get("unverified") for row in table):
         raise typer.Exit(1)
 
 
@@ -63,7 +63,8 @@ def _print(table: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
     if as_json:
         import json
 
-        sys.stdout.write(json.dumps({"out": str(folder), "rows": table}) + "\n")
+        counts = {name: sum(row.get(name, 0) for row in table) for name in ("failed", "unverified")}
+        sys.stdout.write(json.dumps({"out": str(folder), "rows": table, **counts}) + "\n")
         return
     from ctgi.cli.terminal import plain
 

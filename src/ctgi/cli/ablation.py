@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctgi.cli.evaluation import as_row, mti_row, run_mti
+from ctgi.cli.evaluation_table import tell_failures
 from ctgi.config import Settings
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
@@ -127,11 +128,12 @@ def run_ablation(
 
 
 def _kept(file: Path, made_by: dict[str, Any]) -> dict[str, Any] | None:
-    """A row measured before in the same way; one in which queries failed is measured again."""
+    """A row measured before in the same way; one in which calls failed is measured again."""
     if not file.is_file():
         return None
     found: dict[str, Any] = json.loads(file.read_text())
-    return found if found["made_by"] == made_by and not found["failed"] else None
+    whole = not found["failed"] and not found.get("unverified")
+    return found if found["made_by"] == made_by and whole else None
 
 
 def training_config(training: Training, plan: Plan) -> TrainConfig:
@@ -162,13 +164,15 @@ def _shown(row: Row) -> dict[str, Any]:
 
 
 def _plain(encoded: EncodedSplit) -> dict[str, Any]:
-    return as_row(text_to_image(encoded)) | {"calls per query": 0.0, "failed": 0, **_cut(encoded)}
+    return as_row(text_to_image(encoded)) | {"calls per query": 0.0, "failed": 0, "unverified": 0, **_cut(encoded)}
 
 
 def _refined(encoded: EncodedSplit, encoder: Encoder, settings: Settings, out: Path) -> dict[str, Any]:
     run = asyncio.run(run_mti(encoded, encoder, settings, out / "calls.sqlite", variant="ctgi"))
     found = mti_row(run, settings.mti.lam, settings.mti.xi)
-    return found | {"calls per query": found["calls_per_query"]["all"], "failed": len(run.failed), **_cut(encoded)}
+    tell_failures(run.failures, run.unverified)
+    failures = {"failed": len(run.failed), "unverified": len(run.unverified), "failures": run.failures + run.unverified}
+    return found | {"calls per query": found["calls_per_query"]["all"], **failures, **_cut(encoded)}
 
 
 def _cut(encoded: EncodedSplit) -> dict[str, int]:

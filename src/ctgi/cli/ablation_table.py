@@ -12,7 +12,20 @@ from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
 
-_COLUMNS = ("model", "MTG", "MTI", "context", "R@1", "R@5", "R@10", "mAP", "mINP", "calls per query", "failed")
+_COLUMNS = (
+    "model",
+    "MTG",
+    "MTI",
+    "context",
+    "R@1",
+    "R@5",
+    "R@10",
+    "mAP",
+    "mINP",
+    "calls per query",
+    "failed",
+    "unverified",
+)
 
 
 def write_table(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings, out: Path) -> None:
@@ -29,7 +42,7 @@ def write_table(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings,
 def to_csv(table: Sequence[dict[str, Any]]) -> str:
     """The table with a header line."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, _COLUMNS, restval=0, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
     return text.getvalue()
@@ -38,7 +51,7 @@ def to_csv(table: Sequence[dict[str, Any]]) -> str:
 def to_markdown(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings) -> str:
     """The table, and what it takes to read it: data, captions, identities, seeds, models."""
     lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
-    lines += [f"| {' | '.join(_cell(row[column]) for column in _COLUMNS)} |" for row in table]
+    lines += [f"| {' | '.join(_cell(row.get(column, 0)) for column in _COLUMNS)} |" for row in table]
     return "\n".join(["# Ablation", "", *_facts(plan, settings), "", *lines, ""])
 
 

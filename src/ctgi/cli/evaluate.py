@@ -80,7 +80,7 @@ def evaluate(
         result["mti"] = _mti(run, lams, xis)
     _write(folder, html, encoded, result, run, quiet)
     _print(result, as_json)
-    if run and run.failed:
+    if run and (run.failed or run.unverified):
         raise typer.Exit(1)
 
 
@@ -184,8 +184,9 @@ def _interact(
 ) -> "MtiRun":
     import asyncio
 
-    from ctgi.cli.console import notice, progress
+    from ctgi.cli.console import progress
     from ctgi.cli.evaluation import run_mti
+    from ctgi.cli.evaluation_table import tell_failures
 
     with progress("interact", len(encoded.split.captions), quiet=quiet) as update:
         run = asyncio.run(
@@ -200,8 +201,7 @@ def _interact(
                 trace=trace,
             )
         )
-    for query, reason in run.failed:
-        notice(f"not refined: caption {query}: {reason}")
+    tell_failures(run.failures, run.unverified)
     return run
 
 
@@ -219,7 +219,8 @@ def _mti(run: "MtiRun", lams: list[float], xis: list[float]) -> dict[str, Any]:
         "t2i": mti_row(run, mti.lam, mti.xi),
         "calls": run.calls,
         "trace": run.trace,
-        "failed": [{"caption": query, "reason": reason} for query, reason in run.failed],
+        "failed": run.failures,
+        "unverified": run.unverified,
         "dialogue": [turn_curves(run, user) for user in run.turns],  # type: ignore[arg-type]  # keys are users
     }
     if lams or xis:

@@ -55,6 +55,23 @@ class MtiRun:
     trace: str | None = None
     """The trace of this run."""
 
+    @property
+    def unverified(self) -> list[dict[str, Any]]:
+        """The candidates that no verdict was given on, and why; they counted as no match."""
+        asked = (
+            (query, verdict["path"], verdict["error"])
+            for query, one in enumerate(self.interactions)
+            for search in ((one.full, one.early) if one else ())
+            for verdict in (search["verified"] if search else ())
+            if verdict["error"]
+        )
+        return [{"caption": query, "path": path, "reason": reason} for query, path, reason in dict.fromkeys(asked)]
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """The queries that were not refined because a tool failed, and why."""
+        return [{"caption": query, "reason": reason} for query, reason in self.failed]
+
     def choices(self, xi: float) -> list[Choice | None]:
         """Each query's dialogue under this xi; None where a tool failed."""
         k = min(self.settings.mti.k, len(self.gallery.images))

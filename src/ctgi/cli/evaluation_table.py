@@ -3,8 +3,10 @@
 import sys
 from typing import Any
 
+from ctgi.cli.console import notice
 from ctgi.cli.terminal import markup
 
+_TOLD = 20
 _COLUMNS = ("R@1", "R@5", "R@10", "mAP", "mINP")
 
 
@@ -29,6 +31,16 @@ def print_result(result: dict[str, Any]) -> None:
             console.print(_curves(curves))
 
 
+def tell_failures(failed: list[dict[str, Any]], unverified: list[dict[str, Any]]) -> None:
+    """Say on stderr what failed: queries that were not refined, candidates that no verdict was given on."""
+    lines = [f"not refined: caption {one['caption']}: {one['reason']}" for one in failed]
+    lines += [f"not verified: caption {one['caption']}: {one['path']}: {one['reason']}" for one in unverified]
+    for line in lines[:_TOLD]:
+        notice(line)
+    if len(lines) > _TOLD:
+        notice(f"and {len(lines) - _TOLD} more: --json and result.json list them all")
+
+
 def _headline(result: dict[str, Any]) -> str:
     cut = f", {result['truncated_captions']:,} of them cut" if result["truncated_captions"] else ""
     return (
@@ -44,7 +56,8 @@ def _told(mti: dict[str, Any]) -> list[str]:
         f"MTI ({mti['variant']}): K {mti['k']}, lambda {row['lam']}, xi {row['xi']}: refined "
         f"{100 * row['refined_rate']:.1f} %, stopped early {100 * row['early_stop_rate']:.1f} %{precise}, "
         f"{row['calls_per_query']['all']:.2f} calls per query",
-        f"{calls['made']:,} calls made now, {calls['reused']:,} reused, {len(mti['failed'])} failed; "
+        f"{calls['made']:,} calls made now, {calls['reused']:,} reused, {len(mti['failed'])} queries failed, "
+        f"{len(mti['unverified'])} candidates not verified; "
         f"{calls['tokens_in']:,} input and {calls['tokens_out']:,} output tokens",
     ]
 
