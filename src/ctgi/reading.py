@@ -1,0 +1,227 @@
+"""Text, JSON, YAML and TOML that anyone may have written: read whatever the encoding, else file, line and cure."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+
+T = TypeVar("T")
+
+_AS_UTF8 = "save it as UTF-8"
+_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+_CUT_NUMBER = re.compile(r"\.|[eE][-+]?")
+_ESCAPE = len(r"\u0000")
+_PARSING = (ValueError, TypeError, AttributeError, LookupError, OverflowError)  # what PyYAML lets through
+
+
+class TextError(ValueError):
+    """A text cannot be read: what is wrong, and the cure."""
+
+    def __init__(self, what: str, *, line: int | None = None) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def decode(content: bytes, *, errors: str = "strict") -> str:
+    r"""The text of a file in UTF-8, UTF-16 or UTF-32, without its byte order mark and with \n at the ends of lines.
+
+    Without a byte order mark UTF-16 is told by the NUL bytes of a text that is mostly ASCII.
+
+    errors: surrogateescape keeps single bytes that are no UTF-8, as in the names of files.
+
+    Raises:
+        TextError: it is in another encoding, or no text.
+    """
+    encoding = json.detect_encoding(content)
+    try:
+        text = content.decode(encoding, errors if encoding.startswith("utf-8") else "strict")
+        fault = content.find(b"\0") if "\0" in text or not _is_certain(encoding, text) else -1
+    except UnicodeDecodeError as error:
+        text, fault = "", error.start
+    if fault < 0:
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    what = "NUL bytes, which no text has" if b"\0" in content else "not UTF-8, but perhaps GBK or Latin-1"
+    raise TextError(f"{what}: {_AS_UTF8}", line=content.count(b"\n", 0, fault) + 1)
+
+
+def _is_certain(encoding: str, text: str) -> bool:
+    """Whether a byte order mark says so, or else the text: one that is read wrongly is all over the code points."""
+    return not encoding.endswith(("-le", "-be")) or sum(map(str.isascii, text)) * 2 >= len(text)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        TextError: it is none; `line` says where.
+    """
+    text = content if isinstance(content, str) else decode(content)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TextError(f"not JSON ({error.msg}, column {error.colno}): mend it there", line=error.lineno) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise TextError(_bound(error)) from None
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise TextError(f"not YAML ({what}): mend it there", line=mark and mark.line + 1) from None
+    except (*_PARSING, RecursionError, MemoryError) as error:
+        raise TextError(_bound(error)) from None
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise TextError(_bound(error)) from None
+
+
+def _bound(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "brackets are nested too deeply: expected plain tables and lists"
+    if isinstance(error, MemoryError):
+        return "too large for the memory of this machine: split it"
+    return f"{error}: mend it there"
+
+
+# --- whole files
+
+
+def read_bytes(path: Path | Traversable, what: str = "") -> bytes:
+    """What a file holds.
+
+    what: what it is for, in front of its name in messages: "question pool".
+
+    Raises:
+        CtgiError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CtgiError(f"{_name(path, what)}: {error.strerror}") from None
+    except ValueError:  # a NUL in its name
+        raise CtgiError(f"{_name(path, what)}: no name of a file") from None
+    except MemoryError:
+        raise CtgiError(f"{_name(path, what)}: too large for the memory of this machine") from None
+
+
+def read_text(path: Path | Traversable, what: str = "", *, errors: str = "strict") -> str:
+    """The text of a file; see `decode`.
+
+    Raises:
+        CtgiError: it cannot be read or is no text; says file, line and cure.
+    """
+    return _read(path, what, lambda content: decode(content, errors=errors))
+
+
+def read_json(path: Path | Traversable, what: str = "") -> Any:
+    """The value in a JSON file. Raises as `read_text` does."""
+    return _read(path, what, parse_json)
+
+
+def read_yaml(path: Path | Traversable, what: str = "") -> Any:
+    """The value in a YAML file. Raises as `read_text` does."""
+    return _read(path, what, lambda content: _parse_yaml(decode(content)))
+
+
+def read_toml(path: Path | Traversable, what: str = "") -> dict[str, Any]:
+    """The tables of a TOML file. Raises as `read_text` does."""
+    return _read(path, what, lambda content: _parse_toml(decode(content)))
+
+
+def _read(path: Path | Traversable, what: str, parse: Callable[[bytes], T]) -> T:
+    content = read_bytes(path, what)
+    try:
+        return parse(content)
+    except TextError as error:
+        raise CtgiError(_message(path, what, error.line, error)) from None
+
+
+def _name(path: Path | Traversable, what: str) -> str:
+    return f"{what} {plain(str(path))}".strip()
+
+
+def _message(path: Path | Traversable, what: str, line: int | None, error: TextError) -> str:
+    return f"{_name(path, what)}{f', line {line}' if line else ''}: {plain(str(error))}"
+
+
+# --- JSON lines
+
+
+class JsonLine(NamedTuple):
+    """One line of a file of JSON lines that is not blank."""
+
+    number: int
+    start: int
+    """In bytes."""
+    content: bytes
+    """As it stands there, with its line feed if it has one."""
+    value: Any
+    """None where it is torn."""
+    is_torn: bool = False
+    """Whether it is the beginning of a JSON object at the end of the file: what a kill or a crash leaves."""
+
+
+def json_lines(path: Path, what: str = "") -> Iterator[JsonLine]:
+    """The lines of a file one by one; a last line that parses needs no line feed.
+
+    Raises:
+        CtgiError: the file cannot be read, or a line is not JSON and not torn; says file, line and cure.
+    """
+    try:
+        with path.open("rb") as file:
+            start = 0
+            for number, content in enumerate(file, 1):
+                text = content.removeprefix(b"\xef\xbb\xbf") if number == 1 else content
+                if text.strip():
+                    yield _json_line(path, what, JsonLine(number, start, content, None), text)
+                start += len(content)
+    except OSError as error:
+        raise CtgiError(f"{_name(path, what)}: {error.strerror}") from None
+    except MemoryError:
+        raise CtgiError(f"{_name(path, what)}: a line is too large for the memory of this machine") from None
+
+
+def _json_line(path: Path, what: str, line: JsonLine, text: bytes) -> JsonLine:
+    if line.number == 1 and text.strip(b"\0") and not json.detect_encoding(text).startswith("utf-8"):
+        raise CtgiError(f"{_name(path, what)}: in UTF-16, which cannot be read line by line: {_AS_UTF8}")
+    try:
+        return line._replace(value=parse_json(text))
+    except TextError as error:
+        if not text.endswith(b"\n") and is_torn(text):
+            return line._replace(is_torn=True)
+        raise CtgiError(_message(path, what, line.number, error)) from None
+
+
+def is_torn(line: bytes) -> bool:
+    """Whether a line is the beginning of a JSON object that was cut off, rather than one that was mistyped."""
+    text = line.rstrip(b"\0").decode(errors="ignore")  # NULs where a crash lost the block; a letter may be cut too
+    if not "{".startswith(text[:1]):
+        return False
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :]
+        if error.msg.startswith("Unterminated string"):
+            return not text.endswith("}")  # an object that was closed only lacks a quotation mark
+        if error.msg.startswith("Invalid \\u"):
+            return len(rest) < _ESCAPE
+        return _CUT_NUMBER.fullmatch(rest) is not None or any(literal.startswith(rest) for literal in _LITERALS)
+    except (ValueError, RecursionError):
+        return False
+    return True  # only NULs were too much
