@@ -96,6 +96,12 @@ def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str])
     )
 
 
+def may_go_live(trace: Trace, plan: Plan) -> list[str]:
+    """The tools that a replay may call anew: those that the plan binds, or all once it makes calls of its own."""
+    bound = parse_binds(plan.binds) if plan.on_miss == "error" and plan.from_node is None else trace.header.bindings
+    return [tool for tool in trace.header.bindings if tool in bound]
+
+
 def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) -> None:
     """A trace is data: it must not choose the host that images, texts and keys go to."""
     if plan.on_miss == "error" and plan.from_node is None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ctgi.retrieval.gallery import Gallery
 
 Ask = Callable[[str, int], Awaitable[str]]
+WITHOUT_ANCHOR = ("propose_questions", "aggregate_query")
+"""The tools of an interactive search, in which the person answers; they see no image."""
 _STEPS_PER_ROUND = 12  # waves of verification and the nodes around them, rounded up
 
 
@@ -40,7 +42,7 @@ async def open_mti(
 ) -> AsyncIterator[MtiContext]:
     """The MTI graph's context: its tools as bound, behind the seam; the gallery is opened when the seam asks for it."""
     pool = load_pool(settings.mtg.question_pool)
-    names = ("propose_questions", "aggregate_query") if interactive else TOOLS
+    names = WITHOUT_ANCHOR if interactive else TOOLS
     async with open_tools(settings, names, pool, seam=seam, cache=cache) as tools:
         yield MtiContext(
             **dict.fromkeys(TOOLS, _not_called) | tools,

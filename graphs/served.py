@@ -6,7 +6,8 @@ and the environment bind them, and stand in every run's context. They stay open 
 
 import asyncio
 import atexit
-from collections.abc import Awaitable, Callable, MutableMapping
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import asdict
 from functools import wraps
@@ -19,12 +20,15 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from ctgi.agents.prompts import prompt, prompt_names
+from ctgi.agents.senders import IMAGE_SENDERS, senders
 from ctgi.config import Settings, load_settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.caption_run import open_mtg
+from ctgi.graphs.mtg import TOOLS as mtg_tools
 from ctgi.graphs.mtg import MtgState, build_mtg
+from ctgi.graphs.mti import TOOLS as mti_tools
 from ctgi.graphs.mti import MtiState, build_mti
-from ctgi.graphs.search_run import open_mti
+from ctgi.graphs.search_run import WITHOUT_ANCHOR, open_mti
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ref
@@ -34,6 +38,7 @@ from ctgi.tools.seam import DIRECT
 Graph = Any  # compiled; its four type parameters say nothing to a server
 Context = TypeVar("Context")
 _LENGTH = 10
+logger = logging.getLogger(__name__)
 _opened: "MutableMapping[asyncio.AbstractEventLoop, dict[str, asyncio.Task[Graph]]]" = WeakKeyDictionary()
 
 
@@ -90,6 +95,7 @@ async def _once(name: str, open_graph: Callable[[], Awaitable[Graph]]) -> Graph:
 async def _open_mtg() -> Graph:
     def opened() -> Graph:
         settings = _settings()
+        _tell_senders(settings, mtg_tools)
         context = _entered(open_mtg(settings, DIRECT, _cache(settings)))
         return build_mtg(_Bound(MtgState, MtgInput, context, _with_sha256))
 
@@ -100,6 +106,7 @@ async def _open_mti() -> Graph:
     def opened() -> Graph:
         settings = _settings()
         asks = settings.binding("answer_question").endpoint == "human"
+        _tell_senders(settings, WITHOUT_ANCHOR if asks else mti_tools)
         opening = open_mti(settings, lambda: _open_gallery(settings), interactive=asks, cache=_cache(settings))
         context = _entered(opening)
         return build_mti(onto=_Bound(MtiState, MtiInput, context, _with_length))
@@ -111,6 +118,11 @@ def _settings() -> Settings:
     for name in prompt_names():  # read here once: the server refuses to read files in its event loop
         prompt(name)
     return load_settings()
+
+
+def _tell_senders(settings: Settings, tools: Sequence[str]) -> None:
+    for line in senders(settings, tools, images=() if tools == WITHOUT_ANCHOR else IMAGE_SENDERS):
+        logger.warning("%s", line)
 
 
 def _cache(settings: Settings) -> ChatCache:

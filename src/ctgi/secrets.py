@@ -20,21 +20,22 @@ class Secrets:
     def __init__(self, texts: Iterable[str] = ()) -> None:
         """Hide these texts, wherever they turn up; those under four characters cannot be told from words."""
         self.texts = frozenset(text for text in texts if len(text) >= _SHORTEST)
-        self._message = _pattern(self.texts)
-        self._speech = _pattern(text for text in self.texts if not _is_word(text))
+        self._all = _pattern(self.texts)
+        self._no_words = _pattern(text for text in self.texts if not _is_word(text))
 
     def mask(self, text: str) -> str:
-        """A message, a table's cell or a line of a log without any of them."""
-        return self._message.sub(_HIDDEN, text) if self._message else text
+        """`text` without any of them, but for those that are short ordinary words: a "coat" is no secret."""
+        return self._no_words.sub(_HIDDEN, text) if self._no_words else text
+
+    def mask_error(self, text: str) -> str:
+        """What a server says about our request, without any of them: it may well speak of a password."""
+        return self._all.sub(_HIDDEN, text) if self._all else text
 
     def mask_reply(self, body: bytes) -> bytes:
-        """What a server sent, usually JSON, without any of them.
-
-        A password that is a short ordinary word stays: a person's "coat" is no secret.
-        """
-        if self._speech is None:
+        """What a server sent, usually JSON, masked as by `mask`."""
+        if self._no_words is None:
             return body
-        return self._speech.sub(_HIDDEN, body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return self.mask(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def in_url(url: str) -> set[str]:
@@ -95,6 +96,11 @@ def learn(texts: Iterable[str]) -> None:
     """Hide these from now on in everything this process shows."""
     global known
     known = Secrets(texts)
+
+
+def all_known(more: Iterable[str]) -> Secrets:
+    """The secrets of the configuration in use, and these."""
+    return Secrets({*known.texts, *more})
 
 
 def masked(text: str) -> str:

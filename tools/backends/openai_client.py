@@ -9,7 +9,7 @@ import httpx2
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError
 from ctgi.network import parse_address, proxy_for, proxy_of_client, trusted
-from ctgi.secrets import Secrets, basic_authorization, in_url
+from ctgi.secrets import all_known, basic_authorization, in_url
 from ctgi.text import plain
 from ctgi.tools.backends.endpoint import Unavailable
 
@@ -51,7 +51,7 @@ class ServerClient:
         except ValueError as error:
             shown = f" {url!r}" if not {"@", "?", "#"} & set(url) else ""
             raise CtgiError(f"base_url{shown}: {error}") from None
-        self.secrets = Secrets({*in_url(url), *((key,) if key else ())})
+        self.secrets = all_known({*in_url(url), *((key,) if key else ())})
         self._timeout_s = endpoint.timeout_s
         self._proxy = proxy_for(url, endpoint.proxies)
         connections = endpoint.concurrency + 1  # one for the list of models
@@ -98,7 +98,7 @@ class ServerClient:
         except httpx2.DecodingError as error:
             raise Unavailable(f"the reply cannot be unpacked: {plain(str(error))}") from None
         except httpx2.TransportError as error:
-            reason = self.secrets.mask(plain(str(error) or type(error).__name__))
+            reason = self.secrets.mask_error(plain(str(error) or type(error).__name__))
             unreachable = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
             raise Unavailable(self._by_way_of(reason), unreachable=unreachable) from None
 
@@ -116,7 +116,7 @@ class ServerClient:
     def _status_error(self, response: httpx2.Response, content: bytes) -> StatusError:
         code, said = _told(content)
         status = response.status_code
-        words = self.secrets.mask(plain(said.strip() or f"status {status}"))[:_MAX_WORDS]
+        words = self.secrets.mask_error(plain(said.strip() or f"status {status}"))[:_MAX_WORDS]
         return StatusError(status, words, code, response.headers.get("retry-after", ""))
 
 

@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints. What a command needs is imported when it runs."""
 
+import logging
 import signal
 import sys
 from types import FrameType
@@ -9,6 +10,7 @@ import typer
 from ctgi.cli.ablate import ablate
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
+from ctgi.cli.console import Notices
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.graph import graph
 from ctgi.cli.index import index
@@ -63,6 +65,7 @@ def _options(
 def main() -> None:
     """The `ctgi` command. Exit codes: 0 done, 1 some items failed, 2 usage or set-up, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
+    logging.lastResort = Notices(logging.WARNING)
     try:
         app()
     except (CtgiError, ToolError) as error:

@@ -41,11 +41,14 @@ def ablate(
     from ctgi.cli.ablation import Plan, run_ablation
     from ctgi.cli.ablation_table import write_table
     from ctgi.cli.console import notice, progress
+    from ctgi.cli.senders import tell_senders
     from ctgi.config import load_settings
+    from ctgi.graphs.mti import TOOLS
 
     settings = load_settings(binds=bind, profile=profile, config=config)
     chosen = tuple(model or ("irra", "rde"))
     plan = Plan(data, root, captions, chosen, stretched, unstretched, split, train_config, tuple(sets or ()))
+    tell_senders(settings, TOOLS, quiet=quiet)
     folder = out or Path("runs") / f"ablate-{data}"
     folder.mkdir(parents=True, exist_ok=True)
     with progress("train", None, quiet=quiet) as update:

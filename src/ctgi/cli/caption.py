@@ -93,11 +93,12 @@ def _run(
     import asyncio
 
     from ctgi.cli.console import notice, progress
+    from ctgi.cli.senders import tell_senders
     from ctgi.graphs.caption_run import CaptionReport, caption_images
     from ctgi.graphs.mtg import TOOLS
     from ctgi.retrieval.images import find_images
 
-    _warn_of_senders(settings, TOOLS, quiet)
+    tell_senders(settings, TOOLS, quiet=quiet)
     total = sum(1 for _ in find_images(images)) // (shard.count if shard else 1)
     with progress("caption", min(total, limit or total), quiet=quiet) as update:
 
@@ -110,17 +111,6 @@ def _run(
     for path, reason in report.failed:
         notice(f"failed: {path}: {reason}")
     return report
-
-
-def _warn_of_senders(settings: "Settings", tools: tuple[str, ...], quiet: bool) -> None:
-    """Say where images go when they leave this machine: a binding chose that, and the person should know."""
-    from ctgi.agents.assemble import where
-    from ctgi.cli.console import notice
-
-    places = sorted({where(settings.binding(tool), settings) for tool in tools})
-    for place in places:
-        if place.startswith("http") and not any(host in place for host in ("//127.", "//localhost", "//[::1]")):
-            notice(f"these bindings send images and texts to {place}", quiet=quiet)
 
 
 def _estimate(images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """Notices and progress on stderr; results are the commands' own and go to stdout."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,14 @@ def notice(text: str, *, quiet: bool = False) -> None:
         from rich.console import Console
 
         Console(stderr=True, soft_wrap=True).print(markup(text), highlight=False)
+
+
+class Notices(logging.Handler):
+    """What libraries and our own modules log, as one notice each and without tracebacks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record's message."""
+        notice(record.getMessage())
 
 
 @contextmanager

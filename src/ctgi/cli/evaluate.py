@@ -187,7 +187,10 @@ def _interact(
     from ctgi.cli.console import progress
     from ctgi.cli.evaluation import run_mti
     from ctgi.cli.evaluation_table import tell_failures
+    from ctgi.cli.senders import tell_senders
+    from ctgi.graphs.mti import TOOLS
 
+    tell_senders(settings, TOOLS, quiet=quiet)
     with progress("interact", len(encoded.split.captions), quiet=quiet) as update:
         run = asyncio.run(
             run_mti(

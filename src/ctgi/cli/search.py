@@ -127,13 +127,18 @@ def _search(
 
     from ctgi.cli.console import notice
     from ctgi.cli.last_gallery import called
+    from ctgi.cli.senders import tell_senders
     from ctgi.graphs.mti import TOOLS as MTI_TOOLS
-    from ctgi.graphs.search_run import open_mti, search_plain, serve_gallery
+    from ctgi.graphs.search_run import WITHOUT_ANCHOR, open_mti, search_plain, serve_gallery
     from ctgi.graphs.search_run import search as search_refined
     from ctgi.graphs.trace_run import tracing
     from ctgi.tools.chat_cache import open_user_cache
 
     tools = ("search_gallery",) if no_mti else ("search_gallery", *MTI_TOOLS)
+    if interactive:  # no anchor is looked at: no image is sent
+        tell_senders(settings, WITHOUT_ANCHOR, quiet=quiet, images=())
+    else:
+        tell_senders(settings, tools, quiet=quiet)
     made_by = {"gallery": str(called(gallery.folder)), "encoder": gallery.header.spec}
     tracer = tracing(
         settings, command="search", graph="plain" if no_mti else "mti", tools=tools, root=gallery.root,

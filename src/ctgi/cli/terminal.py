@@ -1,8 +1,12 @@
 """Other people's text on a terminal."""
 
-from ctgi.text import plain
+from ctgi import text as others
+from ctgi.secrets import masked
 
-__all__ = ["markup", "plain"]
+
+def plain(text: str) -> str:
+    """`text` as one line that is safe for a terminal, without the configuration's keys and passwords."""
+    return masked(others.plain(text))
 
 
 def markup(text: str) -> str:

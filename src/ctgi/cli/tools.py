@@ -39,9 +39,11 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
     from dataclasses import asdict
 
     from ctgi.agents.check import check
-    from ctgi.config import load_settings
+    from ctgi.cli.senders import tell_senders
+    from ctgi.config import TOOL_NAMES, load_settings
 
     settings = load_settings(binds=bind, profile=profile, config=config)
+    tell_senders(settings, TOOL_NAMES, quiet=False)
     rows = [asdict(result) for result in asyncio.run(check(settings))]
     _print_rows(rows, as_json)
     if not all(row["works"] for row in rows):

@@ -124,9 +124,10 @@ def replay(
     import asyncio
 
     from ctgi.cli.console import progress
+    from ctgi.cli.senders import tell_senders
     from ctgi.cli.trace.replaying import print_report, tell
     from ctgi.cli.trace.selection import Selection
-    from ctgi.graphs.replay_plan import Plan, replay_settings
+    from ctgi.graphs.replay_plan import Plan, may_go_live, replay_settings
     from ctgi.graphs.replay_run import ReplayReport, replay_run
 
     if on_miss not in ("error", "live"):
@@ -140,6 +141,7 @@ def replay(
         lambda one: selection.wants(one, opened.values), accept_changes, gallery,
     )  # fmt: skip
     settings = replay_settings(opened, plan, config)
+    tell_senders(settings, may_go_live(opened, plan), quiet=quiet)
     with progress("replay", len(opened.items), quiet=quiet) as update:
 
         def show(report: ReplayReport) -> None:

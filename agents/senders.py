@@ -1,0 +1,60 @@
+"""What leaves this machine when tools are called: which of them send what, to whom, and by which way."""
+
+import os
+from collections.abc import Collection, Iterable
+
+from ctgi.agents.assemble import where
+from ctgi.config import IMAGE_TOOLS, Settings
+from ctgi.errors import CtgiError
+from ctgi.network import is_local, place_of, proxy_for, public_url
+from ctgi.tools.backends import MLLMS
+
+IMAGE_SENDERS = (*IMAGE_TOOLS, "propose_questions")
+"""Tools that may be given an image."""
+_LANGSMITH = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
+
+
+def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str] = IMAGE_SENDERS) -> list[str]:
+    """One line per place outside this machine and per kind of content; none where nothing leaves.
+
+    Args:
+        settings: how the tools are bound.
+        tools: those that a run may call.
+        images: those among them that are given images in this run.
+    """
+    told: dict[tuple[str, str], list[str]] = {}
+    for tool in tools:
+        if place := _destination(tool, settings):
+            what = "images and texts" if tool in images else "texts"
+            told.setdefault((what, place), []).append(tool)
+    return [
+        f"these bindings send {what} to {place}: {', '.join(names)}" for (what, place), names in told.items()
+    ] + _traced()
+
+
+def _destination(tool: str, settings: Settings) -> str | None:
+    """Who is sent what a tool is given, in words; None where it stays here, or cannot be sent at all."""
+    binding = settings.binding(tool)
+    if where(binding, settings) in ("this process", "the terminal"):
+        return None
+    endpoint = settings.endpoint(binding)
+    if not endpoint.base_url:
+        return f"the plug-in {endpoint.provider}" if endpoint.provider in MLLMS.names() else None
+    try:
+        proxy = proxy_for(endpoint.base_url, endpoint.proxies)
+    except (ValueError, CtgiError):
+        return None  # opening the model says why
+    if proxy is None and is_local(endpoint.base_url):
+        return None
+    private = place_of(endpoint.base_url) == "your network"
+    place = f"{public_url(endpoint.base_url)}{' in your own network' if private else ''}"
+    return f"{place}, through {proxy}" if proxy else place
+
+
+def _traced() -> list[str]:
+    """LangGraph itself reports to LangSmith where the environment asks for it."""
+    asked = next((name for name in _LANGSMITH if os.environ.get(name, "").lower() == "true"), None)
+    address = os.environ.get("LANGSMITH_ENDPOINT") or "https://api.smith.langchain.com"
+    if asked is None or is_local(address):
+        return []
+    return [f"LangGraph sends texts and the paths of images to {public_url(address)} ({asked})"]
