@@ -63,7 +63,7 @@ async def open_tools(
     try:
         yield {
             name: seam.serve(
-                name, settings.binding(name), partial(_open_tool, name, settings, mllms, pool, cache, speakers)
+                name, settings.binding(name), partial(_open_tool, name, settings, mllms, pool, cache, speakers, seam)
             )
             for name in names
         }
@@ -79,6 +79,7 @@ def _open_tool(
     pool: QuestionPool,
     cache: ChatCache | None,
     roles: Mapping[str, Role],
+    seam: Seam,
 ) -> Any:
     binding = settings.binding(name)
     if binding.endpoint == "templates":
@@ -88,7 +89,7 @@ def _open_tool(
     if name not in roles:
         raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
     if binding not in mllms:
-        mllm = open_mllm(binding, settings)
+        mllm = seam.model(binding, open_mllm(binding, settings))
         mllms[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
     return roles[name](mllms[binding])
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ctgi.config import Binding
 from ctgi.errors import EXHAUSTED, ImageError, exhausted
+from ctgi.tools.backends import Mllm
 from ctgi.tools.call_notes import noting
 from ctgi.tools.seam import DIRECT, OpenTool, Outcome, Seam
 from ctgi.tools.trace_format import Call, Done, End, Failure, Header, Item, Node, Status
@@ -57,6 +58,10 @@ class Recorder:
         """The tool as the inner seam serves it, recorded."""
         served = self._inner.serve(tool, binding, open_tool)
         return _Recorded(self, tool, binding, served)
+
+    def model(self, binding: Binding, mllm: Mllm) -> Mllm:
+        """The model as the inner seam has it; what is recorded are the calls of tools."""
+        return self._inner.model(binding, mllm)
 
     @contextmanager
     def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:

@@ -13,6 +13,7 @@ from ctgi.config import Binding
 from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain
+from ctgi.tools.backends import Mllm
 from ctgi.tools.call_notes import note
 from ctgi.tools.recorded import running_node
 from ctgi.tools.seam import OpenTool, Outcome
@@ -92,6 +93,10 @@ class Replay:
             ready = open_tool()  # what is wrong with a binding shows before anything runs
             return _Replayed(self, tool, lambda: ready)
         return _Replayed(self, tool, open_tool)
+
+    def model(self, binding: Binding, mllm: Mllm) -> Mllm:
+        """The model itself, for what goes live."""
+        return mllm
 
     @contextmanager
     def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from ctgi.config import Binding
+from ctgi.tools.backends import Mllm
 
 OpenTool = Callable[[], Any]
 Outcome = Callable[[dict[str, Any]], None]
@@ -23,6 +24,10 @@ class Seam(Protocol):
         """A callable to use as `tool`; whether and when `open_tool` makes the one that does the work is the seam's."""
         ...
 
+    def model(self, binding: Binding, mllm: Mllm) -> Mllm:
+        """The model behind a tool, as whoever calls it for the tool is to have it."""
+        ...
+
     def item(self, given: Mapping[str, Any]) -> AbstractContextManager[Outcome]:
         """Around the work on one image or query."""
         ...
@@ -36,6 +41,10 @@ class Direct:
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
         """The tool, opened at once."""
         return open_tool()
+
+    def model(self, binding: Binding, mllm: Mllm) -> Mllm:
+        """The model itself."""
+        return mllm
 
     @contextmanager
     def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:

@@ -1,25 +1,26 @@
-"""OpenTelemetry spans of runs, items and tool calls, in the GenAI conventions; off unless an endpoint is configured.
+"""OpenTelemetry spans of runs, items, tools and models, in the GenAI conventions; off unless an endpoint is configured.
 
 Images never leave by this way, only their sha256; texts only where that is switched on.
 """
 
 import functools
-import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from ctgi import __version__
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.network import is_local, public_url
 from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends import Mllm
 from ctgi.tools.call_notes import noting
+from ctgi.tools.chat_spans import TracedMllm
 from ctgi.tools.seam import OpenTool, Outcome, Seam
+from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable
+from ctgi.tools.trace_values import arguments
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -27,7 +28,8 @@ _TIMEOUT_S = 5
 """How long the end of a run waits for a collector that does not answer."""
 _ARGUMENTS, _RESULT = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
 
-Attributes = dict[str, str | int | float | bool]
+_LOOKS = {"mtg": "caption_image", "mti": "verify_match", "plain": "search_gallery"}
+"""The tool of each graph whose model is named as the agent's."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def _traces_at(base: str) -> str:
 
 
 class Spans:
-    """A seam that reports what passes it: one span per tool call, inside those of its item and of the run."""
+    """A seam that reports what passes it: a span per call of a model, in its tool's, in its item's, in the run's."""
 
     def __init__(self, tracer: Any, settings: Settings, graph: str, inner: Seam) -> None:
         """Report what passes through `inner`, as the agent `graph`."""
@@ -62,101 +64,68 @@ class Spans:
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
         """The tool as the inner seam serves it, with a span around each call."""
         served = self._inner.serve(tool, binding, open_tool)
-        placed = binding._replace(base_url=self._settings.endpoint(binding).base_url)
-        return traced(tool, placed, served, tracer=self._tracer, content=self._content)
+        known = of_binding(binding, self._settings)
+        return traced(tool, served, known, tracer=self._tracer, content=self._content)
+
+    def model(self, binding: Binding, mllm: Mllm) -> Mllm:
+        """The model with a span around each call that reaches it; its tokens are counted there and nowhere else."""
+        inner = self._inner.model(binding, mllm)
+        return TracedMllm(inner, binding, self._settings, self._tracer, content=self._content)
 
     @contextmanager
     def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
         """A span around the work on one image or query."""
-        attributes: Attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": self._graph}
+        attributes: Attributes = {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": self._graph,
+            **of_binding(self._settings.binding(_LOOKS[self._graph]), self._settings),
+        }
         if isinstance(image := given.get("image"), ImageRef):
             attributes["ctgi.image.sha256"] = image.sha256
         if self._content and "query" in given:
-            attributes["ctgi.query"] = str(given["query"])
+            attributes["ctgi.query"] = sendable(str(given["query"]))
         with (
-            _span(self._tracer, f"invoke_agent {self._graph}", attributes, content=self._content),
+            open_span(self._tracer, f"invoke_agent {self._graph}", attributes, content=self._content),
             self._inner.item(given) as done,
         ):
             yield done
 
 
-@contextmanager
-def _span(tracer: Any, name: str, attributes: Attributes, *, content: bool) -> Iterator[Any]:
-    """A span that an exception marks as failed; its words may quote a model, so they are content."""
-    from opentelemetry.trace import StatusCode
-
-    with tracer.start_as_current_span(
-        name, attributes=attributes, record_exception=content, set_status_on_exception=content
-    ) as span:
-        try:
-            yield span
-        except BaseException as error:
-            span.set_attribute("error.type", type(error).__name__)
-            if not content:
-                span.set_status(StatusCode.ERROR)
-            raise
-
-
 def traced(
-    tool: str, binding: Binding, call: Callable[..., Awaitable[Any]], *, tracer: Any, content: bool = False
+    tool: str, call: Callable[..., Awaitable[Any]], known: Attributes, *, tracer: Any, content: bool = False
 ) -> Callable[..., Awaitable[Any]]:
     """The tool `call` with a span `execute_tool NAME` around each of its calls; what it does and raises is unchanged.
 
     Args:
         tool: its name.
-        binding: what it is bound to; of its address, host and port are reported.
         call: the tool.
+        known: who does the work, as attributes.
         tracer: an OpenTelemetry tracer.
         content: whether arguments and results are reported, images as their sha256.
     """
-    attributes = _of_tool(tool, binding)
+    attributes: Attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": tool,
+        "gen_ai.tool.type": "function",
+        **known,
+    }
 
     @functools.wraps(call)
     async def run(*args: Any, **options: Any) -> Any:
-        with _span(tracer, f"execute_tool {tool}", attributes, content=content) as span, noting() as notes:
+        with open_span(tracer, f"execute_tool {tool}", attributes, content=content) as span, noting() as notes:
             if content:
-                span.set_attribute(_ARGUMENTS, _as_json([*args, *([options] if options else [])]))
+                span.set_attribute(_ARGUMENTS, as_object(arguments(tool, args, options)))
             result = await call(*args, **options)
-            span.set_attributes(_of_call(result, notes))
+            span.set_attributes(_of_call(notes))
             if content:
-                span.set_attribute(_RESULT, _as_json(result))
+                span.set_attribute(_RESULT, as_object(result))
         return result
 
     return run
 
 
-def _of_tool(tool: str, binding: Binding) -> Attributes:
-    attributes: Attributes = {
-        "gen_ai.operation.name": "execute_tool",
-        "gen_ai.tool.name": tool,
-        "gen_ai.tool.type": "function",
-        "gen_ai.provider.name": binding.endpoint,
-    }
-    if binding.model:
-        attributes["gen_ai.request.model"] = binding.model
-    if binding.base_url:
-        url = urlsplit(binding.base_url)
-        attributes |= {"server.address": url.hostname or "", "server.port": url.port or 0}
-    return attributes
-
-
-def _of_call(result: Any, notes: Mapping[str, Any]) -> Attributes:
-    attributes: Attributes = {"ctgi.cached": notes.get("src") == "cache", "ctgi.retries": notes.get("retries", 0)}
-    if tokens := getattr(result, "tokens", None):
-        attributes |= {"gen_ai.usage.input_tokens": tokens.input, "gen_ai.usage.output_tokens": tokens.output}
-    return attributes
-
-
-def _as_json(value: Any) -> str:
-    return json.dumps(value, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, ImageRef):
-        return {"sha256": value.sha256}
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    return str(value)
+def _of_call(notes: Mapping[str, Any]) -> Attributes:
+    return {"ctgi.cached": notes.get("src") == "cache", "ctgi.retries": notes.get("retries", 0)}
 
 
 @contextmanager
@@ -184,7 +153,7 @@ def reporting(settings: Settings, graph: str, command: str, inner: Seam, *, expo
     if inner.run:
         attributes["ctgi.trace"] = inner.run
     try:
-        with _span(tracer, f"ctgi {command}", attributes, content=_with_content(settings)):
+        with open_span(tracer, f"ctgi {command}", attributes, content=_with_content(settings)):
             yield Spans(tracer, settings, graph, inner)
     finally:
         provider.shutdown()

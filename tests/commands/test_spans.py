@@ -4,6 +4,7 @@ import pytest
 from commands import Run
 from looking_model import look
 from openai_server import OpenAiDouble
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from otlp_collector import attributes, running_collector
 
 from ctgi.retrieval.images import digest
@@ -32,9 +33,13 @@ def test_a_run_is_traced_and_sends_its_spans(
     assert {span.parent_span_id for span in items} == {run.span_id}
     assert {span.parent_span_id for span in calls} == {span.span_id for span in items}
     assert {attributes(span)["ctgi.image.sha256"] for span in items} == {digest(str(path)) for path in people.iterdir()}
-    asked = [span for span in calls if "reconstruct" not in span.name]
-    assert len(asked) == double.requests
-    assert sum(int(attributes(span)["gen_ai.usage.input_tokens"]) for span in calls) == report.json["tokens"]["input"]
+    chats = [span for span in sent if span.name == "chat double"]
+    assert {span.kind for span in chats} == {Span.SPAN_KIND_CLIENT}
+    assert len(chats) == double.requests
+    assert {span.parent_span_id for span in chats} <= {span.span_id for span in calls}
+    for name, count in report.json["tokens"].items():
+        assert sum(int(attributes(span).get(f"gen_ai.usage.{name}_tokens", 0)) for span in sent) == count
+    assert {attributes(span)["gen_ai.provider.name"] for span in items} == {"vllm"}
     trace = ctgi("trace", "show", report.json["trace"], "--json").json
     assert (trace["summary"]["items"], trace["summary"]["calls"]) == (len(items), len(calls))
 

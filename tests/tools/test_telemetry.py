@@ -6,16 +6,20 @@ import logging
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from otlp_collector import running_collector
+from scripted_mllm import ScriptedMllm
 
+from ctgi.agents.answerer import Answerer
 from ctgi.config import Binding, Settings, load_settings
-from ctgi.errors import CtgiError, ToolError
+from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.call_notes import note, noting
 from ctgi.tools.seam import DIRECT
 from ctgi.tools.telemetry import collector, reporting
@@ -32,19 +36,26 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", raising=False)
 
 
-async def answer(image: ImageRef, question: str) -> Said:
-    await asyncio.sleep(0)
-    if question == "fail?":
+def script(request: ChatRequest) -> ChatReply:
+    if "fail?" in request.prompt:
         raise ToolError("the model said: a red coat")
-    note(src="cache" if question == "again?" else "live", retries=2)
-    return Said("a red coat", 0.9, Tokens(120, 3))
+    note(retries=2)
+    return ChatReply("a red coat", 0.9, tokens=Tokens(120, 3))
 
 
 def work(settings: Settings, *questions: str, exporter: Any = None) -> None:
-    """A run with one item that asks these questions at once."""
+    """A run with one item that asks these questions at once; "again?" is answered without the model."""
 
     async def ask() -> None:
         with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as seam:
+            answerer = Answerer(seam.model(VLLM, ScriptedMllm(script)))
+
+            async def answer(image: ImageRef, question: str, **options: Any) -> Said:
+                if question == "again?":
+                    note(src="cache")
+                    return Said("a red coat", 0.9)
+                return await answerer(image, question, **options)
+
             tool = seam.serve("answer_question", VLLM, lambda: answer)
             with seam.item({"image": IMAGE}):
                 calls = (tool(IMAGE, question) for question in questions)
@@ -60,22 +71,35 @@ def spans(settings: Settings, *questions: str) -> list[ReadableSpan]:
 
 
 def test_a_call_is_a_span_within_its_item_within_its_run() -> None:
-    call, item, run = spans(load_settings(), "what color?")
-    assert [span.name for span in (call, item, run)] == [
-        "execute_tool answer_question",
-        "invoke_agent mtg",
-        "ctgi caption",
+    settings = load_settings(binds=["caption_image=openai:gpt-4o"])
+    chat, call, item, run = spans(settings, "what color?")
+    assert [(span.name, span.kind.name) for span in (chat, call, item, run)] == [
+        ("chat qwen", "CLIENT"),
+        ("execute_tool answer_question", "INTERNAL"),
+        ("invoke_agent mtg", "INTERNAL"),
+        ("ctgi caption", "INTERNAL"),
     ]
-    assert call.parent and item.parent and call.context and item.context and run.context
-    assert (call.parent.span_id, item.parent.span_id, run.parent) == (item.context.span_id, run.context.span_id, None)
+    assert call.context and item.context and run.context
+    parents = [span.parent and span.parent.span_id for span in (chat, call, item, run)]
+    assert parents == [call.context.span_id, item.context.span_id, run.context.span_id, None]
+    assert dict(chat.attributes or {}) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "vllm",
+        "gen_ai.request.model": "qwen",
+        "gen_ai.request.max_tokens": 64,
+        "gen_ai.request.seed": settings.endpoint(VLLM).seed,
+        "gen_ai.request.temperature": settings.endpoint(VLLM).temperature,
+        "gen_ai.usage.input_tokens": 120,
+        "gen_ai.usage.output_tokens": 3,
+        "server.address": "gpu-box",
+        "server.port": 8000,
+    }
     assert dict(call.attributes or {}) == {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": "answer_question",
         "gen_ai.tool.type": "function",
         "gen_ai.provider.name": "vllm",
         "gen_ai.request.model": "qwen",
-        "gen_ai.usage.input_tokens": 120,
-        "gen_ai.usage.output_tokens": 3,
         "server.address": "gpu-box",
         "server.port": 8000,
         "ctgi.cached": False,
@@ -84,13 +108,19 @@ def test_a_call_is_a_span_within_its_item_within_its_run() -> None:
     assert dict(item.attributes or {}) == {
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.name": "mtg",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "server.address": "api.openai.com",
+        "server.port": 443,
         "ctgi.image.sha256": "sha-1",
     }
     assert run.resource.attributes["service.name"] == "ctgi"
 
 
 def test_calls_at_once_stay_in_their_item_and_a_cached_one_says_so() -> None:
-    *calls, item, _ = spans(load_settings(), "a?", "again?", "b?")
+    found = spans(load_settings(), "a?", "again?", "b?")
+    *calls, item, _ = (span for span in found if not span.name.startswith("chat"))
+    assert len(found) - len(calls) == 4  # the cached call reached no model
     assert item.context
     assert [span.parent and span.parent.span_id for span in calls] == [item.context.span_id] * 3
     assert sorted(bool((span.attributes or {})["ctgi.cached"]) for span in calls) == [False, False, True]
@@ -109,20 +139,62 @@ def test_with_content_the_texts_go_along_and_images_by_their_hash(by: str, monke
     if by == "environment":
         monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
     settings = load_settings(telemetry={"content": by == "toml"})
-    attributes = spans(settings, "what color?")[0].attributes or {}
-    assert json.loads(str(attributes["gen_ai.tool.call.arguments"])) == [{"sha256": "sha-1"}, "what color?"]
-    assert json.loads(str(attributes["gen_ai.tool.call.result"]))["text"] == "a red coat"
+    chat, call = (dict(span.attributes or {}) for span in spans(settings, "what color?")[:2])
+    assert json.loads(str(call["gen_ai.tool.call.arguments"])) == {
+        "image": {"sha256": "sha-1"}, "question": "what color?", "description": "", "turns": [],
+    }  # fmt: skip
+    assert json.loads(str(call["gen_ai.tool.call.result"]))["text"] == "a red coat"
+    (asked,) = json.loads(str(chat["gen_ai.input.messages"]))
+    assert (asked["role"], [part["type"] for part in asked["parts"]]) == ("user", ["uri", "text"])
+    assert asked["parts"][0]["uri"] == "sha256:sha-1"
+    assert "what color?" in asked["parts"][1]["content"]
+    (said,) = json.loads(str(chat["gen_ai.output.messages"]))
+    assert said == {"role": "assistant", "parts": [{"type": "text", "content": "a red coat"}]}
+    assert json.loads(str(chat["gen_ai.system_instructions"]))[0]["type"] == "text"
+
+
+def test_a_result_that_is_no_object_stands_in_one() -> None:
+    async def compare(text: str, others: list[str]) -> list[float]:
+        return [0.25, 0.5]
+
+    async def compare_once(exporter: InMemorySpanExporter) -> None:
+        settings = load_settings(telemetry={"content": True})
+        with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as seam:
+            await seam.serve("compare_texts", Binding.parse("embedded"), lambda: compare)("red", ["blue", "green"])
+
+    memory = InMemorySpanExporter()
+    asyncio.run(compare_once(memory))
+    call = memory.get_finished_spans()[0].attributes or {}
+    assert json.loads(str(call["gen_ai.tool.call.arguments"])) == {"text": "red", "others": ["blue", "green"]}
+    assert json.loads(str(call["gen_ai.tool.call.result"])) == {"value": [0.25, 0.5]}
+
+
+def test_words_that_are_no_unicode_do_not_cost_the_other_spans() -> None:
+    """The name of a file may be any bytes; protobuf takes Unicode only, and a batch is lost as a whole."""
+
+    async def fail(image: ImageRef) -> Said:
+        raise ImageError("caf\udce9.png", "damaged image")
+
+    async def look(settings: Settings) -> None:
+        with reporting(settings, "mtg", "caption", DIRECT) as seam, suppress(ImageError):
+            await seam.serve("caption_image", VLLM, lambda: fail)(IMAGE)
+
+    with running_collector() as collector_double:
+        asyncio.run(look(load_settings(telemetry={"endpoint": collector_double.url, "content": True})))
+    failed, _ = collector_double.spans
+    assert (failed.status.message, len(failed.events)) == ("caf?.png: damaged image", 1)
 
 
 def test_a_failed_call_is_marked_and_still_raises() -> None:
-    failed = spans(load_settings(), "fail?")[0]
-    assert failed.status.status_code.name == "ERROR"
-    assert failed.status.description is None
-    assert (failed.attributes or {})["error.type"] == "ToolError"
+    for failed in spans(load_settings(), "fail?")[:2]:  # the call of the model, and the tool's
+        assert failed.status.status_code.name == "ERROR"
+        assert failed.status.description is None
+        assert (failed.attributes or {})["error.type"] == "ToolError"
 
     async def raises() -> None:
         with reporting(load_settings(), "mtg", "caption", DIRECT, exporter=InMemorySpanExporter()) as seam:
-            await seam.serve("answer_question", VLLM, lambda: answer)(IMAGE, "fail?")
+            answerer = Answerer(seam.model(VLLM, ScriptedMllm(script)))
+            await seam.serve("answer_question", VLLM, lambda: answerer)(IMAGE, "fail?")
 
     with pytest.raises(ToolError, match="red coat"):
         asyncio.run(raises())
@@ -130,6 +202,7 @@ def test_a_failed_call_is_marked_and_still_raises() -> None:
 
 def test_a_recorder_around_hears_the_notes_too() -> None:
     with noting() as notes:
+        spans(load_settings(), "a?")
         spans(load_settings(), "again?")
     assert notes == {"src": "cache", "retries": 2}
 
@@ -153,8 +226,10 @@ def test_spans_reach_a_collector() -> None:
         work(settings, *(f"{number}?" for number in range(30)))
     assert set(collector_double.paths) == {"/v1/traces"}
     sent = collector_double.spans
-    assert sorted({span.name for span in sent}) == ["ctgi caption", "execute_tool answer_question", "invoke_agent mtg"]
-    assert len(sent) == 32
+    assert sorted({span.name for span in sent}) == [
+        "chat qwen", "ctgi caption", "execute_tool answer_question", "invoke_agent mtg",
+    ]  # fmt: skip
+    assert len(sent) == 62
     assert len({span.trace_id for span in sent}) == 1
     assert b"red coat" not in b"".join(span.SerializeToString() for span in sent)
 

@@ -1,0 +1,72 @@
+"""A model whose calls are spans: what was asked for, what it took, and with content also what was said."""
+
+from typing import TYPE_CHECKING, Any
+
+from ctgi.config import Binding, Settings
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.spans import Attributes, as_list, of_binding, open_span
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+
+class TracedMllm:
+    """The model behind a binding, with a client span `chat MODEL` around each call. An `Mllm`."""
+
+    def __init__(self, mllm: Mllm, binding: Binding, settings: Settings, tracer: "Tracer", *, content: bool) -> None:
+        """Report the calls of `mllm`; `content` sends along what is said, images as their sha256."""
+        endpoint = settings.endpoint(binding)
+        self.endpoint = mllm.endpoint
+        self._mllm, self._tracer, self._content = mllm, tracer, content
+        self._name = f"chat {binding.model or binding.endpoint}"
+        self._attributes: Attributes = {
+            "gen_ai.operation.name": "chat",
+            **of_binding(binding, settings),
+            "gen_ai.request.temperature": endpoint.temperature,
+            "gen_ai.request.seed": endpoint.seed,
+        }
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """The model's reply; raises what it raises."""
+        attributes = self._attributes | {"gen_ai.request.max_tokens": request.max_tokens}
+        with open_span(self._tracer, self._name, attributes, content=self._content, client=True) as span:
+            if self._content:
+                span.set_attributes(_asked(request))
+            reply = await self._mllm.chat(request)
+            span.set_attributes(_usage(reply))
+            if self._content:
+                span.set_attribute("gen_ai.output.messages", as_list([_message("assistant", reply.text)]))
+        return reply
+
+    async def probe(self) -> Abilities:
+        """What the model can do."""
+        return await self._mllm.probe()
+
+    async def aclose(self) -> None:
+        """Let go of the model."""
+        await self._mllm.aclose()
+
+
+def _usage(reply: ChatReply) -> Attributes:
+    return {"gen_ai.usage.input_tokens": reply.tokens.input, "gen_ai.usage.output_tokens": reply.tokens.output}
+
+
+def _asked(request: ChatRequest) -> Attributes:
+    """The dialogue up to the question; the image stands before the first text."""
+    said = [text for turn in request.history for text in turn] + [request.prompt]
+    messages = [_message(("user", "assistant")[place % 2], text) for place, text in enumerate(said)]
+    if request.image:
+        picture = {"type": "uri", "modality": "image", "uri": f"sha256:{request.image.sha256}"}
+        messages[0]["parts"].insert(0, picture)
+    attributes: Attributes = {"gen_ai.input.messages": as_list(messages)}
+    if request.system:
+        attributes["gen_ai.system_instructions"] = as_list(_parts(request.system))
+    return attributes
+
+
+def _message(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": _parts(text)}
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "content": text}]

@@ -1,0 +1,83 @@
+"""OpenTelemetry spans and their attributes, by the GenAI conventions."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ctgi.config import Binding, Settings
+from ctgi.retrieval.images import ImageRef
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, Tracer
+
+Attributes = dict[str, str | int | float | bool]
+_PORTS = {"http": 80, "https": 443}
+
+
+@contextmanager
+def open_span(
+    tracer: "Tracer", name: str, attributes: Attributes, *, content: bool, client: bool = False
+) -> "Iterator[Span]":
+    """A span that an exception marks as failed; its words may quote a model, so they are content.
+
+    Args:
+        tracer: makes it.
+        name: of the span.
+        attributes: known from the beginning.
+        content: whether texts may be told.
+        client: whether it is a call to somebody else, and not work of our own.
+    """
+    from opentelemetry.trace import SpanKind, StatusCode
+
+    kind = SpanKind.CLIENT if client else SpanKind.INTERNAL
+    with tracer.start_as_current_span(
+        name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield span
+        except BaseException as error:
+            told = sendable(str(error)) if content else None
+            span.set_attribute("error.type", type(error).__name__)
+            if told:
+                span.add_event("exception", {"exception.type": type(error).__name__, "exception.message": told})
+            span.set_status(StatusCode.ERROR, told)
+            raise
+
+
+def of_binding(binding: Binding, settings: Settings) -> Attributes:
+    """Who answers: the provider, the model, and of the address host and port."""
+    endpoint = settings.endpoint(binding)
+    attributes: Attributes = {"gen_ai.provider.name": endpoint.provider or binding.endpoint}
+    if binding.model:
+        attributes["gen_ai.request.model"] = binding.model
+    if endpoint.base_url:
+        url = urlsplit(endpoint.base_url)
+        attributes |= {"server.address": url.hostname or "", "server.port": url.port or _PORTS.get(url.scheme, 0)}
+    return attributes
+
+
+def as_object(value: Any) -> str:
+    """A value as the text of a JSON object; what is none stands in one under "value". Images are told by their hash."""
+    plain = _plain(value) if is_dataclass(value) else value
+    return json.dumps(plain if isinstance(plain, dict) else {"value": plain}, default=_plain)
+
+
+def as_list(value: list[Any]) -> str:
+    """The text of a JSON array."""
+    return json.dumps(value, default=_plain)
+
+
+def sendable(text: str) -> str:
+    """A text without what is no Unicode, such as bytes of a file's name."""
+    return text.encode(errors="replace").decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ImageRef):
+        return {"sha256": value.sha256}
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
