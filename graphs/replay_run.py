@@ -19,7 +19,8 @@ from ctgi.graphs.replay_workers import in_processes, worker_count
 from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import plain
-from ctgi.tools.replay import REPLAYED_ERRORS, Replay
+from ctgi.tools.recorded import ITEMS_OWN
+from ctgi.tools.replay import Replay
 from ctgi.tools.seam import Seam
 from ctgi.tools.trace_format import Done
 from ctgi.tools.trace_reader import Trace
@@ -125,7 +126,7 @@ def _order(trace: Trace, plan: Plan, report: ReplayReport) -> list[int]:
 
 
 def _finished(done: Done | None) -> bool:
-    return done is not None and (done.error is None or done.error.type in REPLAYED_ERRORS)
+    return done is not None and (done.error is None or done.error.type in ITEMS_OWN)
 
 
 class _Run:

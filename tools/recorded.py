@@ -47,6 +47,7 @@ class Recorder:
         self._writer = writer
         self._inner = inner
         self._began = time.perf_counter()
+        self._told = False
         self._items = itertools.count(1)
         self._calls = itertools.count(1)
 
@@ -88,11 +89,12 @@ class Recorder:
                 ms = _ms(self.now() - started)
                 nodes = place.take_trail()
                 self._writer.write(Done(item=number, at=started, ms=ms, output=output, error=failure, nodes=nodes))
+                self._told |= failure is None or failure.type in ITEMS_OWN
 
     def end(self, error: BaseException | None) -> None:
-        """Write the end record and close the file; a run that failed before it had an answer leaves none."""
+        """Write the end record and close the file; a run that failed before it came to anything leaves none."""
         counts = self._writer.counts
-        if error is not None and not self._writer.told:
+        if error is not None and not self._told:
             self._writer.discard()
             return
         status: Status = "done" if counts.outcome == "done" else "done with failures"
@@ -113,12 +115,15 @@ class Recorder:
     def write_call(self, call: Call) -> None:
         """Write one call."""
         self._writer.write(call)
+        self._told |= call.error is None
 
     def next_call(self) -> int:
         """The number of a call that begins."""
         return next(self._calls)
 
 
+ITEMS_OWN = frozenset({"ToolError", "ImageError"})
+"""Failures that belong to a call and its item; any other ended the run."""
 _UNFINISHED = frozenset({"CancelledError", "KeyboardInterrupt", "SystemExit"})
 """Exceptions that come from outside: the item was neither done nor at fault."""
 

@@ -15,7 +15,7 @@ from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain
 from ctgi.tools.backends import Mllm
 from ctgi.tools.call_notes import note
-from ctgi.tools.recorded import running_node
+from ctgi.tools.recorded import ITEMS_OWN, running_node
 from ctgi.tools.seam import OpenTool, Outcome
 from ctgi.tools.trace_format import Call
 from ctgi.tools.trace_reader import Trace
@@ -24,8 +24,6 @@ from ctgi.tools.trace_values import Values, arguments, call_key
 OnMiss = Literal["error", "live"]
 _COMPARED = 50
 _SHOWN = 160
-REPLAYED_ERRORS = ("ToolError", "ImageError")
-"""Failures that belong to a call; any other ended the recorded run."""
 
 
 class MissError(CtgiError):
@@ -46,7 +44,7 @@ class Lanes:
 
     def __post_init__(self) -> None:
         for call in self.calls:
-            if call.error is None or call.error.type in REPLAYED_ERRORS:
+            if call.error is None or call.error.type in ITEMS_OWN:
                 self.lanes[call.tool, call.key].append(call)
 
     def take(self, tool: str, key: str) -> Call | None:

@@ -42,11 +42,6 @@ class TraceWriter:
         self._made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         self.run, self.path, self._file = _new_file(folder)
 
-    @property
-    def told(self) -> bool:
-        """Whether it holds a call or an item that did not fail."""
-        return self.counts.calls > self.counts.calls_failed or self.counts.items > self.counts.failed
-
     def write(self, record: Record) -> None:
         """Append one record.
 
