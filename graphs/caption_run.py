@@ -96,7 +96,7 @@ async def caption_images(
     report = CaptionReport(str(out))
     given = {"inputs": [*inputs], "limit": limit, "shard": f"{shard.index}/{shard.count}" if shard else None}
     with (
-        open_captions(out) as file,
+        open_captions(out, settings.without_locks) as file,
         tracing(
             settings, command="caption", graph="mtg", tools=TOOLS, given=given, root=root_of(inputs), wanted=trace
         ) as seam,

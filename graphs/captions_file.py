@@ -1,8 +1,8 @@
 """captions.jsonl: one record per image, appended and flushed as it is finished; what a kill leaves is readable."""
 
 import errno
-import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,9 +10,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from ctgi.captions import parse_record
+from ctgi.captions import caption_record
 from ctgi.errors import CtgiError
+from ctgi.files import WithoutLocks, is_full, own
+from ctgi.reading import JsonLine, json_lines, parse_json
 from ctgi.text import plain
+
+logger = logging.getLogger(__name__)
 
 
 class CaptionsFile:
@@ -21,14 +25,12 @@ class CaptionsFile:
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path = path
         self._file = file
-        self._end = 0
         self._sha256_of: dict[str, str] = {}
         self._start_of: dict[str, int] = {}
         self.bindings: dict[str, str] = {}
         """Tool -> backend of the last record."""
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                self._remember(parse_record(path, number, line), len(line))
+        for line in json_lines(path, "captions"):
+            self._take(line)
 
     def holds(self, path: str, sha256: str) -> bool:
         """Whether the image at this path, with this content, is captioned already."""
@@ -41,7 +43,7 @@ class CaptionsFile:
             return None
         with self.path.open("rb") as file:
             file.seek(start)
-            return parse_record(self.path, 0, file.readline())
+            return dict(parse_json(file.readline()))
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and hand it to the operating system before returning.
@@ -49,23 +51,55 @@ class CaptionsFile:
         Raises:
             CtgiError: the disk is full or the file cannot be written; the records before it stay whole.
         """
-        line = dump(record) + b"\n"
+        self._remember(record, self._write(dump(record) + b"\n"))
+
+    def _write(self, content: bytes) -> int:
+        """Append a whole line or nothing; returns where it begins."""
+        end = self._file.seek(0, os.SEEK_END)
         try:
-            if self._file.write(line) != len(line):  # a disk that fills up takes the first part of a line
+            if self._file.write(content) != len(content):  # a disk that fills up takes the first part of a line
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            self._file.truncate(self._end)
+            self._file.truncate(end)
+            cure = "make room" if is_full(error) else "choose another --out"
             raise CtgiError(
-                f"{plain(str(self.path))}: cannot write ({error.strerror}): make room or choose another --out, then "
-                "run the same command again; every caption written so far is kept"
+                f"{plain(str(self.path))}: cannot write ({error.strerror}): {cure}, then run the same command again; "
+                "every caption written so far is kept"
             ) from None
-        self._remember(record, len(line))
+        return end
 
-    def _remember(self, record: dict[str, Any], length: int) -> None:
-        self._sha256_of[record["path"]] = record.get("sha256", "")
-        self._start_of.setdefault(record.get("sha256", ""), self._end)
-        self.bindings = record.get("bindings", {})
-        self._end += length
+    def _take(self, line: JsonLine) -> None:
+        if line.is_torn:
+            self._set_aside(line)
+            return
+        self._remember(caption_record(self.path, line), line.start)
+        if not line.content.endswith(b"\n"):  # pandas and editors end a file so
+            self._write(b"\n")
+
+    def _set_aside(self, line: JsonLine) -> None:
+        """Move what a kill left of a record, or a person's slip, to a file beside this one."""
+        aside = self.path.with_name(f"{self.path.name}.torn")
+        try:
+            with aside.open("ab") as file:
+                file.write(line.content + b"\n")
+            self._file.truncate(line.start)
+        except OSError as error:
+            raise CtgiError(
+                f"{plain(str(self.path))}, line {line.number}: cut off, as by a kill, and cannot be moved to "
+                f"{plain(aside.name)} ({error.strerror}): mend or delete the line"
+            ) from None
+        logger.warning(
+            "%s, line %s: cut off, as by a kill: moved to %s; its image is captioned again",
+            plain(str(self.path)),
+            line.number,
+            plain(aside.name),
+        )
+
+    def _remember(self, record: dict[str, Any], start: int) -> None:
+        sha256 = record.get("sha256") or ""
+        self._sha256_of[record["path"]] = sha256
+        self._start_of.setdefault(sha256, start)
+        self.bindings = record.get("bindings") or {}
 
 
 def dump(record: dict[str, Any]) -> bytes:
@@ -77,11 +111,15 @@ def dump(record: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def open_captions(path: Path) -> Iterator[CaptionsFile]:
-    """Open `path` for appending; a torn last line of a killed run is cut off first. A new file left empty is removed.
+def open_captions(path: Path, without_locks: WithoutLocks = "warn") -> Iterator[CaptionsFile]:
+    """Open `path` for appending; a torn last line of a killed run is moved to a file beside it first.
+
+    A new file left empty is removed.
+
+    without_locks: see `ctgi.files.own`.
 
     Raises:
-        CtgiError: the folder is missing or not writable, or another process is writing this file.
+        CtgiError: the folder is missing or not writable, a line is no record, or another process is writing this file.
     """
     made = [one for one in (path, *path.parents) if not one.exists()]
     try:
@@ -90,13 +128,16 @@ def open_captions(path: Path) -> Iterator[CaptionsFile]:
     except OSError as error:
         raise CtgiError(f"{plain(str(path))}: cannot write captions here: {error.strerror}") from None
     with file:
+        if not file.seekable():
+            raise CtgiError(
+                f"{plain(str(path))}: captions are written to a file that can be read again: give another --out"
+            )
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            own(file.fileno(), path, without_locks)
         except BlockingIOError:
             raise CtgiError(
                 f"{plain(str(path))}: another ctgi caption is writing this file: wait for it, or choose another --out"
             ) from None
-        _cut_torn_line(file)
         try:
             yield CaptionsFile(path, file)
         finally:
@@ -110,18 +151,3 @@ def _remove(made: list[Path]) -> None:
         made[0].unlink()
         for folder in made[1:]:
             folder.rmdir()
-
-
-def _cut_torn_line(file: FileIO) -> None:
-    end = file.seek(0, os.SEEK_END)
-    start = end
-    while start > 0:
-        size = min(1 << 16, start)
-        start -= size
-        file.seek(start)
-        newline = file.read(size).rfind(b"\n")
-        if newline >= 0:
-            start += newline + 1
-            break
-    if start != end:
-        file.truncate(start)

@@ -223,7 +223,7 @@ def _results(out: Path | None, trace: Trace, settings: Settings) -> Iterator[_Re
     if out.exists():
         raise CtgiError(f"{plain(str(out))} is there already: a replay writes a new file, give another --out")
     if trace.header.graph == "mtg":
-        with open_captions(out) as captions:
+        with open_captions(out, settings.without_locks) as captions:
             yield _Results(captions, None, {})
         return
     given = trace.values.load(trace.header.input)

@@ -50,6 +50,18 @@ def test_deep_nesting_is_a_fault_of_the_file(tmp_path: Path, read: object) -> No
     file.write_text(f"x = {DEEP}" if read is read_toml else DEEP)
     with pytest.raises(CtgiError, match=r"thing .*deep: brackets are nested too deeply"):
         read(file, "thing")  # type: ignore[operator]
+    file.write_text(f"x = {'[' * 150}{']' * 150}" if read is read_toml else "[" * 150 + "]" * 150)
+    with pytest.raises(CtgiError, match="nested too deeply"):  # what walks it later would have failed
+        read(file)  # type: ignore[operator]
+
+
+def test_yaml_that_holds_itself_is_nested_too_deeply(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &a [*a]")
+    with pytest.raises(CtgiError, match=r"a\.yaml: brackets are nested too deeply"):
+        read_yaml(tmp_path / "a.yaml")
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 50))
+    (tmp_path / "a.yaml").write_text(bomb)
+    assert len(read_yaml(tmp_path / "a.yaml")["a1"]) == 9
 
 
 @pytest.mark.parametrize(

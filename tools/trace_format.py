@@ -5,10 +5,13 @@ Each line ends with its number and a checksum, so that a line cut, edited or tak
 
 import re
 import zlib
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
+
+from ctgi.reading import parse_json
 
 VERSION = 1
 SUFFIX = ".jsonl"
@@ -165,10 +168,11 @@ def read_line(line: bytes) -> Line:
     """The record of one whole line.
 
     Raises:
-        ValueError: it is none (pydantic's ValidationError, which says why).
+        ValueError: it is none; says why (a TextError, or pydantic's ValidationError).
     """
-    record = _RECORD.validate_json(line)
-    sealed = _SEAL.search(line.rstrip(b"\n"))
+    line = line.removeprefix(BOM_UTF8).rstrip(b"\r\n")
+    record = _RECORD.validate_python(parse_json(line))  # pydantic's own parser refuses names that are no UTF-8
+    sealed = _SEAL.search(line)
     if sealed is None or zlib.crc32(line[: sealed.end(1)]) != int(sealed[2], 16):
         return Line(record, None)
     return Line(record, int(sealed[1]))

@@ -1,6 +1,5 @@
 """Reads traces: what stands where, item by item, so that a large one need not fit into memory."""
 
-import fcntl
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ctgi.errors import CtgiError
+from ctgi.files import lock
 from ctgi.text import plain
 from ctgi.tools.trace_format import (
     SUFFIX,
@@ -27,6 +27,7 @@ from ctgi.tools.trace_format import (
 from ctgi.tools.trace_values import Values
 
 _TAIL = 1 << 16
+_NO_LOCKS = "its file system has no locks, so a run that is still going cannot be told from one that was killed"
 EDITED = "edited after it was recorded"
 
 
@@ -128,11 +129,13 @@ def open_trace(path: Path) -> Trace:
     """
     try:
         with path.open("rb") as file:
-            running = _is_locked(file.fileno())
+            running = _is_running(file.fileno())
             first = file.readline()
             header = _header(path, first)
-            trace = Trace(path, header, Values(header.root), running=running)
+            trace = Trace(path, header, Values(header.root), running=bool(running))
             _Scan(trace).run(chain([first], file))
+            if running is None and trace.end is None:
+                trace.problems.append(Problem(1, _NO_LOCKS))
     except OSError as error:
         raise CtgiError(f"{plain(str(path))}: cannot read this trace: {error.strerror}") from None
     return trace
@@ -148,12 +151,12 @@ def glance(path: Path) -> Trace:
         with path.open("rb") as file:
             header = _header(path, file.readline())
             file.seek(max(0, path.stat().st_size - _TAIL))
-            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+            last = file.read().rstrip(b"\r\n").rpartition(b"\n")[2]
     except OSError as error:
         raise CtgiError(f"{plain(str(path))}: cannot read this trace: {error.strerror}") from None
     try:
         line = read_line(last)
-    except ValidationError:
+    except ValueError:
         return open_trace(path)
     if not isinstance(line.record, End) or line.number is None or header.v > VERSION:
         return open_trace(path)
@@ -165,7 +168,7 @@ def glance(path: Path) -> Trace:
 def _header(path: Path, line: bytes) -> Header:
     try:
         record = read_line(line).record
-    except ValidationError as error:
+    except ValueError as error:
         raise CtgiError(
             f"{plain(str(path))}, line 1: not a trace: expected the header of a run ({_first(error)}); "
             "see what there is with ctgi trace list"
@@ -175,14 +178,12 @@ def _header(path: Path, line: bytes) -> Header:
     return record
 
 
-def _is_locked(descriptor: int) -> bool:
-    """Whether a writer holds the file; readers do not keep each other out."""
+def _is_running(descriptor: int) -> bool | None:
+    """Whether a writer holds the file; None where the file system has no locks. Readers do not keep each other out."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None if lock(descriptor, shared=True) else False
     except BlockingIOError:
         return True
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return False
 
 
 class _Scan:
@@ -211,13 +212,15 @@ class _Scan:
     def _take(self, number: int, line: bytes) -> None:
         offset = self._offset
         self._offset += len(line)
-        if not line.endswith(b"\n"):
-            if not self._trace.running:
-                self._problem(number, "the last line is cut off; it is left out")
+        if not line.strip():
             return
         try:
             read = read_line(line)
-        except ValidationError as error:
+        except ValueError as error:
+            if not line.endswith(b"\n"):
+                if not self._trace.running:
+                    self._problem(number, "the last line is cut off; it is left out")
+                return
             self._expected += 1
             if self._trace.newer:
                 self._unknown += 1
@@ -257,7 +260,9 @@ class _Scan:
         self._trace.problems.append(Problem(line, what, item))
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return plain(str(error))
     problem = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     return plain(f"{place}: {problem['msg']}" if place else str(problem["msg"]))

@@ -1,7 +1,6 @@
 """Writes a trace: one file per run, each record handed to the operating system before the run goes on."""
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Collection
@@ -12,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from ctgi.errors import CtgiError
+from ctgi.files import is_full, lock
 from ctgi.text import plain
 from ctgi.tools.trace_format import SUFFIX, Counts, Record, seal
 from ctgi.tools.trace_values import Values
@@ -59,9 +59,9 @@ class TraceWriter:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 self._file.truncate(self._end)
+                cure = "make room, or run" if is_full(error) else "set traces to another folder in ctgi.toml, or run"
                 raise CtgiError(
-                    f"{plain(str(self.path))}: cannot write the trace ({error.strerror}): make room, set traces to "
-                    "another folder in ctgi.toml, or run with --no-trace"
+                    f"{plain(str(self.path))}: cannot write the trace ({error.strerror}): {cure} with --no-trace"
                 ) from None
             self._number += 1
             self._end += len(line)
@@ -90,7 +90,7 @@ def _new_file(folder: Path) -> tuple[str, Path, FileIO]:
                 file = FileIO(path, "x")
             except (FileExistsError, FileNotFoundError):  # taken, or the folder removed by a run that left no trace
                 continue
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file.fileno(), wait=True)  # only a sign for readers, so a file system without locks will do
             return run, path, file
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise CtgiError(

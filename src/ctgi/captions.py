@@ -1,42 +1,63 @@
 """Reading captions.jsonl: one record per image; what a kill leaves is readable."""
 
-import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ctgi.errors import CtgiError
+from ctgi.reading import JsonLine, json_lines
 from ctgi.text import plain
+
+_FIELDS = {
+    "path": str,
+    "sha256": str,
+    "initial_caption": str,
+    "caption": str,
+    "same_as": str,
+    "turns": list,
+    "bindings": dict,
+    "tokens": dict,
+}
+"""What a field holds where it is there and not null; a record has a path at least."""
+
+logger = logging.getLogger(__name__)
 
 
 def read_captions(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a captions file, oldest first; a torn last line is left out.
+    """The records of a captions file, oldest first; a torn last line is left out with a warning.
 
     Raises:
-        CtgiError: the file cannot be read, or a whole line is no record; names the line.
+        CtgiError: the file cannot be read, or a line is no record and not torn; names the line.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    yield parse_record(path, number, line)
-    except OSError as error:
-        raise CtgiError(f"{plain(str(path))}: cannot read the captions: {error.strerror}") from None
+    for line in json_lines(path, "captions"):
+        if line.is_torn:
+            logger.warning("%s, line %s: cut off, as by a kill: it is left out", plain(str(path)), line.number)
+        else:
+            yield caption_record(path, line)
 
 
-def parse_record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """Line `number` of the captions file at `path`.
+def caption_record(path: Path, line: JsonLine) -> dict[str, Any]:
+    """The record on a line of the captions file at `path`.
 
     Raises:
         CtgiError: it is no record; names file and line.
     """
-    try:
-        record: Any = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or not isinstance(record.get("path"), str):
+    record = line.value
+    fault = _fault(record) if isinstance(record, dict) else "expected a JSON object with path, sha256 and caption"
+    if fault:
         raise CtgiError(
-            f"{plain(str(path))}, line {number}: not a caption record: expected a JSON object with path, sha256 and "
-            "caption; mend or delete the line, or write to another file with --out"
+            f"{plain(str(path))}, line {line.number}: not a caption record: {fault}; "
+            "mend or delete the line, or write to another file with --out"
         )
-    return record
+    return dict(record)
+
+
+def _fault(record: dict[str, Any]) -> str:
+    if record.get("path") is None:
+        return "expected a JSON object with path, sha256 and caption"
+    for name, kind in _FIELDS.items():
+        if not isinstance(record.get(name), kind | None):
+            return f"{name} is {plain(repr(record[name])[:40])}"
+    turns = record.get("turns") or []
+    return "" if all(isinstance(turn, dict) for turn in turns) else "turns holds something that is no object"

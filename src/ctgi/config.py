@@ -15,6 +15,7 @@ from pydantic_settings import (
 )
 
 from ctgi.errors import CtgiError
+from ctgi.files import WithoutLocks
 from ctgi.network import Proxies, parse_address, public_url
 from ctgi.plugins import OWN_CODE
 from ctgi.secrets import in_url, learn
@@ -240,6 +241,8 @@ class Settings(BaseSettings):
     gallery: Path | None = None
     traces: Path = Path(".ctgi") / "traces"
     """Where each run leaves its trace; from the working directory."""
+    without_locks: WithoutLocks = "warn"
+    """On a file system that has no locks, as some network shares: go on with a warning, or stop."""
 
     def binding(self, tool: str) -> Binding:
         """The backend of a tool: its own entry, else the profile's."""

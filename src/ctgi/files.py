@@ -115,16 +115,16 @@ def _own_descriptor(path: Path) -> int | None:
 # --- locks
 
 
-def lock(file: int, *, shared: bool = False) -> str:
+def lock(file: int, *, shared: bool = False, wait: bool = False) -> str:
     """Lock an open file until it is closed; "" once it is locked, else why this file system has no locks.
 
-    file: its descriptor.
+    file: its descriptor. wait: for another process that holds it.
 
     Raises:
         BlockingIOError: another process holds it.
     """
     try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise
     except OSError as error:  # of an open file only this is left: NFS without lockd, some Lustre and FUSE mounts

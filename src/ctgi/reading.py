@@ -15,6 +15,7 @@ T = TypeVar("T")
 _AS_UTF8 = "save it as UTF-8"
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _CUT_NUMBER = re.compile(r"\.|[eE][-+]?")
+_DEPTH = 100
 _ESCAPE = len(r"\u0000")
 _PARSING = (ValueError, TypeError, AttributeError, LookupError, OverflowError)  # what PyYAML lets through
 
@@ -62,36 +63,49 @@ def parse_json(content: bytes | str) -> Any:
     """
     text = content if isinstance(content, str) else decode(content)
     try:
-        return json.loads(text)
+        return _bounded(json.loads(text))
     except json.JSONDecodeError as error:
         raise TextError(f"not JSON ({error.msg}, column {error.colno}): mend it there", line=error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise TextError(_bound(error)) from None
+        raise TextError(_cause(error)) from None
 
 
 def _parse_yaml(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(text)
+        return _bounded(yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise TextError(f"not YAML ({what}): mend it there", line=mark and mark.line + 1) from None
     except (*_PARSING, RecursionError, MemoryError) as error:
-        raise TextError(_bound(error)) from None
+        raise TextError(_cause(error)) from None
 
 
 def _parse_toml(text: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(text)
+        return _bounded(tomllib.loads(text))
     except (ValueError, RecursionError, MemoryError) as error:
-        raise TextError(_bound(error)) from None
+        raise TextError(_cause(error)) from None
 
 
-def _bound(error: Exception) -> str:
+def _bounded(value: T) -> T:
+    """The value, unless it is nested so deeply that what walks it later would fail; an alias of itself is as deep."""
+    level: dict[int, Any] = {id(value): value}
+    for _ in range(_DEPTH):
+        inner = (
+            one.values() if isinstance(one, dict) else one for one in level.values() if isinstance(one, dict | list)
+        )
+        level = {id(one): one for group in inner for one in group}
+        if not level:
+            return value
+    raise RecursionError
+
+
+def _cause(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "brackets are nested too deeply: expected plain tables and lists"
     if isinstance(error, MemoryError):

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -29,8 +31,8 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
         assert file.find("3") is None
 
 
-@pytest.mark.parametrize("tail", [b'{"path": "b", "sha', b"{", b"x" * 100_000])
-def test_a_torn_tail_is_cut_off(tmp_path: Path, tail: bytes) -> None:
+@pytest.mark.parametrize("tail", [b'{"path": "b", "sha', b"{", b'{"path": "b", "caption": "' + b"x" * 100_000])
+def test_a_torn_tail_is_left_out_and_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture, tail: bytes) -> None:
     out = tmp_path / "captions.jsonl"
     with open_captions(out) as file:
         file.append(record("a"))
@@ -40,6 +42,73 @@ def test_a_torn_tail_is_cut_off(tmp_path: Path, tail: bytes) -> None:
     with open_captions(out) as file:
         file.append(record("b"))
     assert [json.loads(line)["path"] for line in out.read_text().splitlines()] == ["a", "b"]
+    assert (tmp_path / "captions.jsonl.torn").read_bytes() == tail + b"\n"
+    assert "line 2: cut off, as by a kill: it is left out" in caplog.text
+    assert "line 2: cut off, as by a kill: moved to captions.jsonl.torn" in caplog.text
+
+
+@pytest.mark.parametrize("ending", [b"", b"\r\n", b"\n\n \n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_last_record_counts_and_stays_whatever_ends_its_line(tmp_path: Path, ending: bytes, mark: bytes) -> None:
+    out = tmp_path / "captions.jsonl"
+    by_hand = record("b", "2") | {"caption": "CORRECTED BY HAND"}
+    written = mark + (json.dumps(record("a", "1")) + "\n" + json.dumps(by_hand)).encode() + ending
+    out.write_bytes(written)
+    assert list(read_captions(out)) == [record("a", "1"), by_hand]
+    with open_captions(out) as file:
+        assert file.holds("b", "2")
+        assert [file.find("1"), file.find("2")] == [record("a", "1"), by_hand]
+        file.append(record("c", "3"))
+        assert file.find("3") == record("c", "3")
+    assert out.read_bytes().startswith(written)
+    assert list(read_captions(out)) == [record("a", "1"), by_hand, record("c", "3")]
+    assert not (tmp_path / "captions.jsonl.torn").exists()
+
+
+@pytest.mark.parametrize("tail", [b'{"path": "b", "caption": "by hand",}', b'{"path": "b, "caption": "by hand"}', b"x"])
+def test_a_slip_in_the_last_line_stops_and_is_never_cut_off(tmp_path: Path, tail: bytes) -> None:
+    out = tmp_path / "captions.jsonl"
+    before = json.dumps(record("a")).encode() + b"\n" + tail
+    out.write_bytes(before)
+    with pytest.raises(CtgiError, match="line 2"):
+        list(read_captions(out))
+    with pytest.raises(CtgiError, match="line 2"), open_captions(out):
+        pass
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": None},
+        {"path": 3},
+        {"sha256": []},
+        {"caption": ["a man"]},
+        {"turns": "x"},
+        {"turns": [1]},
+        {"bindings": []},
+    ],
+)
+def test_fields_of_other_types_are_named(tmp_path: Path, fields: dict[str, object]) -> None:
+    out = tmp_path / "captions.jsonl"
+    out.write_text(json.dumps(record("a")) + "\n" + json.dumps(record("b") | fields) + "\n")
+    with pytest.raises(CtgiError, match=r"captions\.jsonl, line 2: not a caption record"):
+        list(read_captions(out))
+    with pytest.raises(CtgiError, match="line 2"), open_captions(out):
+        pass
+
+
+def test_deep_nesting_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "captions.jsonl"
+    out.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(CtgiError, match=r"captions\.jsonl, line 1: brackets are nested too deeply"), open_captions(out):
+        pass
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CtgiError, match="give another --out"), open_captions(tmp_path / "pipe"):
+        pass
 
 
 def test_a_file_that_is_all_torn_tail(tmp_path: Path) -> None:
@@ -70,6 +139,22 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
 def test_two_writers_are_kept_apart(tmp_path: Path) -> None:
     out = tmp_path / "captions.jsonl"
     with open_captions(out), pytest.raises(CtgiError, match="another ctgi caption"), open_captions(out):
+        pass
+
+
+def test_without_locks_it_goes_on_with_a_warning_or_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_locks(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    out = tmp_path / "captions.jsonl"
+    with open_captions(out) as file:
+        file.append(record("a"))
+    assert list(read_captions(out)) == [record("a")]
+    assert "this file system has no locks (No locks available): going on without" in caplog.text
+    with pytest.raises(CtgiError, match="no locks"), open_captions(out, "stop"):
         pass
 
 

@@ -1,5 +1,8 @@
 import asyncio
+import errno
+import fcntl
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.call_notes import note
 from ctgi.tools.recorded import NodeRun, Recorder
 from ctgi.tools.replay import MissError, Replay
-from ctgi.tools.trace_format import Header, Item, read_line, seal
+from ctgi.tools.trace_format import Done, Failure, Header, Item, read_line, seal
 from ctgi.tools.trace_reader import find_trace, glance, open_trace
 from ctgi.tools.trace_values import Values, arguments, call_key
 from ctgi.tools.trace_writer import TraceWriter
@@ -394,3 +397,52 @@ def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
     assert writer.path.stat().st_size == size
     assert open_trace(writer.path).problems == []
+
+
+def test_names_that_are_not_utf8_survive_and_their_lines_count_as_unedited(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    _, writer = recorder(tmp_path / os.fsdecode(b"\xe9"), root=os.fsdecode(b"/data/\xe9"))
+    writer.write(Item(item=1, input={"image": ImageRef(os.fsdecode(b"/data/\xe9/") + name, "ab" * 32)}, at=0.0))
+    writer.write(Done(item=1, at=0.0, ms=0.0, output=None, error=Failure("ImageError", name, name, "gone")))
+    writer.close()
+    trace = open_trace(writer.path)
+    assert trace.problems == []
+    assert trace.name(1) == os.fsdecode(b"/data/\xe9/caf\xe9.png")
+    done = trace.done(1)
+    assert done and done.error and done.error.path == name
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: text.replace(b"\n", b"\r\n"),
+                                    lambda text: b"\xef\xbb\xbf" + text + b"\n\n"])  # fmt: skip
+def test_other_ends_of_lines_are_no_edits(tmp_path: Path, change: Any) -> None:
+    path = record(tmp_path, ["one"])
+    path.write_bytes(change(path.read_bytes()))
+    trace = open_trace(path)
+    assert (trace.status, trace.problems, trace.counts.calls) == ("done", [], 2)
+    assert [call.args["question"] for call in trace.calls(1)] == ["one"]
+    assert glance(path).status == "done"
+
+
+def test_a_line_nested_too_deeply_is_no_record(tmp_path: Path) -> None:
+    path = record(tmp_path, ["one"])
+    with path.open("ab") as file:
+        file.write(b"[" * 100_000 + b"\n")
+    (problem,) = open_trace(path).problems
+    assert "nested too deeply" in problem.what
+    path.write_bytes(b"[" * 100_000)
+    with pytest.raises(CtgiError, match=r"line 1: not a trace.*nested too deeply"):
+        open_trace(path)
+
+
+def test_without_locks_a_run_that_is_going_on_is_not_called_killed_for_certain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    _, writer = recorder(tmp_path)
+    assert "its file system has no locks" in open_trace(writer.path).problems[0].what
+    writer.close()
+    path = record(tmp_path / "done", ["one"])
+    assert (open_trace(path).status, open_trace(path).problems) == ("done", [])
