@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from ctgi.agents.prompts import prompt, prompt_names
 from ctgi.agents.senders import IMAGE_SENDERS, senders
 from ctgi.config import Settings, load_settings
-from ctgi.errors import CtgiError
+from ctgi.errors import ArgumentError, CtgiError
 from ctgi.graphs.caption_run import open_mtg
 from ctgi.graphs.mtg import TOOLS as mtg_tools
 from ctgi.graphs.mtg import MtgState, build_mtg
@@ -31,7 +31,7 @@ from ctgi.graphs.mti import MtiState, build_mti
 from ctgi.graphs.search_run import WITHOUT_ANCHOR, open_mti
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
-from ctgi.retrieval.images import ref
+from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
 from ctgi.tools.seam import DIRECT
 
@@ -97,7 +97,7 @@ async def _open_mtg() -> Graph:
         settings = _settings()
         _tell_senders(settings, mtg_tools)
         context = _entered(open_mtg(settings, DIRECT, _cache(settings)))
-        return build_mtg(_Bound(MtgState, MtgInput, context, _with_sha256))
+        return build_mtg(_Bound(MtgState, MtgInput, context, _one_image))
 
     return await asyncio.to_thread(opened)
 
@@ -109,7 +109,7 @@ async def _open_mti() -> Graph:
         _tell_senders(settings, WITHOUT_ANCHOR if asks else mti_tools)
         opening = open_mti(settings, lambda: _open_gallery(settings), interactive=asks, cache=_cache(settings))
         context = _entered(opening)
-        return build_mti(onto=_Bound(MtiState, MtiInput, context, _with_length))
+        return build_mti(onto=_Bound(MtiState, MtiInput, context, _one_query))
 
     return await asyncio.to_thread(opened)
 
@@ -153,13 +153,28 @@ def _open_gallery(settings: Settings) -> Gallery:
     return open_gallery(settings.gallery, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
 
 
-async def _with_sha256(state: Any) -> dict[str, Any]:
-    image = state["image"]
-    return {} if "sha256" in image else {"image": asdict(await asyncio.to_thread(ref, image["path"]))}
+async def _one_image(state: Any) -> dict[str, Any]:
+    """The image that a client named, with the hash of its content."""
+    image = state.get("image")
+    path, sha256 = (image.get("path"), image.get("sha256")) if isinstance(image, dict) else (None, None)
+    if not (isinstance(path, str) and path and isinstance(sha256, str | None)):
+        raise ArgumentError(f'image is {_told(image)}: expected {{"image": {{"path": "people/0001.jpg"}}}}')
+    found = ImageRef(path, sha256) if sha256 else await asyncio.to_thread(ref, path)
+    return {"image": asdict(found)}
 
 
-async def _with_length(state: Any) -> dict[str, Any]:
-    return {} if "length" in state else {"length": _LENGTH}
+async def _one_query(state: Any) -> dict[str, Any]:
+    """The query that a client gave, and how many results it wants."""
+    query, length = state.get("query"), state.get("length", _LENGTH)
+    if not (isinstance(query, str) and query.strip()):
+        raise ArgumentError(f'query is {_told(query)}: expected {{"query": "woman with red bag"}}')
+    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+        raise ArgumentError(f"length is {_told(length)}: expected a whole number of results, at least 1")
+    return {"query": query.encode(errors="replace").decode(), "length": length}
+
+
+def _told(value: object) -> str:
+    return "missing" if value is None else f"{value!r:.80}"
 
 
 class _Bound(StateGraph[Any, Any, Any, Any]):

@@ -1,0 +1,97 @@
+"""What clients of LangGraph's server send, given to the served graphs in process; tests/servers has the real one."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai_server import OpenAiDouble
+
+from ctgi.config import RetrieverSettings
+from ctgi.errors import ArgumentError, ImageError
+from ctgi.graphs import served
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import build_gallery
+
+
+@pytest.fixture
+def configured(tmp_path: Path, people: Path, tiny_clip: Path, double: OpenAiDouble, monkeypatch: Any) -> Path:
+    """A working directory whose ctgi.toml binds both graphs; gives the folder of images."""
+    spec = f"open_clip:local-dir:{tiny_clip}"
+    build_gallery([str(people)], people / ".ctgi", load_encoder(spec, RetrieverSettings()), RetrieverSettings())
+    model = f"vllm:double@{double.base_url}"
+    tools = ("caption_image", "answer_question", "verify_match")
+    lines = [f'gallery = "{people}"', "[cache]", "enabled = false", "[bindings]", f'search_gallery = "{spec}"']
+    (tmp_path / "ctgi.toml").write_text("\n".join([*lines, *(f'{tool} = "{model}"' for tool in tools)]))
+    monkeypatch.chdir(tmp_path)
+    return people
+
+
+def outcome(graph: str, given: Any) -> Any:
+    """The final state of a run, or the error that the client is told."""
+
+    async def run() -> Any:
+        opened = await getattr(served, graph)()
+        try:
+            return await opened.ainvoke(given)
+        except Exception as error:
+            return error
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"length": 3}, "query is missing"),
+        ({"query": None, "length": 3}, "query is missing"),
+        ({"query": " "}, "query is ' '"),
+        ({"query": 7}, "query is 7"),
+        ({"query": ["a man"]}, r"query is \['a man'\]"),
+        ({"query": "a man", "length": 0}, "length is 0"),
+        ({"query": "a man", "length": "ten"}, "length is 'ten'"),
+        ({"query": "a man", "length": True}, "length is True"),
+        ({"query": "a man", "length": 2.5}, "length is 2.5"),
+        ({"query": "a man", "length": None}, "length is missing"),
+    ],
+)
+def test_a_search_says_what_is_wrong_with_its_input(
+    configured: Path, double: OpenAiDouble, given: Any, said: str
+) -> None:
+    error = outcome("mti", given)
+    with pytest.raises(ArgumentError, match=said):
+        raise error
+    assert double.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"image": None}, "image is missing"),
+        ({"image": {}}, "image is {}"),
+        ({"image": "a.png"}, "image is 'a.png'"),
+        ({"image": {"path": 7}}, "image is {'path': 7}"),
+        ({"image": {"path": "a.png", "sha256": 7}}, "image is {"),
+        ({"image": ["a.png"]}, r"image is \['a.png'\]"),
+    ],
+)
+def test_a_captioning_says_what_is_wrong_with_its_input(
+    configured: Path, double: OpenAiDouble, given: Any, said: str
+) -> None:
+    error = outcome("mtg", given)
+    with pytest.raises(ArgumentError, match=said):
+        raise error
+    assert double.requests == 0
+
+
+def test_an_image_that_is_not_there_is_named(configured: Path) -> None:
+    error = outcome("mtg", {"image": {"path": "nowhere.png"}})
+    with pytest.raises(ImageError, match=r"nowhere\.png"):
+        raise error
+
+
+def test_right_inputs_run_and_what_else_a_client_says_is_let_be(configured: Path) -> None:
+    image = {"path": str(configured / "0_a.png"), "note": "of camera 3"}
+    assert outcome("mtg", {"image": image})["caption"]
+    state = outcome("mti", {"query": "a man", "limit": 3})
+    assert (len(state["ranking"]), state["length"]) == (8, 10)
