@@ -19,7 +19,8 @@ from ctgi.graphs.batch import run_many
 from ctgi.graphs.captions_file import CaptionsFile, open_captions
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
 from ctgi.graphs.trace_run import root_of, tracing
-from ctgi.retrieval.images import ImageRef, digest, find_images
+from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
 from ctgi.tools.seam import Seam

@@ -10,7 +10,8 @@ from ctgi.agents.prompts import prompt
 from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
-from ctgi.retrieval.images import digest, find_images, image_size
+from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.images import digest, image_size
 
 _CHARACTERS_PER_TOKEN = 4  # English prose under a BPE vocabulary
 _CAPTION_TOKENS, _ANSWER_TOKENS, _RECONSTRUCTED_TOKENS = 50, 10, 100  # typical of a 7B model on person crops

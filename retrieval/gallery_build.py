@@ -16,9 +16,10 @@ import numpy as np
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError, ImageError
 from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.finding import find_images
 from ctgi.retrieval.gallery_files import FOLDER, FORMAT, Entry, Header
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
-from ctgi.retrieval.images import digest, find_images, read_image
+from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index import new_index
 
 if TYPE_CHECKING:
@@ -192,8 +193,10 @@ def _add(
     def prepare(found: _Found) -> _Prepared:
         try:
             sha256 = digest(found.path)
-            seen = sha256 in writer.row_of
-            return _Prepared(found, sha256, None if seen else encoder.preprocess(read_image(found.path)))
+            if sha256 in writer.row_of:
+                return _Prepared(found, sha256)
+            with picture_at(found.path) as picture:
+                return _Prepared(found, sha256, encoder.preprocess(picture.image))
         except ImageError as error:
             return _Prepared(found, failure=error.reason)
 

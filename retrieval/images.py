@@ -1,29 +1,23 @@
-"""Images as files: finding them, naming them by content, and reading them upright in RGB."""
+"""Images as files: named by content, judged by one rule for all commands, and read upright in RGB."""
 
-import glob
 import hashlib
 import os
 import stat
-import struct
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from io import BufferedReader
 from typing import TYPE_CHECKING
 
-from ctgi.errors import CtgiError, ImageError
+from ctgi.errors import ImageError
+from ctgi.retrieval.image_kinds import HEAD_BYTES, UNREAD, image_format, kind_of
 from ctgi.text import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-MIN_SIDE_PX = 8
-MAX_PIXELS = 100_000_000
-_TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels"
-_WARNINGS = Lock()
-_ORIENTATION = 0x0112  # EXIF tag; values from 5 on swap the sides
+MAX_BYTES = 400_000_000
+"""Of a file: the largest image that is read, uncompressed in 4 bytes a pixel."""
 
 
 @dataclass(frozen=True)
@@ -34,134 +28,40 @@ class ImageRef:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, and the file that it came from."""
+
+    image: "Image"
+    """RGB and upright: alpha over white, 16 bits scaled to 8, the first frame."""
+    format: str
+    """jpeg or png if any decoder sees in the file what `image` shows, else empty."""
+    file: BufferedReader
+    """The file, open."""
+
+
 def ref(path: str) -> ImageRef:
     """The image at `path`, named by its content.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: as `digest`.
     """
     return ImageRef(path, digest(path))
 
 
 def digest(path: str) -> str:
-    """sha256 of a file's content, in hexadecimal.
+    """sha256 of an image file's content, in hexadecimal.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: the file cannot be read or is too large.
     """
-    with _reading(path):
-        _check_file(path)
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    with _opened(path) as file:
+        return _digest(path, file)
 
 
 def display(path: str) -> str:
     """A path that is safe to print: control characters and bytes that are no UTF-8 become escapes."""
     return plain(path)
-
-
-# --- finding
-
-
-def find_images(inputs: Sequence[str]) -> Iterator[str]:
-    """Paths of the images meant by `inputs`, each real file once, in the order given.
-
-    Folders are searched through (sorted; image extensions only; names with a leading dot are skipped), globs
-    expanded, `@list.txt` read as one path a line relative to the list, and a file named outright is taken
-    whatever its extension.
-
-    Raises:
-        CtgiError: a path is missing, a folder unreadable or without images, a glob without a match.
-    """
-    files: set[tuple[int, int]] = set()
-    for text in inputs:
-        for path in _expand(text):
-            if _first_time(path, files):
-                yield path
-
-
-def _expand(text: str) -> Iterator[str]:
-    if os.path.isdir(text):
-        return _not_empty(
-            _walk(text, set()),
-            f"{display(text)}: no images in this folder: expected files ending in {' '.join(sorted(EXTENSIONS))}",
-        )
-    if os.path.lexists(text):
-        return iter([text])
-    if text.startswith("@") and len(text) > 1:
-        return _listed(text[1:])
-    if glob.has_magic(text):
-        return _globbed(text)
-    raise CtgiError(f"{display(text)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
-
-
-def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Image files under `folder`; `seen` holds the folders visited, so a loop of links ends."""
-    try:
-        here = os.stat(folder)
-        with os.scandir(folder) as entries:
-            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        raise CtgiError(
-            f"{display(folder)}: cannot read this folder ({error.strerror}): make it readable or leave it out"
-        ) from None
-    if (here.st_dev, here.st_ino) in seen:
-        return
-    seen.add((here.st_dev, here.st_ino))
-    for entry in found:
-        if _is_folder(entry):
-            yield from _walk(entry.path, seen)
-        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
-            yield entry.path
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that points at itself
-        return False
-
-
-def _globbed(pattern: str) -> Iterator[str]:
-    matches = sorted(glob.iglob(pattern, recursive=True))
-    if not matches:
-        raise CtgiError(f"{display(pattern)}: nothing matches this pattern: check it from {os.getcwd()}")
-    for path in matches:
-        yield from _walk(path, set()) if os.path.isdir(path) else [path]
-
-
-def _listed(path: str) -> Iterator[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.strip() for line in file]
-    except OSError as error:
-        raise CtgiError(f"@{display(path)}: cannot read this list of images: {error.strerror}") from None
-    folder = os.path.dirname(path)
-    named = (os.path.join(folder, line) for line in lines if line and not line.startswith("#"))
-    return _not_empty(named, f"@{display(path)}: this list names no image")
-
-
-def _not_empty(paths: Iterable[str], otherwise: str) -> Iterator[str]:
-    empty = True
-    for path in paths:
-        empty = False
-        yield path
-    if empty:
-        raise CtgiError(otherwise)
-
-
-def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether this file was not given before, also by link; one that is gone is reported when it is read."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return True
-    known = len(seen)
-    seen.add((status.st_dev, status.st_ino))
-    return len(seen) > known
-
-
-# --- reading
 
 
 def read_image(path: str) -> "Image":
@@ -170,94 +70,85 @@ def read_image(path: str) -> "Image":
     Raises:
         ImageError: no usable image; `reason` says why.
     """
-    from PIL import ImageOps
-
-    with _reading(path):
-        _check_file(path)
-        with _open(path) as image:
-            _check_size(path, *image.size)
-            return _to_rgb(ImageOps.exif_transpose(image))
+    with picture_at(path) as picture:
+        return picture.image
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """(width, height) in px of the upright image, decoding no more than its format asks for.
+    """(width, height) in px of the upright image; it is decoded, so what has a size can be read.
 
     Raises:
-        ImageError: as `read_image`, as far as was looked.
+        ImageError: as `read_image`.
     """
-    with _reading(path):
-        _check_file(path)
-        with _open(path) as image:
-            _check_size(path, *image.size)
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
-            return image.size[::-1] if turned else image.size
-
-
-def _open(path: str) -> "Image":
-    """The image with its header read, without PIL's warnings about its size: sizes are judged by the caller.
-
-    The filters of `warnings` belong to the whole process, so one thread at a time may change them.
-    """
-    from PIL import Image
-
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Image.open(path)
+    return read_image(path).size
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Turn what PIL and the file system raise into an ImageError with a reason a person can act on."""
-    from PIL import Image, UnidentifiedImageError
+def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
+    """The image at `path`, for work on it that keeps no reference to it; all else is as in `read_image`.
 
+    Threads share a budget of pixels while they are within, so a large image waits for its turn. Do not nest.
+
+    Args:
+        path: the file.
+        sha256: what the file must hold still; empty for whatever it holds.
+
+    Raises:
+        ImageError: no usable image, other content, or too little memory for the image or the work.
+    """
+    from ctgi.retrieval.pixels import decoded
+
+    with _opened(path) as file:
+        kind = _format(path, file)
+        if sha256 and _digest(path, file) != sha256:
+            raise ImageError(path, "changed since it was listed")
+        try:
+            with decoded(path, file, kind) as (image, exact):
+                yield Picture(image, kind.lower() if exact else "", file)
+        except MemoryError:
+            raise ImageError(path, "too little memory for an image of this size") from None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BufferedReader]:
+    """The file at `path`, of a size that an image may have."""
+    with _explained(path):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its writer
+            raise ImageError(path, "not a file")
+        if status.st_size == 0:
+            raise ImageError(path, "the file is empty (0 bytes)")
+        if status.st_size > MAX_BYTES:
+            too_large = f"a file of more than {MAX_BYTES // 1_000_000} MB"
+            raise ImageError(path, UNREAD.get(kind_of(path), too_large))
+        file = open(path, "rb")  # noqa: SIM115  # closed by the next line, where errors are no longer the file's
+    with file:
+        yield file
+
+
+def _format(path: str, file: BufferedReader) -> str:
+    """Pillow's name of the file's format."""
+    with _explained(path):
+        kind = image_format(file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size)
+    if kind is None:
+        raise ImageError(path, UNREAD.get(kind_of(path), "not an image that can be read"))
+    return kind
+
+
+def _digest(path: str, file: BufferedReader) -> str:
+    with _explained(path):
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn what the file system raises into an ImageError."""
     try:
         yield
     except FileNotFoundError:
         raise ImageError(path, "the file is gone") from None
     except PermissionError:
         raise ImageError(path, "no permission to read the file") from None
-    except UnidentifiedImageError:
-        raise ImageError(path, "not an image that can be read") from None
-    except Image.DecompressionBombError:
-        raise ImageError(path, _TOO_LARGE) from None
-    except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Warning) as error:
-        # All of these come out of PIL's decoders for damaged files; a Warning only under `python -W error`.
-        raise ImageError(path, f"damaged image: {display(str(error)) or type(error).__name__}") from None
-
-
-def _check_file(path: str) -> None:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(path, "not a file")
-    if status.st_size == 0:
-        raise ImageError(path, "the file is empty (0 bytes)")
-
-
-def _check_size(path: str, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(path, f"{width} x {height} px: {_TOO_LARGE}")
-    if min(width, height) < MIN_SIDE_PX:
-        raise ImageError(path, f"{width} x {height} px: too small to show a person")
-
-
-def _to_rgb(image: "Image") -> "Image":
-    from PIL import Image
-
-    if image.mode.startswith("I") or image.mode == "F":
-        return _to_eight_bit(image).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_eight_bit(image: "Image") -> "Image":
-    """Scale a deep grey image to 8 bits; PIL's own convert clips at 255."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    brightest = values.max(initial=0)
-    whites = (1.0, 255.0, 65_535.0) if image.mode == "F" else (65_535.0,)
-    white = next((level for level in whites if brightest <= level), brightest)
-    return Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
+    except OSError as error:
+        raise ImageError(path, f"cannot be read: {error.strerror}") from None

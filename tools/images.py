@@ -2,19 +2,17 @@
 
 import asyncio
 import base64
-import hashlib
 import math
 from collections import OrderedDict
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
 from ctgi.errors import ImageError
-from ctgi.retrieval.images import ImageRef, read_image
+from ctgi.retrieval.images import ImageRef, picture_at
 
 JPEG_QUALITY = 95
-_ORIENTATION = 0x0112
+_METADATA_BYTES = 65_536
 
 
 def data_url(ref: ImageRef, min_pixels: int, max_pixels: int) -> str:
@@ -25,16 +23,14 @@ def data_url(ref: ImageRef, min_pixels: int, max_pixels: int) -> str:
     Raises:
         ImageError: the file cannot be used, or no longer holds what `ref.sha256` names.
     """
-    try:
-        data = Path(ref.path).read_bytes()
-    except OSError as error:
-        raise ImageError(ref.path, f"cannot be read: {error.strerror}") from None
-    if hashlib.sha256(data).hexdigest() != ref.sha256:
-        raise ImageError(ref.path, "changed since it was listed")
-    image = read_image(ref.path)  # also where the bytes are passed on: a damaged file must not reach a server
-    if min_pixels <= image.width * image.height <= max_pixels and (kind := _plain_format(data)):
-        return _url(kind, data)
-    return encode(image, min_pixels, max_pixels)
+    with picture_at(ref.path, ref.sha256) as picture:
+        area = picture.image.width * picture.image.height
+        if picture.format and min_pixels <= area <= max_pixels:
+            picture.file.seek(0)
+            data = picture.file.read(4 * area + _METADATA_BYTES + 1)
+            if len(data) <= 4 * area + _METADATA_BYTES:
+                return _url(picture.format, data)
+        return encode(picture.image, min_pixels, max_pixels)
 
 
 def encode(image: Image.Image, min_pixels: int, max_pixels: int) -> str:
@@ -52,19 +48,6 @@ def _bounded(image: Image.Image, min_pixels: int, max_pixels: int) -> Image.Imag
     whole = math.ceil if scale > 1 else math.floor
     size = (max(1, whole(image.width * scale)), max(1, whole(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _plain_format(data: bytes) -> str | None:
-    """The format, jpeg or png, if any decoder sees in `data` what `read_image` sees, else None."""
-    with Image.open(BytesIO(data)) as image:
-        plain = (
-            image.format in ("JPEG", "PNG")
-            and image.mode == "RGB"
-            and not image.has_transparency_data
-            and not getattr(image, "is_animated", False)
-            and image.getexif().get(_ORIENTATION, 1) == 1
-        )
-        return str(image.format).lower() if plain else None
 
 
 def _url(kind: str, data: bytes) -> str:

@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from ctgi.config import Settings
-from ctgi.retrieval.images import ImageRef, read_image
+from ctgi.retrieval.images import ImageRef, picture_at
 from ctgi.tools.seam import Seam
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class EncoderSimilarity:
             return await asyncio.to_thread(lambda: [float(self._text(text) @ self._text(other)) for other in others])
 
     def _encode_image(self, image: ImageRef) -> "NDArray[np.float32]":
-        vector: NDArray[np.float32] = self._encoder.encode_images(
-            self._encoder.preprocess(read_image(image.path))[None]
-        )[0]
+        with picture_at(image.path) as picture:
+            pixels = self._encoder.preprocess(picture.image)
+        vector: NDArray[np.float32] = self._encoder.encode_images(pixels[None])[0]
         return vector
 
     def _encode_text(self, text: str) -> "NDArray[np.float32]":

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ctgi.retrieval.images import read_image
+from ctgi.retrieval.images import picture_at
 from ctgi.retrieval.metrics import Metrics, evaluate_features
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.training.assemble import Model, clip_of
@@ -39,7 +39,8 @@ def _encode_images(model: Model, split: Split, world: World) -> Tensor:
     preprocess = Preprocess(tuple(settings["image_size"]), tuple(settings["mean"]), tuple(settings["std"]), "none")
 
     def pixels(path: str) -> Tensor:
-        return preprocess(read_image(path), Random(0))
+        with picture_at(path) as picture:
+            return preprocess(picture.image, Random(0))
 
     def encode(rows: range) -> Tensor:
         batch = torch.stack(list(pool.map(pixels, [split.images[row] for row in rows])))

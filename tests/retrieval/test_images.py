@@ -1,19 +1,22 @@
 import hashlib
 import os
+import re
 import struct
 import subprocess
 import sys
 import warnings
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ctgi.errors import CtgiError, ImageError
-from ctgi.retrieval.images import digest, display, find_images, image_size, read_image, ref
+from ctgi.errors import ImageError
+from ctgi.retrieval import pixels
+from ctgi.retrieval.decoding_budget import PixelBudget
+from ctgi.retrieval.images import digest, image_size, picture_at, read_image, ref
 
 
 def drawn(path: Path, mode: str = "RGB", size: tuple[int, int] = (16, 32), **options: object) -> Path:
@@ -22,85 +25,6 @@ def drawn(path: Path, mode: str = "RGB", size: tuple[int, int] = (16, 32), **opt
     picture.paste("blue", (0, size[1] // 2, *size))
     picture.convert(mode).save(path, **options)
     return path
-
-
-def names(found: Iterable[str]) -> list[str]:
-    return [Path(path).name for path in found]
-
-
-def test_a_folder_gives_its_images_sorted_and_leaves_out_the_rest(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "note.txt", ".hidden.png"):
-        (tmp_path / name).touch()
-    for name in ("sub/c.webp", ".ctgi/d.png"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).touch()
-    assert names(find_images([str(tmp_path)])) == ["a.JPG", "b.png", "c.webp"]
-
-
-def test_a_file_is_found_once_however_often_it_is_given(tmp_path: Path) -> None:
-    picture = drawn(tmp_path / "a.png")
-    (tmp_path / "link.png").symlink_to(picture)
-    assert names(find_images([str(picture), str(tmp_path), str(tmp_path / "*.png")])) == ["a.png"]
-
-
-def test_loops_of_links_end(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "up").symlink_to(tmp_path)
-    (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
-    drawn(tmp_path / "sub" / "a.png")
-    assert names(find_images([str(tmp_path)])) == ["self.png", "a.png"]
-    with pytest.raises(ImageError, match="damaged image"):
-        read_image(str(tmp_path / "self.png"))
-
-
-def test_globs_lists_and_odd_extensions(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png", "odd.bin"):
-        drawn(tmp_path / name, format="PNG")
-    (tmp_path / "list.txt").write_text("# two of them\n\na.png\nodd.bin\n")
-    assert names(find_images([str(tmp_path / "[ab].png")])) == ["a.png", "b.png"]
-    assert names(find_images([f"@{tmp_path / 'list.txt'}"])) == ["a.png", "odd.bin"]
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("missing", "no such file or folder"),
-        ("empty", "no images in this folder"),
-        ("*.gone", "nothing matches this pattern"),
-        ("@missing.txt", "cannot read this list"),
-        ("@none.txt", "names no image"),
-    ],
-)
-def test_nothing_to_find_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "none.txt").write_text("# nothing\n")
-    with pytest.raises(CtgiError, match=message):
-        list(find_images([given]))
-
-
-def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    drawn(tmp_path / "a.png")
-
-    def refuse(folder: str, scan=os.scandir):  # root may read anything, so the refusal itself is played
-        if str(folder) == str(closed):
-            raise PermissionError(13, "Permission denied", folder)
-        return scan(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(CtgiError, match=r"closed: cannot read this folder \(Permission denied"):
-        list(find_images([str(tmp_path)]))
-
-
-def test_names_that_are_not_utf8_are_read_and_shown(tmp_path: Path) -> None:
-    name = os.fsdecode(b"caf\xe9 \x1b[31m.png")
-    drawn(tmp_path / "a.png").rename(tmp_path / name)
-    (path,) = find_images([str(tmp_path)])
-    assert read_image(path).size == (16, 32)
-    assert display(Path(path).name) == r"caf\udce9 \x1b[31m.png"
-    display(path).encode()
 
 
 def test_a_ref_is_named_by_content(tmp_path: Path) -> None:
@@ -209,6 +133,122 @@ def test_folders_and_pipes_are_no_images(tmp_path: Path) -> None:
             digest(str(path))
 
 
-def test_finding_images_needs_no_heavy_library() -> None:
-    code = "import sys, ctgi.retrieval.images; print({'torch', 'PIL', 'numpy'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "MPO", "TGA"])
+def test_rarer_formats_are_read(tmp_path: Path, kind: str) -> None:
+    image = read_image(str(drawn(tmp_path / "a", format=kind)))
+    assert (image.size, image.mode) == ((16, 32), "RGB")
+    assert np.abs(np.subtract(image.getpixel((8, 4)), (255, 0, 0))).max() <= 10
+
+
+def test_heic_is_read_with_its_extra(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    picture = Image.new("RGB", (64, 128), "red")
+    heif.from_pillow(picture).save(tmp_path / "a.heic")
+    image = read_image(str(tmp_path / "a.heic"))
+    assert image.size == (64, 128)
+    assert np.abs(np.subtract(image.getpixel((8, 4)), (255, 0, 0))).max() <= 10
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 160\n%%EndComments\nshowpage\n%%EOF\n"
+DOS_EPS = b"\xc5\xd0\xd3\xc6" + struct.pack("<IIIIIIH", 32, len(EPS), 0, 0, 0, 0, 0xFFFF) + b"\0\0" + EPS
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.eps", "x"])
+@pytest.mark.parametrize("content", [EPS, DOS_EPS])
+def test_postscript_starts_no_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
+) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match="not an image that can be read"):
+        read_image(str(tmp_path / name))
+    assert not (tmp_path / "started").exists()
+
+
+def test_no_image_is_opened_in_whatever_format_it_claims() -> None:
+    root = Path(pixels.__file__).resolve().parents[1]
+    folders = ("agents", "graphs", "retrieval", "src", "tools", "training")
+    sources = [path for folder in folders for path in (root / folder).rglob("*.py")]
+    calls = [call for path in sources for call in re.findall(r"Image\.open\(.*", path.read_text())]
+    assert calls
+    assert all("formats=" in call for call in calls)
+
+
+def sparse(path: Path, head: bytes, size: int) -> str:
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(size)
+    return str(path)
+
+
+def test_a_file_too_large_for_an_image_is_refused_unread(tmp_path: Path) -> None:
+    whole = drawn(tmp_path / "a.jpg").read_bytes()
+    path = sparse(tmp_path / "x.jpg", whole, 40 * 10**9)
+    for look in (digest, read_image, image_size):
+        with pytest.raises(ImageError, match="a file of more than 400 MB"):
+            look(path)
+    with pytest.raises(ImageError, match="a video: extract frames first"):
+        digest(sparse(tmp_path / "x.mp4", b"", 10**9))
+
+
+def test_threads_share_a_budget_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [str(drawn(tmp_path / name)) for name in ("a.png", "b.png")]
+    monkeypatch.setattr(pixels, "_BUDGET", PixelBudget(16 * 32 + 1))
+    other = Thread(target=read_image, args=(paths[1],))
+    with picture_at(paths[0]) as picture:
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()  # waits: two such images are more than there is room for
+        assert picture.image.size == (16, 32)
+    other.join()
+    with pytest.raises(RuntimeError, match="work went wrong"), picture_at(paths[0]):
+        raise RuntimeError("work went wrong")
+    read_image(paths[1])  # what failed holds nothing back
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from ctgi.errors import ImageError
+from ctgi.retrieval.images import picture_at, read_image
+read_image(sys.argv[2])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 40_000_000,) * 2)
+for path in sys.argv[1:]:
+    try:
+        print(read_image(path).size)
+    except ImageError as error:
+        print(error.reason)
+try:
+    with picture_at(sys.argv[2]):
+        bytearray(10**9)
+except ImageError as error:
+    print(error.reason)
+"""
+
+
+def test_too_little_memory_fails_that_image_alone(tmp_path: Path) -> None:
+    Image.new("RGBA", (4000, 4000)).save(tmp_path / "large.png", compress_level=1)
+    drawn(tmp_path / "small.png")
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, tmp_path / "large.png", tmp_path / "small.png"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    reason = "too little memory for an image of this size"
+    assert result.stdout.splitlines() == [reason, "(16, 32)", reason]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "I;16", "F"])
+def test_large_images_are_converted_in_bands_to_the_same_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (37, 23, 4), np.uint8)
+    deep = values[..., 0].astype(np.uint32) * (257 if mode == "I;16" else 1)
+    image = Image.fromarray(values).convert(mode) if mode.endswith("A") else Image.fromarray(deep.astype("f4"), "F")
+    if mode == "I;16":
+        image = Image.fromarray(deep.astype(np.uint16))
+    path = tmp_path / "a.tif"
+    image.convert("RGBA").save(tmp_path / "a.png") if mode == "PA" else image.save(path)
+    path = tmp_path / "a.png" if mode == "PA" else path
+    whole = read_image(str(path))
+    monkeypatch.setattr(pixels, "_BAND_PIXELS", 50)
+    assert np.array_equal(read_image(str(path)), whole)

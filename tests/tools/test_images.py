@@ -3,6 +3,7 @@ import base64
 import dataclasses
 import hashlib
 import threading
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ctgi.errors import ImageError
-from ctgi.retrieval.images import ImageRef, ref
+from ctgi.retrieval.images import ImageRef, Picture, ref
 from ctgi.tools import images
 from ctgi.tools.images import DataUrls, data_url
 
@@ -82,23 +83,23 @@ def test_a_file_that_changed_or_went_or_is_damaged_is_named(tmp_path: Path) -> N
     with pytest.raises(ImageError, match=r"damaged|not an image"):
         data_url(ImageRef(image.path, hashlib.sha256(half).hexdigest()), LOW, HIGH)
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(ImageError, match="cannot be read: No such file"):
+    with pytest.raises(ImageError, match="the file is gone"):
         data_url(image, LOW, HIGH)
 
 
 class CountingReader:
-    """read_image, counted, with the threads it ran in."""
+    """picture_at, counted, with the threads it ran in."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
         self.threads: set[int] = set()
-        self._read = images.read_image
-        monkeypatch.setattr(images, "read_image", self)
+        self._read = images.picture_at
+        monkeypatch.setattr(images, "picture_at", self)
 
-    def __call__(self, path: str) -> Image.Image:
+    def __call__(self, path: str, sha256: str) -> AbstractContextManager[Picture]:
         self.paths.append(path)
         self.threads.add(threading.get_ident())
-        return self._read(path)
+        return self._read(path, sha256)
 
 
 def test_concurrent_and_later_calls_about_an_image_share_one_decoding(

@@ -126,8 +126,8 @@ def test_an_image_is_encoded_once_for_eight_calls_at_once(
 ) -> None:
     from ctgi.tools import images
 
-    read, paths = images.read_image, []
-    monkeypatch.setattr(images, "read_image", lambda path: paths.append(path) or read(path))
+    read, paths = images.picture_at, []
+    monkeypatch.setattr(images, "picture_at", lambda path, sha256: paths.append(path) or read(path, sha256))
     requests = [ChatRequest(f"Question {i}", picture) for i in range(8)]
     with_mllm(double, lambda mllm: asyncio.gather(*map(mllm.chat, requests)))
     assert [seen.images for seen in double.log] == [(picture.sha256,)] * 8

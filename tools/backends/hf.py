@@ -18,8 +18,8 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from ctgi.config import Endpoint
-from ctgi.errors import ImageError, ToolError
-from ctgi.retrieval.images import ImageRef, digest, display, read_image, ref
+from ctgi.errors import ToolError
+from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt
@@ -147,9 +147,8 @@ class HfMllm:
             raise ToolError(f"{self._name} cannot take {what}: {error}") from None
 
     def _read(self, image: ImageRef, low: int, high: int) -> Image.Image:
-        if digest(image.path) != image.sha256:
-            raise ImageError(image.path, "the file has changed since it was listed")
-        return _bounded(read_image(image.path), low, high)
+        with picture_at(image.path, image.sha256) as picture:
+            return _bounded(picture.image, low, high)
 
     # --- around the model's thread ---
 

@@ -88,4 +88,4 @@ def _compressed(image: Image.Image, rng: Random) -> Image.Image:
         return image
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=rng.randint(35, 95))
-    return Image.open(buffer).convert("RGB")
+    return Image.open(buffer, formats=("JPEG",)).convert("RGB")

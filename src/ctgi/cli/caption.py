@@ -96,7 +96,7 @@ def _run(
     from ctgi.cli.senders import tell_senders
     from ctgi.graphs.caption_run import CaptionReport, caption_images
     from ctgi.graphs.mtg import TOOLS
-    from ctgi.retrieval.images import find_images
+    from ctgi.retrieval.finding import find_images
 
     tell_senders(settings, TOOLS, quiet=quiet)
     total = sum(1 for _ in find_images(images)) // (shard.count if shard else 1)

@@ -1,0 +1,202 @@
+"""Finding images: folders, files, patterns and lists to paths, with an account of the files passed over."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ctgi.errors import CtgiError
+from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of
+from ctgi.text import plain
+
+_SHOWN = 6  # endings named in a message
+
+
+@dataclass
+class PassedOver:
+    """What a search came across beside files that are images by name; counts by ending, or "no extension"."""
+
+    endings: Counter[str] = field(default_factory=Counter)
+    """Files left out."""
+    by_content: Counter[str] = field(default_factory=Counter)
+    """Files taken, as their content is an image."""
+    unread: dict[str, list[str]] = field(default_factory=dict)
+    """Of the files left out, those that a person may have meant, by what to do about them."""
+
+    def count(self, path: str, ending: str, kind: Kind) -> None:
+        """Add a file whose ending says nothing."""
+        counts = self.by_content if kind == "image" else self.endings
+        counts[ending or "no extension"] += 1
+        if kind in UNREAD:
+            self.unread.setdefault(UNREAD[kind], []).append(path)
+
+    def lines(self) -> list[str]:
+        """What a person should know, a line each; empty where there is nothing to tell."""
+        lines = []
+        if self.by_content:
+            lines.append(f"{_files(self.by_content)} taken as images by their content: {_listed(self.by_content)}")
+        if self.endings:
+            lines.append(f"{_files(self.endings)} passed over: {_listed(self.endings)}")
+        for cure, paths in self.unread.items():
+            more = f" ({len(paths) - 1:,} more like it)" if len(paths) > 1 else ""
+            lines.append(f"{plain(os.path.basename(paths[0]))} is {cure}{more}")
+        return lines
+
+
+def _files(counts: Counter[str]) -> str:
+    return f"{counts.total():,} file{'' if counts.total() == 1 else 's'}"
+
+
+def _listed(counts: Counter[str]) -> str:
+    shown = ", ".join(f"{plain(ending)} ({count:,})" for ending, count in counts.most_common(_SHOWN))
+    return shown + (f" and {len(counts) - _SHOWN:,} more endings" if len(counts) > _SHOWN else "")
+
+
+def canonical(path: str) -> str:
+    """The one name of a file, however it was reached: absolute, links followed. The file may be gone."""
+    return os.path.realpath(path)
+
+
+def find_images(inputs: Sequence[str], passed: PassedOver | None = None) -> Iterator[str]:
+    """Paths of the images meant by `inputs`, each real file once, in the order given.
+
+    Folders are searched through (sorted; names with a leading dot are skipped), globs expanded, and `@list.txt` read
+    as one path a line relative to the list. A file named outright is taken whatever it is. In folders and among the
+    matches of a glob, images are known by their ending or, where that says nothing, by their first bytes.
+
+    Args:
+        inputs: folders, files, globs, lists.
+        passed: counts the files that were left out.
+
+    Raises:
+        CtgiError: a path is missing, a folder unreadable or without images, a glob without a match.
+    """
+    passed = PassedOver() if passed is None else passed
+    given: set[tuple[int, int]] = set()
+    counted: set[tuple[int, int]] = set()
+    for text in inputs:
+        for path in _expand(text, passed, counted):
+            if _first_time(path, given):
+                yield path
+
+
+def _expand(text: str, passed: PassedOver, counted: set[tuple[int, int]]) -> Iterator[str]:
+    if os.path.isdir(text):
+        return _images(_walk(text), f"{plain(text)}: no images in this folder", passed, counted)
+    if os.path.lexists(text):
+        return iter([text])
+    if text.startswith("@") and len(text) > 1:
+        return _named(text[1:])
+    if glob.has_magic(text):
+        return _images(_globbed(text), f"{plain(text)}: no images match this pattern", passed, counted)
+    raise CtgiError(f"{plain(text)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
+
+
+def _images(files: Iterable[str], otherwise: str, passed: PassedOver, counted: set[tuple[int, int]]) -> Iterator[str]:
+    """Those of `files` that are images; CtgiError `otherwise` if none is."""
+    empty = True
+    for path in files:
+        ending = os.path.splitext(path)[1].lower()
+        if not image_by_name(ending):
+            kind = kind_of(path)
+            if _first_time(path, counted):
+                passed.count(path, ending, kind)
+            if kind != "image":
+                continue
+        empty = False
+        yield path
+    if empty:
+        raise CtgiError(": ".join([otherwise, *(passed.lines() or ["expected files such as .jpg, .png or .webp"])]))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Files below `folder`, sorted within each folder; a loop of links ends, as no folder is entered twice."""
+    seen: set[tuple[int, int]] = set()
+    open_folders = [_listing(folder, seen)]
+    while open_folders:
+        for entry in open_folders[-1]:
+            if _is_folder(entry):
+                open_folders.append(_listing(entry.path, seen))
+                break
+            yield entry.path
+        else:
+            open_folders.pop()
+
+
+def _listing(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
+    """What lies in a folder, sorted; nothing where it was seen before."""
+    try:
+        here = os.stat(folder)
+        with os.scandir(folder) as entries:
+            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+    except OSError as error:
+        raise CtgiError(
+            f"{plain(folder)}: cannot read this folder ({error.strerror}): make it readable or leave it out"
+        ) from None
+    if (here.st_dev, here.st_ino) in seen:
+        return iter(())
+    seen.add((here.st_dev, here.st_ino))
+    return iter(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that points at itself
+        return False
+
+
+def _globbed(pattern: str) -> Iterator[str]:
+    matches = sorted(set(_matches(pattern)))
+    if not matches:
+        raise CtgiError(f"{plain(pattern)}: nothing matches this pattern: check it from {os.getcwd()}")
+    for path in matches:
+        yield from _walk(path) if os.path.isdir(path) else [path]
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Files and folders that a pattern matches. `**` is walked here: glob's own recurses and goes round in loops."""
+    parts = pattern.split(os.sep)
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    place = parts.index("**")
+    before, after = os.sep.join(parts[:place]) or os.sep, os.sep.join(parts[place + 1 :])
+    for start in filter(os.path.isdir, glob.iglob(before)) if place else [""]:
+        for folder in _folders(start):
+            yield from _matches(os.path.join(glob.escape(folder), after)) if after else [folder or "."]
+
+
+def _folders(start: str) -> Iterator[str]:
+    """`start` and the folders below it; none is listed twice."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [start]
+    while waiting:
+        folder = waiting.pop()
+        yield folder
+        waiting.extend(os.path.join(folder, entry.name) for entry in _listing(folder or ".", seen) if _is_folder(entry))
+
+
+def _named(path: str) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.strip() for line in file]
+    except OSError as error:
+        raise CtgiError(f"@{plain(path)}: cannot read this list of images: {error.strerror}") from None
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise CtgiError(f"@{plain(path)}: this list names no image")
+    folder = os.path.dirname(path)
+    return (os.path.join(folder, name) for name in names)
+
+
+def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:
+    """Whether this file was not met before, also by link; one that is gone is reported when it is read."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return True
+    known = len(seen)
+    seen.add((status.st_dev, status.st_ino))
+    return len(seen) > known

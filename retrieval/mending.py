@@ -1,0 +1,151 @@
+"""Files with a fault beside the pixels, written anew with little but the pixels.
+
+Comments, color profiles and other extras go, the orientation stays if it can be found, and an end that is missing
+is put back. A decoder then says whether the pixels are whole.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ctgi.retrieval.decoding_budget import MAX_PIXELS
+from ctgi.retrieval.mending_jpeg import mend_jpeg
+
+
+class Mended(NamedTuple):
+    """A file to be decoded in place of another."""
+
+    data: bytes
+    twin: bytes = b""
+    """Where the end was put back: a file that decodes to other pixels if there was more to come."""
+
+
+def mended(data: bytes, kind: str) -> Iterator[Mended]:
+    """Files with only what the pixels of a file of Pillow's format `kind` need, to be tried in turn; none for some."""
+    mend = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "WEBP": _webp}.get(kind, _nothing)
+    try:
+        yield from mend(data)
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error, zlib.error):
+        return  # its parts cannot be made out, or some are missing
+
+
+def _nothing(data: bytes) -> Iterator[Mended]:
+    return iter(())
+
+
+def _jpeg(data: bytes) -> Iterator[Mended]:
+    yield Mended(*mend_jpeg(data))
+
+
+# --- PNG: chunks, each a length, a name, a body and a checksum
+
+_PNG_NAMES = re.compile(rb"PLTE|tRNS|IDAT")
+_PNG_TRANSPARENCY = {0: (2,), 2: (6,), 3: range(1, 257)}  # bytes of tRNS by color type
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def _png(data: bytes) -> Iterator[Mended]:
+    head, kept, pixels = b"", b"", []
+    for name, body in _png_chunks(data):
+        if name == b"IHDR":
+            head = body[:13]
+        elif name == b"IDAT":
+            pixels.append(body)
+        elif name in (b"PLTE", b"eXIf") or (name == b"tRNS" and len(body) in _PNG_TRANSPARENCY.get(head[9], ())):
+            kept += _png_chunk(name, body)
+    start, packed = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", head) + kept, b"".join(pixels)
+    end = _png_chunk(b"IEND", b"")
+    yield Mended(start + _png_chunk(b"IDAT", packed) + end)
+    yield Mended(start + _png_chunk(b"IDAT", _png_ended(packed, head)) + end)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks up to the end; where one cannot be made out, from the next one that counts."""
+    place = 8
+    while place + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length
+        if name == b"IEND":
+            return
+        if not name.isalpha() or (end > len(data) and name != b"IDAT"):
+            found = _PNG_NAMES.search(data, place + 9)
+            if not found:
+                return
+            place = found.start() - 4
+            continue
+        yield name, data[place + 8 : place + 8 + length]
+        place = end
+
+
+def _png_chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png_ended(packed: bytes, head: bytes) -> bytes:
+    """Compressed rows whose end is missing, compressed anew.
+
+    Raises:
+        ValueError: rows are missing, too.
+    """
+    expected = _png_bytes(head)
+    rows = zlib.decompressobj().decompress(packed, expected)
+    if len(rows) < expected:
+        raise ValueError("rows are missing")
+    return zlib.compress(rows, 1)
+
+
+def _png_bytes(head: bytes) -> int:
+    """How many bytes the rows take, each with a byte for its filter."""
+    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", head)
+    if width * height > MAX_PIXELS:
+        raise ValueError("too large")
+    bits = depth * _PNG_CHANNELS[color]
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes)
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
+
+
+# --- WebP: RIFF chunks, each a name, a length and a body of even length
+
+_WEBP_NEEDED = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
+_WEBP_EXTRAS = 0b0010_0100  # flags of VP8X: color profile, XMP
+
+
+def _webp(data: bytes) -> Iterator[Mended]:
+    kept, place = b"WEBP", 12
+    while place + 8 <= len(data):
+        name, length = struct.unpack_from("<4sI", data, place)
+        body = data[place + 8 : place + 8 + length]
+        place += 8 + length + length % 2
+        if name not in _WEBP_NEEDED or (name == b"EXIF" and len(body) < length):
+            continue
+        if name == b"VP8X":
+            body = bytes([body[0] & ~_WEBP_EXTRAS]) + body[1:]
+        kept += struct.pack("<4sI", name, length) + body + bytes(length % 2)
+    yield Mended(b"RIFF" + struct.pack("<I", len(kept)) + kept)
+
+
+# --- TIFF: a folder of tags, 12 bytes each, somewhere in the file
+
+_TIFF_NEEDED = frozenset(
+    {
+        *range(254, 260), 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, *range(322, 326), 330, 332, 338,
+        339, 347, *range(512, 522), *range(529, 533),
+    }
+)  # fmt: skip
+
+
+def _tiff(data: bytes) -> Iterator[Mended]:
+    order = "<" if data[:2] == b"II" else ">"
+    mark, place = struct.unpack_from(f"{order}HI", data, 2)
+    if mark != 42:
+        raise ValueError("not the common kind of TIFF")
+    (count,) = struct.unpack_from(f"{order}H", data, place)
+    tags = [data[start : start + 12] for start in range(place + 2, place + 2 + 12 * count, 12)]
+    needed = [tag for tag in tags if struct.unpack_from(f"{order}H", tag)[0] in _TIFF_NEEDED]
+    moved = len(data) + len(data) % 2
+    folder = struct.pack(f"{order}H", len(needed)) + b"".join(needed) + bytes(4)
+    yield Mended(data[:4] + struct.pack(f"{order}I", moved) + data[8:].ljust(moved - 8, b"\0") + folder)

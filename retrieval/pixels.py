@@ -1,0 +1,203 @@
+"""An open file's pixels, upright in RGB. The only place where files are decoded, by the one decoder that fits them."""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from io import BytesIO
+from threading import Lock
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+
+from ctgi.errors import ImageError
+from ctgi.retrieval.decoding_budget import MAX_PIXELS, PixelBudget
+from ctgi.retrieval.mending import mended
+from ctgi.text import plain
+
+MIN_SIDE_PX = 8
+_TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels"
+_BUDGET = PixelBudget(MAX_PIXELS)
+_BAND_PIXELS = 2_000_000
+_LAST_BLOCK_PX = 17  # the largest block of a JPEG and the pixel beside it that its color is blended into
+_WARNINGS = Lock()
+_ORIENTATION = 0x0112  # EXIF tag
+_TURNS: dict[float | None, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DECODER_ERRORS = (  # all of these come out of decoders for damaged files; a Warning only under `python -W error`
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError,
+    RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error,
+)  # fmt: skip
+
+
+@contextmanager
+def decoded(path: str, file: BinaryIO, kind: str) -> Iterator[tuple[Image.Image, bool]]:
+    """The image in a file of Pillow's format `kind`, and whether any decoder sees just this in the file.
+
+    Its pixels count against the budget of all threads until the end.
+
+    Raises:
+        ImageError: damaged, too large or too small; `path` is for the message.
+        MemoryError: too little memory.
+    """
+    with ExitStack() as held:
+        try:
+            image, exact = _upright(_loaded(path, file, kind, held))
+        except _DECODER_ERRORS as error:
+            reason = _reason(error)
+        else:
+            yield image, exact
+            return
+        held.close()
+        rescued = _rescued(path, file, kind, held)
+        if rescued is None:
+            raise ImageError(path, reason)
+        yield _upright(rescued)[0], False
+
+
+def _loaded(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile:
+    try:
+        image = _open(file, kind)
+    except Image.DecompressionBombError:
+        raise ImageError(path, _TOO_LARGE) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(path, f"{width} x {height} px: {_TOO_LARGE}")
+    if min(width, height) < MIN_SIDE_PX:
+        raise ImageError(path, f"{width} x {height} px: too small to show a person")
+    held.enter_context(_BUDGET.share(width * height))
+    image.load()
+    return image
+
+
+def _open(file: BinaryIO, kind: str) -> ImageFile:
+    """The image with its header read: in this format or not at all, so no other plug-in sees the file."""
+    if kind == "HEIF":
+        _register_heif()
+    with _quiet():
+        return Image.open(file, formats=(kind,))
+
+
+@cache
+def _register_heif() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings about sizes and metadata, which are judged here.
+
+    The filters of `warnings` belong to the whole process, so one thread at a time may change them.
+    """
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _rescued(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile | None:
+    """The image of a file whose fault lies beside the pixels; None where pixels are missing."""
+    file.seek(0)
+    for mend in mended(file.read(), kind):
+        held.close()
+        with suppress(*_DECODER_ERRORS):
+            image = _loaded(path, BytesIO(mend.data), kind, held)
+            if not mend.twin or _alike(image, _open(BytesIO(mend.twin), kind)):
+                return image
+    return None
+
+
+def _alike(image: Image.Image, twin: Image.Image) -> bool:
+    """Whether two decodings of a JPEG agree in all but the last block, which lost bytes leave half told."""
+    box = ImageChops.difference(image, twin).getbbox(alpha_only=False)
+    return box is None or (box[0] >= image.width - _LAST_BLOCK_PX and box[1] >= image.height - _LAST_BLOCK_PX)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "damaged image: its header cannot be read"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read: {error.strerror}"
+    words = plain(str(error)) or type(error).__name__
+    if "out of memory" in words.lower():
+        raise MemoryError
+    return f"damaged image: {words}"
+
+
+def _upright(image: ImageFile) -> tuple[Image.Image, bool]:
+    """The image in RGB, turned as its metadata say, and whether it is just what the file shows to any decoder."""
+    orientation = _orientation(image)
+    exact = (
+        image.format in ("JPEG", "PNG")
+        and image.mode == "RGB"
+        and not image.has_transparency_data
+        and not getattr(image, "is_animated", False)
+        and orientation == 1
+    )
+    rgb = _to_rgb(image)
+    rgb.info = {}
+    turn = _TURNS.get(orientation)
+    return (rgb if turn is None else rgb.transpose(turn)), exact
+
+
+def _orientation(image: ImageFile) -> float | None:
+    """How the image is to be turned, as a value of the EXIF tag; None where that cannot be read."""
+    try:
+        with _quiet():
+            if "exif" in image.info:
+                Image.Exif().load(image.info["exif"])  # `getexif` fails only at its first call, which was Pillow's own
+            value = image.getexif().get(_ORIENTATION, 1)
+    except _DECODER_ERRORS:
+        return None
+    return value if isinstance(value, int | float) else None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        white = _white(image)
+        return _in_bands(image, lambda band: _to_eight_bit(band, white))
+    return _in_bands(image, _over_white) if image.has_transparency_data else image.convert("RGB")
+
+
+def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """The converted image, made piece by piece: conversions take several times the memory of an image."""
+    result = Image.new("RGB", image.size)
+    for band, top in _bands(image):
+        result.paste(convert(band), (0, top))
+    return result
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[Image.Image, int]]:
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height))), top
+
+
+def _over_white(band: Image.Image) -> Image.Image:
+    layer = band.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _to_eight_bit(band: Image.Image, white: float) -> Image.Image:
+    """Scale deep grey to 8 bits; Pillow's own convert clips at 255."""
+    values = np.nan_to_num(np.asarray(band, dtype=np.float64))
+    return Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _white(image: Image.Image) -> float:
+    """The value that stands for white in a deep grey image."""
+    brightest = max(float(np.nan_to_num(np.asarray(band, dtype=np.float64)).max()) for band, _ in _bands(image))
+    whites = (1.0, 255.0, 65_535.0) if image.mode == "F" else (65_535.0,)
+    return next((level for level in whites if brightest <= level), brightest)
