@@ -5,8 +5,10 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ctgi.errors import CtgiError
+from ctgi.reading import read_text
 from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of
 from ctgi.text import plain
 
@@ -179,16 +181,11 @@ def _folders(start: str) -> Iterator[str]:
 
 
 def _named(path: str) -> Iterator[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.strip() for line in file]
-    except OSError as error:
-        raise CtgiError(f"@{plain(path)}: cannot read this list of images: {error.strerror}") from None
-    names = [line for line in lines if line and not line.startswith("#")]
+    lines = read_text(Path(path), "list of images", errors="surrogateescape").splitlines()
+    names = [name for line in lines if (name := line.strip()) and not name.startswith("#")]
     if not names:
-        raise CtgiError(f"@{plain(path)}: this list names no image")
-    folder = os.path.dirname(path)
-    return (os.path.join(folder, name) for name in names)
+        raise CtgiError(f"list of images {plain(path)}: it names none")
+    return (os.path.join(os.path.dirname(path), name) for name in names)
 
 
 def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:

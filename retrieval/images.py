@@ -152,3 +152,5 @@ def _explained(path: str) -> Iterator[None]:
         raise ImageError(path, "no permission to read the file") from None
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in it
+        raise ImageError(path, "no name of a file") from None

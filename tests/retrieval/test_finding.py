@@ -55,14 +55,30 @@ def test_globs_lists_and_odd_extensions(tmp_path: Path) -> None:
     assert names(find_images([f"@{tmp_path / 'list.txt'}"])) == ["a.png", "odd.bin"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_lists_are_read_in_the_encodings_that_editors_write(tmp_path: Path, encoding: str) -> None:
+    for name in ("a.png", "b.png"):
+        drawn(tmp_path / name)
+    (tmp_path / "list.txt").write_bytes("a.png\r\nb.png\r\n".encode(encoding))
+    assert names(find_images([f"@{tmp_path / 'list.txt'}"])) == ["a.png", "b.png"]
+
+
+def test_a_list_may_hold_names_that_are_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    drawn(tmp_path / "a.png").rename(tmp_path / name)
+    (tmp_path / "list.txt").write_bytes(b"caf\xe9.png\n")
+    assert list(find_images([f"@{tmp_path / 'list.txt'}"])) == [str(tmp_path / name)]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ("missing", "no such file or folder"),
         ("empty", "no images in this folder"),
         ("*.gone", "nothing matches this pattern"),
-        ("@missing.txt", "cannot read this list"),
-        ("@none.txt", "names no image"),
+        ("*.txt", "no images match this pattern: 1 file passed over: .txt"),
+        ("@missing.txt", "list of images missing.txt: No such file"),
+        ("@none.txt", "it names none"),
     ],
 )
 def test_nothing_to_find_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str) -> None:
