@@ -1,7 +1,6 @@
 """MTG, multi-turn text generation: describe -> (choose a question -> ask -> judge the answer) x N -> reconstruct."""
 
 import operator
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
@@ -15,6 +14,7 @@ from ctgi.config import MtgSettings
 from ctgi.graphs.steps import step
 from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
+from ctgi.tools.call_notes import timing
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
 from ctgi.tools.types import Fact, Said
 
@@ -149,19 +149,19 @@ async def caption(graph: Any, context: MtgContext, image: ImageRef) -> dict[str,
         ToolError: a call failed for good; the image has no caption.
         EndpointDownError: a server is gone.
     """
-    started = time.perf_counter()
     limit = 3 * context.settings.turns + 10  # describe, choose, reconstruct and three nodes a turn
-    state = await graph.ainvoke(
-        {"image": {"path": image.path, "sha256": image.sha256}, "tokens": {}},
-        {"recursion_limit": limit},
-        context=context,
-    )
+    with timing() as clock:
+        state = await graph.ainvoke(
+            {"image": {"path": image.path, "sha256": image.sha256}, "tokens": {}},
+            {"recursion_limit": limit},
+            context=context,
+        )
     return {
         "path": image.path,
         "sha256": image.sha256,
         "initial_caption": state["initial_caption"],
         "turns": state["turns"],
         "caption": state["caption"],
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(clock.seconds, 3),
         "tokens": state["tokens"],
     }

@@ -1,12 +1,13 @@
 """How close texts are to each other and to an image, by the retriever's own embeddings."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ctgi.config import Settings
 from ctgi.retrieval.images import ImageRef, picture_at
+from ctgi.tools.call_notes import spending
 from ctgi.tools.seam import Seam
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ctgi.retrieval.encoder import Encoder
 
+Result = TypeVar("Result")
 _REMEMBERED = 256  # images and texts of the dialogues in flight
 
 
@@ -29,13 +31,16 @@ class EncoderSimilarity:
 
     async def to_image(self, text: str, image: ImageRef) -> float:
         """Cosine of a text and an image."""
-        async with self._turn:
-            return await asyncio.to_thread(lambda: float(self._text(text) @ self._image(image)))
+        return await self._in_turn(lambda: float(self._text(text) @ self._image(image)))
 
     async def to_texts(self, text: str, others: Sequence[str]) -> list[float]:
         """Cosine of a text to each of the others."""
+        return await self._in_turn(lambda: [float(self._text(text) @ self._text(other)) for other in others])
+
+    async def _in_turn(self, work: Callable[[], Result]) -> Result:
         async with self._turn:
-            return await asyncio.to_thread(lambda: [float(self._text(text) @ self._text(other)) for other in others])
+            with spending():
+                return await asyncio.to_thread(work)
 
     def _encode_image(self, image: ImageRef) -> "NDArray[np.float32]":
         with picture_at(image.path) as picture:

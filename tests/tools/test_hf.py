@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf import HfMllm, open_hf
+from ctgi.tools.call_notes import timing
 from ctgi.training.embedded.qwen2vl import build_model, build_processor
 
 COLOURS = ("red", "green", "blue", "black", "white", "orange")
@@ -421,3 +423,23 @@ def test_a_hub_name_without_a_network_asks_for_a_local_folder(monkeypatch: pytes
     assert isinstance(error, CtgiError)
     assert "no download is possible" in str(error)
     assert "local folder" in str(error)
+
+
+def test_each_call_of_a_batch_takes_its_share_of_the_time(model: Path, images: list[ImageRef]) -> None:
+    """Three threads work, so calls cannot have taken more than three times as long as all of them together."""
+    clocks = []
+
+    async def timed(mllm: HfMllm, image: ImageRef) -> None:
+        with timing() as clock:
+            await mllm.chat(ChatRequest("Describe the person.", image, max_tokens=8))
+        clocks.append(clock.seconds)
+
+    async def ask(mllm: HfMllm) -> float:
+        started = time.perf_counter()
+        await asyncio.gather(*(timed(mllm, image) for image in images * 4))
+        return time.perf_counter() - started
+
+    whole = run(model, ask, batch_size=24)
+    assert len(clocks) == 24
+    assert all(seconds > 0 for seconds in clocks)
+    assert sum(clocks) <= 3 * whole

@@ -1,7 +1,8 @@
 """How hard an endpoint is pressed: requests in flight, retries with back-off, and when it counts as gone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 from tenacity import (
@@ -15,7 +16,7 @@ from tenacity import (
 
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
-from ctgi.tools.call_notes import note
+from ctgi.tools.call_notes import note, spending
 
 MAX_BACKOFF_S = 30.0
 MAX_RETRY_AFTER_S = 120.0
@@ -45,14 +46,24 @@ class Limits:
     """
 
     def __init__(self, endpoint: Endpoint, name: str, cure: str) -> None:
-        self.slots = asyncio.Semaphore(endpoint.concurrency)
-        """To be held around `call` and what prepares it."""
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._endpoint = endpoint
         self._name = name
         self._cure = cure
         self._strikes = 0.0
         self._reached = False
         self._stopped: CtgiError | None = None
+
+    @property
+    def slots(self) -> AbstractAsyncContextManager[None]:
+        """To be held around `call` and what prepares it."""
+        return self._slot()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        async with self._slots:
+            with spending():
+                yield
 
     async def call(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
         """The result of `attempt`, which is tried again while it raises Unavailable.

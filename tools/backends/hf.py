@@ -8,6 +8,7 @@ import asyncio
 import math
 import tempfile
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +24,7 @@ from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt
+from ctgi.tools.call_notes import spend
 
 PREPARING_THREADS = 2
 GATHERING_S = 0.05
@@ -49,6 +51,8 @@ class _Batch:
 
     prompts: list[Prompt] = field(default_factory=list)
     replies: Future[list[ChatReply]] | None = None
+    seconds: float = 0.0
+    """That the model took for all of them."""
 
 
 class HfMllm:
@@ -74,16 +78,18 @@ class HfMllm:
         with self._changed:
             self._preparing += 1
         try:
-            prompt = await asyncio.get_running_loop().run_in_executor(
-                self._preparers, self._prepare, checkpoint, request
+            prompt, seconds = await asyncio.get_running_loop().run_in_executor(
+                self._preparers, self._timed_prepare, checkpoint, request
             )
         finally:
             with self._changed:
                 self._preparing -= 1
                 self._changed.notify_all()
-        replies, place = self._join(checkpoint, prompt)
+        batch, replies, place = self._join(checkpoint, prompt)
         # Shielded: a caller that gives up must not cancel the batch of the others.
-        return (await asyncio.shield(asyncio.wrap_future(replies)))[place]
+        reply = (await asyncio.shield(asyncio.wrap_future(replies)))[place]
+        spend(seconds + batch.seconds / len(batch.prompts))
+        return reply
 
     async def probe(self) -> Abilities:
         """Ask for the colour of a generated image, and for a yes or no."""
@@ -110,6 +116,10 @@ class HfMllm:
         return await asyncio.shield(asyncio.wrap_future(self._loaded))
 
     # --- in the preparing threads ---
+
+    def _timed_prepare(self, checkpoint: Checkpoint, request: ChatRequest) -> tuple[Prompt, float]:
+        started = time.perf_counter()
+        return self._prepare(checkpoint, request), time.perf_counter() - started
 
     def _prepare(self, checkpoint: Checkpoint, request: ChatRequest) -> Prompt:
         processor = checkpoint.processor
@@ -152,8 +162,8 @@ class HfMllm:
 
     # --- around the model's thread ---
 
-    def _join(self, checkpoint: Checkpoint, prompt: Prompt) -> tuple[Future[list[ChatReply]], int]:
-        """Put a prompt into the open batch of its kind; returns its replies to come and the place in them."""
+    def _join(self, checkpoint: Checkpoint, prompt: Prompt) -> tuple[_Batch, Future[list[ChatReply]], int]:
+        """Put a prompt into the open batch of its kind; returns it with the replies to come and the place in them."""
         kind = _kind(prompt)
         with self._changed:
             batch = self._gathering.get(kind)
@@ -163,7 +173,7 @@ class HfMllm:
             if batch.replies is None:
                 batch.replies = self._model_thread.submit(self._answer, checkpoint, kind, batch)
             self._changed.notify_all()
-            return batch.replies, len(batch.prompts) - 1
+            return batch, batch.replies, len(batch.prompts) - 1
 
     def _answer(self, checkpoint: Checkpoint, kind: tuple[Any, ...], batch: _Batch) -> list[ChatReply]:
         with self._changed:
@@ -172,10 +182,16 @@ class HfMllm:
             )
             if self._gathering.get(kind) is batch:
                 del self._gathering[kind]
+        started = time.perf_counter()
         with explained_memory(f"{self._name}, {len(batch.prompts)} requests at once"):
-            if batch.prompts[0].choices:
-                return checkpoint.choose(batch.prompts, self._settings.batch_size)
-            return checkpoint.generate(batch.prompts, self._settings.temperature, self._settings.seed)
+            replies = self._replies(checkpoint, batch)
+        batch.seconds = time.perf_counter() - started
+        return replies
+
+    def _replies(self, checkpoint: Checkpoint, batch: _Batch) -> list[ChatReply]:
+        if batch.prompts[0].choices:
+            return checkpoint.choose(batch.prompts, self._settings.batch_size)
+        return checkpoint.generate(batch.prompts, self._settings.temperature, self._settings.seed)
 
 
 def _kind(prompt: Prompt) -> tuple[Any, ...]:

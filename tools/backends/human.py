@@ -8,6 +8,7 @@ from typing import Any
 from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import plain
+from ctgi.tools.call_notes import spending
 from ctgi.tools.types import Said, Verdict
 
 
@@ -18,7 +19,8 @@ async def ask_user(question: str, image: ImageRef | None = None) -> Said:
         CtgiError: standard input is closed: nobody can answer.
     """
     shown = f"[{plain(image.path)}] " if image else ""
-    return Said(await asyncio.to_thread(_read_line, f"{shown}{plain(question)} "))
+    with spending():
+        return Said(await asyncio.to_thread(_read_line, f"{shown}{plain(question)} "))
 
 
 async def caption_image(image: ImageRef) -> Said:

@@ -12,6 +12,7 @@ from ctgi.plugins import described, own_code
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.call_notes import spending
 
 
 def open_own_model(where: str, endpoint: Endpoint) -> Mllm:
@@ -59,6 +60,10 @@ class _OwnModel:
             ToolError: the function raised, or returned no text.
         """
         async with self._turns:
+            return await self._answer(request)
+
+    async def _answer(self, request: ChatRequest) -> ChatReply:
+        with spending():
             image = await self._in_thread(read_image, request.image.path) if request.image else None
             try:
                 said = await self._call(image, conversation(request))
