@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,36 @@ from ctgi.captions import caption_record
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
 from ctgi.reading import JsonLine, json_lines, parse_json
+from ctgi.retrieval.finding import canonical
 from ctgi.text import plain
 
 logger = logging.getLogger(__name__)
+
+
+class Captioned:
+    """Which images have a record: the same file counts once, however its path is written."""
+
+    def __init__(self) -> None:
+        self._sha256_of: dict[str, str] = {}
+        self._contents: set[str] = set()
+
+    def add(self, path: str, sha256: str) -> None:
+        """Note a record; a later one of the same file counts."""
+        self._sha256_of[path] = sha256
+        self._contents.add(sha256)
+        if "_by_file" in vars(self):
+            self._by_file[canonical(path)] = sha256
+
+    def holds(self, path: str, sha256: str) -> bool:
+        """Whether the image at this path, with this content, has a record."""
+        if self._sha256_of.get(path) == sha256:
+            return True
+        return sha256 in self._contents and self._by_file.get(canonical(path)) == sha256
+
+    @cached_property
+    def _by_file(self) -> dict[str, str]:
+        """Content by the one name of each file; made when it is first needed, for that takes a look at every path."""
+        return {canonical(path): sha256 for path, sha256 in self._sha256_of.items()}
 
 
 class CaptionsFile:
@@ -25,7 +53,7 @@ class CaptionsFile:
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path = path
         self._file = file
-        self._sha256_of: dict[str, str] = {}
+        self._captioned = Captioned()
         self._start_of: dict[str, int] = {}
         self.bindings: dict[str, str] = {}
         """Tool -> backend of the last record."""
@@ -33,8 +61,8 @@ class CaptionsFile:
             self._take(line)
 
     def holds(self, path: str, sha256: str) -> bool:
-        """Whether the image at this path, with this content, is captioned already."""
-        return self._sha256_of.get(path) == sha256
+        """Whether the image at this path, however it is written, with this content, is captioned already."""
+        return self._captioned.holds(path, sha256)
 
     def find(self, sha256: str) -> dict[str, Any] | None:
         """The record of an image with this content under whatever path, or None."""
@@ -97,7 +125,7 @@ class CaptionsFile:
 
     def _remember(self, record: dict[str, Any], start: int) -> None:
         sha256 = record.get("sha256") or ""
-        self._sha256_of[record["path"]] = sha256
+        self._captioned.add(record["path"], sha256)
         self._start_of.setdefault(sha256, start)
         self.bindings = record.get("bindings") or {}
 

@@ -10,6 +10,7 @@ from ctgi.agents.prompts import prompt
 from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
+from ctgi.graphs.captions_file import Captioned
 from ctgi.retrieval.finding import find_images
 from ctgi.retrieval.images import digest, image_size
 
@@ -27,13 +28,15 @@ def estimate(inputs: Sequence[str], out: Path, settings: Settings, *, limit: int
     Raises:
         CtgiError: an input is missing.
     """
-    done = {record["path"]: record.get("sha256") for record in read_captions(out)} if out.is_file() else {}
+    captioned = Captioned()
+    for record in read_captions(out) if out.is_file() else ():
+        captioned.add(record["path"], record.get("sha256") or "")
     endpoint = settings.endpoint(settings.binding("caption_image"))
     sizes: list[int] = []
     already = 0
     for path in find_images(inputs):
         try:
-            if path in done and done[path] == digest(path):
+            if captioned.holds(path, digest(path)):
                 already += 1
             elif limit is None or len(sizes) < limit:
                 sizes.append(image_tokens(*image_size(path), endpoint))

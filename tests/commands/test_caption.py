@@ -57,6 +57,21 @@ def test_a_second_run_does_nothing_twice(ctgi: Run, double: OpenAiDouble, people
     assert len(records()) == len({record["path"] for record in records()}) == 8
 
 
+def test_a_file_is_one_record_however_its_path_is_written(
+    ctgi: Run, double: OpenAiDouble, people: Path, work: Path
+) -> None:
+    (work / "link").symlink_to(people)
+    shutil.copy(people / "0_a.png", people / "copy.png")
+    assert ctgi("caption", os.path.relpath(people), *bind(double), "--json").json["captioned"] == 8
+    asked, before = double.requests, Path("captions.jsonl").read_bytes()
+    for written in (people, "link", f"{os.path.relpath(people)}/../people", people / "0_a.png", f"{people}/*.png"):
+        report = ctgi("caption", written, *bind(double), "--json").json
+        assert (report["captioned"], report["copied"]) == (0, 0), written
+        assert report["already"] == (1 if str(written).endswith("0_a.png") else 9)
+        assert ctgi("caption", written, "--dry-run", "--json").json["images"] == 0
+    assert (double.requests, Path("captions.jsonl").read_bytes()) == (asked, before)
+
+
 def test_changed_content_is_captioned_again(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
     ctgi("caption", people, *bind(double))
     Image.new("RGB", (64, 128), "green").save(people / "0_a.png")
