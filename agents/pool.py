@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ctgi.errors import CtgiError
+from ctgi.reading import read_yaml
 
 # Between two word classes of a rule: at most three words, and nothing that starts another phrase.
 _GAP = r"\s+(?:(?!(?:and|with|wearing|over|under|on|in)\b)[\w-]+\s+){0,3}?"
@@ -30,6 +30,15 @@ class PoolQuestion(BaseModel):
     after: str = ""
     settled_by: tuple[tuple[str, ...], ...] = ()
     moot_if: tuple[tuple[str, ...], ...] = ()
+
+    @field_validator("statement")
+    @classmethod
+    def _can_be_filled_in(cls, statement: str) -> str:
+        try:
+            statement.format(answer="", thing="")
+        except (ValueError, LookupError, AttributeError):
+            raise ValueError("expected {answer} or {thing} and no other braces") from None
+        return statement
 
 
 class _PoolFile(BaseModel):
@@ -93,16 +102,9 @@ def load_pool(path: Path | None = None) -> QuestionPool:
     Raises:
         CtgiError: the file is missing, not YAML, or breaks a rule of question_pool.yaml; says which.
     """
-    import yaml
-
     source = path or files("ctgi.agents") / "question_pool.yaml"
     try:
-        content: Any = yaml.safe_load(source.read_text(encoding="utf-8"))
-        pool = _PoolFile.model_validate(content)
-    except OSError as error:
-        raise CtgiError(f"question pool {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CtgiError(f"question pool {path}: not readable as YAML: {error}") from None
+        pool = _PoolFile.model_validate(read_yaml(source, "question pool"))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])

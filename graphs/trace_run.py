@@ -15,9 +15,8 @@ from typing import Any
 
 import ctgi
 from ctgi.config import Settings
-from ctgi.errors import CtgiError
+from ctgi.reading import read_bytes
 from ctgi.retrieval.images import ImageRef
-from ctgi.text import plain
 from ctgi.tools.recorded import Recorder
 from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.telemetry import reporting
@@ -121,10 +120,7 @@ def digests(pool: Path | None) -> dict[str, str]:
         CtgiError: the question pool cannot be read.
     """
     source = pool or files("ctgi.agents") / "question_pool.yaml"
-    try:
-        return {"question_pool": _digest(source.read_bytes()), **_packaged_digests()}
-    except OSError as error:
-        raise CtgiError(f"{plain(str(pool))}: cannot read the question pool: {error.strerror}") from None
+    return {"question_pool": _digest(read_bytes(source, "question pool")), **_packaged_digests()}
 
 
 @cache

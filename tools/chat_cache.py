@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from pydantic import TypeAdapter
+
 from ctgi.config import Binding, Endpoint, Settings
 from ctgi.embedded import MLLM
 from ctgi.errors import CtgiError
 from ctgi.plugins import OWN_CODE
+from ctgi.reading import parse_json
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.call_notes import note
@@ -25,6 +28,7 @@ from ctgi.tools.types import Tokens
 
 Result = TypeVar("Result")
 _MB = 2**20
+_REPLY = TypeAdapter(ChatReply)
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +73,7 @@ class ChatCache:
         Raises:
             CtgiError: this is a run's record, and the disk is full or read-only.
         """
-        await self._use(lambda store: store.keep(key, backend, json.dumps(asdict(reply))))
+        await self._use(lambda store: store.keep(key, plain(backend), json.dumps(asdict(reply))))
 
     def wrap(self, binding: Binding, settings: Settings, mllm: Mllm) -> Mllm:
         """The model behind a binding, answering from this cache where it can.
@@ -162,9 +166,8 @@ def _weights(binding: Binding, endpoint: Endpoint) -> list[object]:
 def _parse(text: str) -> ChatReply | None:
     """A kept reply; None for a row that somebody has changed."""
     try:
-        fields = json.loads(text)
-        return ChatReply(**(fields | {"tokens": Tokens(**fields["tokens"])}))
-    except (ValueError, TypeError, KeyError):
+        return _REPLY.validate_python(parse_json(text))
+    except ValueError:
         return None
 
 
@@ -202,6 +205,9 @@ def open_user_cache(settings: Settings) -> Iterator[ChatCache]:
 
 def _open_or_begin_anew(settings: Settings) -> ReplyStore | None:
     path, limit = settings.cache.file, settings.cache.max_mb * _MB
+    if path is None:
+        logger.warning("this user has no home folder: replies are not cached; set [cache] file, or XDG_CACHE_HOME")
+        return None
     try:
         inode = path.stat().st_ino if path.exists() else 0
         try:

@@ -71,8 +71,9 @@ class ReplyStore:
 
     def stats(self) -> StoreStats:
         """Counts over the whole file."""
-        backends = dict(self._connection.execute("SELECT backend, COUNT(*) FROM replies GROUP BY backend ORDER BY 1"))
-        (last,) = self._connection.execute("SELECT MAX(used) FROM replies").fetchone()
+        by_backend = "SELECT CAST(COALESCE(backend, '') AS TEXT), COUNT(*) FROM replies GROUP BY 1 ORDER BY 1"
+        backends = dict(self._connection.execute(by_backend))
+        (last,) = self._connection.execute("SELECT MAX(CAST(used AS REAL)) FROM replies").fetchone()
         files = (Path(f"{self.path}{end}") for end in ("", "-wal", "-shm"))
         size = sum(file.stat().st_size for file in files if file.exists())
         return StoreStats(sum(backends.values()), size, backends, last)

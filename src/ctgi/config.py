@@ -4,21 +4,18 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ctgi.errors import CtgiError
-from ctgi.files import WithoutLocks
+from ctgi.files import WithoutLocks, user_folder
 from ctgi.network import Proxies, parse_address, public_url
 from ctgi.plugins import OWN_CODE
+from ctgi.reading import read_toml
 from ctgi.secrets import in_url, learn
+from ctgi.text import plain
 
 CONFIG_NAME = "ctgi.toml"
 
@@ -80,6 +77,15 @@ class Binding(NamedTuple):
         """As it was written, without what only its owner may know: a password or a query in its URL."""
         name = f"{self.endpoint}:{self.model}" if self.model else self.endpoint
         return f"{name}@{public_url(self.base_url)}" if self.base_url else name
+
+
+def _no_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a NUL byte is part of no file's name")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_no_nul)]
 
 
 class _Table(BaseModel):
@@ -155,7 +161,7 @@ class MtgSettings(_Table):
     turns: int = Field(6, ge=0)
     """N: questions asked per image."""
     seed: int = 0
-    question_pool: Path | None = None
+    question_pool: FilePath | None = None
     """A YAML file like agents/question_pool.yaml; None takes that one."""
     min_confidence: float = Field(0.2, ge=0, le=1)
     """Answers that their backend believes less are dropped; backends without a confidence are not judged by it."""
@@ -188,16 +194,17 @@ class MtiSettings(_Table):
     """Candidates verified at once: 1, then this many times more each wave. 1 verifies strictly one by one."""
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ctgi" / "replies.sqlite"
+def _user_cache() -> Path | None:
+    folder = user_folder("XDG_CACHE_HOME", ".cache")
+    return folder and folder / "replies.sqlite"
 
 
 class CacheSettings(_Table):
     """Replies of models kept for later runs; `[cache]`."""
 
     enabled: bool = True
-    file: Path = Field(default_factory=_user_cache)
-    """An SQLite file, shared by all runs of this user."""
+    file: FilePath | None = Field(default_factory=_user_cache)
+    """An SQLite file, shared by all runs of this user; none by default where the user has no home."""
     max_mb: int = Field(512, ge=1)
     """Size from which the replies that were not used for longest leave."""
 
@@ -238,8 +245,8 @@ class Settings(BaseSettings):
     cache: CacheSettings = Field(default_factory=CacheSettings)
     telemetry: TelemetrySettings = TelemetrySettings()
     network: NetworkSettings = NetworkSettings()
-    gallery: Path | None = None
-    traces: Path = Path(".ctgi") / "traces"
+    gallery: FilePath | None = None
+    traces: FilePath = Path(".ctgi") / "traces"
     """Where each run leaves its trace; from the working directory."""
     without_locks: WithoutLocks = "warn"
     """On a file system that has no locks, as some network shares: go on with a warning, or stop."""
@@ -303,22 +310,27 @@ _PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def find_config(start: Path) -> Path | None:
-    """The ctgi.toml in `start` or the nearest folder above it, else the user's own; None where there is none."""
-    for file in (*(folder / CONFIG_NAME for folder in (start, *start.parents)), _user_config()):
-        if file.is_file():
-            return file
-    return None
+    """The ctgi.toml in `start` or the nearest folder above it, else the user's own; None where there is none.
+
+    One that cannot be read is found too, so that it is not passed over in silence.
+    """
+    places = [folder / CONFIG_NAME for folder in (start, *start.parents)]
+    return next((file for file in (*places, _user_config()) if file and os.path.lexists(file)), None)
 
 
-def _user_config() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "ctgi" / CONFIG_NAME
+def _user_config() -> Path | None:
+    folder = user_folder("XDG_CONFIG_HOME", ".config")
+    return folder and folder / CONFIG_NAME
 
 
 def _refuse_code(path: Path, tables: dict[str, Any]) -> None:
     """A folder from somebody else must not run code because a command was started in it."""
-    bindings, endpoints = tables.get("bindings", {}), tables.get("endpoints", {})
-    providers = [entry.get("provider") for entry in dict(endpoints).values() if isinstance(entry, dict)]
-    if OWN_CODE in providers or any(str(spec).startswith(f"{OWN_CODE}:") for spec in dict(bindings).values()):
+    bindings, endpoints = (
+        list(table.values()) if isinstance(table := tables.get(name), dict) else []
+        for name in ("bindings", "endpoints")
+    )
+    providers = [entry.get("provider") for entry in endpoints if isinstance(entry, dict)]
+    if OWN_CODE in providers or any(str(spec).startswith(f"{OWN_CODE}:") for spec in bindings):
         raise CtgiError(
             f"{path} names code to run ({OWN_CODE}:...), and was only found, not chosen: "
             f"if it is yours, add --config {path}"
@@ -343,10 +355,12 @@ def load_settings(
     Raises:
         CtgiError: an unknown tool, key or value; the message names the place it stands in.
     """
+    if config and not os.path.lexists(config):
+        raise CtgiError(f"{plain(str(config))}: no such configuration file")
     path = config or find_config(Path.cwd())
-    if config and not config.is_file():
-        raise CtgiError(f"{config}: no such configuration file")
-    named = config is not None or path == _user_config()
+    tables = read_toml(path, "configuration") if path else {}
+    if path and config is None and path != _user_config():
+        _refuse_code(path, tables)
 
     class _Sources(Settings):
         @classmethod
@@ -358,10 +372,7 @@ def load_settings(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, path)
-            if not named and path:
-                _refuse_code(path, toml.toml_data)
-            return init_settings, env_settings, toml
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=tables)
 
     values = {name: value for name, value in overrides.items() if value}
     if profile:
@@ -374,8 +385,10 @@ def load_settings(
         raise CtgiError(
             f"configuration ({path or 'no ctgi.toml'}, CTGI_* variables, options): {_first(error)}"
         ) from None
-    except ValueError as error:  # the TOML parser's and the environment's
-        raise CtgiError(f"configuration {path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # of JSON in a variable
+        raise CtgiError(
+            f"CTGI_* variables: {plain(str(error))}: expected JSON, like CTGI_MTI='{{\"k\": 10}}'"
+        ) from None
     unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))
     if unknown:
         raise CtgiError(f"bindings: no tool is called {unknown[0]!r}; the tools are {', '.join(TOOL_NAMES)}")

@@ -112,6 +112,15 @@ def _own_descriptor(path: Path) -> int | None:
     return None
 
 
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """This user's folder for ctgi by an XDG variable, else below their home; None for a user without a home."""
+    named = os.environ.get(variable)
+    try:
+        return (Path(named) if named else Path.home() / below_home) / "ctgi"
+    except RuntimeError:  # as in a container run by a bare number
+        return None
+
+
 # --- locks
 
 

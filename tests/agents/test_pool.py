@@ -63,7 +63,12 @@ def test_the_order_within_a_tier_is_seeded() -> None:
         ("questions: [{attribute: a, question: 'b?', statement: '{answer}', after: c}]", "after names no attribute"),
         ("questions: [{attribute: a, question: 'b?', statement: '{answer}', settled_by: [[x]]}]", "no word class"),
         ("questions: [{attribute: a, question: 'b?', statement: '{answer}', colour: red}]", "colour"),
-        ("questions: [", "not readable as YAML"),
+        ("questions: [{attribute: a, question: 'b?', statement: '{answer} {other}'}]", "no other braces"),
+        ("questions: [{attribute: a, question: 'b?', statement: '{answer} {thing.x}'}]", "no other braces"),
+        ("questions: [", r"line 1: not YAML \(.*\): mend it there"),
+        ("questions: " + "[" * 100_000, "nested too deeply"),
+        ("questions: !!bool x", "question pool"),
+        ("# NUL \0", "NUL bytes"),
     ],
 )
 def test_a_broken_pool_names_file_and_cause(tmp_path: Path, text: str, complaint: str) -> None:
@@ -72,6 +77,23 @@ def test_a_broken_pool_names_file_and_cause(tmp_path: Path, text: str, complaint
     with pytest.raises(CtgiError, match=complaint) as error:
         load_pool(path)
     assert str(path) in str(error.value)
+
+
+def test_a_pool_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CtgiError, match=r"question pool .*no\.yaml: No such file or directory"):
+        load_pool(tmp_path / "no.yaml")
+    with pytest.raises(CtgiError, match=r"question pool .*: Is a directory"):
+        load_pool(tmp_path)
+    (tmp_path / "gbk.yaml").write_bytes("questions: [] # 名".encode("gbk"))
+    with pytest.raises(CtgiError, match=r"question pool .*gbk\.yaml, line 1: not UTF-8.*: save it as UTF-8"):
+        load_pool(tmp_path / "gbk.yaml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_pool_from_another_system(tmp_path: Path, encoding: str) -> None:
+    text = "questions:\r\n- {attribute: a, question: '几?', statement: '{answer}.'}\r\n"
+    (tmp_path / "pool.yaml").write_bytes(text.encode(encoding))
+    assert load_pool(tmp_path / "pool.yaml").questions[0].question == "几?"
 
 
 def test_a_users_own_pool(tmp_path: Path) -> None:

@@ -198,10 +198,47 @@ def test_a_place_that_cannot_be_written_costs_the_cache_and_not_the_run(
     assert "going on without" in caplog.text
 
 
-def test_a_row_that_somebody_changed_is_asked_again(shared: Settings) -> None:
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"text": 1',
+        '{"text": 1}',
+        "[]",
+        "[" * 100_000,
+        '{"text": "a", "tokens": 5}',
+        '{"text": "a", "confidence": "b"}',
+    ],
+)
+def test_a_row_that_somebody_changed_is_asked_again(shared: Settings, row: str) -> None:
     with open_user_cache(shared) as cache:
         call(cache)
         assert cache._store
-        cache._store._connection.execute("UPDATE replies SET reply = '{\"text\": 1'")
+        cache._store._connection.execute("UPDATE replies SET reply = ?", (row,))
         assert call(cache) == (SAID, True, False)
         assert not call(cache)[1]
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE replies RENAME reply TO said", "DROP TABLE replies",
+                                    "UPDATE replies SET reply = CAST(x'ff' AS TEXT)"])  # fmt: skip
+def test_a_table_that_somebody_changed_costs_the_cache_and_not_the_run(
+    shared: Settings, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    with open_user_cache(shared) as cache:
+        call(cache)
+        assert cache._store
+        cache._store._connection.execute(change)
+        assert call(cache) == (SAID, True, False)
+    assert "going on without" in caplog.text
+
+
+def test_a_user_without_a_home_has_no_cache_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with open_user_cache(load_settings(cache={"file": None, "max_mb": 1})) as cache:
+        assert call(cache) == (SAID, True, False)
+    assert "no home folder: replies are not cached" in caplog.text
+
+
+def test_a_backend_whose_name_is_not_utf8_is_cached(shared: Settings) -> None:
+    binding = Binding.parse("hf:caf\udce9")
+    with open_user_cache(shared) as cache:
+        assert call(cache, binding) == (SAID, True, False)
+        assert not call(cache, binding)[1]

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import typer
@@ -67,7 +68,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     logging.lastResort = Notices(logging.WARNING)
     try:
+        _check_place()
         app()
+    except MemoryError:
+        sys.stderr.write(
+            "ctgi: out of memory: lower batch_size and workers, or give ctgi more; run the command again\n"
+        )
+        sys.exit(1)
     except (CtgiError, ToolError) as error:
         from ctgi.cli.console import notice
 
@@ -76,6 +83,13 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nctgi: interrupted; what is finished is on disk, run the same command to go on\n")
         sys.exit(INTERRUPTED)
+
+
+def _check_place() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise CtgiError("the working directory is gone: cd to one that is there") from None
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,9 @@
 """`ctgi cache`: the replies of models that are kept for later runs."""
 
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -30,9 +32,10 @@ def stats(config: Config = None, as_json: AsJson = False) -> None:
     Example: ctgi cache stats --json
     """
     settings = _settings(config)
-    found = _with_store(settings, lambda store: asdict(store.stats()))
+    file = _file(settings)
+    found = _with_store(file, lambda store: asdict(store.stats()))
     shown = {
-        "file": str(settings.file),
+        "file": str(file),
         "enabled": settings.enabled,
         "limit_bytes": settings.max_mb * 2**20,
         **(found or {"replies": 0, "bytes": 0, "backends": {}, "last_used": None}),
@@ -49,10 +52,10 @@ def clear(config: Config = None, as_json: AsJson = False) -> None:
 
     Example: ctgi cache clear
     """
-    settings = _settings(config)
-    removed = _with_store(settings, lambda store: store.clear()) or 0
+    file = _file(_settings(config))
+    removed = _with_store(file, lambda store: store.clear()) or 0
     if as_json:
-        _print_json({"file": str(settings.file), "removed": removed})
+        _print_json({"file": str(file), "removed": removed})
         return
     sys.stdout.write(f"{removed:,} replies removed\n")
 
@@ -63,7 +66,13 @@ def _settings(config: Any) -> "CacheSettings":
     return load_settings(config=config).cache
 
 
-def _with_store(settings: "CacheSettings", work: "Callable[[ReplyStore], Any]") -> Any:
+def _file(settings: "CacheSettings") -> Path:
+    if settings.file is None:
+        raise CtgiError("this user has no home folder, so there is no cache: set [cache] file, or XDG_CACHE_HOME")
+    return settings.file
+
+
+def _with_store(file: Path, work: "Callable[[ReplyStore], Any]") -> Any:
     """What `work` finds in the file; None where there is no file yet."""
     import sqlite3
     from contextlib import closing
@@ -71,14 +80,14 @@ def _with_store(settings: "CacheSettings", work: "Callable[[ReplyStore], Any]") 
     from ctgi.cli.terminal import plain
     from ctgi.tools.reply_store import open_store
 
-    if not settings.file.exists():
+    if not os.path.lexists(file):
         return None
     try:
-        with closing(open_store(settings.file)) as store:
+        with closing(open_store(file)) as store:
             return work(store)
     except (OSError, sqlite3.Error) as error:
         raise CtgiError(
-            f"{plain(str(settings.file))}: the cache cannot be opened ({error}): expected the SQLite file that ctgi "
+            f"{plain(str(file))}: the cache cannot be opened ({error}): expected the SQLite file that ctgi "
             "writes there; the next run sets a damaged one aside, or delete it"
         ) from None
 
@@ -89,7 +98,10 @@ def _print_stats(shown: dict[str, Any]) -> None:
     from ctgi.cli.terminal import plain
 
     off = "" if shown["enabled"] else " (turned off)"
-    used = "never" if shown["last_used"] is None else f"{datetime.fromtimestamp(shown['last_used']):%Y-%m-%d %H:%M}"
+    try:
+        used = "never" if shown["last_used"] is None else f"{datetime.fromtimestamp(shown['last_used']):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):  # a row that somebody has changed
+        used = "at no date"
     mb = 2**20
     sys.stdout.write(
         f"{plain(shown['file'])}{off}\n{shown['replies']:,} replies, {shown['bytes'] / mb:.1f} of at most "

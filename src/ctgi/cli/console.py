@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ctgi.cli.terminal import markup
+from ctgi.cli.terminal import markup, plain
 
 
 def notice(text: str, *, quiet: bool = False) -> None:
     """One line for the person on stderr; `text` may hold anything and is shown as it is."""
     if not quiet:
-        from rich.console import Console
-
-        Console(stderr=True, soft_wrap=True).print(markup(text), highlight=False)
+        sys.stderr.write(f"{plain(text)}\n")  # a progress bar on the same terminal makes room for it
 
 
 class Notices(logging.Handler):

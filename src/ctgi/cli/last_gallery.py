@@ -2,22 +2,23 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ctgi.errors import CtgiError
+from ctgi.files import user_folder, write_whole
+from ctgi.reading import read_json
+from ctgi.text import plain
 
 
 def remember(gallery: Path) -> None:
     """Note `gallery` as the last one of this directory; a home that cannot be written is not worth an error."""
-    known = _read()
-    known[str(Path.cwd())] = str(called(gallery).resolve())
-    try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        temporary = _file().with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(known), encoding="utf-8", errors="surrogateescape")
-        temporary.replace(_file())
-    except OSError:
-        return
+    file = _file()
+    if file:
+        with suppress(OSError, CtgiError):
+            known = _known(file) | {str(Path.cwd()): str(called(gallery).resolve())}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(known).encode())
 
 
 def called(gallery: Path) -> Path:
@@ -29,22 +30,24 @@ def last() -> Path:
     """The gallery last indexed from this directory.
 
     Raises:
-        CtgiError: there is none.
+        CtgiError: there is none, or the list of them is damaged.
     """
-    gallery = _read().get(str(Path.cwd()))
+    file = _file()
+    gallery = _known(file).get(str(Path.cwd())) if file else None
     if gallery is None or not Path(gallery).is_dir():
         raise CtgiError("no gallery named, and none was indexed from this directory: give one with -g FOLDER")
     return Path(gallery)
 
 
-def _file() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "ctgi" / "galleries.json"
+def _file() -> Path | None:
+    folder = user_folder("XDG_STATE_HOME", ".local/state")
+    return folder and folder / "galleries.json"
 
 
-def _read() -> dict[str, str]:
-    try:
-        known = json.loads(_file().read_text(encoding="utf-8", errors="surrogateescape"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+def _known(file: Path) -> dict[str, str]:
+    known = read_json(file, "last galleries") if os.path.lexists(file) else {}
+    if not isinstance(known, dict) or not all(isinstance(gallery, str) for gallery in known.values()):
+        raise CtgiError(
+            f"last galleries {plain(str(file))}: not a table of folders: delete it and name one with -g FOLDER"
+        )
+    return known
