@@ -11,7 +11,7 @@ from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
 from ctgi.graphs.captions_file import Captioned
-from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import digest, image_size
 
 _CHARACTERS_PER_TOKEN = 4  # English prose under a BPE vocabulary
@@ -20,10 +20,20 @@ _VERDICT_TOKENS = 2
 _CELL_PX = 28  # Qwen2-VL: one token per 28 x 28 px
 
 
-def estimate(inputs: Sequence[str], out: Path, settings: Settings, *, limit: int | None = None) -> dict[str, Any]:
+def estimate(
+    inputs: Sequence[str],
+    out: Path,
+    settings: Settings,
+    *,
+    limit: int | None = None,
+    passed: PassedOver | None = None,
+) -> dict[str, Any]:
     """Calls and tokens for the images without a caption: an upper bound, as no turn is saved by the pool.
 
     Image tokens are Qwen2-VL's. `uncached_input_tokens` leaves out what the earlier call of a dialogue sent already.
+    `failed` lists the images that cannot be captioned: each is decoded as it would be for a model.
+
+    passed: counts the files that are no images.
 
     Raises:
         CtgiError: an input is missing.
@@ -33,16 +43,17 @@ def estimate(inputs: Sequence[str], out: Path, settings: Settings, *, limit: int
         captioned.add(record["path"], record.get("sha256") or "")
     endpoint = settings.endpoint(settings.binding("caption_image"))
     sizes: list[int] = []
+    failed = []
     already = 0
-    for path in find_images(inputs):
+    for path in find_images(inputs, passed):
         try:
             if captioned.holds(path, digest(path)):
                 already += 1
             elif limit is None or len(sizes) < limit:
                 sizes.append(image_tokens(*image_size(path), endpoint))
-        except ImageError:  # not captioned, so it costs nothing; the run itself reports it
-            continue
-    return {"images": len(sizes), "already": already, **_cost(sizes, settings)}
+        except ImageError as error:
+            failed.append({"path": path, "reason": error.reason})
+    return {"images": len(sizes), "already": already, "failed": failed, **_cost(sizes, settings)}
 
 
 def image_tokens(width: int, height: int, endpoint: Endpoint) -> int:

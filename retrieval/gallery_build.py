@@ -16,7 +16,7 @@ import numpy as np
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError, ImageError
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.finding import PassedOver, canonical, find_images
 from ctgi.retrieval.gallery_files import FOLDER, FORMAT, Entry, Header
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
@@ -51,6 +51,8 @@ class GalleryReport:
     rebuilt: str
     """What was damaged, if the gallery had to be made anew; else empty."""
     seconds: float
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """Files in the folders that are no images, by ending."""
 
 
 class _Found(NamedTuple):
@@ -73,6 +75,7 @@ class _Run:
     rows: dict[str, int] = field(default_factory=dict)
     """Row of each image that the gallery will hold, by path relative to the root."""
     failed: list[tuple[str, str]] = field(default_factory=list)
+    passed: PassedOver = field(default_factory=PassedOver)
     added: int = 0
     encoded: int = 0
 
@@ -98,6 +101,7 @@ def build_gallery(
     *,
     rebuild: bool = False,
     progress: Progress | None = None,
+    on_found: Callable[[PassedOver], None] | None = None,
 ) -> GalleryReport:
     """Make the gallery at `out` hold exactly these images; those that it holds unchanged are not read again.
 
@@ -110,6 +114,7 @@ def build_gallery(
         settings: batch size, decoding threads, storage type, faiss factory string.
         rebuild: forget what is there.
         progress: called with (images done, images to do); unchanged ones are in neither.
+        on_found: called before an image is read, with the files that were passed over.
 
     Raises:
         CtgiError: nothing to index, another encoder's gallery, another process at work, or a disk that is full
@@ -122,6 +127,8 @@ def build_gallery(
         with closing(writer):
             run = _Run()
             todo = _survey(inputs, writer, run)
+            if on_found:
+                on_found(run.passed)
             _add(todo, writer, run, encoder, settings, progress or (lambda done, total: None))
             gone = set(writer.known) - set(run.rows) - {_relative(path, inputs) for path, _ in run.failed}
             total = _commit(writer, sorted(run.rows.values()))
@@ -136,6 +143,7 @@ def build_gallery(
         tuple(run.failed),
         rebuilt,
         time.monotonic() - started,
+        dict(run.passed.endings),
     )
 
 
@@ -160,13 +168,13 @@ def _root(inputs: Sequence[str]) -> str:
 
 def _relative(path: str, inputs: Sequence[str]) -> str:
     one_folder = len(inputs) == 1 and Path(inputs[0]).is_dir()
-    return os.path.relpath(path, inputs[0] if one_folder else None)
+    return os.path.relpath(path, inputs[0]) if one_folder else os.path.relpath(canonical(path))
 
 
 def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Found]:
     """What must be read; what is as the gallery has it goes straight to the run."""
     todo = []
-    for path in find_images(inputs):
+    for path in find_images(inputs, run.passed):
         name = _relative(path, inputs)
         try:
             status = Path(path).stat()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from PIL import Image
@@ -201,10 +202,9 @@ def test_pipes_and_broken_links_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def deep(tmp_path: Path) -> Iterator[Path]:
-    """A folder with an image below 1,200 folders in one another, which pytest itself could not remove."""
-    top = tmp_path / "deep"
-    top.mkdir()
+def deep() -> Iterator[Path]:
+    """A folder with an image below 1,200 folders in one another: not in `tmp_path`, as pytest cannot remove that."""
+    top = Path(mkdtemp())
     here = os.open(top, os.O_RDONLY)
     for _ in range(1200):
         os.mkdir("d", dir_fd=here)

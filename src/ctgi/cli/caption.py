@@ -12,6 +12,7 @@ from ctgi.errors import CtgiError
 if TYPE_CHECKING:
     from ctgi.config import Settings
     from ctgi.graphs.caption_run import CaptionReport, Shard
+    from ctgi.retrieval.finding import PassedOver
 
 _LAYOUTS = ("cuhk", "icfg", "rstp")
 
@@ -52,6 +53,7 @@ def caption(
     Example: ctgi caption ./images --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
     from ctgi.config import load_settings
+    from ctgi.retrieval.finding import PassedOver
 
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
@@ -62,11 +64,12 @@ def caption(
     if part:
         out = out.with_name(f"{out.stem}.{part.index}-of-{part.count}{out.suffix}")
     if dry_run:
-        _estimate(images, out, settings, limit, as_json)
+        _estimate(images, out, settings, limit, as_json, quiet)
         return
-    report = _run(images, out, settings, limit, part, trace=not no_trace, quiet=quiet)
+    passed = PassedOver()
+    report = _run(images, out, settings, limit, part, passed, trace=not no_trace, quiet=quiet)
     exported = _export(export or [], out, images, images_root, annotations)
-    _print_report(report, exported, settings, as_json)
+    _print_report(report, passed, exported, settings, as_json)
     if report.failed:
         raise typer.Exit(1)
 
@@ -86,6 +89,7 @@ def _run(
     settings: "Settings",
     limit: int | None,
     shard: "Shard | None",
+    passed: "PassedOver",
     *,
     trace: bool,
     quiet: bool,
@@ -99,7 +103,9 @@ def _run(
     from ctgi.retrieval.finding import find_images
 
     tell_senders(settings, TOOLS, quiet=quiet)
-    total = sum(1 for _ in find_images(images)) // (shard.count if shard else 1)
+    total = sum(1 for _ in find_images(images, passed)) // (shard.count if shard else 1)
+    for line in passed.lines():
+        notice(line, quiet=quiet)
     with progress("caption", min(total, limit or total), quiet=quiet) as update:
 
         def show(report: CaptionReport) -> None:
@@ -113,12 +119,21 @@ def _run(
     return report
 
 
-def _estimate(images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool) -> None:
+def _estimate(
+    images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool, quiet: bool
+) -> None:
+    from ctgi.cli.console import notice
     from ctgi.graphs.estimate import estimate
+    from ctgi.retrieval.finding import PassedOver
 
-    expected = estimate(images, out, settings, limit=limit)
+    passed = PassedOver()
+    expected = estimate(images, out, settings, limit=limit, passed=passed)
+    for line in passed.lines():
+        notice(line, quiet=quiet)
+    for failure in expected["failed"]:
+        notice(f"cannot be captioned: {failure['path']}: {failure['reason']}")
     if as_json:
-        _print_json(expected)
+        _print_json(expected | {"passed_over": passed.endings})
         return
     sys.stdout.write(
         f"{expected['images']} images to caption ({expected['already']} have one in {out})\n"
@@ -152,7 +167,9 @@ def _export(
     return written
 
 
-def _print_report(report: "CaptionReport", exported: list[str], settings: "Settings", as_json: bool) -> None:
+def _print_report(
+    report: "CaptionReport", passed: "PassedOver", exported: list[str], settings: "Settings", as_json: bool
+) -> None:
     from ctgi.cli.terminal import plain
 
     rate = report.captioned / report.seconds if report.seconds else 0.0
@@ -164,6 +181,7 @@ def _print_report(report: "CaptionReport", exported: list[str], settings: "Setti
                 "copied": report.copied,
                 "already": report.already,
                 "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
+                "passed_over": passed.endings,
                 "kept": report.kept,
                 "dropped": dict(report.dropped),
                 "calls": report.calls,

@@ -53,7 +53,12 @@ def build(
     from ctgi.cli.console import notice, progress
     from ctgi.cli.last_gallery import remember
     from ctgi.retrieval.encoder import load_encoder
+    from ctgi.retrieval.finding import PassedOver
     from ctgi.retrieval.gallery import build_gallery, gallery_folder
+
+    def tell(passed: PassedOver) -> None:
+        for line in passed.lines():
+            notice(line, quiet=quiet)
 
     folder = out or gallery_folder(images)
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
@@ -65,6 +70,7 @@ def build(
             settings.retriever,
             rebuild=rebuild,
             progress=lambda done, total: update(done, total=total),
+            on_found=tell,
         )
     for path, reason in report.failed:
         notice(f"failed: {path}: {reason}")

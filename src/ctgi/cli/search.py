@@ -13,7 +13,7 @@ from ctgi.errors import CtgiError
 if TYPE_CHECKING:
     from ctgi.config import Settings
     from ctgi.graphs.mti import MtiContext
-    from ctgi.retrieval.gallery import Gallery
+    from ctgi.retrieval.gallery import Gallery, GalleryReport
     from ctgi.tools.chat_cache import ChatCache
     from ctgi.tools.seam import Seam
 
@@ -73,18 +73,20 @@ def search(
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
     if query is not None and not query.strip():
         raise CtgiError('the query is empty: describe the person, as in ctgi search "woman with red bag"')
-    opened = _open(gallery, settings, quiet)
+    opened, indexed = _open(gallery, settings, quiet)
     result = _search(
         opened, query, length, settings, no_mti=no_mti, interactive=interactive, thread=thread, trace=not no_trace,
         quiet=quiet,
     )  # fmt: skip
+    result |= _indexed(indexed)
     _write(result, html, montage, relevant, quiet)
     _print_result(result, as_json)
-    if any(asked["error"] for asked in result["verified"]):
+    if result["not_indexed"] or any(asked["error"] for asked in result["verified"]):
         raise typer.Exit(1)
 
 
-def _open(path: Path | None, settings: "Settings", quiet: bool) -> "Gallery":
+def _open(path: Path | None, settings: "Settings", quiet: bool) -> tuple["Gallery", "GalleryReport | None"]:
+    """The gallery, and what was done if it had to be made first."""
     from ctgi.cli.console import notice
     from ctgi.cli.index import build
     from ctgi.cli.last_gallery import called, last, remember
@@ -96,8 +98,7 @@ def _open(path: Path | None, settings: "Settings", quiet: bool) -> "Gallery":
         notice(f"gallery: {path}", quiet=quiet)
     if not path.exists():
         raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
-    if not is_gallery(path):
-        build([str(path)], None, settings, quiet=quiet)
+    made = None if is_gallery(path) else build([str(path)], None, settings, quiet=quiet)
     gallery = open_gallery(path, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
     remember(called(gallery.folder))
     changed = gallery.check()
@@ -107,7 +108,15 @@ def _open(path: Path | None, settings: "Settings", quiet: bool) -> "Gallery":
             f"{len(changed)} images were changed or deleted since they were indexed ({shown}): "
             f"run ctgi index {called(gallery.folder)} to bring the gallery up to date"
         )
-    return gallery
+    return gallery, made
+
+
+def _indexed(made: "GalleryReport | None") -> dict[str, Any]:
+    """What indexing on first use left out."""
+    return {
+        "passed_over": made.passed_over if made else {},
+        "not_indexed": [{"path": path, "reason": reason} for path, reason in made.failed] if made else [],
+    }
 
 
 def _search(
@@ -195,11 +204,12 @@ def go_on(
     gallery: Path | None, thread: str, settings: "Settings", answers: Sequence[str], *, as_json: bool, quiet: bool
 ) -> None:
     """Go on with the latest checkpoint of a thread, with these answers before those typed, and print the result."""
-    opened = _open(gallery, settings, quiet)
+    opened, indexed = _open(gallery, settings, quiet)
     result = _search(
         opened, None, 1, settings, no_mti=False, interactive=True, thread=thread, trace=True, quiet=quiet,
         answers=answers,
     )  # fmt: skip
+    result |= _indexed(indexed)
     _print_result(result, as_json)
 
 
