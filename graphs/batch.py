@@ -54,8 +54,6 @@ def _draw(source: Iterator[Item]) -> tuple[Item, ...]:
 
 def _result(task: asyncio.Task[Result]) -> Result | ToolError:
     error = task.exception()
-    if isinstance(error, ToolError):
-        return error
-    if isinstance(error, EXHAUSTED):
+    if isinstance(error, (ToolError, *EXHAUSTED)):
         return exhausted(error)
     return task.result()

@@ -83,6 +83,16 @@ class SplitSearch:
         return self._vectors[text]
 
 
+def check_variant(variant: str) -> None:
+    """Nothing for a known variant.
+
+    Raises:
+        CtgiError: an unknown one.
+    """
+    if variant not in VARIANTS:
+        raise CtgiError(f"MTI variant {variant!r}: expected one of {', '.join(VARIANTS)}")
+
+
 @asynccontextmanager
 async def open_evaluation(
     settings: Settings, gallery: SearchGallery, cache: ChatCache | None, variant: str, seam: Seam = DIRECT
@@ -94,8 +104,7 @@ async def open_evaluation(
     Raises:
         CtgiError: an unknown variant.
     """
-    if variant not in VARIANTS:
-        raise CtgiError(f"MTI variant {variant!r}: expected one of {', '.join(VARIANTS)}")
+    check_variant(variant)
     pool, icl = load_pool(settings.mtg.question_pool), variant == "icl"
     roles = {"answer_question": Interviewer} if icl else None
     mti = settings.mti.model_copy(update={"wave_growth": 1} | ({"max_anchors": 1, "rounds": 1} if icl else {}))

@@ -14,7 +14,7 @@ from langgraph.types import interrupt
 from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
-from ctgi.errors import ToolError
+from ctgi.errors import EXHAUSTED, ToolError, exhausted
 from ctgi.graphs.steps import step
 from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
@@ -149,8 +149,8 @@ async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, fou
     image, error = ImageRef(found["path"], found["sha256"]), None
     try:
         verdict = await runtime.context.verify_match(image, _current_query(state))
-    except ToolError as failure:  # this candidate cannot be judged: it is no anchor, and the search goes on
-        verdict, error = Verdict(False, None, ""), str(failure)
+    except (ToolError, *EXHAUSTED) as failure:  # it cannot be judged, so it is no anchor, and the search goes on
+        verdict, error = Verdict(False, None, ""), str(exhausted(failure))
     return Asked(
         path=image.path, sha256=image.sha256, rank=rank, score=found["score"], round=state["round"],
         match=verdict.match, probability=verdict.probability, text=verdict.text, error=error,

@@ -231,6 +231,10 @@ def _results(out: Path | None, trace: Trace, settings: Settings) -> Iterator[_Re
     bindings = {tool: str(settings.binding(tool)) for tool in trace.header.bindings}
     try:
         with out.open("xb") as lines:
-            yield _Results(None, lines, made_by | {"bindings": bindings})
+            try:
+                yield _Results(None, lines, made_by | {"bindings": bindings})
+            finally:
+                if lines.tell() == 0:
+                    out.unlink()
     except OSError as error:
         raise CtgiError(f"{plain(str(out))}: cannot write here: {error.strerror}") from None

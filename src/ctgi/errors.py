@@ -31,7 +31,9 @@ EXHAUSTED = (MemoryError, RecursionError)
 
 
 def exhausted(error: BaseException) -> ToolError:
-    """One of `EXHAUSTED` as the failure of the item that met it."""
+    """One of `EXHAUSTED` as the failure of the item that met it; a ToolError as it is."""
+    if isinstance(error, ToolError):
+        return error
     if isinstance(error, MemoryError):
         return ToolError("it takes more memory than there is")
     return ToolError(f"it is nested too deeply ({error})")

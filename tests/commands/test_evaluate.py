@@ -191,6 +191,13 @@ def test_a_dry_run_calls_nothing(ctgi: Run, command: list[str], double: OpenAiDo
     assert icl["calls"] == QUERIES * (5 + 1)
 
 
+def test_what_mti_cannot_do_is_said_before_anything_is_encoded(ctgi: Run, command: list[str]) -> None:
+    Path("ctgi.toml").write_text("[mti]\nrounds = 2\n")
+    for more in (["--mti-variant", "other"], ["--sweep-lam", "0.5"]):
+        assert ctgi(*command, "--mti", *more).code == 2
+        assert not Path("runs").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ctgi.graphs.mti import MtiContext, build_mti
 from ctgi.graphs.search_run import converse, search
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest
-from ctgi.tools.types import Candidate, Ranking, Refinement
+from ctgi.tools.types import Candidate, Ranking, Refinement, Verdict
 
 
 @dataclass
@@ -149,6 +149,21 @@ def test_a_candidate_that_cannot_be_judged_is_said_and_is_no_anchor() -> None:
     result, _, _ = run({7, 9})
     assert [anchor["path"] for anchor in result["anchors"]] == ["im9"]
     assert [asked["error"] for asked in result["verified"] if asked["path"] == "im7"] == ["im7: the file is gone"]
+
+
+def test_a_candidate_that_exhausts_the_memory_is_no_anchor_and_the_search_goes_on() -> None:
+    context, _, _ = build({7, 9})
+    judge = context.verify_match
+
+    async def verify(image: ImageRef, description: str) -> Verdict:
+        if image.path == "im2":
+            raise MemoryError
+        return await judge(image, description)
+
+    result = asyncio.run(search(replace(context, verify_match=verify), "a man", 10))
+    assert [anchor["path"] for anchor in result["anchors"]] == ["im9"]
+    errors = {asked["path"]: asked["error"] for asked in result["verified"] if asked["error"]}
+    assert errors["im2"] == "it takes more memory than there is"
 
 
 def test_only_k_candidates_are_verified() -> None:

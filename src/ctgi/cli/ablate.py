@@ -50,7 +50,6 @@ def ablate(
     plan = Plan(data, root, captions, chosen, stretched, unstretched, split, train_config, tuple(sets or ()))
     tell_senders(settings, TOOLS, quiet=quiet)
     folder = out or Path("runs") / f"ablate-{data}"
-    folder.mkdir(parents=True, exist_ok=True)
     with progress("train", None, quiet=quiet) as update:
         table = run_ablation(
             plan, settings, folder, say=lambda text: notice(text, quiet=quiet),

@@ -69,6 +69,8 @@ def evaluate(
     lams, xis = _numbers("--sweep-lam", sweep_lam), _numbers("--sweep-xi", sweep_xi)
     if not mti and (lams or xis or dry_run):
         raise CtgiError("--sweep-lam, --sweep-xi and --dry-run are about MTI: add --mti")
+    if mti:
+        _check(settings, variant, sweeping=bool(lams or xis))
     folder = out or Path("runs") / f"evaluate-{data}"
     if dry_run:
         _estimate(data, root, split, captions, limit, settings, variant, as_json)
@@ -99,6 +101,16 @@ def _settings(
     chosen = paper | {name: value for name, value in given.items() if value is not None}
     binds = [*(bind or []), *([f"search_gallery={_named(retriever)}"] if retriever else [])]
     return load_settings(binds=binds, profile=profile, config=config, mti=chosen)
+
+
+def _check(settings: "Settings", variant: str, *, sweeping: bool) -> None:
+    """What MTI is asked for, before anything is encoded."""
+    from ctgi.cli.evaluation import check_sweep
+    from ctgi.graphs.evaluate_mti import check_variant
+
+    check_variant(variant)
+    if sweeping:
+        check_sweep(settings, variant)
 
 
 def _named(retriever: str) -> str:

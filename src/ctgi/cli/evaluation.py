@@ -193,14 +193,23 @@ def mti_row(run: MtiRun, lam: float, xi: float) -> dict[str, Any]:
     }
 
 
+def check_sweep(settings: Settings, variant: str) -> None:
+    """Nothing where other lambdas and xis are arithmetic on what one run stored.
+
+    Raises:
+        CtgiError: more than one round, whose later candidates depend on lambda.
+    """
+    if settings.mti.rounds > 1 and variant == "ctgi":
+        raise CtgiError("a sweep needs [mti] rounds = 1: what a second round verifies depends on lambda")
+
+
 def sweep(run: MtiRun, lams: Sequence[float], xis: Sequence[float]) -> list[dict[str, Any]]:
     """`mti_row` at every pair of values.
 
     Raises:
         CtgiError: more than one round, whose later candidates depend on lambda.
     """
-    if run.settings.mti.rounds > 1 and run.variant == "ctgi":
-        raise CtgiError("a sweep needs [mti] rounds = 1: what a second round verifies depends on lambda")
+    check_sweep(run.settings, run.variant)
     return [mti_row(run, lam, xi) for lam, xi in product(lams, xis)]
 
 
