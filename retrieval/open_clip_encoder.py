@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import ArgumentError, CtgiError
+from ctgi.hub import Hub, hub
 from ctgi.retrieval.encoder import TextFeatures
 from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
@@ -83,7 +84,7 @@ def load_open_clip(name: str, settings: RetrieverSettings) -> OpenClipEncoder:
         CtgiError: see `ctgi.retrieval.encoder.load_encoder`.
     """
     model = create_model(name, settings)
-    with _explained(f"open_clip:{name}"):
+    with _explained(name):
         tokenizer = open_clip.get_tokenizer(_split(name)[0], context_length=settings.context_length)
     return OpenClipEncoder(f"open_clip:{name}", model, tokenizer, device_of(settings))
 
@@ -96,7 +97,7 @@ def create_model(name: str, settings: RetrieverSettings) -> Any:
     """
     model_name, pretrained = _split(name)
     _check_names(model_name, pretrained)
-    with _explained(f"open_clip:{name}"), _our_interpolation(model_name, settings):
+    with _explained(name), _our_interpolation(model_name, settings):
         return open_clip.create_model(
             model_name,
             pretrained=pretrained or None,
@@ -206,10 +207,13 @@ def _own_grid(model_name: str, rows: int) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _explained(spec: str) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     """Turn what open_clip, torch and the hub raise while loading into one message with a cure."""
+    spec, hub_trouble = f"open_clip:{name}", None
     try:
-        yield
+        with hub() if _is_elsewhere(name) else nullcontext(Hub(None)) as found:
+            hub_trouble = found.trouble
+            yield
     except CtgiError:
         raise
     except UnpicklingError:
@@ -217,16 +221,23 @@ def _explained(spec: str) -> Iterator[None]:
             f"{spec}: not a checkpoint of plain weights: save one with torch.save(model.state_dict(), FILE)"
         ) from None
     except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
-        raise CtgiError(f"{spec}: {_reason(error)}") from None
+        raise CtgiError(f"{spec}: {_reason(error, hub_trouble)}") from None
 
 
-def _reason(error: Exception) -> str:
+def _is_elsewhere(name: str) -> bool:
+    """Whether its weights have to come from a hub, or from what an earlier download left."""
+    model_name, pretrained = _split(name)
+    return not model_name.startswith("local-dir:") and not Path(pretrained).is_file()
+
+
+def _reason(error: Exception, hub_trouble: str | None) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if "loading state_dict" in str(error):
         return f"these weights are of another architecture: {'; '.join(lines[1:4])[:400]}"
     if "download" in str(error).lower() or isinstance(error, OSError):
+        why = hub_trouble or (lines[0][:200] if lines else type(error).__name__)
         return (
-            f"cannot get the weights ({lines[0][:200] if lines else type(error).__name__}): go online once, "
+            f"cannot get the weights ({why}): go online once, "
             "or name a local checkpoint: open_clip:MODEL,FILE.pt or open_clip:local-dir:FOLDER"
         )
     return lines[0][:400] if lines else type(error).__name__

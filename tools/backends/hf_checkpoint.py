@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from ctgi.errors import CtgiError
+from ctgi.hub import Hub, hub
 from ctgi.tools.backends.hf_model import Checkpoint
 
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
@@ -62,7 +63,7 @@ def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
     place = str(source) if source.exists() else model
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": source.exists()}
     _be_quiet()
-    with _readable(model), explained_memory(f"loading hf:{model}"):
+    with _readable(model, online=not source.exists()), explained_memory(f"loading hf:{model}"):
         config = transformers.AutoConfig.from_pretrained(place, **options)
         if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
             raise CtgiError(
@@ -99,13 +100,16 @@ def _be_quiet() -> None:
 
 
 @contextmanager
-def _readable(model: str) -> Iterator[None]:
+def _readable(model: str, *, online: bool) -> Iterator[None]:
     """Turn what the libraries raise on a checkpoint they cannot use into an error that says what to do."""
+    trouble = None
     try:
-        yield
+        with hub() if online else nullcontext(Hub(None)) as found:
+            trouble = found.trouble
+            yield
     except (OSError, ValueError, KeyError, SafetensorError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        if Path(model).expanduser().exists():
+        reason = trouble or str(error).strip().partition("\n")[0]
+        if not online:
             raise CtgiError(f"hf:{model}: not a checkpoint that can be used ({reason}): {_EXPECTED}") from None
         raise CtgiError(
             f"hf:{model}: no such folder here, and no download is possible ({reason}): "

@@ -66,7 +66,7 @@ def _options(
 def main() -> None:
     """The `ctgi` command. Exit codes: 0 done, 1 some items failed, 2 usage or set-up, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
-    logging.lastResort = Notices(logging.WARNING)
+    logging.basicConfig(handlers=[Notices()], level=logging.WARNING)
     try:
         _check_place()
         app()
