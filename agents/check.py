@@ -10,7 +10,7 @@ from typing import Any
 from ctgi.agents.assemble import open_tools, where
 from ctgi.agents.pool import QuestionPool, load_pool
 from ctgi.config import TOOL_NAMES, Settings
-from ctgi.errors import CtgiError, ToolError
+from ctgi.errors import CtgiError, EndpointDownError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.types import Fact
 
@@ -37,18 +37,23 @@ async def check(settings: Settings) -> list[ToolCheck]:
     """Every tool in turn, so that latencies are not each other's; a tool that fails is a result, not an error."""
     pool = load_pool(settings.mtg.question_pool)
     with tempfile.TemporaryDirectory() as folder:
-        image = _draw_person(Path(folder) / "person.png")
-        return [await _check(name, settings, pool, image) for name in TOOL_NAMES]
+        image, gone = _draw_person(Path(folder) / "person.png"), dict[str, str]()
+        return [await _check(name, settings, pool, image, gone) for name in TOOL_NAMES]
 
 
-async def _check(name: str, settings: Settings, pool: QuestionPool, image: ImageRef) -> ToolCheck:
+async def _check(name: str, settings: Settings, pool: QuestionPool, image: ImageRef, gone: dict[str, str]) -> ToolCheck:
+    """One tool; `gone` holds the endpoints at which nobody answered, with the reason: they are asked once."""
     binding = settings.binding(name)
     place = where(binding, settings)
+    if place in gone:
+        return ToolCheck(name, str(binding), place, False, None, None, None, None, gone[place])
     if binding.endpoint == "human":
         return ToolCheck(name, str(binding), place, True, None, None, None, None, "a person; not asked")
     try:
         seconds, abilities, said = await _try(name, settings, pool, image)
     except (CtgiError, ToolError) as error:
+        if isinstance(error, EndpointDownError):
+            gone[place] = str(error)
         return ToolCheck(name, str(binding), place, False, None, None, None, None, str(error))
     return ToolCheck(name, str(binding), place, True, seconds, **abilities, said=said)
 

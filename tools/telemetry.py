@@ -13,7 +13,7 @@ from typing import Any
 from ctgi import __version__
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
-from ctgi.network import is_local, public_url
+from ctgi.network import is_local, proxy_for, public_url
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
 from ctgi.tools.call_notes import noting
@@ -45,7 +45,8 @@ def collector(settings: Settings) -> str | None:
 
 
 def _traces_at(base: str) -> str:
-    return f"{base.rstrip('/')}/v1/traces"
+    address, mark, query = base.partition("?")
+    return f"{address.rstrip('/')}/v1/traces{mark}{query}"
 
 
 class Spans:
@@ -168,20 +169,32 @@ def _provider(settings: Settings, exporter: Any, address: str | None) -> Any:
     if exporter is None and address is None:
         return None
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from ctgi.tools.otlp import open_exporter
+
+        exporter = exporter or open_exporter(address or "", settings.network.proxies, _TIMEOUT_S)
     except ModuleNotFoundError as error:
-        missing = f"sending spans to {address} needs {error.name}, which is not installed: pip install 'ctgi[otel]'"
+        place = public_url(address or "")
+        missing = f"sending spans to {place} needs {error.name}, which is not installed: pip install 'ctgi[otel]'"
         if settings.telemetry.endpoint:
             raise CtgiError(missing) from None
         logger.warning("%s; nothing is sent", missing)
         return None
-    if address and not is_local(address):
-        what = "with its questions and answers" if _with_content(settings) else "without its texts"
-        logger.warning("spans of this run, %s, go to %s", what, public_url(address))
+    if address:
+        _tell_collector(settings, address)
     name = os.environ.get("OTEL_SERVICE_NAME", "ctgi")
     provider = TracerProvider(resource=Resource.create({"service.name": name, "service.version": __version__}))
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter(address, timeout=_TIMEOUT_S)))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+def _tell_collector(settings: Settings, address: str) -> None:
+    proxy = proxy_for(address, settings.network.proxies)
+    if proxy is None and is_local(address):
+        return
+    what = "with its questions and answers" if _with_content(settings) else "without its texts"
+    place = f"{public_url(address)}, through {proxy}" if proxy else public_url(address)
+    logger.warning("spans of this run, %s, go to %s", what, place)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -289,6 +290,7 @@ class Settings(BaseSettings):
         variables = {endpoint.api_key_env for endpoint in endpoints}
         variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
         keys = {os.environ.get(name or "", "").strip() for name in variables}
+        keys |= {value for _, value in parse_qsl(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""), separator=",")}
         urls = {endpoint.base_url for endpoint in endpoints} | {self.telemetry.endpoint}
         urls |= {value for name, value in os.environ.items() if name.lower().endswith(("_proxy", "otlp_endpoint"))}
         return {text for text in keys.union(*(in_url(url) for url in urls if url)) if text}

@@ -69,7 +69,7 @@ def _trouble(address: str) -> str | None:
                 client.head(address, timeout=_PATIENCE_S, follow_redirects=False)
             found.append(None)
         except httpx2.HTTPError as error:
-            found.append(f"{place} ({error or type(error).__name__})")
+            found.append(f"{place}: {error or type(error).__name__}")
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

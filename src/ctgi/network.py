@@ -10,7 +10,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # public, and missing in typeshed
 
 from ctgi.errors import CtgiError
@@ -58,10 +58,18 @@ class Address:
         """What has to be equal for two URLs to name the same server."""
         return self.scheme, self.host, self.port
 
+    def whole(self) -> str:
+        """The URL with all that only its owner may know, for a library that takes it in no other way."""
+        who = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user or self.password else ""
+        return f"{self.scheme}://{who}{self._place()}{self.query}"
+
     def __str__(self) -> str:
+        return f"{self.scheme}://{self._place()}"
+
+    def _place(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
+        return f"{host}{port}{self.path}"
 
 
 def parse_address(url: str) -> Address:

@@ -45,6 +45,9 @@ def test_check_says_what_does_not_work(ctgi: Run, double: OpenAiDouble, tiny_cli
     assert done.code == 1
     assert [row["works"] for row in done.json[:4]] == [False, False, False, True]
     assert double.base_url in done.json[0]["said"]
+    shown = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip)
+    assert shown.err.splitlines() == [f"caption_image, answer_question, verify_match: {done.json[0]['said']}"]
+    assert [row["said"] for row in done.json[:3]] == [done.json[0]["said"]] * 3
 
 
 def test_serve_prints_its_command(ctgi: Run) -> None:

@@ -16,7 +16,10 @@ class CollectorDouble(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.paths: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.spans: list[Span] = []
+        self.status, self.location, self.claims = 200, "", 0
+        """What is answered: a status, where it points to, and how many bytes are announced and never sent."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -25,10 +28,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.paths.append(self.path)
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         scopes = [scope for resource in request.resource_spans for scope in resource.scope_spans]
         self.server.spans += [span for scope in scopes for span in scope.spans]
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
+        self.send_response(self.server.status)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
+        self.send_header("Content-Length", str(self.server.claims))
         self.end_headers()
 
     def log_message(self, *_: object) -> None:

@@ -19,6 +19,7 @@ from ctgi.agents.answerer import Answerer
 from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef
+from ctgi.secrets import basic_authorization
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.call_notes import note, noting
 from ctgi.tools.seam import DIRECT
@@ -212,6 +213,7 @@ def test_nothing_is_sent_unless_an_endpoint_is_named(monkeypatch: pytest.MonkeyP
     with reporting(load_settings(), "mtg", "caption", DIRECT) as seam:
         assert seam is DIRECT
     assert collector(load_settings(telemetry={"endpoint": "http://a:4318/"})) == "http://a:4318/v1/traces"
+    assert collector(load_settings(telemetry={"endpoint": "http://a/x/?k=v"})) == "http://a/x/v1/traces?k=v"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://b:4318")
     assert collector(load_settings()) == "http://b:4318/v1/traces"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/spans")
@@ -242,6 +244,54 @@ def test_a_collector_that_is_down_costs_a_warning_and_little_time(caplog: pytest
         with caplog.at_level(logging.CRITICAL, "opentelemetry"):
             work(settings, "a?")
         assert time.monotonic() - started < 12
+
+
+def test_a_collector_here_is_reached_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    with running_collector() as here:
+        work(load_settings(telemetry={"endpoint": here.url}), "a?")
+    assert here.paths == ["/v1/traces"]
+
+
+def test_a_collector_elsewhere_is_told_with_its_proxy_and_without_passwords(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("http_proxy", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with running_collector() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//me:proxy-secret@"))
+        work(load_settings(telemetry={"endpoint": "http://me:col@lector-secret@spans.example/?k=query-secret"}), "a?")
+    assert proxy.paths == ["http://spans.example/v1/traces?k=query-secret"]
+    assert proxy.headers[0]["authorization"] == basic_authorization("me", "col@lector-secret")
+    assert proxy.headers[0]["proxy-authorization"] == basic_authorization("me", "proxy-secret")
+    assert f"go to http://spans.example/v1/traces, through the proxy {proxy.url} (HTTP_PROXY)" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxy", "said"),
+    [
+        ("http://spans.example", "socks5://u:hidden@127.0.0.1:9", "ALL_PROXY names a socks5 proxy"),
+        ("spans.example:4318", "", "the OpenTelemetry collector: expected an address"),
+        ("http://u:hid/den@spans.example", "", "%2F"),
+    ],
+)
+def test_a_collector_that_cannot_be_reached_by_rule_is_one_line(
+    endpoint: str, proxy: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(CtgiError, match=said) as raised:
+        work(load_settings(telemetry={"endpoint": endpoint}), "a?")
+    assert "hid" not in str(raised.value)
+
+
+def test_the_reply_of_a_collector_is_not_read_and_no_redirect_followed() -> None:
+    with running_collector() as elsewhere, running_collector() as here:
+        here.status, here.location, here.claims = 307, f"{elsewhere.url}/v1/traces", 10**9
+        work(load_settings(telemetry={"endpoint": here.url}), "a?")
+    assert here.paths == ["/v1/traces"]
+    assert elsewhere.paths == []
 
 
 @pytest.mark.parametrize("by", ["toml", "environment"])

@@ -45,9 +45,25 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
     settings = load_settings(binds=bind, profile=profile, config=config)
     tell_senders(settings, TOOL_NAMES, quiet=False)
     rows = [asdict(result) for result in asyncio.run(check(settings))]
-    _print_rows(rows, as_json)
-    if not all(row["works"] for row in rows):
+    _print_rows(rows if as_json else [row | _short(row) for row in rows], as_json)
+    failed = [row for row in rows if not row["works"]]
+    if not as_json:
+        _tell_failures(failed)
+    if failed:
         raise typer.Exit(1)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    return {} if row["works"] else {"said": "failed"}
+
+
+def _tell_failures(failed: list[dict[str, Any]]) -> None:
+    """Each reason once, with the tools that it concerns."""
+    from ctgi.cli.console import notice
+
+    for reason in dict.fromkeys(row["said"] for row in failed):
+        tools = ", ".join(row["tool"] for row in failed if row["said"] == reason)
+        notice(f"{tools}: {reason}")
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -1,0 +1,82 @@
+"""Lookups on a hub: by our way out of the machine, and given up at once where there is none."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
+from openai_server import OpenAiDouble
+
+from ctgi.config import RetrieverSettings
+from ctgi.errors import CtgiError
+from ctgi.hub import hub
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.tools.backends.hf_checkpoint import load_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A proxy that refuses every connection, and its address."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:proxy-secret@{address}")
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("load", "cure"),
+    [
+        (lambda: load_encoder("open_clip:hf-hub:nobody/nothing", RetrieverSettings()), "name a local checkpoint"),
+        (lambda: load_checkpoint("nobody/nothing", "cpu", "auto"), "give the path of a local folder"),
+    ],
+)
+def test_without_a_network_the_error_is_one_line(
+    load: object, cure: str, offline: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CtgiError) as raised:
+        load()  # type: ignore[operator]
+    said = str(raised.value)
+    assert f"https://huggingface.co cannot be reached through the proxy http://{offline} (HTTPS_PROXY)" in said
+    assert cure in said
+    assert "\n" not in said
+    assert "proxy-secret" not in said
+    assert caplog.text == ""
+    assert "Retrying" not in capfd.readouterr().err
+
+
+def test_a_proxy_that_cannot_be_used_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    for load in (
+        lambda: load_encoder("open_clip:ViT-B-16,openai", RetrieverSettings()),
+        lambda: load_checkpoint("nobody/nothing", "cpu", "auto"),
+    ):
+        with pytest.raises(CtgiError, match="ALL_PROXY names a socks5h proxy"):
+            load()
+
+
+def test_a_hub_that_answers_is_used_and_one_here_without_the_proxy(
+    double: OpenAiDouble, offline: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{double.port}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{offline}")
+    with hub() as found:
+        assert (found.trouble, constants.is_offline_mode()) == (None, False)
+        get_session().get(f"http://127.0.0.1:{double.port}/api/models/a")
+    assert double.targets == ["HEAD /", "GET /api/models/a"]
+
+
+def test_who_works_offline_is_not_kept_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    with hub() as found:
+        assert found.trouble == "HF_HUB_OFFLINE is set"
