@@ -17,8 +17,6 @@ from ctgi.retrieval.images import ImageRef
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
-    from pydantic import ValidationError
-    from pydantic.v1 import ValidationError as ValidationErrorV1
 
 Arguments = ParamSpec("Arguments")
 Answer = tuple[Any, dict[str, Any]]
@@ -54,7 +52,6 @@ def as_langchain_tools(tools: Mapping[str, Any], images: Mapping[str, ImageRef])
             name=name,
             response_format="content_and_artifact",
             handle_tool_error=True,
-            handle_validation_error=_misfit,
         )
         for name in tools
     ]
@@ -120,12 +117,6 @@ def _worded(name: str, text: str) -> str:
     if not any(character.isprintable() and not character.isspace() for character in text):
         raise ArgumentError(f"{name} is empty: say in words what is meant")
     return text
-
-
-def _misfit(error: "ValidationError | ValidationErrorV1") -> str:
-    """What is wrong with the form of a call's arguments."""
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
 
 
 def _replying(

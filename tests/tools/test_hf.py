@@ -443,3 +443,12 @@ def test_each_call_of_a_batch_takes_its_share_of_the_time(model: Path, images: l
     assert len(clocks) == 24
     assert all(seconds > 0 for seconds in clocks)
     assert sum(clocks) <= 3 * whole
+
+
+def test_a_closed_model_says_so(model: Path) -> None:
+    async def ask(mllm: HfMllm) -> None:
+        await mllm.aclose()
+        await mllm.chat(ChatRequest("Describe the person."))
+
+    with pytest.raises(CtgiError, match="closed already"):
+        run(model, ask)

@@ -19,7 +19,7 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from ctgi.config import Endpoint
-from ctgi.errors import ToolError
+from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
@@ -71,9 +71,12 @@ class HfMllm:
         self._gathering: dict[tuple[Any, ...], _Batch] = {}
         self._changed = threading.Condition()  # guards the two
         self._preparing = 0
+        self._closed = False
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Answer one request; see `Mllm`. The confidence covers the end-of-text token where there is one."""
+        if self._closed:
+            raise CtgiError(f"{self._name}: closed already: call the tools while they are open")
         checkpoint = await self._checkpoint()
         with self._changed:
             self._preparing += 1
@@ -105,6 +108,7 @@ class HfMllm:
 
     async def aclose(self) -> None:
         """End the threads; what waits for the model is cancelled, and the batch in work is finished."""
+        self._closed = True
         for executor in (self._preparers, self._model_thread):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
         self._loaded = None

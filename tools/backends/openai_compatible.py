@@ -17,6 +17,7 @@ from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.chat_completions import Json, messages, read_reply
 from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Limits, Unavailable
 from ctgi.tools.backends.openai_client import ServerClient, StatusError
+from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.images import DataUrls, encode
 
 _LOAD_STRIKES = 1 / 8
@@ -38,18 +39,19 @@ class Dialect:
     """What to do when nobody answers."""
 
 
-def open_vllm(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
-    """A model on a vLLM server; without a key in the environment none is sent. Call it in the running loop.
+def open_vllm(model: str, endpoint: Endpoint) -> PerLoop:
+    """A model on a vLLM server; without a key in the environment none is sent.
 
     Raises:
         CtgiError: the endpoint has no usable address or key.
     """
     cure = f"Start it with `ctgi serve {model}`, or check base_url"
-    return OpenAiCompatible(model, endpoint, Dialect(True, 10, "max_tokens", cure), _key(endpoint))
+    dialect, key = Dialect(True, 10, "max_tokens", cure), _key(endpoint)
+    return PerLoop(lambda: OpenAiCompatible(model, endpoint, dialect, key))
 
 
-def open_openai(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
-    """A model at OpenAI, or at any other endpoint by its base_url. Call it in the running loop.
+def open_openai(model: str, endpoint: Endpoint) -> PerLoop:
+    """A model at OpenAI, or at any other endpoint by its base_url.
 
     Raises:
         CtgiError: the endpoint has no usable address, or is OpenAI's and no key is in the environment.
@@ -64,7 +66,7 @@ def open_openai(model: str, endpoint: Endpoint) -> "OpenAiCompatible":
     # Elsewhere the newer name is often ignored, and the answer then has no bound.
     token_limit = "max_completion_tokens" if at_openai else "max_tokens"
     dialect = Dialect(False, 20, token_limit, "Check base_url and the network")
-    return OpenAiCompatible(model, endpoint, dialect, key)
+    return PerLoop(lambda: OpenAiCompatible(model, endpoint, dialect, key))
 
 
 def _key(endpoint: Endpoint) -> str | None:

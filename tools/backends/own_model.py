@@ -12,6 +12,7 @@ from ctgi.plugins import described, own_code
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.call_notes import spending
 
 
@@ -43,7 +44,7 @@ def as_model(function: Callable[..., Any], name: str, *, concurrency: int = 1) -
     """
     if not callable(function):
         raise CtgiError(f"python:{plain(name)}: {type(function).__name__} cannot be called: expected a function")
-    return _OwnModel(function, name, concurrency)
+    return PerLoop(lambda: _OwnModel(function, name, concurrency))
 
 
 class _OwnModel:
