@@ -12,21 +12,29 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery_build import GalleryReport, build_gallery, gallery_folder
 from ctgi.retrieval.gallery_files import (
+    HEADER,
     DamagedGalleryError,
     Entry,
     Header,
     Manifest,
     check_encoder,
+    embeddings_path,
     find_gallery,
+    gallery_for,
+    gallery_home,
     image_root,
+    index_command,
+    index_path,
+    is_whole,
+    named_by_person,
     open_embeddings,
     read_header,
 )
 from ctgi.retrieval.images import ImageRef, display
-from ctgi.retrieval.index import Index, open_index
+from ctgi.retrieval.index import Index, is_exact, open_index
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 
-__all__ = ["Gallery", "GalleryReport", "build_gallery", "gallery_folder", "is_gallery", "open_gallery"]
+__all__ = ["Gallery", "GalleryReport", "build_gallery", "damage_of", "gallery_folder", "is_gallery", "open_gallery"]
 
 DEPTH = 1000
 """How far down the original ranking `rank_before` is looked for."""
@@ -59,6 +67,21 @@ class Gallery:
     def root(self) -> str:
         """The folder that its images lie in."""
         return self._root
+
+    @property
+    def home(self) -> Path:
+        """The folder that it shares with the galleries of other encoders."""
+        return gallery_home(self.folder)
+
+    @property
+    def name(self) -> Path:
+        """How a person names it."""
+        return named_by_person(self.folder)
+
+    @property
+    def index_command(self) -> str:
+        """The command that brings it up to date."""
+        return index_command(self.folder, self.header)
 
     @property
     def identity(self) -> dict[str, str | int]:
@@ -144,7 +167,7 @@ class Gallery:
         """Cosines from the stored rows, alike for alike rows: an index may only estimate them, BLAS may round."""
         products: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[rows].astype(np.float32), vector)
         if not np.isfinite(products).all():
-            raise DamagedGalleryError(self.folder, "an embedding is not finite")
+            raise DamagedGalleryError(self.folder, "an embedding is not finite", self.header)
         return products
 
     def _places(self, rows: NDArray[np.int64], query: NDArray[np.float32]) -> dict[int, int]:
@@ -160,28 +183,76 @@ def _unchanged(path: str, entry: Entry) -> bool:
     return (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns)
 
 
-def is_gallery(path: str | Path) -> bool:
-    """Whether there is a gallery at `path`, or in the images folder `path`."""
-    return find_gallery(Path(path)) is not None
+def is_gallery(path: str | Path, encoder: Encoder | None = None) -> bool:
+    """Whether there is a gallery at `path`, or in the images folder `path`; with an encoder, one of its own."""
+    home = find_gallery(Path(path))
+    return home is not None and (encoder is None or (gallery_for(home, encoder.fingerprint) / HEADER).is_file())
 
 
 def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
-    """The gallery at `path`, or in the images folder `path`.
+    """The gallery at `path`, or in the images folder `path`; of several encoders', that of `encoder`.
+
+    While it is being indexed, this is the gallery as it was before or as it is after.
 
     Args:
         path: a gallery's folder, or an images folder that has one in `.ctgi`.
         encoder: what reads the queries; without one, only vectors can be searched for.
 
     Raises:
-        CtgiError: there is none, it is empty or damaged, or it was made with another encoder.
+        CtgiError: there is none, it is empty or damaged, cannot be read, or is another encoder's.
     """
-    folder = find_gallery(Path(path))
-    if folder is None:
+    home = find_gallery(Path(path))
+    if home is None:
         raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
+    folder = gallery_for(home, encoder.fingerprint) if encoder else home
+    if encoder and not (folder / HEADER).is_file():
+        check_encoder(home, read_header(home), encoder.spec, encoder.fingerprint)
     header = read_header(folder)
+    while True:
+        try:
+            return _open(folder, header, encoder)
+        except DamagedGalleryError:
+            header, before = read_header(folder), header
+            if header == before:  # else it was replaced while we looked
+                raise
+
+
+def _open(folder: Path, header: Header, encoder: Encoder | None) -> Gallery:
     if encoder is not None:
         check_encoder(folder, header, encoder.spec, encoder.fingerprint)
     if header.count == 0:
-        raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run ctgi index again")
+        raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run {index_command(folder, header)}")
     rows = open_embeddings(folder, header)
     return Gallery(folder, header, Manifest(folder, header), open_index(folder, header, rows), rows, encoder)
+
+
+def damage_of(path: Path) -> list[str]:
+    """What is damaged in the gallery at `path`, or in the images folder `path`, every byte looked at.
+
+    Raises:
+        CtgiError: there is none, or it cannot be read.
+    """
+    home = find_gallery(path)
+    if home is None:
+        raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
+    folders = [home, *(header.parent for header in sorted(home.glob(f"encoder-*/{HEADER}")))]
+    return [found for folder in folders for found in _damage(folder)]
+
+
+def _damage(folder: Path) -> Iterator[str]:
+    try:
+        header = read_header(folder)
+        if header.count == 0:
+            return
+        rows = open_embeddings(folder, header)
+        for _ in Manifest(folder, header):
+            pass
+        open_index(folder, header, rows)
+        files = {embeddings_path(folder, header): (header.embeddings_bytes, header.embeddings_crc32)}
+        if not is_exact(header):
+            files[index_path(folder, header)] = header.index_bytes, header.index_crc32
+        for path, (size, expected) in files.items():
+            if not is_whole(folder, header, path, size, expected):
+                yield f"{display(str(path))}: holds other data than was written"
+    except DamagedGalleryError as damage:
+        yield f"{display(str(folder))}: {damage.what}"

@@ -15,9 +15,10 @@ import numpy as np
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError, ImageError
+from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver, canonical, find_images
-from ctgi.retrieval.gallery_files import FOLDER, FORMAT, Entry, Header
+from ctgi.retrieval.gallery_files import FOLDER, Entry, Header, gallery_for
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index import new_index
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int | None], None]
 _BATCHES_AHEAD = 2
+_NOTED = 32
+"""Inputs that the header names, for the command that brings the gallery up to date; a data set's images are more."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def gallery_folder(inputs: Sequence[str]) -> Path:
     Raises:
         CtgiError: they are not one folder.
     """
-    if len(inputs) == 1 and Path(inputs[0]).is_dir():
+    if _is_one_folder(inputs):
         return Path(inputs[0]) / FOLDER
     if len(inputs) == 1 and not any(mark in inputs[0] for mark in "@*?[") and not os.path.lexists(inputs[0]):
         next(find_images(inputs), None)  # says what is missing
@@ -102,27 +105,31 @@ def build_gallery(
     rebuild: bool = False,
     progress: Progress | None = None,
     on_found: Callable[[PassedOver], None] | None = None,
+    without_locks: WithoutLocks = "warn",
 ) -> GalleryReport:
     """Make the gallery at `out` hold exactly these images; those that it holds unchanged are not read again.
 
-    Killed at any moment, it leaves the gallery as it was committed last, and the next run goes on from there.
+    Killed at any moment, it leaves the gallery as it was committed last, and the next run goes on from there. Where
+    no image can be indexed, a gallery that is not there yet is not made.
 
     Args:
         inputs: as `find_images` takes them.
-        out: the gallery's folder.
+        out: the gallery's folder; where another encoder's gallery lies, this one's goes into a folder beside its files.
         encoder: what it is made with.
         settings: batch size, decoding threads, storage type, faiss factory string.
         rebuild: forget what is there.
         progress: called with (images done, images to do); unchanged ones are in neither.
         on_found: called before an image is read, with the files that were passed over.
+        without_locks: see `ctgi.files.own`.
 
     Raises:
-        CtgiError: nothing to index, another encoder's gallery, another process at work, or a disk that is full
-            or read-only.
+        CtgiError: nothing to index, another process at work, or a disk that is full or read-only.
     """
     started = time.monotonic()
     new_index(encoder.dim, settings.index, settings.storage)  # a wrong factory string should not cost an hour
-    with writing(out):
+    next(find_images(inputs), None)  # says what is missing before anything is made
+    out = gallery_for(out, encoder.fingerprint)
+    with writing(out, without_locks):
         writer, rebuilt = resume(out, _wanted(inputs, out, encoder, settings), rebuild=rebuild)
         with closing(writer):
             run = _Run()
@@ -131,7 +138,7 @@ def build_gallery(
                 on_found(run.passed)
             _add(todo, writer, run, encoder, settings, progress or (lambda done, total: None))
             gone = set(writer.known) - set(run.rows) - {_relative(path, inputs) for path, _ in run.failed}
-            total = _commit(writer, sorted(run.rows.values()))
+            total = _commit(writer, sorted(run.rows.values()), len(run.failed))
     return GalleryReport(
         out,
         total,
@@ -150,25 +157,27 @@ def build_gallery(
 def _wanted(inputs: Sequence[str], out: Path, encoder: Encoder, settings: RetrieverSettings) -> Header:
     root, folder = Path(_root(inputs)), out.resolve()
     return Header(
-        FORMAT,
-        encoder.spec,
-        encoder.fingerprint,
-        encoder.dim,
-        settings.storage,
-        os.path.relpath(root, folder) if folder.is_relative_to(root) else str(root),
-        settings.index,
+        spec=encoder.spec,
+        fingerprint=encoder.fingerprint,
+        dim=encoder.dim,
+        dtype=settings.storage,
+        root=os.path.relpath(root, folder) if folder.is_relative_to(root) else str(root),
+        index=settings.index,
+        inputs=None if _is_one_folder(inputs) else tuple(inputs) if len(inputs) <= _NOTED else (),
     )
+
+
+def _is_one_folder(inputs: Sequence[str]) -> bool:
+    return len(inputs) == 1 and Path(inputs[0]).is_dir()
 
 
 def _root(inputs: Sequence[str]) -> str:
     """Absolute path that the manifest's paths start from: the one folder given, else where we are."""
-    one_folder = len(inputs) == 1 and Path(inputs[0]).is_dir()
-    return str(Path(inputs[0]).resolve() if one_folder else Path.cwd())
+    return str(Path(inputs[0]).resolve() if _is_one_folder(inputs) else Path.cwd())
 
 
 def _relative(path: str, inputs: Sequence[str]) -> str:
-    one_folder = len(inputs) == 1 and Path(inputs[0]).is_dir()
-    return os.path.relpath(path, inputs[0]) if one_folder else os.path.relpath(canonical(path))
+    return os.path.relpath(path, inputs[0]) if _is_one_folder(inputs) else os.path.relpath(canonical(path))
 
 
 def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Found]:
@@ -262,12 +271,14 @@ def _same_content(writer: GalleryWriter, entry: Entry) -> bool:
     return row is not None and writer.entries[row].sha256 == entry.sha256
 
 
-def _commit(writer: GalleryWriter, rows: list[int]) -> int:
+def _commit(writer: GalleryWriter, rows: list[int], failed: int) -> int:
     """Leave out superseded and vanished rows, and commit. Returns the rows kept."""
+    if not rows and not writer.header.count:
+        return 0
     if len(rows) == len(writer.entries):
-        return writer.commit().count
+        return writer.commit(failed).count
     with closing(writer.compact(rows)) as compacted:
-        return compacted.commit().count
+        return compacted.commit(failed).count
 
 
 def _contents(writer: GalleryWriter, run: _Run) -> int:

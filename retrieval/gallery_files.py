@@ -8,32 +8,56 @@ import json
 import mmap
 import os
 import re
+import shlex
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.reading import TextError, parse_json
+from ctgi.retrieval.checksums import Checksums, damaged_blocks, is_complete, sample
 from ctgi.retrieval.images import display
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 FOLDER = ".ctgi"
 HEADER = "gallery.json"
 _BLOCK = 2**24
 _NORMS_CHECKED = 1024
+_MOST = 2**48
+"""More rows or bytes than any gallery has."""
+
+T = TypeVar("T")
 
 
 class DamagedGalleryError(CtgiError):
     """Files of a gallery do not hold what its header says; indexing again mends it."""
 
-    def __init__(self, folder: Path, what: str) -> None:
-        super().__init__(f"{display(str(folder))}: the gallery is damaged ({what}): run ctgi index again to mend it")
+    def __init__(self, folder: Path, what: str, header: "Header | None" = None) -> None:
+        """Take the header where it can be read: it knows which command mends the gallery."""
+        if header:
+            cure = index_command(folder, header)
+        elif folder.name == FOLDER:
+            cure = f"ctgi index {shlex.quote(display(str(folder.parent)))}"
+        else:
+            cure = f"ctgi index IMAGES --out {shlex.quote(display(str(gallery_home(folder))))}"
+        super().__init__(f"{display(str(folder))}: the gallery is damaged ({what}): run {cure} to mend it")
         self.what = what
+
+
+class UnreadableError(CtgiError):
+    """A file of a gallery cannot be read just now, which says nothing about what it holds."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{display(str(path))}: cannot be read ({error.strerror}): nothing was changed; "
+            "make it readable and run the same command again"
+        )
 
 
 class Entry(NamedTuple):
@@ -46,34 +70,105 @@ class Entry(NamedTuple):
     mtime_ns: int
 
 
-@dataclass(frozen=True)
-class Header:
+def _text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no text")
+    return value
+
+
+_Text = Annotated[str, PlainValidator(_text)]  # pydantic's own refuses names that are no UTF-8
+_Crc32 = Annotated[int, Field(ge=0, lt=2**32)]
+_FromList = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
+class Header(BaseModel):
     """What gallery.json says."""
 
-    format: int
-    spec: str
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    spec: _Text
     """The binding of the encoder, for messages."""
-    fingerprint: str
-    dim: int
-    dtype: str
-    root: str
+    fingerprint: _Text
+    dim: int = Field(ge=1, le=2**20)
+    dtype: Literal["float32", "float16"]
+    root: _Text
     """The images' folder: relative to the gallery's where that lies inside, so that both can move together."""
-    index: str
+    index: _Text
     """A faiss factory string."""
-    generation: int = 1
-    count: int = 0
-    manifest_bytes: int = 0
-    manifest_crc32: int = 0
+    generation: int = Field(1, ge=1, lt=_MOST)
+    count: int = Field(0, ge=0, lt=_MOST)
+    manifest_bytes: int = Field(0, ge=0, lt=_MOST)
+    manifest_crc32: _Crc32 = 0
+    embeddings_crc32: Annotated[tuple[_Crc32, ...] | None, _FromList] = None
+    """Of each block of the embeddings; None in a gallery of a version that had none."""
+    index_bytes: int = Field(0, ge=0, lt=_MOST)
+    index_crc32: Annotated[tuple[_Crc32, ...] | None, _FromList] = None
+    """Of each block of the index file; None where there is no such file."""
+    inputs: Annotated[tuple[_Text, ...] | None, _FromList] = None
+    """What was indexed, as it was given in the folder `root`; None for the folder itself, () for very many things."""
+    failed: int = Field(0, ge=0, lt=_MOST)
+    """Images among them that could not be read."""
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one embedding."""
         return self.dim * np.dtype(self.dtype).itemsize
 
+    @property
+    def embeddings_bytes(self) -> int:
+        """Bytes of all of them."""
+        return self.count * self.row_bytes
+
 
 def find_gallery(path: Path) -> Path | None:
-    """The gallery at `path` or in the images folder `path`; None where there is none."""
-    return next((folder for folder in (path / FOLDER, path) if (folder / HEADER).is_file()), None)
+    """The gallery at `path` or in the images folder `path`, one with images first; None where there is none."""
+    found = [folder for folder in (path / FOLDER, path) if (folder / HEADER).is_file()]
+    return next((folder for folder in found if _holds_images(folder)), found[0] if found else None)
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return read_header(folder).count > 0
+    except CtgiError:
+        return False
+
+
+def gallery_for(home: Path, fingerprint: str) -> Path:
+    """Where the gallery of an encoder lies: at `home` if that is its own or nobody's, else in a folder in there.
+
+    Raises:
+        UnreadableError: the gallery at `home` cannot be read.
+    """
+    try:
+        its_own = not (home / HEADER).exists() or read_header(home).fingerprint == fingerprint
+    except DamagedGalleryError:
+        its_own = True  # it will be made anew
+    return home if its_own else home / f"encoder-{zlib.crc32(fingerprint.encode()):08x}"
+
+
+def gallery_home(folder: Path) -> Path:
+    """The folder that a gallery shares with those of other encoders; its own where it is the first."""
+    shared = folder.name.startswith("encoder-") and (folder.parent / HEADER).is_file()
+    return folder.parent if shared else folder
+
+
+def named_by_person(folder: Path) -> Path:
+    """How a person names a gallery, whichever encoder's: the image folder that it lies in, else its own folder."""
+    home = gallery_home(folder)
+    return home.parent if home.name == FOLDER else home
+
+
+def index_command(folder: Path, header: Header) -> str:
+    """The command that brings this gallery up to date, for messages: it can be run as it stands."""
+    root = image_root(folder, header)
+    home = named_by_person(folder)
+    where = os.path.relpath(root) if not os.path.relpath(root).startswith("..") else root
+    inside = os.path.realpath(home) == os.path.realpath(root)
+    inputs = [where] if header.inputs is None else list(header.inputs) or ["@images.txt"]
+    words = ["ctgi", "index", *inputs, *([] if inside and header.inputs is None else ["--out", str(home)])]
+    elsewhere = header.inputs is not None and os.path.realpath(root) != os.path.realpath(Path.cwd())
+    return (f"cd {shlex.quote(display(root))} && " if elsewhere else "") + shlex.join(map(display, words))
 
 
 def manifest_path(folder: Path, header: Header) -> Path:
@@ -92,40 +187,48 @@ def index_path(folder: Path, header: Header) -> Path:
     return folder / f"index-{header.generation}-{header.count}-{factory}.faiss"
 
 
-def read_header(folder: Path) -> Header:
+def read_header(folder: Path, name: str = HEADER) -> Header:
     """What gallery.json in `folder` says.
 
     Raises:
         DamagedGalleryError: it cannot be understood.
+        UnreadableError: it cannot be read.
         CtgiError: it is of another format version.
     """
     try:
-        values = json.loads((folder / HEADER).read_bytes())
-        version = values["format"]
-        if version == FORMAT:
-            header = Header(**values)
-            np.dtype(header.dtype)
-            return header
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DamagedGalleryError(folder, f"{HEADER}: {type(error).__name__}") from None
-    raise CtgiError(
-        f"{display(str(folder))}: a gallery of format {version!r}, this ctgi reads {FORMAT}: "
-        "use the ctgi that made it, or run ctgi index --rebuild"
-    )
+        values = parse_json((folder / name).read_bytes())
+    except FileNotFoundError:
+        raise DamagedGalleryError(folder, f"{name} is missing") from None
+    except OSError as error:
+        raise UnreadableError(folder / name, error) from None
+    except TextError as error:
+        raise DamagedGalleryError(folder, f"{name}: {error}") from None
+    version = values.get("format") if isinstance(values, dict) else None
+    if type(version) is int and version > FORMAT:
+        raise CtgiError(
+            f"{display(str(folder))}: a gallery of format {version}, this ctgi reads {FORMAT}: "
+            "use the ctgi that made it, or run ctgi index --rebuild"
+        )
+    try:
+        return Header.model_validate(values)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"])) or "its value"
+        raise DamagedGalleryError(folder, f"{name}: {place} is not as it should be") from None
 
 
-def write_header(folder: Path, header: Header) -> None:
+def write_header(folder: Path, header: Header, name: str = HEADER) -> None:
     """Commit: from here on the gallery is what `header` says."""
-    write_whole(folder / HEADER, json.dumps(asdict(header), indent=1).encode())
+    write_whole(folder / name, json.dumps(header.model_dump(), indent=1).encode())
 
 
 def check_encoder(folder: Path, header: Header, spec: str, fingerprint: str) -> None:
     """Raise CtgiError unless the gallery's vectors are of this encoder's space."""
     if fingerprint != header.fingerprint:
         raise CtgiError(
-            f"{display(str(folder))}: made with {display(header.spec)} (fingerprint {header.fingerprint[:12]}), "
-            f"opened with {display(spec)} ({fingerprint[:12]}): weights, image size or context length differ. "
-            "Bind search_gallery to the first, or make the gallery anew with ctgi index --rebuild"
+            f"{display(str(folder))}: made with {display(header.spec)} "
+            f"(fingerprint {display(header.fingerprint[:12])}), opened with {display(spec)} ({fingerprint[:12]}): "
+            "weights, image size or context length differ. Bind search_gallery to the first, or make one for the "
+            f"second beside it: {index_command(folder, header)} --bind search_gallery={shlex.quote(display(spec))}"
         )
 
 
@@ -135,22 +238,51 @@ def image_root(folder: Path, header: Header) -> str:
 
 
 def open_embeddings(folder: Path, header: Header) -> NDArray[np.floating]:
-    """The committed rows, memory-mapped: [count, D].
+    """The committed rows, memory-mapped: [count, D]. Some of their blocks are checked, in a small gallery all.
 
     Raises:
-        DamagedGalleryError: the file is missing or too short, or rows of it are no unit vectors.
+        DamagedGalleryError: the file is missing or too short, or holds something else.
+        UnreadableError: it cannot be read.
     """
     path = embeddings_path(folder, header)
-    try:
-        rows = np.memmap(path, header.dtype, "r", shape=(header.count, header.dim))
-    except (OSError, ValueError):
-        raise DamagedGalleryError(folder, f"{path.name} is missing or too short") from None
-    sample = rows[:: max(1, header.count // _NORMS_CHECKED)].astype(np.float32)
+    rows: NDArray[np.floating] = _mapped(
+        folder, header, path, lambda: np.memmap(path, header.dtype, "r", shape=(header.count, header.dim))
+    )
+    vectors = rows[:: max(1, header.count // _NORMS_CHECKED)].astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        sound = np.abs(np.einsum("ij,ij->i", sample, sample) - 1) < 0.02
-    if not sound.all():
-        raise DamagedGalleryError(folder, f"{path.name} holds other data")
+        sound = np.abs(np.einsum("ij,ij->i", vectors, vectors) - 1) < 0.02
+    size = header.embeddings_bytes
+    if not sound.all() or not is_whole(folder, header, path, size, header.embeddings_crc32, sample(size)):
+        raise DamagedGalleryError(folder, f"{path.name} holds other data", header)
     return np.asarray(rows)
+
+
+def is_whole(
+    folder: Path, header: Header, path: Path, size: int, expected: Checksums | None, blocks: list[int] | None = None
+) -> bool:
+    """Whether all blocks of a file, or these, are as they were committed; True where nothing was noted of them.
+
+    Raises:
+        DamagedGalleryError: it is missing.
+        UnreadableError: it cannot be read.
+    """
+    if expected is None:
+        return True
+    if not is_complete(expected, size):
+        return False
+    return not _mapped(folder, header, path, lambda: damaged_blocks(path, size, expected, blocks))
+
+
+def _mapped(folder: Path, header: Header, path: Path, read: Callable[[], T]) -> T:
+    """What `read` returns; a file that is missing or too short is damage, one that cannot be read is not."""
+    try:
+        return read()
+    except FileNotFoundError:
+        raise DamagedGalleryError(folder, f"{path.name} is missing", header) from None
+    except OSError as error:
+        raise UnreadableError(path, error) from None
+    except (ValueError, OverflowError):
+        raise DamagedGalleryError(folder, f"{path.name} is too short", header) from None
 
 
 class Manifest:
@@ -161,23 +293,25 @@ class Manifest:
 
         Raises:
             DamagedGalleryError: it is missing or is not what was committed.
+            UnreadableError: it cannot be read.
         """
         path = manifest_path(folder, header)
-        try:
-            with path.open("rb") as file:
-                self._lines = mmap.mmap(file.fileno(), header.manifest_bytes, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):
-            raise DamagedGalleryError(folder, f"{path.name} is missing or too short") from None
+        self._folder, self._header, self._name = folder, header, path.name
+        self._lines = _mapped(folder, header, path, lambda: _map(path, header.manifest_bytes))
         self._ends, crc = _line_ends(self._lines)
         if crc != header.manifest_crc32 or len(self._ends) != header.count:
-            raise DamagedGalleryError(folder, f"{path.name} holds other data")
+            raise DamagedGalleryError(folder, f"{path.name} holds other data", header)
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def __getitem__(self, row: int) -> Entry:
         start = int(self._ends[row - 1]) + 1 if row else 0
-        return parse_line(self._lines[start : int(self._ends[row])])
+        try:
+            return parse_line(self._lines[start : int(self._ends[row])])
+        except ValueError:
+            what = f"{self._name}, line {row + 1} names no image"
+            raise DamagedGalleryError(self._folder, what, self._header) from None
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[row] for row in range(len(self)))
@@ -204,10 +338,32 @@ def parse_line(line: bytes) -> Entry:
     """A line of the manifest as an entry.
 
     Raises:
-        ValueError, KeyError or TypeError: it is none.
+        ValueError: it is none.
     """
-    values = json.loads(line)
-    return Entry(values["path"], values["sha256"], values["size"], values["mtime_ns"])
+    values = parse_json(line)
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")
+    entry = Entry(*(values.get(name) for name in Entry._fields))  # type: ignore[arg-type]  # checked below
+    if not (_is_path(entry.path) and _is_sha256(entry.sha256) and _is_size(entry.size) and _is_size(entry.mtime_ns, 0)):
+        raise ValueError("no entry of a manifest")
+    return entry
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_size(value: Any, least: int = 1) -> bool:
+    return type(value) is int and (least <= value < 2**63 if least else abs(value) < 2**63)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
 
 def _line_ends(lines: mmap.mmap) -> tuple[NDArray[np.int64], int]:
@@ -217,4 +373,4 @@ def _line_ends(lines: mmap.mmap) -> tuple[NDArray[np.int64], int]:
         block = lines[start : start + _BLOCK]
         crc = zlib.crc32(block, crc)
         ends.append(np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + start)
-    return np.concatenate(ends), crc
+    return np.concatenate(ends) if ends else np.empty(0, np.int64), crc

@@ -1,11 +1,9 @@
 """Growing a gallery's files: append, resume after a kill, compact, commit."""
 
-import fcntl
 import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,16 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
+from ctgi.files import WithoutLocks, is_full, own
+from ctgi.retrieval.checksums import BLOCK_BYTES, checksums, damaged_blocks, whole_blocks
 from ctgi.retrieval.gallery_files import (
     HEADER,
     DamagedGalleryError,
     Entry,
     Header,
     Manifest,
+    UnreadableError,
     check_encoder,
     embeddings_path,
     format_line,
     index_path,
+    is_whole,
     manifest_path,
     open_embeddings,
     parse_line,
@@ -32,34 +34,56 @@ from ctgi.retrieval.gallery_files import (
 from ctgi.retrieval.images import display
 from ctgi.retrieval.index import build_index, is_exact, open_index
 
+PENDING = "gallery.new.json"
+"""The header of a generation that is being made beside the committed one: a killed run is gone on with from it."""
+_LOCK = "lock"
 _CHUNK_ROWS = 8192
 _BLOCK = 2**20
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, without_locks: WithoutLocks = "warn") -> Iterator[None]:
     """Make the gallery's folder and hold its lock; what the disk refuses becomes a message.
+
+    Where nothing was indexed, nothing is left.
 
     Raises:
         CtgiError: another process writes there, the folder cannot be written to, or the disk is full.
     """
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("ab") as lock:
-            _take(lock.fileno(), folder)
-            yield
+        with (folder / _LOCK).open("ab") as lock:
+            _take(lock.fileno(), folder, without_locks)
+            try:
+                yield
+            finally:
+                _leave_nothing_empty(folder, made)
     except OSError as error:
+        cure = "free some space" if is_full(error) else "choose another place with --out"
         raise CtgiError(
-            f"{display(str(folder))}: cannot write the gallery ({error.strerror}): what was indexed before is "
-            "kept. Free some space or choose another place with --out, and run the same command again"
+            f"{display(str(folder))}: cannot write the gallery ({error.strerror}): {cure}, and run the same command "
+            "again; what was indexed before is kept"
         ) from None
 
 
-def _take(lock: int, folder: Path) -> None:
+def _take(lock: int, folder: Path, without_locks: WithoutLocks) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the kernel, also when we are killed
+        own(lock, folder, without_locks)  # let go of by the kernel, also when we are killed
     except BlockingIOError:
         raise CtgiError(f"{display(str(folder))}: another ctgi index is at work on it: wait for it") from None
+
+
+def _leave_nothing_empty(folder: Path, made: bool) -> None:
+    """Remove what a run without a single row leaves, and the folder if it was made for it."""
+    pending = [*folder.glob("manifest-*.jsonl"), *folder.glob("embeddings-*.bin")]
+    if (folder / HEADER).exists() or any(path.stat().st_size for path in pending):
+        return
+    for path in (*pending, folder / PENDING, folder / _LOCK):
+        path.unlink(missing_ok=True)
+    if made:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 class GalleryWriter:
@@ -99,27 +123,40 @@ class GalleryWriter:
 
     def compact(self, rows: Sequence[int]) -> "GalleryWriter":
         """A writer of a new generation that holds only these rows."""
-        header = replace(
-            self.header, generation=self.header.generation + 1, count=0, manifest_bytes=0, manifest_crc32=0
-        )
-        _forget_rows(self.folder, header)
-        writer = GalleryWriter(self.folder, header)
+        writer = GalleryWriter(self.folder, _next_generation(self.folder, self.header))
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = rows[start : start + _CHUNK_ROWS]
             writer.append([self.entries[row] for row in chunk], np.stack([self.vector(row) for row in chunk]))
         return writer
 
-    def commit(self) -> Header:
-        """Make what was appended the gallery: index it, then replace gallery.json; drop what it no longer names."""
+    def commit(self, failed: int = 0) -> Header:
+        """Make what was appended the gallery: index it, then replace gallery.json; drop what it no longer names.
+
+        failed: images that could not be read, for the header to tell.
+        """
         os.fsync(self._embeddings)
         os.fsync(self._manifest)
         size, crc = _checksum(manifest_path(self.folder, self.header))
-        header = replace(self.header, count=len(self.entries), manifest_bytes=size, manifest_crc32=crc)
+        header = self.header.model_copy(
+            update={
+                "count": len(self.entries), "manifest_bytes": size, "manifest_crc32": crc, "failed": failed,
+                "embeddings_crc32": self._checksums(),
+            }
+        )  # fmt: skip
         if header.count and not is_exact(header):
-            _ensure_index(self.folder, header)
+            header = _indexed(self.folder, header)
+        else:
+            header = header.model_copy(update={"index_bytes": 0, "index_crc32": None})
         write_header(self.folder, header)
+        (self.folder / PENDING).unlink(missing_ok=True)
         remove_stale(self.folder, header)
         return header
+
+    def _checksums(self) -> tuple[int, ...]:
+        """Those of all rows; blocks that were committed full are as they were."""
+        known = (self.header.embeddings_crc32 or ())[: whole_blocks(self.header.embeddings_bytes)]
+        size = len(self.entries) * self.header.row_bytes
+        return checksums(embeddings_path(self.folder, self.header), size, known)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -128,35 +165,86 @@ class GalleryWriter:
 
 
 def resume(folder: Path, wanted: Header, *, rebuild: bool) -> tuple[GalleryWriter, str]:
-    """A writer that goes on with the gallery in `folder`, or starts one; and why it starts anew, if it must.
+    """A writer that goes on with the gallery in `folder`, or starts one beside it; and why, if it must.
+
+    Nothing that is there is deleted before its replacement is committed. A damaged gallery hands on its sound rows.
 
     Raises:
         CtgiError: the gallery there is of another kind than `wanted`, and `rebuild` was not asked for.
+        UnreadableError: it cannot be read.
     """
     reason = ""
     if (folder / HEADER).exists() and not rebuild:
         try:
-            return _go_on(folder, wanted), ""
+            return _go_on(folder, read_header(folder), wanted), ""
         except DamagedGalleryError as damage:
             reason = damage.what
-    _forget_rows(folder, wanted)
-    write_header(folder, wanted)  # names the files from the start, so that a first run can be resumed too
-    remove_stale(folder, wanted)
-    return GalleryWriter(folder, wanted), reason
+    if not rebuild and (pending := _pending(folder, wanted)):
+        return pending, reason
+    header = _next_generation(folder, wanted)
+    write_header(folder, header, PENDING)  # so that this run can be resumed, too
+    writer = GalleryWriter(folder, header)
+    if reason:
+        _salvage(folder, writer)
+    return writer, reason
 
 
-def _go_on(folder: Path, wanted: Header) -> GalleryWriter:
-    header = read_header(folder)
+def _go_on(folder: Path, header: Header, wanted: Header) -> GalleryWriter:
     check_encoder(folder, header, wanted.spec, wanted.fingerprint)
     if header.dtype != wanted.dtype:
         raise CtgiError(
             f"{display(str(folder))}: stored as {header.dtype}, the configuration says {wanted.dtype}: "
             "run ctgi index --rebuild, or change [retriever] storage"
         )
-    writer = GalleryWriter(folder, replace(header, root=wanted.root, index=wanted.index, spec=wanted.spec))
+    if header.dim != wanted.dim:
+        raise DamagedGalleryError(folder, f"{HEADER}: {header.dim} dimensions, the encoder has {wanted.dim}")
+    taken = {"root": wanted.root, "index": wanted.index, "spec": wanted.spec, "inputs": wanted.inputs}
+    writer = GalleryWriter(folder, header.model_copy(update=taken))
     if header.root == wanted.root:
         writer.known = {entry.path: row for row, entry in enumerate(writer.entries)}
     return writer
+
+
+def _pending(folder: Path, wanted: Header) -> GalleryWriter | None:
+    """What a killed run had begun, if it was for the same; else None."""
+    try:
+        return _go_on(folder, read_header(folder, PENDING), wanted)
+    except UnreadableError:
+        raise
+    except CtgiError:  # none, damaged, or for something else: it is begun anew
+        return None
+
+
+def _next_generation(folder: Path, header: Header) -> Header:
+    """The header of an empty generation whose files do not exist yet."""
+    names = (
+        path.stem.rpartition("-")[2] for path in (*folder.glob("manifest-*.jsonl"), *folder.glob("embeddings-*.bin"))
+    )
+    last = max((int(name) for name in names if name.isascii() and name.isdigit()), default=0)
+    empty = Header.model_fields
+    fresh = {name: empty[name].default for name in ("count", "manifest_bytes", "manifest_crc32", "embeddings_crc32")}
+    return header.model_copy(update={**fresh, "generation": last + 1, "index_bytes": 0, "index_crc32": None})
+
+
+def _salvage(folder: Path, writer: GalleryWriter) -> None:
+    """Take over the rows of a damaged gallery whose blocks have their checksums, if it has any."""
+    try:
+        header = read_header(folder)
+        if header.embeddings_crc32 is None or header.row_bytes != writer.header.row_bytes:
+            return
+        entries = list(Manifest(folder, header))
+        path, size = embeddings_path(folder, header), header.embeddings_bytes
+        bad = set(damaged_blocks(path, size, header.embeddings_crc32))
+        with path.open("rb") as file:
+            for row, entry in enumerate(entries):
+                start, end = row * header.row_bytes, (row + 1) * header.row_bytes
+                if bad.isdisjoint(range(start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES + 1)):
+                    vector = np.frombuffer(os.pread(file.fileno(), end - start, start), header.dtype)
+                    writer.append([entry], vector[None])
+    except (DamagedGalleryError, FileNotFoundError, IndexError):
+        return  # nothing more of it can be told apart from the damage
+    if header.root == writer.header.root:
+        writer.known = {entry.path: row for row, entry in enumerate(writer.entries)}
 
 
 def remove_stale(folder: Path, header: Header) -> None:
@@ -168,30 +256,35 @@ def remove_stale(folder: Path, header: Header) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _forget_rows(folder: Path, header: Header) -> None:
-    for path in (manifest_path(folder, header), embeddings_path(folder, header)):
-        path.unlink(missing_ok=True)
-
-
 def _read_entries(folder: Path, header: Header) -> list[Entry]:
+    path, embeddings = manifest_path(folder, header), embeddings_path(folder, header)
     if header.count:  # raises where the committed part is not what it was
         open_embeddings(folder, header)
         Manifest(folder, header)
-    path, embeddings = manifest_path(folder, header), embeddings_path(folder, header)
+        if not is_whole(folder, header, embeddings, header.embeddings_bytes, header.embeddings_crc32):
+            raise DamagedGalleryError(folder, f"{embeddings.name} holds other data")
     rows = embeddings.stat().st_size // header.row_bytes if embeddings.exists() else 0
     entries: list[Entry] = []
     if rows and path.exists():
-        with path.open("rb") as lines, suppress(ValueError, KeyError, TypeError):  # a torn last line
+        with path.open("rb") as lines, suppress(ValueError):  # a torn last line
             entries.extend(parse_line(line) for line in islice(lines, rows) if line.endswith(b"\n"))
+    if len(entries) < header.count:
+        raise DamagedGalleryError(folder, f"{path.name}, line {len(entries) + 1} names no image")
     return entries
 
 
-def _ensure_index(folder: Path, header: Header) -> None:
-    rows = open_embeddings(folder, header)
+def _indexed(folder: Path, header: Header) -> Header:
+    """The header with its index file, which is made unless it is there and whole."""
+    rows, path = open_embeddings(folder, header), index_path(folder, header)
     try:
         open_index(folder, header, rows)
-    except DamagedGalleryError:  # not there yet, or damaged: made anew either way
+        whole = is_whole(folder, header, path, header.index_bytes, header.index_crc32)
+    except DamagedGalleryError:
+        whole = False
+    if not whole:
         build_index(folder, header, rows)
+    size = path.stat().st_size
+    return header.model_copy(update={"index_bytes": size, "index_crc32": checksums(path, size)})
 
 
 def _open_at(path: Path, size: int) -> int:

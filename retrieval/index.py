@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.gallery_files import DamagedGalleryError, Header, index_path
+from ctgi.retrieval.checksums import sample
+from ctgi.retrieval.gallery_files import DamagedGalleryError, Header, UnreadableError, index_path, is_whole
+from ctgi.retrieval.images import display
 
 _CHUNK_ROWS = 65_536
 _TRAINING_ROWS = 262_144
@@ -26,32 +28,65 @@ class Index(Protocol):
 class _Exact:
     """Faiss's exhaustive search right over the memory-mapped rows: no second copy on disk or in memory."""
 
-    def __init__(self, rows: NDArray[np.float32]) -> None:
+    def __init__(self, rows: NDArray[np.floating]) -> None:
         self._rows = rows
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        scores, rows = faiss.knn(queries, self._rows, k, metric=faiss.METRIC_INNER_PRODUCT)
+        scores, rows = faiss.knn(
+            queries, self._rows.astype(np.float32, copy=False), k, metric=faiss.METRIC_INNER_PRODUCT
+        )
+        return scores, rows
+
+
+class _Filled:
+    """A faiss index; where it finds fewer than k, as inverted lists and graphs may, the exhaustive search answers."""
+
+    def __init__(self, index: Any, rows: NDArray[np.floating]) -> None:
+        self._index = index
+        self._exact = _Exact(rows)
+
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        scores, rows = self._index.search(queries, k)
+        short = (rows < 0).any(axis=1)
+        if short.any():
+            scores[short], rows[short] = self._exact.search(queries[short], k)
         return scores, rows
 
 
 def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -> Index:
-    """The index over the committed rows.
+    """The index over the committed rows; it finds k of them where there are k. Some blocks of its file are checked.
 
     Raises:
         DamagedGalleryError: its file is missing or is of other data.
+        UnreadableError: it cannot be read.
     """
     if is_exact(header):
-        return _Exact(embeddings.astype(np.float32, copy=False))
+        return _Exact(embeddings)
     path = index_path(folder, header)
+    if not is_whole(folder, header, path, header.index_bytes, header.index_crc32, sample(header.index_bytes)):
+        raise DamagedGalleryError(folder, f"{path.name} is of other data", header)
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError:
-        raise DamagedGalleryError(folder, f"{path.name} is missing or unreadable") from None
+    except (RuntimeError, MemoryError) as error:
+        unreadable = _os_error(path)
+        if unreadable:
+            raise UnreadableError(path, unreadable) from None
+        raise DamagedGalleryError(folder, f"{path.name} is missing or no index ({_reason(error)})", header) from None
     if (index.ntotal, index.d) != (header.count, header.dim):
-        raise DamagedGalleryError(folder, f"{path.name} is of other data")
+        raise DamagedGalleryError(folder, f"{path.name} is of other data", header)
     _look_further(index)
-    found: Index = index
-    return found
+    return _Filled(index, embeddings)
+
+
+def _os_error(path: Path) -> OSError | None:
+    """Why a file cannot be read; None where it can, or is missing."""
+    try:
+        with path.open("rb"):
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error
 
 
 def is_exact(header: Header) -> bool:
@@ -85,12 +120,24 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
     if not index.is_trained:
         _train(index, header, embeddings)
     for start in range(0, len(embeddings), _CHUNK_ROWS):
-        index.add(np.ascontiguousarray(embeddings[start : start + _CHUNK_ROWS], np.float32))
+        _add(index, np.ascontiguousarray(embeddings[start : start + _CHUNK_ROWS], np.float32), start)
     path = index_path(folder, header)
     try:
         faiss.write_index(index, str(path))
     except RuntimeError as error:
-        raise CtgiError(f"{path}: cannot write the index ({_reason(error)}): is the disk full?") from None
+        path.unlink(missing_ok=True)
+        raise CtgiError(
+            f"{display(str(path))}: cannot write the index ({_reason(error)}): free some space, "
+            "or choose another place with --out"
+        ) from None
+
+
+def _add(index: Any, rows: NDArray[np.float32], first: int) -> None:
+    """Add rows; an index that wants ids (IDMap) gets the rows' numbers."""
+    if isinstance(index, faiss.IndexIDMap):
+        index.add_with_ids(rows, np.arange(first, first + len(rows)))
+    else:
+        index.add(rows)
 
 
 def _train(index: Any, header: Header, embeddings: NDArray[np.floating]) -> None:

@@ -63,7 +63,7 @@ def encode_split(
             f"{len(report.failed)} images of the {split.name} split cannot be read, the first {plain(path)}: {reason}; "
             "metrics need every image of the gallery, so mend or fetch them again"
         )
-    gallery = open_gallery(kept)
+    gallery = open_gallery(report.folder)
     rows = _rows(gallery, split)
     text_features, truncated = _encode_texts(split.captions, encoder, settings.batch_size, kept)
     images = tuple(ImageRef(path, gallery.ref(row).sha256) for path, row in zip(split.images, rows, strict=True))

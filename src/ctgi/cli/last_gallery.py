@@ -23,7 +23,9 @@ def remember(gallery: Path) -> None:
 
 def called(gallery: Path) -> Path:
     """How a person names a gallery: the image folder that it lies in, else its own folder."""
-    return gallery.parent if gallery.name == ".ctgi" else gallery
+    from ctgi.retrieval.gallery_files import named_by_person
+
+    return named_by_person(gallery)
 
 
 def last() -> Path:
