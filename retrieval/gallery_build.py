@@ -18,10 +18,20 @@ from ctgi.errors import CtgiError, ImageError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver, canonical, find_images
-from ctgi.retrieval.gallery_files import FOLDER, Entry, Header, gallery_for
+from ctgi.retrieval.gallery_files import (
+    FOLDER,
+    HEADER,
+    Entry,
+    Header,
+    gallery_for,
+    image_root,
+    index_command,
+    read_header,
+)
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index import new_index
+from ctgi.text import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,6 +137,7 @@ def build_gallery(
     """
     started = time.monotonic()
     new_index(encoder.dim, settings.index, settings.storage)  # a wrong factory string should not cost an hour
+    _refuse_gallery(inputs)
     next(find_images(inputs), None)  # says what is missing before anything is made
     out = gallery_for(out, encoder.fingerprint)
     with writing(out, without_locks):
@@ -152,6 +163,17 @@ def build_gallery(
         time.monotonic() - started,
         dict(run.passed.endings),
     )
+
+
+def _refuse_gallery(inputs: Sequence[str]) -> None:
+    """Raise CtgiError if what is to be indexed is a gallery, with the command that indexes its images."""
+    for folder in map(Path, inputs):
+        if not (folder / HEADER).is_file():
+            continue
+        header = read_header(folder)
+        if Path(image_root(folder, header)).resolve() != folder.resolve():
+            command = index_command(folder, header)
+            raise CtgiError(f"{plain(str(folder))} is a gallery, not images: to bring it up to date, run {command}")
 
 
 def _wanted(inputs: Sequence[str], out: Path, encoder: Encoder, settings: RetrieverSettings) -> Header:

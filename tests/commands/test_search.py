@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -123,18 +125,76 @@ def test_a_candidate_that_is_gone_is_reported_and_the_search_goes_on(ctgi: Run, 
     assert done.json["anchors"][0]["rank"] == 2
 
 
-def test_another_encoder_is_refused(ctgi: Run, bind: list[str], people: Path, tmp_path: Path) -> None:
+def test_another_encoder_gets_a_gallery_of_its_own(
+    ctgi: Run, bind: list[str], people: Path, tmp_path: Path, work: Path
+) -> None:
     from tiny_clip import save_tiny_clip
 
     ctgi("index", people, *bind)
     (tmp_path / "other").mkdir()
     other = ["-b", f"search_gallery=open_clip:local-dir:{save_tiny_clip(tmp_path / 'other', seed=1)}"]
-    done = ctgi("search", "a man", "-g", people, *other, "--no-mti")
+    done = ctgi("search", "a man", "-g", people, *other, "--no-mti", "--json")
+    assert done.code == 0, done.err
+    assert "indexing once more for open_clip:local-dir:" in done.err
+    assert done.json["gallery"] == str(people)
+    assert "indexing" not in ctgi("search", "a man", "-g", people, *other, "--no-mti").err
+    assert "indexing" not in ctgi("search", "a man", "-g", people, *bind, "--no-mti").err
+    (work / "some.txt").write_text(f"{people}/0_a.png\n")
+    ctgi("index", "@some.txt", "--out", "listed", *bind)
+    refused = ctgi("search", "a man", "-g", "listed", *other, "--no-mti")
+    assert (refused.code, "ctgi index @some.txt --out listed --bind search_gallery=" in refused.err) == (2, True)
+
+
+def cure(message: str) -> list[str]:
+    """The command that a message recommends."""
+    found = re.search(r"run ctgi (index .+?)( to |$)", message, re.MULTILINE)
+    assert found, message
+    return shlex.split(found[1])
+
+
+@pytest.mark.parametrize("spoil", ["touch", "header", "embeddings", "empty"])
+@pytest.mark.parametrize("out", [None, "gallery"])
+def test_the_cure_in_a_message_mends_the_gallery(
+    ctgi: Run, bind: list[str], people: Path, work: Path, out: str | None, spoil: str
+) -> None:
+    people.rename(work / "im")
+    ctgi("index", "im", *bind, *(["--out", out] if out else []))
+    home, named = Path(out or "im/.ctgi"), out or "im"
+    if spoil == "touch":
+        os.utime("im/0_a.png", ns=(1, 1))
+    elif spoil == "header":
+        (home / "gallery.json").write_text("[]")
+    elif spoil == "embeddings":
+        next(home.glob("embeddings-*")).write_bytes(bytes(8 * 64 * 4))
+    else:
+        (home / "gallery.json").write_text((home / "gallery.json").read_text().replace('"count": 8', '"count": 0'))
+    message = ctgi("search", "a man", "-g", named, *bind, "--no-mti").err
+    command = [word.replace("IMAGES", "im") for word in cure(message)]  # which ones, only gallery.json knew
+    assert ctgi(*command, *bind).code == 0
+    done = ctgi("search", "a man", "-g", named, *bind, "--no-mti", "--json")
+    assert (done.code, len(done.json["results"]), "changed or deleted" in done.err) == (0, 8, False)
+
+
+def test_to_index_a_gallery_names_the_command_for_its_images(ctgi: Run, bind: list[str], people: Path) -> None:
+    ctgi("index", people, "--out", "gallery", *bind)
+    done = ctgi("index", "gallery", *bind)
     assert done.code == 2
-    assert "--rebuild" in done.err
-    assert ctgi("index", people, *other).code == 2
-    assert ctgi("index", people, *other, "--rebuild").code == 0
-    assert ctgi("search", "a man", "-g", people, *other, "--no-mti").code == 0
+    assert f"is a gallery, not images: to bring it up to date, run ctgi index {people} --out gallery" in done.err
+    assert not Path("gallery/.ctgi").exists()
+    assert ctgi("search", "a man", "-g", "gallery", *bind, "--no-mti").code == 0
+
+
+def test_check_reads_every_byte(ctgi: Run, bind: list[str], people: Path) -> None:
+    ctgi("index", people, *bind)
+    whole = ctgi("index", people, "--check")
+    assert (whole.code, whole.out) == (0, f"{people}: whole\n")
+    embeddings = people / ".ctgi" / "embeddings-1.bin"
+    content = bytearray(embeddings.read_bytes())
+    content[1000] ^= 1  # the last bit of a number: no norm tells
+    embeddings.write_bytes(content)
+    done = ctgi("index", people, "--check", "--json")
+    assert (done.code, len(done.json["damage"])) == (1, 1)
+    assert "embeddings-1.bin holds other data" in done.json["damage"][0]
 
 
 def test_a_damaged_gallery_is_said_and_mended(ctgi: Run, bind: list[str], people: Path) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
+    from ctgi.retrieval.encoder import Encoder
     from ctgi.retrieval.gallery import GalleryReport
 
 
@@ -28,6 +30,9 @@ def index(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Forget what was indexed, as after a change of encoder.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every byte of the gallery of this folder, and say what is damaged.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -37,6 +42,9 @@ def index(
     """
     from ctgi.config import load_settings
 
+    if check:
+        _check(images, as_json)
+        return
     settings = load_settings(
         binds=bind, profile=profile, config=config, retriever={"index": index_type} if index_type else {}
     )
@@ -50,18 +58,50 @@ def build(
     images: list[str], out: Path | None, settings: "Settings", *, rebuild: bool = False, quiet: bool = False
 ) -> "GalleryReport":
     """Build or update the gallery of these images, with progress, and remember it as the one last used."""
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.retrieval.gallery import gallery_folder
+
+    folder = out or gallery_folder(images)
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    return _build(images, folder, encoder, settings, rebuild=rebuild, quiet=quiet)
+
+
+def build_for(path: Path, encoder: "Encoder", settings: "Settings", *, quiet: bool) -> "GalleryReport":
+    """Index an image folder on first use, or the images of another encoder's gallery once more, beside it.
+
+    Raises:
+        CtgiError: of that gallery it is not known what was indexed; the command to run is said.
+    """
+    from ctgi.cli.console import notice
+    from ctgi.retrieval.gallery import gallery_folder
+    from ctgi.retrieval.gallery_files import check_encoder, find_gallery, image_root, read_header
+
+    home = find_gallery(path)
+    if home is None:
+        report = _build([str(path)], gallery_folder([str(path)]), encoder, settings, quiet=quiet)
+        if not report.total:
+            raise CtgiError(f"{path}: none of its images could be read, so there is nothing to search")
+        return report
+    header = read_header(home)
+    if header.inputs is not None:
+        check_encoder(home, header, encoder.spec, encoder.fingerprint)
+    notice(f"indexing once more for {encoder.spec}: the gallery here is of {header.spec}, and is kept", quiet=quiet)
+    return _build([image_root(home, header)], home, encoder, settings, quiet=quiet)
+
+
+def _build(
+    images: list[str], folder: Path, encoder: "Encoder", settings: "Settings", *, rebuild: bool = False, quiet: bool
+) -> "GalleryReport":
     from ctgi.cli.console import notice, progress
     from ctgi.cli.last_gallery import remember
-    from ctgi.retrieval.encoder import load_encoder
     from ctgi.retrieval.finding import PassedOver
-    from ctgi.retrieval.gallery import build_gallery, gallery_folder
+    from ctgi.retrieval.gallery import build_gallery
+    from ctgi.retrieval.gallery_files import named_by_person
 
     def tell(passed: PassedOver) -> None:
         for line in passed.lines():
             notice(line, quiet=quiet)
 
-    folder = out or gallery_folder(images)
-    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
     with progress("index", None, quiet=quiet) as update:
         report = build_gallery(
             images,
@@ -71,11 +111,35 @@ def build(
             rebuild=rebuild,
             progress=lambda done, total: update(done, total=total),
             on_found=tell,
+            without_locks=settings.without_locks,
         )
     for path, reason in report.failed:
         notice(f"failed: {path}: {reason}")
-    remember(folder)
+    if report.rebuilt:
+        notice(f"the gallery was damaged ({report.rebuilt}) and is mended: {report.encoded} images were encoded anew")
+    if not report.total:
+        raise CtgiError(
+            f"{images[0]}: none of its images could be read, so there is no gallery: mend one of those listed"
+        )
+    remember(named_by_person(report.folder))
     return report
+
+
+def _check(images: list[str], as_json: bool) -> None:
+    """Say what is damaged in a gallery; exit code 1 where something is."""
+    from ctgi.cli.terminal import plain
+    from ctgi.retrieval.gallery import damage_of
+
+    damage = [found for path in images for found in damage_of(Path(path))]
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps({"galleries": images, "damage": damage}) + "\n")
+    else:
+        told = "".join(f"damaged: {plain(found)}\n" for found in damage)
+        sys.stdout.write(told or f"{', '.join(map(plain, images))}: whole\n")
+    if damage:
+        raise typer.Exit(1)
 
 
 def _print_report(report: "GalleryReport", as_json: bool) -> None:

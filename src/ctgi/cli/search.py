@@ -88,8 +88,8 @@ def search(
 def _open(path: Path | None, settings: "Settings", quiet: bool) -> tuple["Gallery", "GalleryReport | None"]:
     """The gallery, and what was done if it had to be made first."""
     from ctgi.cli.console import notice
-    from ctgi.cli.index import build
-    from ctgi.cli.last_gallery import called, last, remember
+    from ctgi.cli.index import build_for
+    from ctgi.cli.last_gallery import last, remember
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.retrieval.gallery import is_gallery, open_gallery
 
@@ -98,16 +98,19 @@ def _open(path: Path | None, settings: "Settings", quiet: bool) -> tuple["Galler
         notice(f"gallery: {path}", quiet=quiet)
     if not path.exists():
         raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
-    made = None if is_gallery(path) else build([str(path)], None, settings, quiet=quiet)
-    gallery = open_gallery(path, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
-    remember(called(gallery.folder))
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    made = None if is_gallery(path, encoder) else build_for(path, encoder, settings, quiet=quiet)
+    gallery = open_gallery(path, encoder)
+    remember(gallery.name)
     changed = gallery.check()
     if changed:
         shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
         notice(
             f"{len(changed)} images were changed or deleted since they were indexed ({shown}): "
-            f"run ctgi index {called(gallery.folder)} to bring the gallery up to date"
+            f"run {gallery.index_command} to bring the gallery up to date"
         )
+    if gallery.header.failed and not made:
+        notice(f"{gallery.header.failed} images could not be indexed: {gallery.index_command} lists them")
     return gallery, made
 
 
@@ -135,7 +138,6 @@ def _search(
     import asyncio
 
     from ctgi.cli.console import notice
-    from ctgi.cli.last_gallery import called
     from ctgi.cli.senders import tell_senders
     from ctgi.graphs.mti import TOOLS as MTI_TOOLS
     from ctgi.graphs.search_run import WITHOUT_ANCHOR, open_mti, search_plain, serve_gallery
@@ -148,7 +150,7 @@ def _search(
         tell_senders(settings, WITHOUT_ANCHOR, quiet=quiet, images=())
     else:
         tell_senders(settings, tools, quiet=quiet)
-    made_by = {"gallery": str(called(gallery.folder)), "encoder": gallery.header.spec}
+    made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
     tracer = tracing(
         settings, command="search", graph="plain" if no_mti else "mti", tools=tools, root=gallery.root,
         given={**made_by, "images": gallery.identity, "interactive": interactive}, wanted=trace,
@@ -160,7 +162,7 @@ def _search(
             return await search_plain(tool, query or "", length, seam)
         async with open_mti(settings, lambda: gallery, interactive=interactive, seam=seam, cache=cache) as context:
             if interactive:
-                return await _talk(context, gallery.folder, query, length, thread, answers, quiet)
+                return await _talk(context, gallery.home, query, length, thread, answers, quiet)
             return await search_refined(context, query or "", length)
 
     with tracer as seam, open_user_cache(settings) as cache:
