@@ -1,6 +1,7 @@
 """The benchmarks and any captioned folder as rows of (image, person, caption), checked before they are used."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ctgi.training.pictures import (
     SPLITS,
     Picture,
     check_images,
+    first_few,
     numbered,
     read_benchmark,
     read_folder,
@@ -48,6 +50,14 @@ class Split:
     def classes(self) -> int:
         """How many people there are."""
         return len(set(self.image_pids))
+
+    def overview(self, root: Path) -> str:
+        """How many images and people there are, and in which folders below `root`: one line."""
+        folders = Counter(Path(image).relative_to(root).parent.as_posix() for image in self.images)
+        where = first_few([f"{folder} ({count:,})" for folder, count in sorted(folders.items())])
+        images = "1 image" if len(self.images) == 1 else f"{len(self.images):,} images"
+        people = "1 person" if self.classes == 1 else f"{self.classes:,} people"
+        return f"{self.name}: {images} of {people}: {where}"
 
     def rows(self, chosen: Sequence[int]) -> "Split":
         """The split with these captions only, the images that they belong to, and people numbered from 0."""

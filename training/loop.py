@@ -18,6 +18,7 @@ from ctgi.training.assemble import build_data, build_loader, build_model, clip_o
 from ctgi.training.checkpoints import differences, load_checkpoint, save_checkpoint
 from ctgi.training.config import TrainConfig
 from ctgi.training.consensus import consensus_labels
+from ctgi.training.datasets import DataSet
 from ctgi.training.distributed import WholeBatch, World, joined_world
 from ctgi.training.faults import NotFiniteError, memory_explained, stopped_by
 from ctgi.training.loader import Batch
@@ -87,7 +88,12 @@ class _State:
 
 
 def train(
-    config: TrainConfig, out: Path, *, resume: bool = False, on_progress: Callable[[Progress], None] | None = None
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_data: Callable[[DataSet], None] | None = None,
 ) -> TrainReport:
     """Train as `config` says and keep everything in the folder `out`.
 
@@ -98,6 +104,7 @@ def train(
         out: its folder; see `RunFolder`.
         resume: go on from its last epoch, if it has one.
         on_progress: called after every step.
+        on_data: called with the data set before the model is made.
 
     Raises:
         CtgiError: the config does not fit the data or the checkpoint, `out` holds another run, a loss is not finite,
@@ -107,7 +114,10 @@ def train(
     if folder.last.exists() and not resume:
         raise CtgiError(f"{plain(str(out))} holds a run already: go on with --resume, or choose another --out")
     with joined_world(config.run.device) as world, memory_explained(config):
-        run = _Run(config, folder, world, on_progress or (lambda state: None))
+        data = build_data(config)
+        if on_data:
+            on_data(data)
+        run = _Run(config, folder, world, data, on_progress or (lambda state: None))
         if folder.last.exists():
             run.resume()
         return run.to_the_end()
@@ -117,11 +127,15 @@ class _Run:
     """A training run in memory."""
 
     def __init__(
-        self, config: TrainConfig, folder: RunFolder, world: World, on_progress: Callable[[Progress], None]
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        world: World,
+        data: DataSet,
+        on_progress: Callable[[Progress], None],
     ) -> None:
-        self.config, self.folder, self.world, self.on_progress = config, folder, world, on_progress
+        self.config, self.folder, self.world, self.data, self.on_progress = config, folder, world, data, on_progress
         torch.manual_seed(config.run.seed)  # heads start from the same numbers in every process
-        self.data = build_data(config)
         self.train_split = self.data.split("train")
         self.model = build_model(config, self.train_split).to(world.device)
         self.loader = build_loader(config, self.train_split, clip_of(self.model), world)

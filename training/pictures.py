@@ -1,7 +1,8 @@
 """What a data set's files say, image by image: the benchmarks' annotations, or a captions file about a folder."""
 
 import logging
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,12 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 _SHOWN = 3  # items named in a message about many
+_ID = re.compile(r"(-?\d{1,5})_(?:c\d+(?:s\d+_\d|_f\d)|\d{3}_\d\d_\d{4}(?:morning|noon|afternoon))", re.IGNORECASE)
+"""The number of a person in a file's name, as in Market-1501 (0002_c1s1_000451_03), DukeMTMC-reID and MSMT17."""
+_NUMBER = re.compile(r"(-?\d+)_")
+_SPLIT_FOLDER = re.compile(
+    r"(bounding_box|mask)_.*|(multi-)?query|gallery|probe|gt_.*|(train|val|test)(_.*)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -149,8 +156,27 @@ def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list
             f"{plain(str(root))}: no identity label for {some(nobody)}: expected a folder for each person, "
             "or identity image, which makes each image a person of its own"
         )
+    if need_people:
+        _check_people(root, people)
     pids = numbered(people[name] or name for name in texts)
     return [Picture(name, splits[name], pids[people[name] or name], (text,)) for name, text in sorted(texts.items())]
+
+
+def _check_people(root: Path, people: Mapping[str, str]) -> None:
+    """See that no folder holds several people by the names of its files, as a split of a benchmark does."""
+    ids: dict[str, set[str]] = {}
+    for name, folder in people.items():
+        pattern = _NUMBER if _SPLIT_FOLDER.fullmatch(PurePosixPath(folder).name) else _ID
+        if found := pattern.match(PurePosixPath(name).name):
+            ids.setdefault(folder, set()).add(found[1])
+    mixed = {folder: those for folder, those in ids.items() if len(those) > 1}
+    if mixed:
+        folder, people_there = min(mixed.items())
+        raise CtgiError(
+            f"{plain(str(root))}: the files in {plain(folder)}/ are named for {len(people_there):,} people "
+            f"({first_few(sorted(people_there))}), as in Market-1501, where folders are splits: "
+            "expected a folder for each person, so sort the images by the number in front of their names"
+        )
 
 
 def _folder_splits(root: Path, names: Sequence[str]) -> dict[str, str]:
@@ -201,5 +227,10 @@ def numbered(names: Iterable[Any]) -> dict[Any, int]:
 
 def some(items: Sequence[object]) -> str:
     """How many, and the first few."""
+    return f"{len(items):,} ({first_few(items)})"
+
+
+def first_few(items: Sequence[object]) -> str:
+    """The first few, and whether there are more."""
     shown = ", ".join(plain(str(item)) for item in items[:_SHOWN])
-    return f"{len(items):,} ({shown}{', ...' if len(items) > _SHOWN else ''})"
+    return f"{shown}{', ...' if len(items) > _SHOWN else ''}"

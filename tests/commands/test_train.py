@@ -9,6 +9,7 @@ import pytest
 import torch
 from commands import Run, start
 from people_dataset import save_people_dataset
+from PIL import Image
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +138,24 @@ def test_a_corrupt_image_stops_or_is_left_out(ctgi: Run, small: list[str], data:
 def test_the_help_shows_an_example(ctgi: Run) -> None:
     out = ctgi("train", "--help").out
     assert "ctgi train irra --data rstp" in " ".join(out.split())
+
+
+def test_a_plain_folder_is_counted_before_work_starts(ctgi: Run, small: list[str], tiny_clip: Path) -> None:
+    names = [
+        f"{split}/{person}/{view}.png" for split in ("train", "test") for person in ("ann", "bob") for view in (1, 2)
+    ]
+    for name in names:
+        Path("photos", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 64), "red" if "ann" in name else "blue").save(Path("photos", name))
+    lines = [
+        json.dumps({"path": str(Path("photos", name).absolute()), "caption": f"This is {name}."}) for name in names
+    ]
+    Path("captions.jsonl").write_text("\n".join(lines) + "\n")
+    data = ["--root", "photos", "--captions", "mtg:captions.jsonl"]
+    settings = [*small[4:], "--set", "run.select_on=last", "--set", "data.batch_size=4"]
+    done = ctgi("train", "irra", "--data", "folder", *data, *settings, "--out", "run")
+    assert done.code == 0, done.err
+    train, test = (f"{name}: 4 images of 2 people: {name}/ann (2), {name}/bob (2)" for name in ("train", "test"))
+    assert [line for line in done.err.splitlines() if "people" in line] == [train, test]
+    measured = ctgi("evaluate", "folder", *data, "--retriever", f"open_clip:local-dir:{tiny_clip}")
+    assert test in measured.err.splitlines()

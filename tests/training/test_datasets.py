@@ -218,6 +218,41 @@ def test_a_folder_half_of_which_is_in_splits(tmp_path: Path) -> None:
         load_folder(tmp_path, ["ann/1.png", "test/bob/3.png"])
 
 
+MARKET = (
+    "bounding_box_train/0002_c1s1_000451_03.jpg",
+    "bounding_box_train/0002_c2s1_000801_01.jpg",
+    "bounding_box_train/0007_c1s1_000451_01.jpg",
+    "bounding_box_test/-1_c1s1_000401_03.jpg",
+    "bounding_box_test/0000_c1s1_000151_01.jpg",
+    "query/0001_c3s1_000151_00.jpg",
+)
+DUKE = ("bounding_box_train/0001_c2_f0046182.jpg", "bounding_box_train/0002_c2_f0046302.jpg", "query/0005_c2_f1.jpg")
+FLAT = ("duke/all/0001_c2_f0046182.jpg", "duke/all/0002_c2_f0046302.jpg")
+MSMT = ("mask_train_v2/0000_000_01_0303morning_0015_0.jpg", "mask_train_v2/0001_000_01_0303noon_0015_0.jpg")
+OTHER = ("gallery/1_front.jpg", "gallery/2_front.jpg", "probe/1_back.jpg")
+
+
+@pytest.mark.parametrize("names", [MARKET, DUKE, FLAT, MSMT, OTHER, tuple(f"Market-1501/{name}" for name in MARKET)])
+def test_folders_that_are_splits_are_not_taken_for_people(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(CtgiError, match=r"are named for 2 people \([-\d]+, \d+\), as in Market-1501"):
+        load_folder(tmp_path, list(names))
+    assert load_folder(tmp_path, list(names), identity="image").split("train").classes == len(names)
+
+
+def test_numbers_in_names_do_not_part_the_images_of_a_person(tmp_path: Path) -> None:
+    names = ["ann/0001_c1.jpg", "ann/0002_c1.jpg", "0002/0002_c1s1_000451_03.jpg", "0002/0002_c2s1_000801_01.jpg"]
+    assert load_folder(tmp_path, names).split("train").image_pids == (0, 0, 1, 1)
+
+
+def test_an_overview_counts_images_people_and_folders(tmp_path: Path) -> None:
+    train = ["train/ann/1.jpg", "train/ann/2.jpg", "train/bob/3.jpg", "train/cy/4.jpg", "train/di/5.jpg"]
+    dataset = load_folder(tmp_path, [*train, "test/ed/6.jpg"])
+    assert [split.overview(tmp_path) for split in dataset.splits.values()] == [
+        "train: 5 images of 4 people: train/ann (2), train/bob (1), train/cy (1), ...",
+        "test: 1 image of 1 person: test/ed (1)",
+    ]
+
+
 def test_a_folder_has_no_human_captions(tmp_path: Path) -> None:
     with pytest.raises(CtgiError, match="without human captions: give initial:FILE or mtg:FILE"):
         load_dataset("folder", tmp_path)

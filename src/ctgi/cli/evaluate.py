@@ -73,7 +73,7 @@ def evaluate(
         _check(settings, variant, sweeping=bool(lams or xis))
     folder = out or Path("runs") / f"evaluate-{data}"
     if dry_run:
-        _estimate(data, root, split, captions, limit, settings, variant, as_json)
+        _estimate(data, root, split, captions, limit, settings, variant, as_json, quiet)
         return
     encoder, encoded = _encode(data, root, split, captions, limit, settings, folder, quiet)
     result = _plain(data, encoder, encoded, settings)
@@ -134,12 +134,16 @@ def _numbers(option: str, text: str | None) -> list[float]:
         raise CtgiError(f"{option} {text!r}: expected numbers with commas between them, like 0.5,0.8,1") from None
 
 
-def _split(data: str, root: Path, split: str, captions: str, limit: int | None) -> Any:
+def _split(data: str, root: Path, split: str, captions: str, limit: int | None, quiet: bool) -> Any:
     from dataclasses import replace
 
+    from ctgi.cli.console import notice
     from ctgi.training.datasets import load_dataset
 
-    whole = load_dataset(data, root, captions=captions).split(split)
+    dataset = load_dataset(data, root, captions=captions)
+    whole = dataset.split(split)
+    if data == "folder":
+        notice(whole.overview(dataset.root), quiet=quiet)
     if limit is None:
         return whole
     return replace(
@@ -157,7 +161,7 @@ def _encode(
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.training.evaluate import encode_split
 
-    chosen = _split(data, root, split, captions, limit)
+    chosen = _split(data, root, split, captions, limit, quiet)
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
     with progress("encode", len(chosen.images), quiet=quiet) as update:
         return encoder, encode_split(
@@ -280,12 +284,13 @@ def _estimate(
     settings: "Settings",
     variant: str,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     import json
 
     from ctgi.graphs.estimate import estimate_mti
 
-    chosen = _split(data, root, split, captions, limit)
+    chosen = _split(data, root, split, captions, limit, quiet)
     expected = estimate_mti(chosen.captions, chosen.images, settings, variant)
     if as_json:
         sys.stdout.write(json.dumps(expected) + "\n")

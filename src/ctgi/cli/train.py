@@ -57,14 +57,20 @@ def train(
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_config(model, file=config, sets=sets, data=chosen)
     from ctgi.cli.console import notice, progress
+    from ctgi.training.datasets import DataSet
     from ctgi.training.loop import train as run
     from ctgi.training.run_folder import missing_extras
 
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun the first process speaks for all
     if missing := missing_extras():
         notice(f"without {' and '.join(missing)} (pip install 'ctgi[train]'): no {_lost(missing)}", quiet=quiet)
+
+    def tell(data: DataSet) -> None:
+        for split in data.splits.values() if data.name == "folder" else ():
+            notice(split.overview(data.root), quiet=quiet)
+
     with progress(f"train {model}", None, quiet=quiet) as update:
-        report = run(settings, out, resume=resume, on_progress=lambda state: update(*_shown(state)))
+        report = run(settings, out, resume=resume, on_progress=lambda state: update(*_shown(state)), on_data=tell)
     if report.leads:
         _print_report(report, as_json)
     if report.bad_images:
