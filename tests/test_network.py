@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from ctgi.errors import CtgiError
-from ctgi.network import Address, is_local, parse_address, place_of, proxy_for, proxy_of_client, public_url, trusted
+from ctgi.network import (
+    Address,
+    is_local,
+    parse_address,
+    place_of,
+    proxy_for,
+    proxy_of_client,
+    public_url,
+    trusted,
+    without_user,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +118,13 @@ def test_an_address_that_can_be_read_in_two_ways_is_refused_and_not_repeated(url
 def test_a_public_url_has_no_credentials() -> None:
     assert public_url("http://host:9/v1/") == "http://host:9/v1/"
     assert public_url("https://user:p@ss:w%40rd@host:9/v1?key=k") == "https://host:9/v1"
+
+
+def test_a_new_password_leaves_the_same_server() -> None:
+    assert (
+        without_user("http://me:one@host/v1/?a=b") == without_user("http://me:two@host/v1?a=b") == "http://host/v1?a=b"
+    )
+    assert without_user("http://host/v1/?a=b") == "http://host/v1/?a=b"
 
 
 # --- proxies

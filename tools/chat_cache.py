@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from ctgi.config import Binding, Endpoint, Settings
 from ctgi.embedded import MLLM
 from ctgi.errors import CtgiError
+from ctgi.network import without_user
 from ctgi.plugins import OWN_CODE
 from ctgi.reading import parse_json
 from ctgi.text import plain
@@ -86,7 +87,7 @@ class ChatCache:
         name = [binding.endpoint, binding.model, endpoint.temperature, endpoint.seed]
         name += [endpoint.min_pixels, endpoint.max_pixels]
         if not self._record:
-            name += [endpoint.provider, endpoint.base_url]
+            name += [endpoint.provider, endpoint.base_url and without_user(endpoint.base_url)]
         name += _weights(binding, endpoint)
         return _CachedMllm(mllm, self, str(binding), name)
 

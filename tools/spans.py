@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ctgi.config import Binding, Settings
+from ctgi.network import parse_address
 from ctgi.retrieval.images import ImageRef
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 Attributes = dict[str, str | int | float | bool]
-_PORTS = {"http": 80, "https": 443}
 
 
 @contextmanager
@@ -54,8 +53,9 @@ def of_binding(binding: Binding, settings: Settings) -> Attributes:
     if binding.model:
         attributes["gen_ai.request.model"] = binding.model
     if endpoint.base_url:
-        url = urlsplit(endpoint.base_url)
-        attributes |= {"server.address": url.hostname or "", "server.port": url.port or _PORTS.get(url.scheme, 0)}
+        with suppress(ValueError):  # an address that is none is named when the model is opened
+            address = parse_address(endpoint.base_url)
+            attributes |= {"server.address": address.host, "server.port": address.port}
     return attributes
 
 

@@ -111,6 +111,17 @@ def public_url(url: str) -> str:
         return "(an address that cannot be shown)"
 
 
+def without_user(url: str) -> str:
+    """A URL without its user's name and password, for what must not change with them; others as they are."""
+    if "@" not in url:
+        return url
+    try:
+        address = parse_address(url)
+    except ValueError:
+        return public_url(url)
+    return f"{address}{address.query}"
+
+
 def place_of(url: str) -> Place:
     """Where the host of a URL is.
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from commands import Run
+from looking_model import look, name_shirts_alone
 from openai_server import Fault, OpenAiDouble, Reply
+from people_dataset import save_people_dataset
 from traces import wordy
 
 REMOTE = "http://models.example/v1"
@@ -50,6 +52,21 @@ def test_check_says_it(ctgi: Run, remote: OpenAiDouble, tiny_clip: Path) -> None
     clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
     done = ctgi("tools", "check", "-b", f"verify_match=vllm:double@{REMOTE}", "-b", clip)
     assert told(remote, "verify_match") in done.err
+
+
+def test_evaluate_says_it(ctgi: Run, remote: OpenAiDouble, tmp_path: Path, tiny_clip: Path) -> None:
+    remote.answer = look
+    root = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=2, views=2))
+    command = ["evaluate", "rstp", "--root", root, "--retriever", f"open_clip:local-dir:{tiny_clip}"]
+    command += ["-b", f"images=vllm:double@{REMOTE}"]
+    assert IMAGES not in ctgi(*command).err
+    assert told(remote, "answer_question", "verify_match") in ctgi(*command, "--mti", "--no-trace").err
+    assert any("models.example" in target for target in remote.targets)
+
+
+def test_ablate_says_it_before_it_begins(ctgi: Run, remote: OpenAiDouble) -> None:
+    done = ctgi("ablate", "rstp", "--root", "none", "--captions", "none", "-b", f"images=vllm:double@{REMOTE}")
+    assert done.err.startswith(told(remote, "answer_question", "verify_match"))
 
 
 def test_a_replay_says_it_where_something_is_asked_anew(ctgi: Run, remote: OpenAiDouble, people: Path) -> None:

@@ -95,3 +95,17 @@ def test_right_inputs_run_and_what_else_a_client_says_is_let_be(configured: Path
     assert outcome("mtg", {"image": image})["caption"]
     state = outcome("mti", {"query": "a man", "limit": 3})
     assert (len(state["ranking"]), state["length"]) == (8, 10)
+
+
+def test_the_servers_log_says_what_leaves_the_machine(
+    configured: Path, double: OpenAiDouble, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert outcome("mtg", {"image": {"path": str(configured / "0_a.png")}})["caption"]
+    assert "send" not in caplog.text
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{double.port}")
+    monkeypatch.setenv("CTGI_BINDINGS__VERIFY_MATCH", "vllm:double@http://models.example/v1")
+    monkeypatch.setenv("CTGI_BINDINGS__CAPTION_IMAGE", "vllm:double@http://models.example/v1")
+    for graph, tool in (("mtg", "caption_image"), ("mti", "verify_match")):
+        outcome(graph, {"image": {"path": str(configured / "0_a.png")}, "query": "a man"})
+        assert "these bindings send images and texts to http://models.example/v1, through the proxy" in caplog.text
+        assert caplog.records[-1].message.endswith(f": {tool}")
