@@ -18,10 +18,12 @@ class TracedMllm:
         endpoint = settings.endpoint(binding)
         self.endpoint = mllm.endpoint
         self._mllm, self._tracer, self._content = mllm, tracer, content
-        self._name = f"chat {binding.model or binding.endpoint}"
+        model = binding.model or binding.endpoint
+        self._name = f"chat {model}"
         self._attributes: Attributes = {
             "gen_ai.operation.name": "chat",
             **of_binding(binding, settings),
+            "gen_ai.request.model": model,
             "gen_ai.request.temperature": endpoint.temperature,
             "gen_ai.request.seed": endpoint.seed,
         }

@@ -294,5 +294,18 @@ def find_trace(name: str, folder: Path) -> Path:
 
 
 def trace_files(folder: Path) -> list[Path]:
-    """The traces in a folder, oldest first."""
-    return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    """The traces in a folder, oldest first; none where there is no folder yet.
+
+    Raises:
+        CtgiError: it cannot be read.
+    """
+    try:
+        found = list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CtgiError(
+            f"{plain(str(folder))}: cannot look for traces here ({error.strerror}): set traces to another folder in "
+            "ctgi.toml"
+        ) from None
+    return sorted(path for path in found if path.suffix == SUFFIX)

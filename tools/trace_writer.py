@@ -92,8 +92,8 @@ def _new_file(folder: Path) -> tuple[str, Path, FileIO]:
                 continue
             lock(file.fileno(), wait=True)  # only a sign for readers, so a file system without locks will do
             return run, path, file
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+    except OSError as error:
         raise CtgiError(
-            f"{plain(str(folder))}: cannot keep traces here ({getattr(error, 'strerror', error)}): set traces to "
+            f"{plain(str(folder))}: cannot keep traces here ({error.strerror}): set traces to "
             "another folder in ctgi.toml, or run with --no-trace"
         ) from None

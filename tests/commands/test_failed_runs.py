@@ -60,6 +60,7 @@ def test_a_run_in_which_every_image_failed_leaves_no_empty_file(ctgi: Run, doubl
     done = ctgi("caption", people, "--export", "rstp", *images(double))
     assert done.code == 1, done.err
     assert "nothing to export" in done.err
+    assert "captions.jsonl" not in done.out
     assert not Path("captions.jsonl").exists()
     (run,) = runs()
     assert lines(run)[-1]["status"] == "done with failures"
@@ -132,10 +133,11 @@ def test_an_old_trace_that_called_itself_done_is_told_by_its_counts(
 
 def test_a_folder_that_cannot_hold_traces_is_one_line(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
     Path("file").write_text("in the way")
-    for folder in ("file", "file/traces", "a\\u0000b"):
+    for folder in ("file", "file/traces"):
         Path("ctgi.toml").write_text(f'traces = "{folder}"\n')
         done = ctgi("caption", people, *images(double))
         assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
         assert "cannot keep traces here" in done.err
         assert not Path("captions.jsonl").exists()
-        assert ctgi("trace", "list").code in (0, 2)
+        listed = ctgi("trace", "list")
+        assert (listed.code, "cannot look for traces here" in listed.err) == (2, True)

@@ -202,7 +202,7 @@ def _print_report(
         f"{report.seconds:.1f} s, {rate:.2f} images/s, {report.calls:,} calls with "
         f"{report.tokens['input']:,} input and {report.tokens['output']:,} output tokens"
         f"{f', {report.cached:,} more answered from the cache' if report.cached else ''}\n"
-        f"{plain(report.out)}\n" + "".join(f"{plain(path)}\n" for path in exported)
+        + "".join(f"{plain(path)}\n" for path in [report.out, *exported] if Path(path).exists())
     )
 
 
