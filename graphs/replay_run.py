@@ -228,11 +228,13 @@ def _results(out: Path | None, trace: Trace, settings: Settings) -> Iterator[_Re
         return
     given = trace.values.load(trace.header.input)
     made_by = {name: given[name] for name in ("gallery", "encoder") if name in given}
-    bindings = {tool: str(settings.binding(tool)) for tool in trace.header.bindings}
+    made_by["bindings"] = {tool: str(settings.binding(tool)) for tool in trace.header.bindings}
+    if trace.header.command == "search":
+        made_by |= {"passed_over": {}, "not_indexed": []}  # a replay indexes nothing
     try:
         with out.open("xb") as lines:
             try:
-                yield _Results(None, lines, made_by | {"bindings": bindings})
+                yield _Results(None, lines, made_by)
             finally:
                 if lines.tell() == 0:
                     out.unlink()
