@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctgi.agents.prompts import prompt
+from ctgi.agents.prose import said
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
 from ctgi.tools.types import Said
@@ -22,8 +23,7 @@ class Answerer:
         history = [(prompt("caption"), description)] if description else []
         history += [(_ask(earlier), answer) for earlier, answer in turns]
         request = ChatRequest(_ask(question), image, history=tuple(history), system=prompt("system"), max_tokens=64)
-        reply = await self.mllm.chat(request)
-        return Said(" ".join(reply.text.split()), reply.confidence, reply.tokens)
+        return said(await self.mllm.chat(request))
 
 
 def _ask(question: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ctgi.agents.prompts import prompt
+from ctgi.agents.prose import said
 from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
@@ -22,7 +23,7 @@ class Captioner:
             ToolError: the model's reply was cut off or has no words; a caption must not be half a caption.
         """
         reply = await self.mllm.chat(ChatRequest(prompt("caption"), image, system=prompt("system")))
-        text = " ".join(reply.text.split())
-        if not any(character.isalpha() for character in text):
+        told = said(reply)
+        if not any(character.isalpha() for character in told.text):
             raise ToolError(f"{image.path}: the model described the image with {reply.text!r:.80}")
-        return Said(text, reply.confidence, reply.tokens)
+        return told

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from ctgi.agents.grammar import COLORS
 from ctgi.agents.pool import PoolQuestion
-from ctgi.agents.statements import COLORS, content_words, state, why_unusable
+from ctgi.agents.statements import content_words, state, why_unusable
 from ctgi.config import MtgSettings
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.types import Said
@@ -42,7 +43,7 @@ class Judge:
 
     async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]) -> Judgement:
         """Judge an answer against what is known: the description's and the kept turns' sentences."""
-        unusable = why_unusable(question.question, answer.text)
+        unusable = why_unusable(question.question, answer.text, question.bland)
         if unusable:
             return Judgement("", f"unusable: {unusable}")
         statement = state(question, answer.text)

@@ -27,6 +27,7 @@ class PoolQuestion(BaseModel):
     statement: str = Field(pattern=r"\{(answer|thing)\}")
     tier: int = Field(1, ge=1)
     bare_yes: str = ""
+    bland: tuple[str, ...] = ()
     after: str = ""
     settled_by: tuple[tuple[str, ...], ...] = ()
     moot_if: tuple[tuple[str, ...], ...] = ()

@@ -1,9 +1,11 @@
 """Answers as statements: what an answer says, whether it says anything, and how statements join into prose."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
+from ctgi.agents import languages
+from ctgi.agents.grammar import COLORS, as_sentence, is_clause, join_and, lowered, with_article
 from ctgi.agents.pool import PoolQuestion
 
 _NOT_VISIBLE = re.compile(
@@ -24,21 +26,6 @@ _NOTHING_THERE = re.compile(
     r"|\b(?:wears|carries|has|holds|wearing|carrying|holding) (?:no|nothing|none)\b",
     re.IGNORECASE,
 )
-_YES = re.compile(r"^(?:yes|yeah|yep)\b[\s,.;:!-]*", re.IGNORECASE)
-_SENTENCE = re.compile(
-    r"^(?:the|this|that|a|an|his|her|their|he|she|they|it|there)\b.*?\b(?:is|are|was|were|has|have|wears?|carr(?:y|ies)"
-    r"|holds?|walks?|stands?|runs?|rides?|looks?|appears?|seems?|shows?|comes?|reach(?:es)?|includes?)\b",
-    re.IGNORECASE,
-)
-_DETERMINED = re.compile(
-    r"^(?:an?|the|his|her|their|its|some|two|three|four|several|many|one|no|another|both|either|what|something)\b",
-    re.IGNORECASE,
-)
-COLORS = frozenset(
-    {"dark", "light", "bright", "black", "white", "gray", "grey", "red", "blue", "green", "yellow", "orange", "pink",
-     "purple", "brown", "beige", "navy", "tan", "khaki"}
-)  # fmt: skip
-_WORD = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
 _STOP_WORDS = frozenset(
     {
         "a",
@@ -87,20 +74,29 @@ _STOP_WORDS = frozenset(
 _SUBJECT = "The person "
 
 
-def why_unusable(question: str, answer: str) -> str | None:
-    """The reason an answer says nothing to keep, or None: empty, not visible, refusal, nothing there, echo."""
+def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str | None:
+    """The reason an answer says nothing to keep, or None: empty, not visible, refusal, nothing there, echo.
+
+    bland: words that say no more than the question does.
+    """
     text = " ".join(answer.replace("\u2019", "'").split())
-    if not _WORD.search(text.lower()):
+    if not languages.words(text):
         return "empty"
     if _REFUSAL.search(text):
         return "refusal"
-    if _NOT_VISIBLE.search(text):
+    if tells_nothing_seen(text):
         return "not visible"
-    if _NOTHING_THERE.search(text):
+    if _NOTHING_THERE.search(text) or languages.is_nothing(text):
         return "nothing there"
-    if content_words(text) <= content_words(question) and (text.endswith("?") or len(text.split()) > 3):
+    said = content_words(text)
+    if said <= content_words(question) and (text.endswith("?") or len(text.split()) > 3):
         return "echo of the question"
-    return None
+    return "no more than the question" if said and said <= set(bland) else None
+
+
+def tells_nothing_seen(text: str) -> bool:
+    """Whether a text says, in a language known here, that something cannot be seen or told, or refuses to."""
+    return bool(_NOT_VISIBLE.search(text) or _REFUSAL.search(text)) or languages.is_unseen(text)
 
 
 def state(question: PoolQuestion, answer: str) -> str | None:
@@ -108,16 +104,16 @@ def state(question: PoolQuestion, answer: str) -> str | None:
 
     "red" to the color of the shoes gives "The shoes are red."; an answer that is a sentence stays one.
     """
-    bare = _YES.sub("", " ".join(answer.split())).rstrip(" .;,")
+    bare = languages.without_yes(" ".join(answer.split())).rstrip(" .;,")
     if not bare:
         bare = question.bare_yes
     if not bare:
         return None
-    if _SENTENCE.match(bare):
+    if is_clause(bare) or bare[-1:] in "。！？؟।" or (len(bare.split()) > 4 and not languages.is_english(bare)):
         return as_sentence(bare)
     if content_words(bare) <= COLORS and question.bare_yes and "{thing}" in question.statement:
         bare = _colored(question.bare_yes, bare.lower())
-    phrase = bare if re.match(r"[A-Z][\w-]*[A-Z]|I\b|[A-Z]-", bare) else bare[0].lower() + bare[1:]
+    phrase = lowered(bare)
     return as_sentence(question.statement.format(answer=phrase, thing=with_article(phrase)))
 
 
@@ -125,44 +121,6 @@ def _colored(thing: str, color: str) -> str:
     """A color put before what it belongs to: ("a belt", "brown") -> "a brown belt"."""
     bare = re.sub(r"^an? ", "", thing)
     return with_article(f"{color} {bare}") if bare != thing else f"{color} {thing}"
-
-
-def with_article(phrase: str) -> str:
-    """A noun phrase with "a" or "an" where it is singular and has no determiner: "red bag" -> "a red bag"."""
-    head = re.split(r"\b(?:and|with|of|in|on|at|over|that|which|for|to|,)\b|,", phrase, maxsplit=1)[0].strip()
-    last = head.split()[-1].lower() if head else ""
-    if not last or _DETERMINED.match(phrase) or last.endswith("s") or last in _UNCOUNTED or last.isdigit():
-        return phrase
-    return f"{'an' if begins_with_vowel_sound(phrase) else 'a'} {phrase}"
-
-
-def begins_with_vowel_sound(phrase: str) -> bool:
-    """Whether the phrase's first sound asks for "an"."""
-    return phrase.lower().startswith(("a", "e", "i", "o", "umbrella", "under", "unzip"))
-
-
-_UNCOUNTED = frozenset(
-    {
-        "luggage",
-        "clothing",
-        "denim",
-        "jewelry",
-        "footwear",
-        "people",
-        "grass",
-        "greenery",
-        "water",
-        "hair",
-        "paper",
-        "food",
-    }
-)
-
-
-def as_sentence(text: str) -> str:
-    """The text with a capital letter at its start and a full stop at its end."""
-    text = " ".join(text.split())
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def compose(description: str, statements: Iterable[str]) -> str:
@@ -183,12 +141,7 @@ def compose(description: str, statements: Iterable[str]) -> str:
     return " ".join(opening + sentences)
 
 
-def join_and(parts: list[str]) -> str:
-    """Parts as English lists them: "a, b and c"."""
-    return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
-
-
 @lru_cache(maxsize=4096)
 def content_words(text: str) -> frozenset[str]:
     """The words of a text that carry meaning, lower-cased."""
-    return frozenset(_WORD.findall(text.lower())) - _STOP_WORDS
+    return frozenset(languages.words(text)) - _STOP_WORDS

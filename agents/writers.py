@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctgi.agents.prompts import prompt, quoted
+from ctgi.agents.prose import said
 from ctgi.agents.statements import compose
 from ctgi.errors import ToolError
 from ctgi.tools.backends import ChatRequest, Mllm
@@ -59,10 +60,10 @@ class TemplateAggregator:
 
 async def _write(mllm: Mllm, text: str) -> Said:
     reply = await mllm.chat(ChatRequest(text, system=prompt("system"), max_tokens=400))
-    written = " ".join(reply.text.split()).strip('"')
-    if not any(character.isalpha() for character in written):
+    written = said(reply)
+    if not any(character.isalpha() for character in written.text):
         raise ToolError(f"the model wrote no text: {reply.text!r:.80}")
-    return Said(written, reply.confidence, reply.tokens)
+    return written
 
 
 def _listed(facts: Sequence[Fact]) -> str:

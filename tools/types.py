@@ -26,6 +26,8 @@ class Said:
     confidence: float | None = None
     """Geometric mean of the token probabilities, in [0, 1]; None where the backend does not tell."""
     tokens: Tokens = field(default_factory=Tokens)
+    raw: str = ""
+    """The reply word for word, where `text` is what was made of it; "" where they are the same but for white space."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Does this image show the person described? An unparsable reply is a "no" that keeps its raw text."""
+    """Does this image show the person described?"""
 
     match: bool
     probability: float | None

@@ -51,16 +51,38 @@ def test_the_answerer_repeats_the_dialogue_word_for_word() -> None:
         (ChatReply("yes", choices={"yes": 0.4, "no": 0.6}), False, 0.4),
         (ChatReply("Yes, it does."), True, None),
         (ChatReply("No."), False, None),
-        (ChatReply("The image shows a man."), False, None),
-        (ChatReply("yesterday"), False, None),
-        (ChatReply(""), False, None),
+        (ChatReply("**Yes**, the person matches."), True, None),
+        (ChatReply("是的，匹配。"), True, None),
     ],
 )
-def test_a_verdict_is_the_probability_else_the_word_else_no(
-    reply: ChatReply, match: bool, probability: float | None
-) -> None:
+def test_a_verdict_is_the_probability_else_the_word(reply: ChatReply, match: bool, probability: float | None) -> None:
     verdict = asyncio.run(Verifier(ScriptedMllm(lambda request: reply))(IMAGE, "a man"))
     assert (verdict.match, verdict.probability, verdict.text) == (match, probability, reply.text)
+
+
+@pytest.mark.parametrize("text", ["The image shows a man.", "yesterday", "", "看不清", "Yes and no."])
+def test_a_verdict_that_says_neither_is_an_error_with_its_words(text: str) -> None:
+    with pytest.raises(ToolError, match="unread") as error:
+        asyncio.run(Verifier(ScriptedMllm(lambda request: text))(IMAGE, "a man"))
+    assert "a.png" in str(error.value) and text in str(error.value)
+
+
+def test_captions_answers_and_rewritten_texts_are_prose_and_keep_the_raw_reply() -> None:
+    raw = "Here is a description of the person:\n- **Top:** red coat\n\nLet me know if you need more!"
+    mllm = ScriptedMllm(lambda request: raw)
+    made = [
+        asyncio.run(Captioner(mllm)(IMAGE)),
+        asyncio.run(Answerer(mllm)(IMAGE, "What is worn?")),
+        asyncio.run(Reconstructor(mllm)("a man", [FACT])),
+        asyncio.run(Aggregator(mllm)("a man", [FACT])),
+    ]
+    assert [(said.text, said.raw) for said in made] == [("The person wears a red coat.", raw)] * 4
+    assert asyncio.run(Captioner(ScriptedMllm(lambda request: "A man\nin red."))(IMAGE)).raw == ""
+
+
+def test_a_closing_quotation_mark_that_belongs_to_the_text_stays() -> None:
+    mllm = ScriptedMllm(lambda request: 'A man in a shirt that reads "NYC"')
+    assert asyncio.run(Reconstructor(mllm)("a man", [FACT])).text == 'A man in a shirt that reads "NYC"'
 
 
 def test_a_description_cannot_leave_its_quotes() -> None:

@@ -32,6 +32,28 @@ def test_an_answer_that_says_something_is_usable(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("红色的手提包", None), ("赤いかばん", None), ("빨간 가방", None), ("네이비 코트", None), ("حقيبة حمراء", None),
+        ("Красная сумка", None), ("κόκκινη τσάντα", None), ("กระเป๋าสีแดง", None), ("लाल बैग", None), ("sac à main", None),
+        ("不锈钢杯", None), ("non-slip shoes", None), ("faux fur", None),
+        ("看不清", "not visible"), ("見えません", "not visible"), ("보이지 않습니다", "not visible"),
+        ("غير مرئي", "not visible"), ("Не видно", "not visible"), ("No se ve", "not visible"),
+        ("pas visible", "not visible"), ("Nicht sichtbar.", "not visible"), ("não é visível", "not visible"),
+        ("non visibile", "not visible"), ("दिखाई नहीं देता", "not visible"), ("görünmüyor", "not visible"),
+        ("không nhìn thấy", "not visible"),
+        ("没有", "nothing there"), ("なし", "nothing there"), ("없음", "nothing there"), ("لا يوجد", "nothing there"),
+        ("нет", "nothing there"), ("ninguno", "nothing there"), ("aucun sac", "nothing there"),
+        ("keine Tasche", "nothing there"), ("nenhum", "nothing there"), ("nessuna borsa", "nothing there"),
+        ("कोई नहीं", "nothing there"), ("yok", "nothing there"), ("không có", "nothing there"),
+        ("。。。", "empty"), ("—", "empty"),
+    ],
+)  # fmt: skip
+def test_answers_in_other_languages_are_words(answer: str, reason: str | None) -> None:
+    assert why_unusable("What bag is it?", answer) == reason
+
+
+@pytest.mark.parametrize(
     ("attribute", "answer", "statement"),
     [
         ("shoes_color", "red", "The shoes are red."),
@@ -46,6 +68,9 @@ def test_an_answer_that_says_something_is_usable(answer: str) -> None:
         ("action", "walking", "The person is walking."),
         ("shoes_color", "yes", None),
         ("upper_type", "T-shirt", "The person wears a T-shirt on the upper body."),
+        ("upper_color", "是的，红色", "The upper-body clothing is 红色."),
+        ("carried_objects", "她提着红色手提包。", "她提着红色手提包。"),
+        ("carried_objects", "A bag that has a logo", "The person carries a bag that has a logo."),
     ],
 )
 def test_an_answer_becomes_a_sentence(attribute: str, answer: str, statement: str | None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ctgi.agents.statements import join_and, with_article
+from ctgi.agents.grammar import join_and, with_article
 from ctgi.training.synth.person import NONE, Person, View
 
 NOT_VISIBLE = "not visible"

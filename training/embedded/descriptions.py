@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
+from ctgi.agents.grammar import as_sentence
 from ctgi.agents.pool import load_pool
-from ctgi.agents.statements import as_sentence, compose, state, why_unusable
+from ctgi.agents.statements import compose, state, why_unusable
 from ctgi.training.embedded.alterations import Altered, alter
 from ctgi.training.embedded.answers import ANSWERS, Scene, answer
 from ctgi.training.synth import words
