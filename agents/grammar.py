@@ -25,7 +25,8 @@ COLORS = frozenset(
 _ADJECTIVES = COLORS | {
     "adult", "bald", "casual", "cream", "curly", "dark-colored", "elderly", "female", "formal", "knee-length",
     "light-colored", "long", "loose", "male", "maroon", "medium", "medium-length", "neat", "neutral", "none", "old",
-    "plain", "short", "shoulder-length", "silver", "slim", "solid", "straight", "tall", "teal", "visible", "wavy", "young",
+    "plain", "short", "shoulder-length", "silver", "slim", "solid", "straight", "tall", "teal",
+    "visible", "wavy", "young",
 }  # fmt: skip
 _ENDS = (".", "!", "?", "。", "！", "？", "؟", "।", "…")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.judge import Judge
+from ctgi.agents.languages import is_english
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
@@ -63,6 +64,8 @@ class CaptionReport:
     """Requests that models answered."""
     cached: int = 0
     """Requests answered from the cache, without a model; they took no tokens."""
+    not_english: int = 0
+    """New records whose description or answers are not in English, as far as one can tell."""
     trace: str | None = None
     """The run's trace."""
 
@@ -70,6 +73,8 @@ class CaptionReport:
         """Add a new record's turns and tokens."""
         self.captioned += 1
         self.tokens.update(record["tokens"])
+        said = [record["initial_caption"], *(turn["answer"] for turn in record["turns"])]
+        self.not_english += not all(map(is_english, said))
         for turn in record["turns"]:
             if turn["kept"]:
                 self.kept += 1

@@ -11,6 +11,7 @@ from langgraph.types import Command
 
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.judge import Judge
+from ctgi.agents.languages import is_english
 from ctgi.agents.pool import load_pool
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
@@ -208,6 +209,7 @@ def outcome(state: Any, started: float, seam: Seam = DIRECT) -> dict[str, Any]:
         "calls": state["calls"],
         "results": [{**found, "rank": rank} for rank, found in enumerate(ranking, 1)],
         "truncated_tokens": state["truncated_tokens"],
+        "not_english": sum(not is_english(turn["answer"]) for turn in state.get("dialogue", [])),
         "seconds": round(time.perf_counter() - started, 3),
         "trace": seam.run,
     }

@@ -36,6 +36,7 @@ def test_check_calls_each_tool(ctgi: Run, double: OpenAiDouble, tiny_clip: Path)
 
 def test_check_says_what_does_not_work(ctgi: Run, double: OpenAiDouble, tiny_clip: Path) -> None:
     double.rejects = {"logprobs": 400, "structured_outputs": 400}
+    double.answer = lambda seen: "no" if "yes or no" in seen.prompts[-1] else "a person in a red coat"
     clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
     rows = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip, "--json").json
     assert rows[2]["works"]

@@ -116,6 +116,11 @@ def _run(
         report = asyncio.run(run)
     for path, reason in report.failed:
         notice(f"failed: {path}: {reason}")
+    if report.not_english:
+        notice(
+            f"{report.not_english} of {report.captioned} new captions hold answers that are not English, which CLIP's "
+            "tokenizer reads badly: bind a model that answers in English"
+        )
     return report
 
 
@@ -186,6 +191,7 @@ def _print_report(
                 "dropped": dict(report.dropped),
                 "calls": report.calls,
                 "cached": report.cached,
+                "not_english": report.not_english,
                 "tokens": dict(report.tokens),
                 "seconds": round(report.seconds, 3),
                 "images_per_s": round(rate, 3),

@@ -1,0 +1,59 @@
+"""What models say besides the answer, or in other languages: captions stay prose, verdicts are read or reported."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Run
+from openai_server import OpenAiDouble, Reply, Seen
+from traces import images
+
+MARKED = (
+    "Here is a description of the person in the image:\n\n### Clothing\n- **Top:** red coat\n- **Bottom:** blue jeans\n"
+    "\nLet me know if you need more details!"
+)
+
+
+def _speaks(caption: str, answer: str, verdict: str) -> object:
+    def reply(seen: Seen) -> Reply:
+        if "yes or no" in seen.prompts[-1]:
+            return Reply(verdict)
+        return Reply(answer if "few words" in seen.prompts[-1] else caption)
+
+    return reply
+
+
+def test_markdown_and_talk_stay_in_the_trace_alone(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    double.answer = _speaks(MARKED, "**Answer:** a *black* hat", "yes")
+    done = ctgi("caption", people, *images(double), "--limit", 1, "--turns", 1, "--json")
+    assert done.code == 0, done.err
+    record = json.loads(Path("captions.jsonl").read_text())
+    assert record["initial_caption"] == "The person wears a red coat and blue jeans."
+    assert record["turns"][0]["answer"] == "a black hat"
+    trace = next(Path(".ctgi/traces").rglob("*.jsonl")).read_text(encoding="utf-8")
+    assert "Let me know if you need more details!" in trace
+
+
+def test_captions_in_another_language_are_kept_and_counted(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    double.answer = _speaks("一名女子穿着红色外套。", "黑色的背包", "是的")
+    done = ctgi("caption", people, *images(double), "--limit", 2, "--json")
+    assert (done.code, done.json["not_english"]) == (0, 2)
+    assert "2 of 2 new captions hold answers that are not English" in done.err
+    turns = [turn for line in Path("captions.jsonl").read_text().splitlines() for turn in json.loads(line)["turns"]]
+    assert any(turn["kept"] for turn in turns)
+    assert {turn["reason"] for turn in turns if not turn["kept"]} == {"redundant: 1.00 similar to what is known"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "matches", "code"), [("是的，匹配。", True, 0), ("不匹配。", False, 0), ("这是一张照片。", False, 1)]
+)
+def test_a_verdict_in_another_language_is_read_or_reported_as_unread(
+    ctgi: Run, double: OpenAiDouble, searching: list[object], verdict: str, matches: bool, code: int
+) -> None:
+    double.answer = _speaks("一名女子", "黑色的背包", verdict)
+    done = ctgi(*searching, "--json")
+    assert done.code == code, done.err
+    first = done.json["verified"][0]
+    assert (first["match"], bool(first["error"])) == (matches, bool(code))
+    assert ("unread" in done.err and verdict in done.err) is bool(code)
+    assert done.json["not_english"] == len(done.json["dialogue"])
