@@ -240,8 +240,8 @@ def _write(
         notice(f"{result['truncated_tokens']} tokens of the query were beyond the encoder's length and were not read")
     if result["not_english"]:
         notice(
-            f"{result['not_english']} of {len(result['dialogue'])} answers are not English, which CLIP's tokenizer reads "
-            "badly: bind a model that answers in English"
+            f"{result['not_english']} of {len(result['dialogue'])} answers are not English, which CLIP's tokenizer "
+            "reads badly: bind a model that answers in English"
         )
     for asked in result["verified"]:
         if asked["error"]:
