@@ -76,7 +76,8 @@ def test_all_that_is_secret_is_known_once_the_settings_are_loaded(
     monkeypatch.setenv("LAB_KEY", "key-of-the-lab\n")
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-openai")
     monkeypatch.setenv("HTTPS_PROXY", "http://me:key-of-the-proxy@proxy:3128")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:key-of-otlp@host:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:key-of-otlp@host:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=b,api-key=key-of-headers")
     (tmp_path / "ctgi.toml").write_text(
         '[endpoints.lab]\nbase_url = "http://me:key@of@lab@host/v1"\napi_key_env = "LAB_KEY"\n'
         '[telemetry]\nendpoint = "http://me:key-of-spans@host:4318"\n'
@@ -84,8 +85,6 @@ def test_all_that_is_secret_is_known_once_the_settings_are_loaded(
     settings = load_settings(
         config=tmp_path / "ctgi.toml", binds=["images=vllm:m@http://me:key-in-binding@host/v1?sig=key-in-query"]
     )
-    said = (
-        "key-of-the-lab key-of-openai key-of-the-proxy key-of-otlp key@of@lab key-of-spans key-in-binding key-in-query"
-    )
-    assert masked(said) == " ".join(["***"] * 8)
+    said = "key-of-the-lab key-of-openai key-of-the-proxy key-of-otlp key@of@lab key-of-spans key-in-binding key-in-query key-of-headers"
+    assert masked(said) == " ".join(["***"] * 9)
     assert "key" not in json.dumps(settings.public()).replace("api_key_env", "").replace("LAB_KEY", "")

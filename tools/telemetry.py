@@ -22,7 +22,7 @@ from ctgi.tools.seam import OpenTool, Outcome, Seam
 from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable
 from ctgi.tools.trace_values import arguments
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _TIMEOUT_S = 5
 """How long the end of a run waits for a collector that does not answer."""
@@ -40,7 +40,7 @@ def collector(settings: Settings) -> str | None:
         return None
     if settings.telemetry.endpoint:
         return _traces_at(settings.telemetry.endpoint)
-    traces, base = (os.environ.get(name) for name in _ENDPOINTS)
+    traces, base = (os.environ.get(name) for name in ENDPOINTS)
     return traces or (_traces_at(base) if base else None)
 
 

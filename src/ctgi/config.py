@@ -290,9 +290,12 @@ class Settings(BaseSettings):
         variables = {endpoint.api_key_env for endpoint in endpoints}
         variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
         keys = {os.environ.get(name or "", "").strip() for name in variables}
-        keys |= {value for _, value in parse_qsl(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""), separator=",")}
         urls = {endpoint.base_url for endpoint in endpoints} | {self.telemetry.endpoint}
-        urls |= {value for name, value in os.environ.items() if name.lower().endswith(("_proxy", "otlp_endpoint"))}
+        for name, value in os.environ.items():
+            if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
+                keys |= {secret for _, secret in parse_qsl(value, separator=",")}
+            elif name.lower().endswith("_proxy") or (name.startswith("OTEL_") and name.endswith("ENDPOINT")):
+                urls.add(value)
         return {text for text in keys.union(*(in_url(url) for url in urls if url)) if text}
 
 

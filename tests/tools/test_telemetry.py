@@ -286,6 +286,18 @@ def test_a_collector_that_cannot_be_reached_by_rule_is_one_line(
     assert "hid" not in str(raised.value)
 
 
+def test_the_environments_keys_go_to_its_own_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=of-the-environment,authorization=Basic%20abc")
+    with running_collector() as here:
+        work(load_settings(telemetry={"endpoint": here.url}), "a?")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", here.url)
+        work(load_settings(telemetry={"endpoint": here.url}), "a?")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://elsewhere.example")
+        work(load_settings(telemetry={"endpoint": here.url}), "a?")
+    assert [headers.get("x-key") for headers in here.headers] == ["of-the-environment"] * 2 + [None]
+    assert ["authorization" in headers for headers in here.headers] == [True, True, False]
+
+
 def test_the_reply_of_a_collector_is_not_read_and_no_redirect_followed() -> None:
     with running_collector() as elsewhere, running_collector() as here:
         here.status, here.location, here.claims = 307, f"{elsewhere.url}/v1/traces", 10**9
