@@ -85,6 +85,9 @@ def test_all_that_is_secret_is_known_once_the_settings_are_loaded(
     settings = load_settings(
         config=tmp_path / "ctgi.toml", binds=["images=vllm:m@http://me:key-in-binding@host/v1?sig=key-in-query"]
     )
-    said = "key-of-the-lab key-of-openai key-of-the-proxy key-of-otlp key@of@lab key-of-spans key-in-binding key-in-query key-of-headers"
+    said = (
+        "key-of-the-lab key-of-openai key-of-the-proxy "
+        "key-of-otlp key@of@lab key-of-spans key-in-binding key-in-query key-of-headers"
+    )
     assert masked(said) == " ".join(["***"] * 9)
     assert "key" not in json.dumps(settings.public()).replace("api_key_env", "").replace("LAB_KEY", "")
