@@ -87,6 +87,11 @@ def _no_nul(path: Path) -> Path:
 
 
 FilePath = Annotated[Path, AfterValidator(_no_nul)]
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+RequestField = Literal[
+    "structured_outputs", "logprobs", "seed", "top_p", "temperature", "stream", "system",
+    "max_tokens", "max_completion_tokens",
+]  # fmt: skip
 
 
 class _Table(BaseModel):
@@ -114,6 +119,15 @@ class Endpoint(_Table):
     """Calls in a row that must fail, each with all its retries, before the endpoint counts as gone."""
     temperature: float = Field(0.01, ge=0)
     seed: int = 0
+    max_tokens: int = Field(2048, ge=16)
+    """The most tokens of a reply, thoughts included. A tool asks for fewer; one that was cut off is asked again for
+    this many, as is everything once the model was seen to think."""
+    leave_out: tuple[RequestField, ...] = ()
+    """Fields that requests go without from the start. Those that a server refuses are left out anyway."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of each request, like chat_template_kwargs = {enable_thinking = false}."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Further headers, each with the environment variable of its value: api-key = "env:AZURE_KEY"."""
     min_pixels: int = Field(50_176, ge=1)
     """Smaller images are enlarged to this area: a small crop gives Qwen2-VL too few tokens to see by."""
     max_pixels: int = Field(200_704, ge=784)
@@ -137,6 +151,17 @@ class Endpoint(_Table):
     def _bounds_in_order(self) -> "Endpoint":
         if self.min_pixels > self.max_pixels:
             raise ValueError("min_pixels is above max_pixels")
+        return self
+
+    @model_validator(mode="after")
+    def _no_secret_in_headers(self) -> "Endpoint":
+        for name, source in self.headers.items():
+            if not _HEADER.fullmatch(name) or not re.fullmatch(f"env:{_VARIABLE}", source):
+                # no ValueError: its message would show the value
+                raise CtgiError(
+                    "headers of an endpoint: expected a header's name and the environment variable of its value, "
+                    'like {"api-key" = "env:LAB_KEY"}; the value itself never stands in a file'
+                )
         return self
 
 
@@ -259,7 +284,8 @@ class Settings(BaseSettings):
     def endpoint(self, binding: Binding) -> Endpoint:
         """Where a binding's model answers: its endpoint's entry over the provider's defaults.
 
-        A key belongs to its endpoint's address: a binding that names another one (`lab:model@URL`) goes without.
+        Keys and headers belong to their endpoint's address: a binding that names another one (`lab:model@URL`) goes
+        without.
         """
         entry = self.endpoints.get(binding.endpoint, Endpoint())
         provider = entry.provider or binding.endpoint
@@ -270,7 +296,7 @@ class Settings(BaseSettings):
         chosen = defaults | given | {"provider": provider}
         if binding.base_url:
             if not _same_origin(binding.base_url, chosen.get("base_url")):
-                chosen["api_key_env"] = None
+                chosen |= {"api_key_env": None, "headers": {}}
             chosen["base_url"] = binding.base_url
         return Endpoint(**chosen)
 
@@ -289,6 +315,7 @@ class Settings(BaseSettings):
         endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in TOOL_NAMES)]
         variables = {endpoint.api_key_env for endpoint in endpoints}
         variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
+        variables |= {source.removeprefix("env:") for endpoint in endpoints for source in endpoint.headers.values()}
         keys = {os.environ.get(name or "", "").strip() for name in variables}
         urls = {endpoint.base_url for endpoint in endpoints} | {self.telemetry.endpoint}
         for name, value in os.environ.items():

@@ -87,6 +87,7 @@ def test_sampling_is_always_spelt_out(double: OpenAiDouble) -> None:
         "max_tokens": 77,
         "seed": 3,
         "logprobs": True,
+        "stream": False,
     }
 
 
@@ -264,21 +265,22 @@ def test_probe_finds_a_model_without_eyes(double: OpenAiDouble) -> None:
 
 # --- faults ----------------------------------------------------------------------------------------------------
 
-NAN = b'{"choices": [{"message": {"content": "a"}, "logprobs": {"content": [{"token": "a", "logprob": NaN}]}}]}'
 UNREADABLE = [
     (MALFORMED, "no chat completion: Invalid JSON"),
     (Fault(body=b'{"choices": []}'), "no chat completion"),
-    (Fault(body=b'{"choices": [{"message": {"content": ["a"]}}]}'), "no chat completion"),
+    (Fault(body=b'{"choices": [{"message": {"content": 7}}]}'), "no chat completion"),
+    (Fault(body=b'{"choices": [{"message": {"content": [{"type": "image"}]}}]}'), "the answer is empty"),
+    (Fault(body=b'["a"]'), "no chat completion"),
+    (Fault(body=b'data: {"choices": [{"delta": {"content": "half an"}}]}\n\n'), "the server streams its reply"),
     (Fault(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), "no chat completion"),
     (Fault(body=b"[" * 100_000), "no chat completion"),
-    (Fault(body=NAN), "no chat completion"),
     (Fault(body=b"<html>Welcome</html>"), "no chat completion"),
     (EMPTY, "the answer is empty"),
-    (Fault(body=b'{"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}'), "'length'"),
+    (Fault(body=b'{"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}'), "raise max_tokens"),
     (Fault(body=b'{"choices": [{"message": {"content": "%s"}}]}' % (b"a" * 20_001)), "20,001 characters"),
     (HUGE, "more than 4,000,000 bytes"),
     (HUGE_CHUNKED, "more than 4,000,000 bytes"),
-    (error(500), "status 500: injected fault"),
+    (error(503), "status 503: injected fault"),
     (RESET, ""),
 ]
 

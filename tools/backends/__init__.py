@@ -47,6 +47,10 @@ class ChatReply:
     choices: dict[str, float] = field(default_factory=dict)
     """Probability of each of the request's choices, summing to 1; empty where the backend cannot tell."""
     tokens: Tokens = field(default_factory=Tokens)
+    thoughts: int = 0
+    """Characters of the model's thoughts, which are no part of the text."""
+    cut: bool = False
+    """The reply reached its limit before its end."""
 
 
 @dataclass(frozen=True)
@@ -101,5 +105,6 @@ def open_mllm(binding: Binding, settings: Settings) -> Mllm:
     model = embedded(MLLM) if provider == "embedded" else binding.model
     if not model:
         raise CtgiError(f"backend {str(binding)!r} names no model: expected {binding.endpoint}:MODEL")
-    mllm: Mllm = opener(model, endpoint)
-    return mllm
+    from ctgi.tools.backends.whole_replies import WholeReplies
+
+    return WholeReplies(opener(model, endpoint), table=binding.endpoint, max_tokens=endpoint.max_tokens)

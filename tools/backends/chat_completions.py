@@ -1,63 +1,48 @@
-"""The OpenAI chat-completions format: requests as JSON, replies read strictly."""
+"""The OpenAI chat-completions format: requests as JSON; replies whose text is read strictly, the rest if possible."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import from_json
 
+from ctgi.errors import ToolError
 from ctgi.tools.backends import ChatReply, ChatRequest
+from ctgi.tools.backends.chat_message import text_of, thoughts_beside
 from ctgi.tools.backends.endpoint import Unavailable
+from ctgi.tools.backends.event_stream import is_event_stream, joined
+from ctgi.tools.backends.refusals import RefusedError, complaint_in_reply
+from ctgi.tools.backends.thoughts import part
+from ctgi.tools.backends.token_probabilities import choice_probabilities, read_probabilities
 from ctgi.tools.types import Tokens
 
+__all__ = ["Json", "choice_probabilities", "messages", "read_reply"]
+
 MAX_ANSWER_CHARS = 20_000
-MIN_CHOICE_MASS = 0.5
-"""Less of the probability on the choices than this, and the reply was about something else."""
+MAX_REPLY_CHARS = 400_000
+"""Thoughts included."""
+_BOM = b"\xef\xbb\xbf"
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"}
+_FILTERED = {"content_filter", "safety", "recitation", "blocklist", "prohibited_content"}
+_BROKEN_OFF = {"error", "abort", "cancelled"}
 
 Json = dict[str, Any]
 
 
-class _Alternative(BaseModel):
-    token: str
-    logprob: float = Field(le=0.01)  # also refuses NaN; masked tokens come as -9999 or -Infinity
-
-
-class _Token(_Alternative):
-    top_logprobs: list[_Alternative] = []
-
-
-class _Logprobs(BaseModel):
-    content: list[_Token] | None = None
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Completion(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
-
-
-def messages(request: ChatRequest, image_url: str | None) -> list[Json]:
+def messages(request: ChatRequest, image_url: str | None, *, system_apart: bool = True) -> list[Json]:
     """System, then the image before the first prompt, then the dialogue: what calls share comes first.
 
     Servers cache the longest common prefix, so the image is computed once for all questions about it.
+
+    Args:
+        request: what is said.
+        image_url: the image as a data URL.
+        system_apart: the system prompt is a message of its own, else the beginning of the first prompt.
     """
-    turns: list[Json] = [{"role": "system", "content": request.system}] if request.system else []
+    turns: list[Json] = [{"role": "system", "content": request.system}] if request.system and system_apart else []
     prompts = [prompt for prompt, _ in request.history] + [request.prompt]
+    if request.system and not system_apart:
+        prompts[0] = f"{request.system}\n\n{prompts[0]}"
     for number, prompt in enumerate(prompts):
         turns.append({"role": "user", "content": _first(prompt, image_url) if number == 0 else prompt})
         if number < len(request.history):
@@ -71,57 +56,96 @@ def _first(prompt: str, image_url: str | None) -> str | list[Json]:
     return [{"type": "image_url", "image_url": {"url": image_url}}, {"type": "text", "text": prompt}]
 
 
-def read_reply(content: bytes, choices: Sequence[str] = (), *, needs_text: bool = True) -> ChatReply:
+def read_reply(
+    content: bytes,
+    choices: Sequence[str] = (),
+    *,
+    needs_text: bool = True,
+    max_tokens: int | None = None,
+    hide: Callable[[str], str] = str,
+) -> ChatReply:
     """The reply in the body of a response with status 200.
+
+    Args:
+        content: the body: a chat completion, or an event stream of its pieces.
+        choices: words among which the reply was to be.
+        needs_text: an empty reply is none.
+        max_tokens: the limit that was given, for servers that do not say why a reply ends.
+        hide: takes secrets out of a text.
 
     Raises:
         Unavailable: it is no chat completion, or says far too much, or nothing where it `needs_text`.
+        RefusedError: it holds an error in place of a reply.
+        ToolError: a filter stopped the reply.
     """
+    body = _parsed(content)
+    if said := complaint_in_reply(body, hide):
+        raise RefusedError(said)
+    choice, text = _first_choice(body)
+    finish = str(choice.get("finish_reason") or "").lower()
+    _check_finish(finish, choice, hide)
+    tokens = _tokens(body.get("usage"))
+    parted, beside = part(_bounded(text, MAX_REPLY_CHARS)), thoughts_beside(choice["message"])
+    answer, thoughts = _bounded(parted.answer, MAX_ANSWER_CHARS), parted.thoughts + beside
+    cut = finish in _CUT or parted.unfinished or (not finish and 0 < tokens.output == max_tokens)
+    if needs_text and not answer and not cut:
+        only = f", {thoughts:,} characters of thought" if thoughts else ""
+        raise Unavailable(f"the answer is empty (finish reason {choice.get('finish_reason')!r:.40}{only})", strikes=0)
+    how_sure = read_probabilities(choice.get("logprobs"), answer, choices, thinks=thoughts > 0 or parted.unfinished)
+    return ChatReply(answer, how_sure.confidence, how_sure.choices, tokens, thoughts, cut)
+
+
+def _parsed(content: bytes) -> Json:
+    content = content.removeprefix(_BOM).lstrip()
     try:
-        completion = _Completion.model_validate_json(content)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        raise Unavailable(f"the reply is no chat completion: {problem['msg']}") from None
-    choice = completion.choices[0]
-    tokens = (choice.logprobs and choice.logprobs.content) or []
-    usage = completion.usage or _Usage()
-    return ChatReply(
-        text=_text(choice, needs_text),
-        confidence=_confidence(tokens),
-        choices=choice_probabilities({t.token: t.logprob for t in tokens[0].top_logprobs}, choices) if tokens else {},
-        tokens=Tokens(usage.prompt_tokens or 0, usage.completion_tokens or 0),
-    )
+        body = joined(content) if is_event_stream(content) else from_json(content)
+    except ValueError as error:
+        if is_event_stream(content):
+            raise Unavailable(f"the server streams its reply, which cannot be put together: {error}") from None
+        raise Unavailable(f"the reply is no chat completion: Invalid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Unavailable("the reply is no chat completion: expected a JSON object")
+    return body
 
 
-def _text(choice: _Choice, needed: bool) -> str:
-    """What was said; a refusal is said, too. Raises Unavailable as `read_reply` does."""
-    text = (choice.message.content or choice.message.refusal or "").strip()
-    if needed and not text:
-        raise Unavailable(f"the answer is empty (finish reason {choice.finish_reason!r:.40})", strikes=0)
-    if len(text) > MAX_ANSWER_CHARS:
-        raise Unavailable(f"an answer of {len(text):,} characters, over {MAX_ANSWER_CHARS:,}", strikes=0)
+def _first_choice(body: Json) -> tuple[Json, str]:
+    """The first choice that says something, else the first that can be read, with its text."""
+    choices = body.get("choices")
+    readable, problem = [], "expected a list of choices with one at least"
+    for choice in choices if isinstance(choices, list) else []:
+        try:
+            readable.append((choice, text_of(choice.get("message") if isinstance(choice, dict) else None)))
+        except ValueError as error:
+            problem = str(error)
+    if not readable:
+        raise Unavailable(f"the reply is no chat completion: {problem}")
+    return next((found for found in readable if found[1]), readable[0])
+
+
+def _check_finish(finish: str, choice: Json, hide: Callable[[str], str]) -> None:
+    """Raise for a reply that ended for another reason than its own end or its length."""
+    if finish in _FILTERED:
+        raise ToolError(f"a filter of the server stopped the reply (finish reason {finish!r})")
+    if finish in _BROKEN_OFF:
+        said = complaint_in_reply({"error": choice.get("error")}, hide)
+        raise RefusedError(said) if said else Unavailable(f"the reply broke off (finish reason {finish!r})")
+
+
+def _bounded(text: str, limit: int) -> str:
+    if len(text) > limit:
+        raise Unavailable(f"an answer of {len(text):,} characters, over {limit:,}", strikes=0)
     return text
 
 
-def _confidence(tokens: Sequence[_Alternative]) -> float | None:
-    """Geometric mean of the token probabilities."""
-    if not tokens:
-        return None
-    return min(1.0, math.exp(sum(token.logprob for token in tokens) / len(tokens)))
+def _tokens(usage: Any) -> Tokens:
+    fields = usage if isinstance(usage, dict) else {}
+    return Tokens(_count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens")))
 
 
-def choice_probabilities(first_token: dict[str, float], choices: Sequence[str]) -> dict[str, float]:
-    """Probability of each choice, from the logprobs of the alternatives at the first generated token.
-
-    A choice may be spelt in several tokens, with a space before it or in capitals ("y", " Yes", "YES"), so
-    every token counts that begins exactly one of the choices. Normalised over the choices; empty where they
-    hold less than MIN_CHOICE_MASS of the probability.
-    """
-    mass = dict.fromkeys(choices, 0.0)
-    for token, logprob in first_token.items():
-        start = token.strip().lower()
-        begun = [choice for choice in choices if start and choice.lower().startswith(start)]
-        if len(begun) == 1:
-            mass[begun[0]] += math.exp(logprob)
-    total = sum(mass.values())
-    return {choice: part / total for choice, part in mass.items()} if total >= MIN_CHOICE_MASS else {}
+def _count(value: Any) -> int:
+    """A number of tokens in whatever form; 0 for what is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return int(number) if math.isfinite(number) and 0 <= number < 2**40 else 0

@@ -42,17 +42,24 @@ class Limits:
     """The calls to one endpoint: so many at once, tried again, and stopped for good when it is gone.
 
     A call that fails with all its tries adds its strikes, a call that succeeds clears them, and at
-    `failures_to_stop` every further call fails at once. Belongs to the running loop.
+    `failures_to_stop` every further call fails at once. So it does when nothing works: that many calls were
+    refused, and none that was on its way by then has been answered. Belongs to the running loop.
     """
 
     def __init__(self, endpoint: Endpoint, name: str, cure: str) -> None:
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._endpoint = endpoint
-        self._name = name
+        self.name = name
+        """The endpoint as messages call it."""
         self._cure = cure
         self._strikes = 0.0
         self._reached = False
         self._stopped: CtgiError | None = None
+        self.worked = False
+        """A call was answered."""
+        self._calls = self._refusals = 0
+        self._in_flight: set[int] = set()
+        self._last_hope: set[int] | None = None
 
     @property
     def slots(self) -> AbstractAsyncContextManager[None]:
@@ -70,9 +77,12 @@ class Limits:
 
         Raises:
             ToolError: the tries are spent.
-            EndpointDownError: the endpoint was never reached, or too many calls in a row failed.
+            EndpointDownError: the endpoint was never reached, too many calls in a row failed, or nothing works.
             CtgiError: raised by this or an earlier attempt; it stops the endpoint for every further call.
         """
+        self._calls += 1
+        number = self._calls
+        self._in_flight.add(number)
         try:
             result: Result = await self._retrying()(self._attempt, attempt)
         except Unavailable as failure:
@@ -80,10 +90,13 @@ class Limits:
         except CtgiError as error:
             self._stopped = self._stopped or error
             raise
-        except ToolError:
+        except ToolError as error:
             self._answered()
-            raise
+            raise self._refused(error, number) from None
+        finally:
+            self._in_flight.discard(number)
         self._answered()
+        self.worked = True
         return result
 
     def _retrying(self) -> AsyncRetrying:
@@ -105,15 +118,27 @@ class Limits:
     def _answered(self) -> None:
         self._reached, self._strikes = True, 0.0
 
+    def _refused(self, error: ToolError, number: int) -> ToolError | CtgiError:
+        """One refusal is about one request; it takes `failures_to_stop` of them, and no success, to end the run."""
+        self._refusals += 1
+        if self.worked or self._refusals < self._endpoint.failures_to_stop:
+            return error
+        if self._last_hope is None:
+            self._last_hope = set(self._in_flight)
+        if (self._last_hope & self._in_flight) - {number}:
+            return error
+        self._stopped = EndpointDownError(f"{self.name}: {self._refusals} calls were refused, none answered: {error}")
+        return self._stopped
+
     def _given_up(self, failure: Unavailable) -> ToolError | CtgiError:
         tries = self._endpoint.retries + 1 if _worth_another_try(failure) else 1
         tried = f"{failure.reason} ({tries} {'tries' if tries > 1 else 'try'})"
         self._strikes += failure.strikes
         self._reached = self._reached or not failure.unreachable
         if self._reached and self._strikes < self._endpoint.failures_to_stop:
-            return ToolError(f"{self._name}: {tried}")
+            return ToolError(f"{self.name}: {tried}")
         how = "call after call failed" if self._reached else "no connection"
-        self._stopped = EndpointDownError(f"{self._name}: {how}: {tried}. {self._cure}")
+        self._stopped = EndpointDownError(f"{self.name}: {how}: {tried}. {self._cure}")
         return self._stopped
 
 

@@ -23,10 +23,13 @@ from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
-from ctgi.tools.backends.hf_model import Checkpoint, Prompt
+from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened
+from ctgi.tools.backends.thoughts import closing, opens
 from ctgi.tools.call_notes import spend
 
 PREPARING_THREADS = 2
+_TAIL = 16
+"""Tokens at a prompt's end among which a template may open a thought."""
 GATHERING_S = 0.05
 """How long a batch with room waits at most for requests that are being prepared."""
 
@@ -133,11 +136,16 @@ class HfMllm:
             inputs = self._encode(processor, request, picture)
             choices = tuple((choice, _spellings(processor.tokenizer, choice)) for choice in request.choices)
         shape = inputs["input_ids"].shape
+        with self._processor:
+            told = processor.tokenizer.decode(inputs["input_ids"][0, -_TAIL:])
+            close = processor.tokenizer.encode(f"{closing(told)}\n\n", add_special_tokens=False) if opens(told) else []
+        after = close if choices else []  # a choice is an answer, not a thought
         prompt = Prompt(
-            tokens={name: tensor for name, tensor in inputs.items() if tensor.shape == shape},
+            tokens={name: lengthened(name, tensor, after) for name, tensor in inputs.items() if tensor.shape == shape},
             image={name: tensor for name, tensor in inputs.items() if tensor.shape != shape},
             image_id=request.image.sha256 if request.image else "",
             max_tokens=0 if choices else request.max_tokens,
+            thinking=bool(close) and not choices,
             choices=choices,
         )
         _check_length(prompt, checkpoint.context_length)

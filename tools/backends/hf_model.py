@@ -17,6 +17,7 @@ from transformers import GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ctgi.tools.backends import ChatReply
+from ctgi.tools.backends.thoughts import is_mark, part
 from ctgi.tools.types import Tokens
 
 _ONE_TENSOR_PER_IMAGE = ("qwen2_vl", "qwen2_5_vl")
@@ -40,6 +41,8 @@ class Prompt:
     """sha256 of the image; "" without one."""
     max_tokens: int
     """Limit of a free text; 0 for choices."""
+    thinking: bool
+    """It ends inside a thought, which the reply begins with."""
     choices: tuple[tuple[str, tuple[Prefix, ...]], ...]
     """Each choice with the token sequences that spell it; empty where the reply is free text."""
 
@@ -67,6 +70,8 @@ class Checkpoint:
             do_sample=False, eos_token_id=sorted(self._ends), pad_token_id=self._pad
         )
         self._features: OrderedDict[str, Tensor] = OrderedDict()
+        added = processor.tokenizer.added_tokens_decoder
+        self._marks = {number: token.content for number, token in added.items() if is_mark(token.content)}
 
     @property
     def context_length(self) -> int:
@@ -77,7 +82,7 @@ class Checkpoint:
     def generate(self, prompts: Sequence[Prompt], temperature: float, seed: int) -> list[ChatReply]:
         """Replies of up to the first prompt's `max_tokens`: greedy below COLD, else drawn, by seed and prompt.
 
-        The confidence covers the end-of-text token where the model came to it.
+        The confidence covers the end-of-text token where the model came to it, and no thoughts.
         """
         inputs = self._collate([(prompt, ()) for prompt in prompts])
         steps: list[Tensor] = []
@@ -92,10 +97,28 @@ class Checkpoint:
         return [self._reply(*row) for row in zip(prompts, rows, log_probs, strict=True)]
 
     def _reply(self, prompt: Prompt, ids: list[int], log_probs: list[float]) -> ChatReply:
-        length = next((i + 1 for i, token in enumerate(ids) if token in self._ends), len(ids))
-        text = self.processor.tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
-        confidence = math.exp(sum(log_probs[:length]) / length)
-        return ChatReply(text, confidence, tokens=Tokens(prompt.length, length))
+        end = next((i + 1 for i, token in enumerate(ids) if token in self._ends), None)
+        length = len(ids) if end is None else end
+        said = part(self._decoded(ids[:length]), opened=prompt.thinking)
+        begin = max((i + 1 for i, token in enumerate(ids[:length]) if token in self._marks), default=0)
+        is_sure = begin < length and (begin > 0 or not said.thoughts)
+        confidence = math.exp(sum(log_probs[begin:length]) / (length - begin)) if is_sure else None
+        tokens = Tokens(prompt.length, length)
+        return ChatReply(said.answer, confidence, tokens=tokens, thoughts=said.thoughts, cut=end is None)
+
+    def _decoded(self, ids: list[int]) -> str:
+        """The text without special tokens, but with the marks around thoughts, which some tokenizers count as such."""
+        pieces: list[list[int]] = [[]]
+        marks = [""]
+        for number in ids:
+            if number in self._marks:
+                marks.append(self._marks[number])
+                pieces.append([])
+            else:
+                pieces[-1].append(number)
+        decode = self.processor.tokenizer.decode
+        texts = [decode(piece, skip_special_tokens=True) for piece in pieces]
+        return "".join(mark + text for mark, text in zip(marks, texts, strict=True)).strip()
 
     @torch.inference_mode()
     def choose(self, prompts: Sequence[Prompt], batch_size: int) -> list[ChatReply]:
@@ -119,8 +142,7 @@ class Checkpoint:
         return {name: tensor.to(self.network.device) for name, tensor in tokens.items()} | self._images(seen)
 
     def _padded(self, name: str, prompt: Prompt, prefix: Prefix, length: int) -> Tensor:
-        added = {"input_ids": list(prefix), "attention_mask": [1] * len(prefix)}.get(name, [0] * len(prefix))
-        row = torch.cat([prompt.tokens[name], torch.tensor([added], dtype=torch.long)], dim=1)
+        row = lengthened(name, prompt.tokens[name], prefix)
         return pad(row, (length - row.shape[1], 0), value=self._pad if name == "input_ids" else 0)
 
     def _images(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -145,6 +167,12 @@ class Checkpoint:
         while len(self._features) > KEPT_IMAGES:
             self._features.popitem(last=False)
         return [found[prompt.image_id] for prompt in prompts]
+
+
+def lengthened(name: str, tokens: Tensor, added: Sequence[int]) -> Tensor:
+    """What the processor tells about each token, [1, L + len(added)], with text tokens put after it."""
+    told = {"input_ids": list(added), "attention_mask": [1] * len(added)}.get(name, [0] * len(added))
+    return torch.cat([tokens, torch.tensor([told], dtype=torch.long)], dim=1)
 
 
 def _stacked(prompts: Iterable[Prompt], network: Any) -> dict[str, Tensor]:

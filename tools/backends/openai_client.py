@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -14,7 +15,6 @@ from ctgi.text import plain
 from ctgi.tools.backends.endpoint import Unavailable
 
 MAX_BODY_BYTES = 4_000_000
-_MAX_WORDS = 300
 
 Json = dict[str, Any]
 
@@ -22,13 +22,11 @@ Json = dict[str, Any]
 class StatusError(Exception):
     """The server answered, and not with success."""
 
-    def __init__(self, status: int, words: str, code: str, retry_after: str) -> None:
-        super().__init__(f"status {status}: {words}")
+    def __init__(self, status: int, body: bytes, retry_after: str) -> None:
+        super().__init__(f"status {status}")
         self.status = status
-        self.words = words
-        """Its own message, as one short line without our credentials."""
-        self.code = code
-        """The `code` of an error in OpenAI's format; "" where there is none."""
+        self.body = body
+        """Without our credentials."""
         self.retry_after = retry_after
         """The header, as it came."""
 
@@ -39,8 +37,8 @@ class ServerClient:
     Belongs to the running loop.
     """
 
-    def __init__(self, endpoint: Endpoint, key: str | None) -> None:
-        """Connections for all calls that the endpoint allows at once.
+    def __init__(self, endpoint: Endpoint, key: str | None, headers: Mapping[str, str]) -> None:
+        """Connections for all calls that the endpoint allows at once, each with these further headers.
 
         Raises:
             CtgiError: its address is none, or its proxy cannot be used.
@@ -51,12 +49,12 @@ class ServerClient:
         except ValueError as error:
             shown = f" {url!r}" if not {"@", "?", "#"} & set(url) else ""
             raise CtgiError(f"base_url{shown}: {error}") from None
-        self.secrets = all_known({*in_url(url), *((key,) if key else ())})
+        self.secrets = all_known({*in_url(url), *((key,) if key else ()), *headers.values()})
         self._timeout_s = endpoint.timeout_s
         self._proxy = proxy_for(url, endpoint.proxies)
         connections = endpoint.concurrency + 1  # one for the list of models
         self._http = httpx2.AsyncClient(
-            headers=self._headers(key),
+            headers={**httpx2.Headers(self._headers(key)), **{name.lower(): headers[name] for name in headers}},
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
             proxy=proxy_of_client(url, endpoint.proxies),
@@ -111,26 +109,7 @@ class ServerClient:
             content = self.secrets.mask_reply(await _read(response))
         if response.is_success:
             return content
-        raise self._status_error(response, content)
-
-    def _status_error(self, response: httpx2.Response, content: bytes) -> StatusError:
-        code, said = _told(content)
-        status = response.status_code
-        words = self.secrets.mask_error(plain(said.strip() or f"status {status}"))[:_MAX_WORDS]
-        return StatusError(status, words, code, response.headers.get("retry-after", ""))
-
-
-def _told(content: bytes) -> tuple[str, str]:
-    """The code and the message of an error, in OpenAI's format, one of its relatives, or none."""
-    text = content.decode(errors="replace")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return "", text
-    told = found.get("error", found) if isinstance(found, dict) else text
-    if not isinstance(told, dict):
-        return "", str(told or "")
-    return str(told.get("code") or ""), str(told.get("message") or told.get("detail") or told)
+        raise StatusError(response.status_code, content, response.headers.get("retry-after", ""))
 
 
 async def _read(response: httpx2.Response) -> bytes:

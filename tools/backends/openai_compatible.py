@@ -1,42 +1,24 @@
 """Multimodal models behind an OpenAI-compatible server: vLLM, OpenAI, and whatever speaks the same format."""
 
-import email.utils
+import itertools
 import os
-import re
-import time
-from dataclasses import dataclass
 
 from PIL import Image
-from pydantic import BaseModel, ValidationError
 
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, ToolError
 from ctgi.network import parse_address
-from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
-from ctgi.tools.backends.chat_completions import Json, messages, read_reply
-from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Limits, Unavailable
-from ctgi.tools.backends.openai_client import ServerClient, StatusError
+from ctgi.tools.backends.chat_completions import read_reply
+from ctgi.tools.backends.endpoint import Limits, Unavailable
+from ctgi.tools.backends.model_server import ModelServer
+from ctgi.tools.backends.openai_client import ServerClient
 from ctgi.tools.backends.per_loop import PerLoop
+from ctgi.tools.backends.refusals import BrokenError, RefusedError
+from ctgi.tools.backends.request_form import Dialect, GivenUp, RequestForm
 from ctgi.tools.images import DataUrls, encode
 
-_LOAD_STRIKES = 1 / 8
-"""A 429 is load, not death: it takes eight times as many in a row to end the run."""
-_PROBE = ChatRequest("Which colour is this? One word.", choices=("yes", "no"), max_tokens=8)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """What servers of one kind understand beyond the common format."""
-
-    structured: bool
-    """Takes vLLM's structured_outputs."""
-    top_logprobs: int
-    """Most alternatives per token that it reports."""
-    token_limit: str
-    """Name of the field that bounds the answer."""
-    cure: str
-    """What to do when nobody answers."""
+_PROBE = ChatRequest("Which colour is this? One word.", choices=("yes", "no"))
 
 
 def open_vllm(model: str, endpoint: Endpoint) -> PerLoop:
@@ -84,29 +66,36 @@ def _at_openai(endpoint: Endpoint) -> bool:
     return host == "openai.com" or host.endswith(".openai.com")
 
 
-class _Refused(Exception):
-    """The server says that it cannot serve this request (400 or 422)."""
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    """The endpoint's own headers with their values from the environment."""
+    values: dict[str, str] = {}
+    for name, source in endpoint.headers.items():
+        variable = source.removeprefix("env:")
+        values[name] = value = os.environ.get(variable, "").strip()
+        if not value:
+            raise CtgiError(f"the header {name} needs the environment variable {variable}, which is not set")
+        if not (value.isascii() and value.isprintable()):
+            raise CtgiError(f"the header {name}: {variable} has characters that no header has: set it again")
+    return values
 
 
 class OpenAiCompatible:
     """One model at one endpoint. Everything inside belongs to the loop it was opened in."""
 
     def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, key: str | None) -> None:
-        self._client = ServerClient(endpoint, key)
-        self.endpoint = str(self._client.address)
-        self._model = model
+        client = ServerClient(endpoint, key, _headers(endpoint))
+        self.endpoint = str(client.address)
         self._settings = endpoint
-        self._dialect = dialect
         self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.concurrency)
         self._limits = Limits(endpoint, self.endpoint, dialect.cure)
-        self._dropped: set[str] = set()
-        self._proven: set[str] = set()
+        self._form = RequestForm(model, endpoint, dialect, self.endpoint)
+        self._server = ModelServer(model, client, self._limits, endpoint.api_key_env)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Answer one request; raises as Mllm.chat says."""
         async with self._limits.slots:
             url = await self._images.get(request.image) if request.image else None
-            return await self._limits.call(lambda: self._complete(request, url))
+            return await self._answer(request, url)
 
     async def probe(self) -> Abilities:
         """Ask for yes or no about a picture, where a model left free would name the colour."""
@@ -115,139 +104,84 @@ class OpenAiCompatible:
         images = True
         async with self._limits.slots:
             try:
-                reply = await self._limits.call(lambda: self._complete(_PROBE, picture, needs_text=False))
+                reply = await self._answer(_PROBE, picture, needs_text=False)
             except ToolError:
                 images = False
-                reply = await self._limits.call(lambda: self._complete(_PROBE, None, needs_text=False))
-        structured = "structured_outputs" in self._proven and reply.text in _PROBE.choices
+                reply = await self._answer(_PROBE, None, needs_text=False)
+        structured = self._form.takes("structured_outputs") and reply.text in _PROBE.choices
         return Abilities(images=images, logprobs=reply.confidence is not None, structured=structured)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._server.aclose()
 
-    async def _complete(self, request: ChatRequest, image_url: str | None, *, needs_text: bool = True) -> ChatReply:
-        """One try: the reply, asked for with every feature that the server takes."""
-        common = self._common(request, image_url)
-        wanted = self._features(request)
-        features = {name: fields for name, fields in wanted.items() if name not in self._dropped}
+    async def _answer(self, request: ChatRequest, image_url: str | None, *, needs_text: bool = True) -> ChatReply:
+        """The reply, with as many tries as the endpoint allows."""
+        numbers = itertools.count()
+
+        async def attempt() -> ChatReply:
+            is_last = next(numbers) == self._settings.retries
+            try:
+                return await self._negotiated(request, image_url, needs_text)
+            except BrokenError as failure:
+                if not is_last:
+                    raise
+                return await self._without_what_breaks_it(failure, request, image_url, needs_text)
+
+        return await self._limits.call(attempt)
+
+    async def _negotiated(self, request: ChatRequest, image_url: str | None, needs_text: bool) -> ChatReply:
+        """One try: the reply, asked for with everything that the server takes."""
+        given_up = self._form.given_up
         while True:
             try:
-                content = await self._post(common | _merged(features))
+                reply = await self._ask(request, image_url, given_up, needs_text)
                 break
-            except _Refused as refusal:
-                culprits = self._culprits(str(refusal), features)
+            except RefusedError as refusal:
+                culprits = self._form.culprits(refusal.complaint, request, given_up)
                 if not culprits:
-                    raise await self._refused(str(refusal)) from None
-                features = {name: fields for name, fields in features.items() if name not in culprits}
-        self._dropped |= wanted.keys() - features.keys()
-        self._proven |= features.keys()
-        return read_reply(content, request.choices, needs_text=needs_text)
+                    raise await self._server.refused(refusal.complaint) from None
+                given_up |= culprits
+        self._form.learn(request, given_up)
+        return reply
 
-    async def _refused(self, words: str) -> Exception:
-        """Why a request stays refused: the model's name, said with status 400 by some, or its own content."""
-        if not self._proven and self._model in words:
-            return await self._no_such_model(words)
-        return ToolError(f"{self.endpoint} refused the request: {words}")
+    async def _without_what_breaks_it(
+        self, failure: BrokenError, request: ChatRequest, image_url: str | None, needs_text: bool
+    ) -> ChatReply:
+        """The reply without the fields that a 500 goes with.
 
-    def _common(self, request: ChatRequest, image_url: str | None) -> Json:
-        return {
-            "model": self._model,
-            "messages": messages(request, image_url),
-            "temperature": self._settings.temperature,
-            "top_p": 1.0,
-            self._dialect.token_limit: request.max_tokens,
-        }
+        First without all that never worked here: a server that fails then, too, is dying. Then each is put back,
+        and only what makes it fail again, twice, is given up.
+        """
 
-    def _features(self, request: ChatRequest) -> dict[str, Json]:
-        """Fields that not every server takes, by the name under which they are dropped, likeliest first."""
-        features: dict[str, Json] = {}
-        if request.choices and self._dialect.structured:
-            features["structured_outputs"] = {"structured_outputs": {"choice": list(request.choices)}}
-        top = {"top_logprobs": self._dialect.top_logprobs} if request.choices else {}
-        features["logprobs"] = {"logprobs": True} | top
-        features["seed"] = {"seed": self._settings.seed}
-        return features
+        async def works(without: GivenUp) -> ChatReply | None:
+            try:
+                return await self._ask(request, image_url, without, needs_text)
+            except (Unavailable, RefusedError):
+                return None
 
-    def _culprits(self, message: str, features: dict[str, Json]) -> set[str]:
-        """The features to do without after a refusal: those named, else the first that never worked here."""
-        words = set(re.findall(r"[a-z_]+", message.lower()))
-        named = {name for name, fields in features.items() if words & {name, *fields}}
-        unproven = [name for name in features if name not in self._proven]
-        return named or set(unproven[:1])
+        before = self._form.given_up
+        suspects = self._form.unproven(request, before)
+        blamed = frozenset(suspects)
+        reply = await works(before | blamed) if suspects else None
+        if reply is None:
+            raise failure
+        for name in reversed(suspects):
+            fuller = before | (blamed - {name})
+            if again := await works(fuller) or await works(fuller):
+                blamed, reply = blamed - {name}, again
+        self._form.learn(request, before | blamed)
+        return reply
 
-    async def _post(self, body: Json) -> bytes:
+    async def _ask(self, request: ChatRequest, image_url: str | None, given_up: GivenUp, needs_text: bool) -> ChatReply:
+        content = await self._server.post(self._form.body(request, image_url, given_up))
         try:
-            return await self._client.post("/chat/completions", body)
-        except StatusError as error:
-            raise await self._meaning(error) from None
-
-    async def _meaning(self, error: StatusError) -> Exception:
-        """What an error status is to us: to be tried again, this request's fault, or the user's to mend."""
-        status, words = error.status, error.words
-        if status in (401, 403):
-            return CtgiError(self._wrong_key(status))
-        if status == 404:
-            return await self._no_such_model(words)
-        if status == 402 or error.code == "insufficient_quota":
-            return CtgiError(f"{self.endpoint}: the account has no quota left: {words}")
-        if status in (408, 409, 429) or status >= 500:
-            return _unavailable(error, words)
-        if status in (400, 422):
-            return _Refused(words)
-        if status in (405, 410) or status < 400:
-            return CtgiError(f"{self.endpoint} answers with status {status}: check base_url; it mostly ends in /v1")
-        return ToolError(f"{self.endpoint} refused the request with status {status}: {words}")
-
-    async def _no_such_model(self, words: str) -> CtgiError:
-        try:
-            names = [plain(model.id) for model in _Models.model_validate_json(await self._client.get("/models")).data]
-        except (StatusError, Unavailable, ValidationError):
-            return CtgiError(
-                f"{self.endpoint}: {words}: check the model's name, and base_url, which mostly ends in /v1"
+            return read_reply(
+                content,
+                request.choices,
+                needs_text=needs_text,
+                max_tokens=request.max_tokens,
+                hide=self._server.hide,
             )
-        known = ", ".join(name[:80] for name in names[:10]) or "none"
-        return CtgiError(
-            f"{self.endpoint} has no model {self._model!r}: it serves {known}: bind the tool to one of them"
-        )
-
-    def _wrong_key(self, status: int) -> str:
-        variable = self._settings.api_key_env
-        if variable:
-            return f"{self.endpoint} refuses the key (status {status}): check the variable {variable}"
-        return (
-            f"{self.endpoint} wants a key (status {status}) and was sent none: a key goes to its own endpoint alone. "
-            "Give this base_url its api_key_env under [endpoints.NAME] in ctgi.toml, and bind the tool to "
-            f"NAME:{self._model}"
-        )
-
-
-class _ModelName(BaseModel):
-    id: str
-
-
-class _Models(BaseModel):
-    data: list[_ModelName]
-
-
-def _merged(features: dict[str, Json]) -> Json:
-    return {name: value for fields in features.values() for name, value in fields.items()}
-
-
-def _unavailable(error: StatusError, words: str) -> Unavailable:
-    wait_s = _retry_after_s(error.retry_after)
-    reason = f"status {error.status}: {words}"
-    if wait_s > MAX_RETRY_AFTER_S:
-        reason += f" (asks for a pause of {wait_s:,.0f} s; we wait {MAX_RETRY_AFTER_S:g} s at most)"
-    return Unavailable(reason, wait_s=wait_s, strikes=_LOAD_STRIKES if error.status == 429 else 1)
-
-
-def _retry_after_s(header: str) -> float:
-    """Seconds that a Retry-After asks for, in either of its forms; 0 where it asks for nothing readable."""
-    if re.fullmatch(r"\d{1,9}(\.\d{0,9})?", header.strip()):
-        return float(header)
-    try:
-        date = email.utils.parsedate_tz(header)
-        return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
-    except (ValueError, OverflowError, IndexError):  # years and months that no calendar has
-        return 0.0
+        except RefusedError as error:
+            raise await self._server.meaning(error.complaint) from None

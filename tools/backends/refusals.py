@@ -1,0 +1,154 @@
+"""What servers say instead of an answer: the status and words of an error, wherever they stand."""
+
+import email.utils
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic_core import from_json
+
+from ctgi.text import plain
+from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Unavailable
+
+_LOAD_STRIKES = 1 / 8
+"""A 429 is load, not death: it takes eight times as many in a row to end the run."""
+_WORDS = ("message", "msg", "detail", "error", "errors", "error_msg", "error_message", "status_msg", "reason")
+_CODES = ("code", "status_code", "status", "type", "error_code")
+_BUSY = re.compile(r"rate.?limit|too.?many|throttl|overloaded.?429", re.IGNORECASE)
+_BROKEN = re.compile(r"overloaded|unavailable|internal|server.?error|time.?out|upstream|bad.?gateway", re.IGNORECASE)
+_MAX_WORDS = 300
+_DEPTH = 6
+"""Objects within objects that a message may stand in."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """An error as a server states it."""
+
+    status: int
+    """Of HTTP, or what the body says in its place; 0 for a body with status 200 that gives none."""
+    words: str
+    """The server's message, one line without control characters."""
+    code: str = ""
+    """Its name for this kind of error."""
+    fields: tuple[str, ...] = ()
+    """Fields of the request that it points at."""
+    wait_s: float = 0
+    """How long it asks us to stay away."""
+
+
+class RefusedError(Exception):
+    """The server says that it cannot serve this request."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        super().__init__(complaint.words)
+        self.complaint = complaint
+
+
+class BrokenError(Unavailable):
+    """The server broke down over a request (500): it is dying, or something in the request does it."""
+
+    def __init__(self, reason: str, complaint: Complaint) -> None:
+        super().__init__(reason)
+        self.complaint = complaint
+
+
+def complaint(status: int, content: bytes, retry_after: str, hide: Callable[[str], str]) -> Complaint:
+    """The error in the body of a response with an error status.
+
+    Args:
+        status: of HTTP.
+        content: the body.
+        retry_after: that header.
+        hide: takes secrets out of a text.
+    """
+    try:
+        body = from_json(content)
+    except ValueError:
+        body = content.decode(errors="replace").strip()
+    return replace(_complaint(status, body, hide), wait_s=retry_after_s(retry_after))
+
+
+def complaint_in_reply(body: dict[str, Any], hide: Callable[[str], str]) -> Complaint | None:
+    """The error in a body that came with status 200; None where it is none, as with `"error": null`."""
+    error = body.get("error")
+    if body.get("choices"):
+        told = _names_words(error) if isinstance(error, dict) else bool(error)
+    else:
+        told = _names_words(body)
+    if not told:
+        return None
+    return _complaint(_status(error if isinstance(error, dict) else body), body, hide)
+
+
+def _complaint(status: int, body: Any, hide: Callable[[str], str]) -> Complaint:
+    fields = body["error"] if isinstance(body, dict) and isinstance(body.get("error"), dict) else body
+    fields = fields if isinstance(fields, dict) else {}
+    words = plain(hide(_said(body) or f"status {status}"))[:_MAX_WORDS]
+    code = next((str(fields[name]) for name in ("code", "type") if fields.get(name)), "")
+    return Complaint(status, words, code, _pointed_at(fields))
+
+
+def unavailable(said: Complaint) -> Unavailable:
+    """An error that another try may mend, with the pause that the server asks for."""
+    reason = f"status {said.status}: {said.words}" if said.status else said.words
+    if said.wait_s > MAX_RETRY_AFTER_S:
+        reason += f" (asks for a pause of {said.wait_s:,.0f} s; we wait {MAX_RETRY_AFTER_S:g} s at most)"
+    if said.status in (500, 501):
+        return BrokenError(reason, said)
+    return Unavailable(reason, wait_s=said.wait_s, strikes=_LOAD_STRIKES if said.status == 429 else 1)
+
+
+def retry_after_s(header: str) -> float:
+    """Seconds that a Retry-After asks for, in either of its forms; 0 where it asks for nothing readable."""
+    if re.fullmatch(r"\d{1,9}(\.\d{0,9})?", header.strip()):
+        return float(header)
+    try:
+        date = email.utils.parsedate_tz(header)
+        return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
+    except (ValueError, OverflowError, IndexError):  # years and months that no calendar has
+        return 0.0
+
+
+def _names_words(body: dict[str, Any]) -> bool:
+    return any(isinstance(body.get(name), (str, list, dict)) and body[name] for name in _WORDS)
+
+
+def _said(body: Any, depth: int = _DEPTH) -> str:
+    """The message in an error's body: the first field that holds words, from outside inwards."""
+    if isinstance(body, dict) and depth:
+        found = next((body[name] for name in _WORDS if body.get(name)), None)
+        place = [str(step) for step in body["loc"]] if isinstance(body.get("loc"), list) else []
+        return (
+            f"{'.'.join(place)}: {_said(found, depth - 1)}" if found and place else _said(found or str(body), depth - 1)
+        )
+    if isinstance(body, list) and depth:
+        return "; ".join(_said(one, depth - 1) for one in body[:3])
+    return str(body or "")
+
+
+def _pointed_at(fields: dict[str, Any]) -> tuple[str, ...]:
+    """The fields in `param`, or in the `loc` of each of FastAPI's details."""
+    param = fields.get("param")
+    if isinstance(param, str) and param:
+        return (param,)
+    detail = fields.get("detail")
+    entries = [entry for entry in detail if isinstance(entry, dict)] if isinstance(detail, list) else []
+    return tuple(str(step) for entry in entries for step in _steps(entry) if step != "body")
+
+
+def _steps(entry: dict[str, Any]) -> list[Any]:
+    return entry["loc"] if isinstance(entry.get("loc"), list) else []
+
+
+def _status(error: dict[str, Any]) -> int:
+    """The status that an error object with status 200 stands for, by its code or the name of its kind."""
+    codes = [str(error[name]) for name in _CODES if error.get(name) is not None]
+    numbers = [int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)]
+    if numbers:
+        return numbers[0]
+    if any(map(_BUSY.search, codes)):
+        return 429
+    return 503 if any(map(_BROKEN.search, codes)) else 0

@@ -1,0 +1,92 @@
+"""Tells a reasoning model's answer from the thoughts that stand around it."""
+
+import re
+from dataclasses import dataclass
+
+_NAME = r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)"
+_OPEN = re.compile(
+    rf"<\s*{_NAME}\b[^<>]*>|\[\s*{_NAME}\s*\]|◁\s*{_NAME}\s*▷|<\|\s*(?:begin_of_|start_)?{_NAME}\s*\|>"
+    r"|<\|channel\|>\s*(?:analysis|commentary)[^<]*<\|message\|>|<unused94>(?:thought)?",
+    re.IGNORECASE,
+)
+_CLOSE = re.compile(
+    rf"<\s*/\s*{_NAME}\s*>|\[\s*/\s*{_NAME}\s*\]|◁\s*/\s*{_NAME}\s*▷|<\|\s*(?:end_of_|end_|/){_NAME}\s*\|>"
+    r"|<\|channel\|>\s*final[^<]*<\|message\|>|<unused95>",
+    re.IGNORECASE,
+)
+_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
+_WRAPPING = re.compile(
+    r"<\|(?:begin|end)_of_(?:solution|box|answer)\|>|<\|(?:START|END)_RESPONSE\|>|\[/?RESPONSE\]"
+    r"|<\|(?:start|end|return|channel|message)\|>",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A reply in its two parts."""
+
+    answer: str
+    thoughts: int
+    """Characters of thought that were taken out."""
+    unfinished: bool
+    """The reply ends inside a thought."""
+
+
+def part(text: str, *, opened: bool = False) -> Parted:
+    """Split a reply into answer and thoughts, whatever marks the model puts around them.
+
+    A mark that only closes has been opened by the prompt, so that all before it is thought; one that only opens
+    begins a thought that the reply did not come to the end of.
+
+    Args:
+        text: the reply as it came.
+        opened: the prompt is known to end inside a thought.
+    """
+    answer, thoughts, unfinished = _outside(text, opened)
+    if found := _ANSWER.search(answer):
+        thoughts += len(answer[: found.start()].strip())
+        answer = found[1]
+    return Parted(_WRAPPING.sub("", answer).strip(), thoughts, unfinished)
+
+
+def is_mark(token: str) -> bool:
+    """Whether a token of a vocabulary opens or closes thoughts."""
+    return bool(_OPEN.fullmatch(token) or _CLOSE.fullmatch(token))
+
+
+def opens(text: str) -> bool:
+    """Whether a prompt ends with the beginning of a thought."""
+    return any(not text[mark.end() :].strip() for mark in _OPEN.finditer(text))
+
+
+def closing(opened: str) -> str:
+    """The mark that ends the thought in which a prompt ends, to be put after it; "" where there is none."""
+    if not opens(opened):
+        return ""
+    mark = list(_OPEN.finditer(opened))[-1][0]
+    named = re.sub("begin_of_|START_", lambda word: {"b": "end_of_", "S": "END_"}[word[0][0]], mark)
+    return named if named != mark else re.sub(r"^(\W+)", r"\1/", mark)
+
+
+def after_thoughts(text: str) -> int:
+    """Where the text after the last closing mark begins; 0 without one."""
+    return max((mark.end() for mark in _CLOSE.finditer(text)), default=0)
+
+
+def _outside(text: str, inside: bool) -> tuple[str, int, bool]:
+    """What stands outside of the marks, the characters inside, and whether the text ends inside."""
+    kept, thoughts, at = "", 0, 0
+    marks = sorted([*_OPEN.finditer(text), *_CLOSE.finditer(text)], key=lambda mark: mark.start())
+    for mark in marks:
+        piece, closes = text[at : mark.start()].strip(), bool(_CLOSE.fullmatch(mark[0]))
+        at = mark.end()
+        if inside:
+            thoughts += len(piece)
+        elif closes:
+            kept, thoughts = "", thoughts + len(f"{kept} {piece}".strip())
+        else:
+            kept = f"{kept} {piece}".strip()
+        inside = not closes
+    rest = text[at:].strip()
+    return (kept, thoughts + len(rest), True) if inside else (f"{kept} {rest}".strip(), thoughts, False)

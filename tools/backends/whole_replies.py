@@ -1,0 +1,100 @@
+"""Whole replies without thoughts: what was cut off is asked for once more with more room, else the call fails."""
+
+import logging
+import re
+from dataclasses import replace
+
+from ctgi.errors import ToolError
+from ctgi.text import plain
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.backends.thoughts import part
+
+logger = logging.getLogger(__name__)
+
+
+class WholeReplies:
+    """A model of which every reply is whole and holds no thoughts.
+
+    Thoughts come out of the same limit as the answer: once the model was seen to think, it gets all the room there
+    is from the start.
+    """
+
+    def __init__(self, mllm: Mllm, *, table: str, max_tokens: int) -> None:
+        """Put this in front of a model.
+
+        Args:
+            mllm: the model.
+            table: its endpoint's name in ctgi.toml.
+            max_tokens: the most tokens that a reply may have.
+        """
+        self.endpoint = mllm.endpoint
+        self._mllm, self._table, self._max_tokens = mllm, table, max_tokens
+        self._thinks: bool | None = None
+        self._asked_again = self._with_thoughts = self._characters = 0
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """The whole reply; the tokens are those of both tries where it took two.
+
+        Raises:
+            ToolError: it was cut off with the most room, too, or holds nothing but thoughts; or as Mllm.chat says.
+        """
+        room = self._max_tokens if self._thinks else min(request.max_tokens, self._max_tokens)
+        reply = await self._ask(request, room)
+        if self._breaks_off(reply, request) and room < self._max_tokens:
+            reply = await self._ask_again(request, reply, room)
+            room = self._max_tokens
+        if self._breaks_off(reply, request):
+            raise ToolError(f"{self._told(reply, room)}: raise max_tokens under [endpoints.{self._table}] in ctgi.toml")
+        if reply.thoughts and not reply.text:
+            raise ToolError(f"{self.endpoint}: the reply holds nothing but thoughts ({reply.thoughts:,} characters)")
+        if not reply.cut and reply.text not in request.choices:  # a choice may have been forced
+            self._thinks = bool(self._thinks)
+        return reply
+
+    async def probe(self) -> Abilities:
+        """As the model's own."""
+        return await self._mllm.probe()
+
+    async def aclose(self) -> None:
+        """Say what was cut off, and close the model."""
+        if self._with_thoughts:
+            logger.warning(
+                "%s: the model thinks aloud; thoughts cut off its replies: %s characters in %d of them",
+                self.endpoint, f"{self._characters:,}", self._with_thoughts,
+            )  # fmt: skip
+        if self._asked_again:
+            logger.warning(
+                "%s: cut off, and asked for again with up to %s tokens: %d of the replies",
+                self.endpoint, f"{self._max_tokens:,}", self._asked_again,
+            )  # fmt: skip
+        await self._mllm.aclose()
+
+    async def _ask(self, request: ChatRequest, room: int) -> ChatReply:
+        reply = await self._mllm.chat(replace(request, max_tokens=room))
+        parted = part(reply.text)
+        if parted.thoughts or parted.unfinished:
+            thoughts, cut = reply.thoughts + parted.thoughts, reply.cut or parted.unfinished
+            reply = replace(reply, text=parted.answer, choices={}, thoughts=thoughts, cut=cut)
+        if reply.thoughts:
+            self._thinks = True
+            self._with_thoughts += 1
+            self._characters += reply.thoughts
+        return reply
+
+    async def _ask_again(self, request: ChatRequest, first: ChatReply, room: int) -> ChatReply:
+        self._asked_again += 1
+        try:
+            again = await self._ask(request, self._max_tokens)
+        except ToolError as error:
+            raise ToolError(f"{self._told(first, room)}; with up to {self._max_tokens:,}: {error}") from None
+        return replace(again, tokens=first.tokens + again.tokens)
+
+    def _breaks_off(self, reply: ChatReply, request: ChatRequest) -> bool:
+        """Whether the limit cost more than words after a choice, which a model makes first if it does not think."""
+        chosen = reply.choices or any(re.match(rf"\W*{re.escape(c)}\b", reply.text, re.I) for c in request.choices)
+        return reply.cut and not (chosen and self._thinks is False)
+
+    def _told(self, reply: ChatReply, room: int) -> str:
+        where = f" after {reply.thoughts:,} characters of thought" if reply.thoughts else ""
+        shown = f": {plain(reply.text)[-60:]!r}" if reply.text else ""
+        return f"{self.endpoint}: the reply was cut off at {room:,} tokens{where}{shown}"
