@@ -16,6 +16,7 @@ from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
 from ctgi.graphs.mtg import build_mtg, caption
 from ctgi.graphs.mti import MtiContext, build_mti
 from ctgi.graphs.search_run import converse_in, open_mti, search, search_plain, serve_gallery
+from ctgi.graphs.thread_data import PlainData
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends.human import ask_user
 from ctgi.tools.replay import MissError, Replay
@@ -129,7 +130,8 @@ def _conversing(context: MtiContext) -> Work:
     async def work(item: Item) -> dict[str, Any]:
         if item.input.get("resumed"):
             raise MissError("it goes on with a dialogue of an earlier run: replay that one")
-        return await converse_in(InMemorySaver(), context, *_asked(item), thread=str(item.item), ask=ask)
+        saver = InMemorySaver(serde=PlainData())
+        return await converse_in(saver, context, *_asked(item), thread=str(item.item), ask=ask)
 
     return work
 

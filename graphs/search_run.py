@@ -131,12 +131,12 @@ async def converse(
     question under the same `thread` name, with `query` left out.
 
     Raises:
-        CtgiError: no query for a new thread, or another query for an old one.
+        CtgiError: no query for a new thread, or another query for an old one; `threads` is damaged or cannot be
+            written.
     """
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from ctgi.graphs.thread_file import threads_to_write
 
-    threads.parent.mkdir(parents=True, exist_ok=True)
-    async with AsyncSqliteSaver.from_conn_string(str(threads)) as saver:
+    async with threads_to_write(threads) as saver:
         return await converse_in(saver, context, query, length, thread=thread, ask=ask)
 
 

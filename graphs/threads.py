@@ -1,14 +1,12 @@
 """The threads of interactive searches: what each came to, its checkpoints, and going on from any of them."""
 
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctgi.errors import CtgiError
 from ctgi.graphs.mti import STOP, build_mti
+from ctgi.graphs.thread_file import threads_to_read, threads_to_write
 from ctgi.text import plain
 
 if TYPE_CHECKING:
@@ -68,12 +66,9 @@ async def list_threads(file: Path) -> list[Thread]:
     """
     if not file.is_file():
         return []
-    async with _graph(file) as (graph, saver):
-        # An input alone (step -1) has no state yet; the saver itself offers no list of its threads.
-        rows = await saver.conn.execute_fetchall(
-            "SELECT thread_id FROM checkpoints GROUP BY thread_id HAVING COUNT(*) > 1"
-        )
-        threads = [_thread(name, await _snapshots(graph, name)) for (name,) in rows]
+    async with threads_to_read(file) as saver:
+        graph = build_mti(saver)
+        threads = [_thread(name, await _known(graph, file, name)) for name in await saver.names()]
     return sorted(threads, key=lambda thread: thread.last, reverse=True)
 
 
@@ -83,8 +78,9 @@ async def history(file: Path, name: str) -> list[Checkpoint]:
     Raises:
         CtgiError: no such thread, or the file is damaged.
     """
-    async with _graph(file) as (graph, _):
-        snapshots = await _known(graph, file, name)
+    _expect(file)
+    async with threads_to_read(file) as saver:
+        snapshots = await _known(build_mti(saver), file, name)
     numbers = {_id(snapshot.config): number for number, snapshot in enumerate(snapshots, 1)}
     return [_checkpoint(snapshot, numbers) for snapshot in snapshots]
 
@@ -98,7 +94,9 @@ async def fork(file: Path, name: str, number: int) -> Checkpoint:
     Raises:
         CtgiError: no such thread or checkpoint, or one at which nothing is left to do.
     """
-    async with _graph(file) as (graph, _):
+    _expect(file)
+    async with threads_to_write(file) as saver:
+        graph = build_mti(saver)
         snapshots = await _known(graph, file, name)
         if not 1 <= number <= len(snapshots):
             raise CtgiError(
@@ -112,21 +110,9 @@ async def fork(file: Path, name: str, number: int) -> Checkpoint:
     return (await history(file, name))[-1]
 
 
-@asynccontextmanager
-async def _graph(file: Path) -> AsyncIterator[tuple[Any, Any]]:
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
+def _expect(file: Path) -> None:
     if not file.is_file():
         raise CtgiError(f"{plain(str(file))}: no threads here: ctgi search --interactive begins one")
-    try:
-        async with AsyncSqliteSaver.from_conn_string(str(file)) as saver:
-            await saver.setup()
-            yield build_mti(saver), saver
-    except sqlite3.DatabaseError as error:
-        raise CtgiError(
-            f"{plain(str(file))}: the threads cannot be read ({error}): expected the file that "
-            "ctgi search --interactive writes; move it away to begin new threads"
-        ) from None
 
 
 async def _known(graph: Any, file: Path, name: str) -> "list[StateSnapshot]":

@@ -1,6 +1,6 @@
 """A turn of a dialogue, as it stands in the state of both graphs and in what they write."""
 
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 
 class Turn(TypedDict):

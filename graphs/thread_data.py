@@ -1,0 +1,130 @@
+"""What a thread's checkpoints may hold. They may be damaged or come from somebody else: data, never code."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_KW_ARGS, JsonPlusSerializer
+from langgraph.types import Interrupt
+from pydantic import BaseModel, Field, TypeAdapter
+
+from ctgi.graphs.mti import MtiState
+
+MALFORMED = (ValueError, TypeError, KeyError, RecursionError)
+"""What reading a malformed checkpoint raises."""
+_NODES = {"retrieve", "propose", "ask_person", "aggregate", "rerank", "next_round"}
+_AFTER_RETRIEVAL = {"round", "ranking", "cursor", "early_stop", "refined_query", "truncated_tokens", "calls"}
+_NEEDED = {"branch:to:ask_person": "questions", "branch:to:rerank": "refined_query"}
+_Version = Annotated[str, Field(pattern=r"^\d{1,64}\.")]
+
+
+class PlainData(JsonPlusSerializer):
+    """LangGraph's serializer for plain values and interrupts: what a value names is neither imported nor called."""
+
+    def __init__(self) -> None:
+        super().__init__(allowed_msgpack_modules=None, __unpack_ext_hook__=_interrupt)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """The value; raises one of MALFORMED for anything that a search does not keep."""
+        if data[0] not in ("null", "msgpack"):
+            raise ValueError(f"a value of the type {data[0]!r}")
+        try:
+            return super().loads_typed(data)
+        except ValueError:  # says no more than "ext_hook failed"
+            raise ValueError("a value that is no plain data") from None
+
+
+def _refuse(code: int, data: bytes) -> Any:
+    raise ValueError("an object inside an object")
+
+
+_WITHOUT_OBJECTS = JsonPlusSerializer(allowed_msgpack_modules=None, __unpack_ext_hook__=_refuse)
+
+
+def _interrupt(code: int, data: bytes) -> Interrupt:
+    """A question that waits: the one object that LangGraph keeps of an interactive search."""
+    module, name, fields = _WITHOUT_OBJECTS.loads_typed(("msgpack", data))
+    if (code, module, name) != (EXT_CONSTRUCTOR_KW_ARGS, "langgraph.types", "Interrupt"):
+        raise ValueError(f"an object {module}.{name}")
+    return Interrupt(value=fields["value"], id=fields["id"])
+
+
+class _Checkpoint(BaseModel, strict=True):
+    v: Annotated[int, Field(ge=4)]
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    ts: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
+    channel_values: dict[str, Any]
+    channel_versions: dict[str, _Version]
+    versions_seen: dict[str, dict[str, _Version]]
+    updated_channels: list[str] | None = None
+
+
+class _Metadata(BaseModel, strict=True):
+    source: Literal["input", "loop", "update", "fork"]
+    step: Annotated[int, Field(ge=-1, lt=10**6)]
+    parents: dict[str, str] = {}
+
+
+class _Input(BaseModel, strict=True):
+    query: Annotated[str, Field(min_length=1)]
+    length: Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class _Question(BaseModel, strict=True):
+    question: str
+    left: int
+
+
+_STATE: TypeAdapter[MtiState] = TypeAdapter(MtiState)
+
+
+def checked(found: CheckpointTuple) -> CheckpointTuple:
+    """The same, once it is known to be a checkpoint of an interactive search.
+
+    Raises:
+        ValueError: it is not; or another of MALFORMED.
+    """
+    checkpoint = _Checkpoint.model_validate(found.checkpoint)
+    _Metadata.model_validate(found.metadata)
+    parent = found.parent_config["configurable"]["checkpoint_id"] if found.parent_config else ""
+    if found.config["configurable"]["checkpoint_id"] != checkpoint.id or not isinstance(parent, str):
+        raise ValueError("checkpoints under wrong names")
+    _check_state(checkpoint.channel_values)
+    for task, channel, value in found.pending_writes or []:
+        if not isinstance(task, str):
+            raise ValueError("a task without a name")
+        _check_write(channel, value)
+    return found
+
+
+def _check_state(values: dict[str, Any]) -> None:
+    if "__start__" in values:
+        _Input.model_validate(values["__start__"])
+        return
+    _Input.model_validate(values)
+    for channel, value in values.items():
+        _check_channel(channel, value)
+    if values.keys() - {"query", "length", "branch:to:retrieve"} and not values.keys() >= _AFTER_RETRIEVAL:
+        raise ValueError("a search without its ranking")
+    for node, needed in _NEEDED.items():
+        if node in values and not values.get(needed):
+            raise ValueError(f"no {needed}")
+
+
+def _check_write(channel: str, value: Any) -> None:
+    if channel == "__interrupt__":
+        for one in value:
+            if not isinstance(one, Interrupt):
+                raise ValueError("a question of another kind")
+            _Question.model_validate(one.value)
+    elif channel == "__resume__":
+        TypeAdapter(str | list[str]).validate_python(value, strict=True)
+    elif channel not in ("__error__", "__no_writes__"):
+        _check_channel(channel, value)
+
+
+def _check_channel(channel: str, value: Any) -> None:
+    if channel in MtiState.__annotations__:
+        _STATE.validate_json(json.dumps({channel: value}), strict=True)  # as JSON, whose lists are tuples too
+    elif value is not None or channel.removeprefix("branch:to:") not in _NODES:
+        raise ValueError(f"a value {channel!r}, which no interactive search has")
