@@ -69,12 +69,18 @@ def _connect(file: Path) -> sqlite3.Connection:
 def _copy(file: Path) -> sqlite3.Connection:
     copy = sqlite3.connect(":memory:", check_same_thread=False)
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{_access(file)}", uri=True)) as source:
             source.backup(copy)
     except sqlite3.Error:
         copy.close()
         raise
     return copy
+
+
+def _access(file: Path) -> str:
+    """Without a log beside it the file is whole by itself, and SQLite need not make one where it may not write."""
+    logs = [file.with_name(f"{file.name}{ending}") for ending in ("-wal", "-journal")]
+    return "mode=ro" if any(log.exists() for log in logs) else "immutable=1"
 
 
 class ThreadSaver(AsyncSqliteSaver):
@@ -98,6 +104,9 @@ class ThreadSaver(AsyncSqliteSaver):
         with _explained(self._file):
             await self.conn.execute("PRAGMA trusted_schema = OFF")
             await super().setup()
+            query = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+            for (name,) in await self.conn.execute_fetchall(query):
+                raise ValueError(f"a view or trigger {name!r}")
 
     async def aget_tuple(self, config: Any) -> CheckpointTuple | None:  # noqa: D102
         with _explained(self._file):

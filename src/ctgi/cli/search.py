@@ -182,6 +182,7 @@ async def _talk(
     quiet: bool,
 ) -> dict[str, Any]:
     """A search in which the person answers: first what is given, then at the terminal."""
+    import shlex
     import uuid
 
     from ctgi.cli.console import notice
@@ -192,13 +193,16 @@ async def _talk(
     from ctgi.tools.backends.human import ask_user
 
     name, given = thread or uuid.uuid4().hex[:8], iter(answers)
+    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", str(called(folder))])
+    hints = iter([f"to go on later: {later}"])  # told with the first question, when there is something to go on with
 
     async def ask(question: str, left: int) -> str:
+        for hint in hints:
+            notice(hint, quiet=quiet)
         for answer in given:
             return answer
         return (await ask_user(f"{question} ({left} more; empty: skip, {STOP}: no more)")).text
 
-    notice(f"to go on later: ctgi search --interactive --thread {name} -g {called(folder)}", quiet=quiet)
     return await converse(context, query, length, threads=folder / FILE, thread=name, ask=ask)
 
 
