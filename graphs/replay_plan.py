@@ -8,6 +8,7 @@ from ctgi.config import TOOL_NAMES, Binding, Settings, load_settings, parse_bind
 from ctgi.errors import CtgiError
 from ctgi.graphs.trace_run import digests
 from ctgi.network import is_local
+from ctgi.plugins import OWN_CODE
 from ctgi.tools.replay import OnMiss
 from ctgi.tools.trace_format import Item
 from ctgi.tools.trace_reader import Trace
@@ -103,13 +104,19 @@ def may_go_live(trace: Trace, plan: Plan) -> list[str]:
 
 
 def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) -> None:
-    """A trace is data: it must not choose the host that images, texts and keys go to."""
+    """A trace is data: it must not choose the host that images, texts and keys go to, nor code to run."""
     if plan.on_miss == "error" and plan.from_node is None:
         return
     chosen = {settings.binding(tool).base_url for tool in live}
     chosen |= {endpoint.base_url for endpoint in settings.endpoints.values()}
     for tool in sorted(trace.header.bindings.keys() - live):
-        url = Binding.parse(trace.header.bindings[tool]).base_url
+        recorded = Binding.parse(trace.header.bindings[tool])
+        url = recorded.base_url
+        if recorded.endpoint == OWN_CODE:
+            raise CtgiError(
+                f"{tool} was served by code, {recorded}, in run {trace.header.run}: if it is yours, have it called "
+                f"again with --bind {tool}={recorded}"
+            )
         if url and url not in chosen and not is_local(url):
             raise CtgiError(
                 f"{tool} was served by {url} in run {trace.header.run}: to have it called there again, say so with "

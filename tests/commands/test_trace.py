@@ -147,6 +147,21 @@ def test_a_trace_does_not_choose_where_things_are_sent(ctgi: Run, double: OpenAi
     assert "never calls verify_match" in done.err
 
 
+def test_a_trace_does_not_choose_code_to_run(ctgi: Run, captioned: str, work: Path) -> None:
+    path = FOLDER / f"{captioned}.jsonl"
+    header, rest = path.read_text().split("\n", 1)
+    edited = json.loads(header)
+    edited["bindings"]["answer_question"] = "python:theirs:answer"
+    path.write_text(json.dumps(edited) + "\n" + rest)
+    (work / "theirs.py").write_text("from pathlib import Path\nPath('ran').touch()\ndef answer(prompt): return 'x'\n")
+    for options in ((), ("--on-miss", "live"), ("--from", "ask")):
+        done = ctgi("trace", "replay", captioned, *options)
+        assert not Path("ran").exists()
+        if options:
+            assert done.code == 2
+            assert "was served by code, python:theirs:answer" in done.err.replace("\n", " ")
+
+
 def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
     asked = double.requests
     done = ctgi("trace", "replay", captioned, "--from", "ask", "--item", "0_b.png", "--json")
