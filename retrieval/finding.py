@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctgi.errors import CtgiError
-from ctgi.reading import read_text
+from ctgi.reading import NOT_UTF8, read_text
 from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of
 from ctgi.text import plain
 
@@ -181,11 +181,19 @@ def _folders(start: str) -> Iterator[str]:
 
 
 def _named(path: str) -> Iterator[str]:
-    lines = read_text(Path(path), "list of images", errors="surrogateescape").splitlines()
-    names = [name for line in lines if (name := line.strip()) and not name.startswith("#")]
+    lines = read_text(Path(path), "list of images", errors="surrogateescape").split("\n")
+    names = [(number, name) for number, line in enumerate(lines, 1) if (name := line.strip()) and name[0] != "#"]
     if not names:
         raise CtgiError(f"list of images {plain(path)}: it names none")
-    return (os.path.join(os.path.dirname(path), name) for name in names)
+    found = [(number, os.path.join(os.path.dirname(path), name)) for number, name in names]
+    odd = [(number, name) for number, name in found if _is_not_utf8(name)]
+    if odd and not any(os.path.lexists(name) for _, name in odd):  # else the names of the files are not UTF-8 either
+        raise CtgiError(f"list of images {plain(path)}, line {odd[0][0]}: {NOT_UTF8}")
+    return (name for _, name in found)
+
+
+def _is_not_utf8(name: str) -> bool:
+    return any("\udc80" <= char <= "\udcff" for char in name)
 
 
 def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:

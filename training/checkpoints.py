@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ctgi.errors import CtgiError
+from ctgi.files import is_full
 from ctgi.retrieval.checkpoint import FORMAT, first_line
 from ctgi.retrieval.checkpoint import load_checkpoint as load_checkpoint
 from ctgi.text import plain
@@ -32,9 +33,11 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         with suppress(OSError):
             temporary.unlink()
+        full = not isinstance(error, OSError) or is_full(error)
         raise CtgiError(
-            f"cannot write the checkpoint {plain(str(path))!r} ({first_line(error)}): expected a writable folder with "
-            "space left; the previous checkpoint is whole, so free some space and go on with --resume"
+            f"cannot write the checkpoint {plain(str(path))!r} ({first_line(error)}): "
+            f"{'free some space' if full else 'make its folder writable'} and go on with --resume; "
+            "the previous checkpoint is whole"
         ) from None
 
 

@@ -4,10 +4,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctgi.errors import CtgiError
+from ctgi.reading import TextError, parse_yaml, read_yaml
 from ctgi.text import plain
 from ctgi.training.augment import Augment
 from ctgi.training.loader import OnBadImage
@@ -167,12 +167,7 @@ def load_config(
 
 
 def _read(file: Any) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CtgiError(f"{plain(str(file))}: cannot read this config ({error})") from None
-    except yaml.YAMLError as error:
-        raise CtgiError(f"{plain(str(file))}: not YAML: {plain(str(error))}") from None
+    values = read_yaml(file, "training config")
     if not isinstance(values, dict):
         raise CtgiError(f"{plain(str(file))}: expected sections such as optim: and run:, got {values!r}")
     return values
@@ -183,9 +178,9 @@ def _parse_set(text: str) -> dict[str, Any]:
     if not equals or not all(name.split(".")):
         raise CtgiError(f"--set {text!r}: expected section.key=value, like optim.lr=1e-5")
     try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise CtgiError(f"--set {text!r}: {value!r} is not a YAML value") from None
+        nested: Any = parse_yaml(value)
+    except TextError as error:
+        raise CtgiError(f"--set {text!r}: {value!r} is not a YAML value ({error})") from None
     for part in reversed(name.split(".")):
         nested = {part: nested}
     return dict(nested)

@@ -1,6 +1,5 @@
 """How the person search benchmarks write down their images, and whose caption belongs to which of them."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from ctgi.errors import CtgiError
+from ctgi.reading import read_json
 from ctgi.text import plain
 
 T = TypeVar("T")
@@ -88,12 +88,7 @@ def read_annotations(path: Path, layout: Layout) -> list[dict[str, Any]]:
         CtgiError: the file cannot be read, or is not in this layout.
     """
     name = plain(str(path))
-    try:
-        objects = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CtgiError(f"cannot read {name} ({error.strerror}): give the data set's annotation file") from None
-    except (ValueError, RecursionError) as error:
-        raise CtgiError(f"{name}: not JSON ({error}): give the data set's annotation file") from None
+    objects = read_json(path, "annotations")
     if not isinstance(objects, list) or not all(_fits(entry, layout) for entry in objects):
         raise CtgiError(
             f"{name}: expected a list of objects with {layout.path_key}, id, split and captions: "

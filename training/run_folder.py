@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from ctgi.errors import CtgiError
-from ctgi.files import write_whole
+from ctgi.files import is_full, whole_file, write_whole
+from ctgi.reading import JsonLine, json_lines
 from ctgi.text import plain
 
 Record = dict[str, Any]
@@ -56,11 +57,14 @@ class RunFolder:
         write_whole(self.path / "run.json", (json.dumps({**origin(), **facts}, indent=2) + "\n").encode())
 
     def records(self) -> list[Record]:
-        """The epochs so far; a line that a kill tore is left out."""
+        """The epochs so far; a line that a kill tore is left out.
+
+        Raises:
+            CtgiError: another line is no epoch; says which.
+        """
         if not self.metrics.is_file():
             return []
-        lines = self.metrics.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return [_epoch(self.metrics, line) for line in json_lines(self.metrics, "metrics") if not line.is_torn]
 
     def keep_records(self, epochs: int) -> None:
         """Forget the epochs after `epochs`: they are trained again."""
@@ -68,9 +72,30 @@ class RunFolder:
         write_whole(self.metrics, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
     def add(self, record: Record) -> None:
-        """Append one epoch."""
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one epoch.
+
+        Raises:
+            CtgiError: it cannot be written; the checkpoints stay whole.
+        """
+        try:
+            with self.metrics.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            cure = "make room" if is_full(error) else "make it writable"
+            raise CtgiError(
+                f"metrics {plain(str(self.metrics))}: cannot write ({error.strerror}): {cure}, then go on with --resume"
+            ) from None
+
+
+def _epoch(path: Path, line: JsonLine) -> Record:
+    value = line.value
+    fits = isinstance(value, dict) and isinstance(value.get("epoch"), int)
+    if fits and all(isinstance(value.get(group, {}), dict) for group in ("loss", "retrieval")):
+        return dict(value)
+    raise CtgiError(
+        f"metrics {plain(str(path))}, line {line.number}: expected an object with epoch, loss and retrieval: "
+        "delete the line"
+    )
 
 
 def origin() -> Record:
@@ -129,9 +154,8 @@ def plot_curves(path: Path, records: Sequence[Record]) -> None:
         if rows and any(rows):
             axis.legend(fontsize="small")
     axes[-1].set_xlabel("epoch")
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Text, JSON, YAML and TOML that anyone may have written: read whatever the encoding, else file, line and cure."""
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from ctgi.text import plain
 T = TypeVar("T")
 
 _AS_UTF8 = "save it as UTF-8"
+NOT_UTF8 = f"not UTF-8, but perhaps GBK or Latin-1: {_AS_UTF8}"
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _CUT_NUMBER = re.compile(r"\.|[eE][-+]?")
 _DEPTH = 100
@@ -38,7 +40,7 @@ def decode(content: bytes, *, errors: str = "strict") -> str:
     Raises:
         TextError: it is in another encoding, or no text.
     """
-    encoding = json.detect_encoding(content)
+    encoding = _encoding(content)
     try:
         text = content.decode(encoding, errors if encoding.startswith("utf-8") else "strict")
         fault = content.find(b"\0") if "\0" in text or not _is_certain(encoding, text) else -1
@@ -46,13 +48,26 @@ def decode(content: bytes, *, errors: str = "strict") -> str:
         text, fault = "", error.start
     if fault < 0:
         return text.replace("\r\n", "\n").replace("\r", "\n")
-    what = "NUL bytes, which no text has" if b"\0" in content else "not UTF-8, but perhaps GBK or Latin-1"
-    raise TextError(f"{what}: {_AS_UTF8}", line=content.count(b"\n", 0, fault) + 1)
+    what = f"NUL bytes, which no text has: {_AS_UTF8}" if b"\0" in content else NOT_UTF8
+    raise TextError(what, line=content.count(b"\n", 0, fault) + 1)
+
+
+def _encoding(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" not in content:
+        return "utf-8-sig"
+    high, low = content[::2].count(0), content[1::2].count(0)  # of ASCII in UTF-16-BE, and in UTF-16-LE
+    if bool(high) == bool(low):
+        return "utf-8-sig"
+    return "utf-16-be" if high else "utf-16-le"
 
 
 def _is_certain(encoding: str, text: str) -> bool:
     """Whether a byte order mark says so, or else the text: one that is read wrongly is all over the code points."""
-    return not encoding.endswith(("-le", "-be")) or sum(map(str.isascii, text)) * 2 >= len(text)
+    return not encoding.endswith(("-le", "-be")) or sum(map(str.isascii, text)) * 2 > len(text)
 
 
 def parse_json(content: bytes | str) -> Any:
@@ -70,7 +85,8 @@ def parse_json(content: bytes | str) -> Any:
         raise TextError(_cause(error)) from None
 
 
-def _parse_yaml(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text. Raises as `parse_json` does."""
     import yaml
 
     try:
@@ -150,7 +166,7 @@ def read_json(path: Path | Traversable, what: str = "") -> Any:
 
 def read_yaml(path: Path | Traversable, what: str = "") -> Any:
     """The value in a YAML file. Raises as `read_text` does."""
-    return _read(path, what, lambda content: _parse_yaml(decode(content)))
+    return _read(path, what, lambda content: parse_yaml(decode(content)))
 
 
 def read_toml(path: Path | Traversable, what: str = "") -> dict[str, Any]:
@@ -201,7 +217,7 @@ def json_lines(path: Path, what: str = "") -> Iterator[JsonLine]:
         with path.open("rb") as file:
             start = 0
             for number, content in enumerate(file, 1):
-                text = content.removeprefix(b"\xef\xbb\xbf") if number == 1 else content
+                text = content.removeprefix(codecs.BOM_UTF8) if number == 1 else content
                 if text.strip():
                     yield _json_line(path, what, JsonLine(number, start, content, None), text)
                 start += len(content)
@@ -212,7 +228,7 @@ def json_lines(path: Path, what: str = "") -> Iterator[JsonLine]:
 
 
 def _json_line(path: Path, what: str, line: JsonLine, text: bytes) -> JsonLine:
-    if line.number == 1 and text.strip(b"\0") and not json.detect_encoding(text).startswith("utf-8"):
+    if line.number == 1 and text.strip(b"\0") and not _encoding(text).startswith("utf-8"):
         raise CtgiError(f"{_name(path, what)}: in UTF-16, which cannot be read line by line: {_AS_UTF8}")
     try:
         return line._replace(value=parse_json(text))

@@ -100,7 +100,7 @@ def test_interrupted_training_goes_on_where_it_was(ctgi: Run, small: list[str]) 
         (("irra", "--set", "run.device=cuda:7"), "run.device=cpu"),
         (("irra", "--set", "irra.losses=[sdn]"), "no loss is called ['sdn']"),
         (("irra", "--captions", "mtg:nowhere.jsonl"), "nowhere.jsonl"),
-        (("irra", "--config", "nowhere.yaml"), "nowhere.yaml: cannot read"),
+        (("irra", "--config", "nowhere.yaml"), "training config nowhere.yaml: No such file"),
     ],
 )
 def test_what_is_wrong_is_said(ctgi: Run, small: list[str], arguments: tuple[str, ...], told: str) -> None:

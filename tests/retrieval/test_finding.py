@@ -64,6 +64,19 @@ def test_lists_are_read_in_the_encodings_that_editors_write(tmp_path: Path, enco
     assert names(find_images([f"@{tmp_path / 'list.txt'}"])) == ["a.png", "b.png"]
 
 
+def test_a_list_in_gbk_is_named_with_its_line_and_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "人.png").touch()
+    (tmp_path / "list.txt").write_bytes("# 名\n人.png\n".encode("gbk"))
+    with pytest.raises(CtgiError, match=r"list of images .*list\.txt, line 2: not UTF-8.*GBK.*: save it as UTF-8"):
+        list(find_images([f"@{tmp_path / 'list.txt'}"]))
+
+
+def test_line_separators_are_characters_of_names(tmp_path: Path) -> None:
+    (tmp_path / "a\u2028b.png").touch()
+    (tmp_path / "list.txt").write_text("a\u2028b.png\n", encoding="utf-8")
+    assert list(find_images([f"@{tmp_path / 'list.txt'}"])) == [str(tmp_path / "a\u2028b.png")]
+
+
 def test_a_list_may_hold_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     drawn(tmp_path / "a.png").rename(tmp_path / name)

@@ -52,6 +52,30 @@ def test_rstp_rows(rstp: Path) -> None:
     assert test.image_pids == (4, 4, 5, 5), "only training ids are renumbered"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_annotations_from_another_system_are_the_same(rstp: Path, encoding: str) -> None:
+    expected = load_dataset("rstp", rstp)
+    file = rstp / "data_captions.json"
+    file.write_bytes(file.read_text().replace("\n", "\r\n").encode(encoding))
+    assert load_dataset("rstp", rstp) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[{"captions": ["红色上衣"]}]'.encode("gbk"), "line 1: not UTF-8.*GBK.*: save it as UTF-8"),
+        (b'[{"id": 1,\n "id": 1,}]', "line 2: not JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b"[\0]", "NUL bytes"),
+        (b"", "not JSON"),
+    ],
+)
+def test_annotations_that_cannot_be_read_are_named(rstp: Path, content: bytes, said: str) -> None:
+    (rstp / "data_captions.json").write_bytes(content)
+    with pytest.raises(CtgiError, match=rf"annotations .*data_captions\.json.*{said}"):
+        load_dataset("rstp", rstp)
+
+
 def test_the_folder_above_will_do(rstp: Path) -> None:
     assert load_dataset("rstp", rstp.parent) == load_dataset("rstp", rstp)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.reading import TextError, parse_json, read_bytes
 from ctgi.text import plain
 from ctgi.training.synth.person import VIEWS
 from ctgi.training.synth.processes import in_order
@@ -159,20 +160,27 @@ def _claim(out: Path, record: dict[str, Any]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if (out / RECORD).exists():
-            found = json.loads((out / RECORD).read_bytes())
+            found = _parsed(read_bytes(out / RECORD))
         elif any(out.iterdir()):
             raise CtgiError(f"{name} is not empty and holds no {RECORD}: choose a new folder")
         else:
             found = record
             _write_record(out, record)
         (out / IMAGES).mkdir(exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise CtgiError(f"{name}: cannot write a data set here ({error}): choose another folder") from None
+    except OSError as error:
+        raise CtgiError(f"{name}: cannot write a data set here ({error.strerror}): choose another folder") from None
     if not isinstance(found, dict) or found | {"complete": False} != record:
         raise CtgiError(
             f"{name} holds another synthetic set ({_told(found)}; now asked for: {_told(record)}): choose a new "
             "folder, or give the same arguments to go on there"
         )
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return parse_json(content)
+    except TextError:
+        return None
 
 
 def _told(record: Any) -> str:

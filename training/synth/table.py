@@ -1,7 +1,6 @@
 """attributes.jsonl: what is true of each image, one line each, appended person by person."""
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ctgi.errors import CtgiError
+from ctgi.files import is_full, own
+from ctgi.reading import JsonLine, json_lines
 from ctgi.text import plain
 
 Row = dict[str, Any]
+_FIELDS = {"id", "path", "split", "captions"}
+"""Of a row, what the annotation file is made of."""
 
 
 class Table:
@@ -21,10 +24,17 @@ class Table:
 
     def __init__(self, path: Path, file: FileIO, views: int) -> None:
         self._path, self._file = path, file
-        self.people, self._end = _whole_people(file, views)
+        self.people = 0
         """How many of them the table holds."""
+        self._end = 0
+        ended = True
+        for rows, line in enumerate(_whole_lines(path), 1):
+            if rows % views == 0:
+                self.people, self._end = rows // views, line.start + len(line.content)
+                ended = line.content.endswith(b"\n")
         file.truncate(self._end)
-        file.seek(self._end)
+        if not ended:  # editors leave the last line so
+            self._append(b"\n")
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write all rows of the next person.
@@ -32,18 +42,21 @@ class Table:
         Raises:
             CtgiError: the disk is full; the people before stay whole.
         """
-        lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        self._append(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        self.people += 1
+
+    def _append(self, lines: bytes) -> None:
         try:
             if self._file.write(lines) != len(lines):  # a disk that fills up takes the first part
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             self._file.truncate(self._end)
+            cure = "make room" if is_full(error) else "choose another folder"
             raise CtgiError(
-                f"{plain(str(self._path))}: cannot write ({error.strerror}): make room, then run the same command "
-                "again; everybody drawn so far is kept"
+                f"{plain(str(self._path))}: cannot write ({error.strerror}): {cure}, then run the same command again; "
+                "everybody drawn so far is kept"
             ) from None
         self._end += len(lines)
-        self.people += 1
 
 
 @contextmanager
@@ -61,7 +74,7 @@ def open_table(path: Path, views: int) -> Iterator[Table]:
         raise CtgiError(f"{plain(str(path))}: cannot write ({error.strerror}): choose another folder") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            own(file.fileno(), path)
         except BlockingIOError:
             raise CtgiError(
                 f"{plain(str(path))}: another ctgi synth is writing this folder: wait for it, or choose another"
@@ -69,27 +82,20 @@ def open_table(path: Path, views: int) -> Iterator[Table]:
         yield Table(path, file, views)
 
 
-def _whole_people(file: FileIO, views: int) -> tuple[int, int]:
-    """How many people the file holds with all their views, and where the last of them ends."""
-    people = end = position = 0
-    file.seek(0)
-    for number, line in enumerate(file, 1):
-        position += len(line)
-        if line.endswith(b"\n") and number % views == 0:
-            people, end = number // views, position
-    return people, end
+def _whole_lines(path: Path) -> Iterator[JsonLine]:
+    return (line for line in json_lines(path, "table") if not line.is_torn)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a finished table, one image each.
 
     Raises:
-        CtgiError: it cannot be read.
+        CtgiError: it cannot be read, or a line is no row; names the line.
     """
-    try:
-        with path.open("rb") as file:
-            yield from map(json.loads, file)
-    except (OSError, ValueError) as error:
-        raise CtgiError(
-            f"{plain(str(path))}: no table of synthetic people ({error}): write the set to a new folder"
-        ) from None
+    for line in _whole_lines(path):
+        if not isinstance(line.value, dict) or not line.value.keys() >= _FIELDS:
+            raise CtgiError(
+                f"table {plain(str(path))}, line {line.number}: no row of a synthetic person: "
+                "write the set to a new folder"
+            )
+        yield line.value

@@ -13,6 +13,7 @@ from ctgi.cli.evaluation_table import tell_failures
 from ctgi.config import Settings
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
+from ctgi.reading import read_json
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.training.config import TrainConfig, load_config
 from ctgi.training.datasets import Split, load_dataset
@@ -131,9 +132,10 @@ def _kept(file: Path, made_by: dict[str, Any]) -> dict[str, Any] | None:
     """A row measured before in the same way; one in which calls failed is measured again."""
     if not file.is_file():
         return None
-    found: dict[str, Any] = json.loads(file.read_text())
-    whole = not found["failed"] and not found.get("unverified")
-    return found if found["made_by"] == made_by and whole else None
+    found = read_json(file, "row of the table")
+    if not isinstance(found, dict) or found.get("made_by") != made_by:
+        return None
+    return found if not found.get("failed") and not found.get("unverified") else None
 
 
 def training_config(training: Training, plan: Plan) -> TrainConfig:

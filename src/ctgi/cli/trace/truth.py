@@ -1,12 +1,12 @@
 """Which images are of the right person, as far as the person at the terminal or the trace knows."""
 
-import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
+from ctgi.reading import read_json
 from ctgi.tools.trace_diff import Right
 from ctgi.tools.trace_format import Item
 
@@ -34,10 +34,7 @@ def load_truth(given: Sequence[str]) -> Right:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        found = None
+    found = read_json(path, "--truth")
     if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
         raise CtgiError(f'--truth {plain(str(path))}: expected JSON like {{"woman with red bag": ["anna_*.png"]}}')
     return {query: [str(name) for name in names] for query, names in found.items()}
