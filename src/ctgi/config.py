@@ -70,8 +70,9 @@ class Binding(NamedTuple):
         url = address[0] if address else None
         endpoint, _, model = text.partition(":")
         if not endpoint:
-            shown = f"{text}@{public_url(url)}" if url else text
-            raise CtgiError(f"binding {shown!r}: expected provider:model, like {QWEN!r}, or templates, or human")
+            raise CtgiError(
+                f"binding {public_spec(spec)!r}: expected provider:model, like {QWEN!r}, or templates, or human"
+            )
         return cls(endpoint, model, url)
 
     def __str__(self) -> str:
@@ -92,6 +93,12 @@ RequestField = Literal[
     "structured_outputs", "logprobs", "seed", "top_p", "temperature", "stream", "system",
     "max_tokens", "max_completion_tokens",
 ]  # fmt: skip
+
+
+def public_spec(spec: str) -> str:
+    """A binding as somebody wrote it, right or wrong, without what only its owner may know."""
+    text, *address = _ADDRESS.split(spec, maxsplit=1)
+    return "@".join([text, *map(public_url, address)])
 
 
 class _Table(BaseModel):
@@ -423,7 +430,9 @@ def load_settings(
         ) from None
     unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))
     if unknown:
-        raise CtgiError(f"bindings: no tool is called {unknown[0]!r}; the tools are {', '.join(TOOL_NAMES)}")
+        raise CtgiError(
+            f"bindings: no tool is called {public_spec(unknown[0])!r}; the tools are {', '.join(TOOL_NAMES)}"
+        )
     learn(settings.secrets())
     return settings
 
@@ -438,7 +447,7 @@ def parse_binds(binds: Iterable[str]) -> dict[str, str]:
     for text in binds:
         tool, equals, backend = text.partition("=")
         if not equals or not backend:
-            raise CtgiError(f"--bind {text!r}: expected tool=backend, like verify_match=openai:gpt-4o")
+            raise CtgiError(f"--bind {public_spec(text)!r}: expected tool=backend, like verify_match=openai:gpt-4o")
         bindings |= dict.fromkeys(IMAGE_TOOLS if tool == "images" else (tool,), backend)
     return bindings
 

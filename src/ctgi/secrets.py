@@ -6,8 +6,6 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote
 
-from ctgi.network import parse_address
-
 _HIDDEN = "***"
 _SHORTEST = 4  # anything shorter would blot out what it is not
 _VERSION = re.compile(r"v?\d[\d.-]{0,12}(-?preview|latest)?")
@@ -40,6 +38,8 @@ class Secrets:
 
 def in_url(url: str) -> set[str]:
     """What is secret in a URL: its password, or its user where that is a token, and the values of its query."""
+    from ctgi.network import parse_address  # imported late: every command masks what it shows, few go anywhere
+
     try:
         address = parse_address(url)
     except ValueError:

@@ -1,6 +1,7 @@
 """What leaves the machine: each command says it before its first request, and no credential is left anywhere."""
 
 import json
+import logging
 import shutil
 from base64 import b64encode
 from pathlib import Path
@@ -11,6 +12,8 @@ from looking_model import look, name_shirts_alone
 from openai_server import Fault, OpenAiDouble, Reply
 from people_dataset import save_people_dataset
 from traces import wordy
+
+from ctgi.cli.console import Notices, tell_bug
 
 REMOTE = "http://models.example/v1"
 IMAGES = "these bindings send images and texts to"
@@ -198,3 +201,30 @@ def test_no_credential_is_left_anywhere(
     (work / "ctgi.toml").unlink()
     left = everything(work) + "".join(said)
     assert [secret for secret in (*SECRETS, basic, basic[:-4]) if secret in left] == []
+
+
+@pytest.mark.parametrize(
+    "spec", ["vllm:m@http://me:hid@den@h/v1", "vllm:m@http://me:hid@den@h/v1?a=b", ":m@http://me:hid@den@h"]
+)
+def test_a_slip_in_a_binding_shows_no_password(ctgi: Run, people: Path, spec: str) -> None:
+    for bind in (spec, f"images={spec}=", f"{spec}=templates"):
+        done = ctgi("caption", people / "0_a.png", "-b", bind, "--no-trace")
+        assert done.code == 2
+        assert "hid" not in done.err
+        assert "den" not in done.err
+
+
+def test_the_traceback_of_a_bug_and_the_log_of_a_library_show_no_password(
+    ctgi: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VLLM_API_KEY", "sk-of-the-environment")
+    ctgi("tools", "list")
+    try:
+        raise RuntimeError("the key sk-of-the-environment")
+    except RuntimeError as error:
+        tell_bug(RuntimeError, error, error.__traceback__)
+    Notices().handle(logging.makeLogRecord({"msg": "key %s", "args": ("sk-of-the-environment",)}))
+    shown = capsys.readouterr().err
+    assert "RuntimeError: the key ***" in shown
+    assert shown.endswith("\nkey ***\n")
+    assert "sk-of" not in shown

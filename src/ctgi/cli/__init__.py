@@ -11,7 +11,7 @@ import typer
 from ctgi.cli.ablate import ablate
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
-from ctgi.cli.console import Notices
+from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.graph import graph
 from ctgi.cli.index import index
@@ -66,6 +66,7 @@ def _options(
 def main() -> None:
     """The `ctgi` command. Exit codes: 0 done, 1 some items failed, 2 usage or set-up, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.excepthook = tell_bug
     logging.basicConfig(handlers=[Notices()], level=logging.WARNING)
     try:
         _check_place()

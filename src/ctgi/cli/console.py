@@ -2,11 +2,14 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 from ctgi.cli.terminal import markup, plain
+from ctgi.secrets import masked
 
 
 def notice(text: str, *, quiet: bool = False) -> None:
@@ -21,6 +24,11 @@ class Notices(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record's message."""
         notice(record.getMessage())
+
+
+def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a bug, without the configuration's keys and passwords: it may be sent to us."""
+    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
 
 
 @contextmanager
