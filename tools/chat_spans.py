@@ -24,9 +24,9 @@ class TracedMllm:
             "gen_ai.operation.name": "chat",
             **of_binding(binding, settings),
             "gen_ai.request.model": model,
-            "gen_ai.request.temperature": endpoint.temperature,
-            "gen_ai.request.seed": endpoint.seed,
         }
+        asked: Attributes = {"temperature": endpoint.temperature, "seed": endpoint.seed}
+        self._attributes |= {f"gen_ai.request.{n}": value for n, value in asked.items() if n not in endpoint.leave_out}
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """The model's reply; raises what it raises."""
@@ -35,9 +35,12 @@ class TracedMllm:
             if self._content:
                 span.set_attributes(_asked(request))
             reply = await self._mllm.chat(request)
+            reason = "length" if reply.cut else "stop"
             span.set_attributes(_usage(reply))
+            span.set_attribute("gen_ai.response.finish_reasons", [reason])
             if self._content:
-                span.set_attribute("gen_ai.output.messages", as_list([_message("assistant", reply.text)]))
+                said = _message("assistant", reply.text) | {"finish_reason": reason}
+                span.set_attribute("gen_ai.output.messages", as_list([said]))
         return reply
 
     async def probe(self) -> Abilities:
