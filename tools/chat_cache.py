@@ -23,6 +23,7 @@ from ctgi.plugins import OWN_CODE
 from ctgi.reading import parse_json
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.backends.thoughts import part
 from ctgi.tools.call_notes import note
 from ctgi.tools.reply_store import ReplyStore, is_broken, open_store, set_aside
 from ctgi.tools.types import Tokens
@@ -63,10 +64,10 @@ class ChatCache:
         """Whoever holds it may ask for this key; who waits for it finds the reply, or asks if that failed."""
         return self._turns.setdefault(key, asyncio.Lock())
 
-    async def find(self, key: str) -> ChatReply | None:
-        """The reply under a key, or None."""
+    async def find(self, key: str, max_tokens: int) -> ChatReply | None:
+        """The reply under a key, which was asked for with this limit, or None."""
         text = await self._use(lambda store: store.find(key))
-        return _parse(text) if text else None
+        return _parse(text, max_tokens) if text else None
 
     async def keep(self, key: str, backend: str, reply: ChatReply) -> None:
         """Write a reply; it is on disk before this returns, as far as a killed process goes.
@@ -88,6 +89,8 @@ class ChatCache:
         name += [endpoint.min_pixels, endpoint.max_pixels]
         if not self._record:
             name += [endpoint.provider, endpoint.base_url and without_user(endpoint.base_url)]
+        if endpoint.leave_out or endpoint.extra_body:
+            name += [sorted(endpoint.leave_out), endpoint.extra_body]
         name += _weights(binding, endpoint)
         return _CachedMllm(mllm, self, str(binding), name)
 
@@ -131,7 +134,7 @@ class _CachedMllm:
         """The reply; one from the cache took no tokens, and is noted as such for whoever records the call."""
         key = _key(self._name, request)
         async with self._cache.turn(key):
-            known = await self._cache.find(key)
+            known = await self._cache.find(key, request.max_tokens)
             reply = known or await self._mllm.chat(request)
             self._cache.tokens += reply.tokens
             if known:
@@ -164,12 +167,18 @@ def _weights(binding: Binding, endpoint: Endpoint) -> list[object]:
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def _parse(text: str) -> ChatReply | None:
-    """A kept reply; None for a row that somebody has changed."""
+def _parse(text: str, max_tokens: int) -> ChatReply | None:
+    """A kept reply; None for a row that somebody has changed, or that may be cut or hold thoughts.
+
+    ctgi 0.2 kept those, and did not write whether a reply was cut.
+    """
     try:
-        return _REPLY.validate_python(parse_json(text))
+        fields = parse_json(text)
+        reply = _REPLY.validate_python(fields)
     except ValueError:
         return None
+    is_doubtful = reply.tokens.output >= max_tokens or part(reply.text).answer != reply.text.strip()
+    return None if "cut" not in fields and is_doubtful else reply
 
 
 def _warn(path: Path, error: Exception) -> None:

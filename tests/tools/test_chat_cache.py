@@ -1,4 +1,7 @@
 import asyncio
+import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +64,33 @@ def test_another_backend_or_image_size_is_asked(tmp_path: Path) -> None:
     ask(tmp_path / "calls.sqlite")
     assert ask(tmp_path / "calls.sqlite", binding=Binding.parse("vllm:other"))[1] == 1
     assert ask(tmp_path / "calls.sqlite", max_pixels=100_352)[1] == 1
+
+
+def test_requests_of_another_form_are_other_calls(tmp_path: Path) -> None:
+    ask(tmp_path / "calls.sqlite")
+    assert ask(tmp_path / "calls.sqlite", leave_out=["seed"])[1] == 1
+    thinking = {"chat_template_kwargs": {"enable_thinking": False}}
+    assert ask(tmp_path / "calls.sqlite", extra_body=thinking)[1] == 1
+    assert ask(tmp_path / "calls.sqlite", extra_body=thinking)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "asked"), [("yes", 1, 0), ("The person in", 256, 1), ("<think>Hm.</think> yes", 9, 1)]
+)
+def test_a_reply_of_an_earlier_version_that_may_be_cut_or_thought_is_asked_for_anew(
+    tmp_path: Path, text: str, output: int, asked: int
+) -> None:
+    """They were kept without a word of whether they were cut."""
+    path = tmp_path / "calls.sqlite"
+    ask(path)
+    kept = {"text": text, "confidence": None, "choices": {}, "tokens": {"input": 10, "output": output}}
+    with closing(sqlite3.connect(path)) as file, file:
+        assert file.execute("UPDATE replies SET reply = ?", (json.dumps(kept),)).rowcount == 1
+    mllm = ScriptedMllm(lambda request: SAID)
+    with open_chat_cache(path) as cache:
+        settings = load_settings(endpoints={"vllm": {"max_pixels": 50_176}})
+        asyncio.run(cache.wrap(VLLM, settings, mllm).chat(ASKED))
+    assert len(mllm.requests) == asked
 
 
 def test_the_same_question_at_the_same_time_is_asked_once(tmp_path: Path) -> None:

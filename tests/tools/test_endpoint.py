@@ -116,3 +116,49 @@ def test_calls_that_wait_for_their_next_try_stop_with_the_breaker() -> None:
 
     assert [str(one) for one in asyncio.run(together())] == ["gone"] * 5
     assert tries == 5
+
+
+def test_one_refused_request_never_ends_a_run_and_a_run_in_which_nothing_works_ends() -> None:
+    refused = ToolError("too long")
+
+    async def some(*scripts: list[object]) -> list[str]:
+        return [type(one).__name__ for one in await outcomes_of(limits(failures_to_stop=3), scripts)]
+
+    bad, good = [refused], ["fine"]
+    assert asyncio.run(some(bad, bad, good, bad, bad, bad, bad)) == ["ToolError"] * 2 + ["str"] + ["ToolError"] * 4
+    assert asyncio.run(some(bad, bad, bad, good)) == ["ToolError"] * 2 + ["EndpointDownError"] * 2
+
+
+def test_refusals_wait_for_the_calls_that_may_still_be_answered() -> None:
+    async def work() -> list[str]:
+        held, answered = limits(failures_to_stop=2), asyncio.Event()
+
+        async def slow() -> str:
+            await answered.wait()
+            return "fine"
+
+        waiting = asyncio.create_task(held.call(slow))
+        await asyncio.sleep(0)
+        early = await outcomes_of(held, [[ToolError("too long")]] * 5)
+        answered.set()
+        return [type(one).__name__ for one in [*early, await waiting, *await outcomes_of(held, [["fine"]])]]
+
+    assert asyncio.run(work()) == ["ToolError"] * 5 + ["str", "str"]
+
+
+def test_refusals_end_the_run_once_the_last_hope_was_refused_too() -> None:
+    async def work() -> list[str]:
+        held, answered = limits(failures_to_stop=2), asyncio.Event()
+
+        async def slow() -> str:
+            await answered.wait()
+            raise ToolError("too long")
+
+        waiting = asyncio.create_task(held.call(slow))
+        await asyncio.sleep(0)
+        early = await outcomes_of(held, [[ToolError("too long")]] * 3)
+        answered.set()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return [type(one).__name__ for one in [*early, *await outcomes_of(held, [["fine"]])]]
+
+    assert asyncio.run(work()) == ["ToolError"] * 3 + ["EndpointDownError"]

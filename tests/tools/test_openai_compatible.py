@@ -2,11 +2,11 @@ import asyncio
 import email.utils
 import math
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from asked_server import HELLO, VERDICT, chat, outcomes, with_mllm
 from openai_server import EMPTY, HANG, HUGE, HUGE_CHUNKED, MALFORMED, RESET, Fault, OpenAiDouble, Reply, Seen, error
 from PIL import Image
 
@@ -17,41 +17,7 @@ from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm, open_ml
 from ctgi.tools.backends.chat_completions import choice_probabilities
 from ctgi.tools.types import Tokens
 
-Result = TypeVar("Result")
-HELLO = ChatRequest("What does the person wear?")
-VERDICT = ChatRequest("Does it match?", choices=("yes", "no"), max_tokens=8)
 YES = Reply("yes", top={"y": 0.5, "Yes": 0.2, " no": 0.3})
-
-
-def with_mllm(
-    double: OpenAiDouble,
-    use: Callable[[Mllm], Awaitable[Result]],
-    *,
-    provider: str = "vllm",
-    model: str = "double",
-    **settings: Any,
-) -> Result:
-    """The result of `use` with a model of the double, opened and closed in a loop of its own."""
-    defaults = {"base_url": double.base_url, "retries": 1, "backoff_s": 0, "timeout_s": 5}
-    endpoints = {provider: defaults | settings}
-
-    async def opened() -> Result:
-        mllm = open_mllm(Binding(provider, model, None), Settings(endpoints=endpoints))
-        try:
-            return await use(mllm)
-        finally:
-            await mllm.aclose()
-
-    return asyncio.run(opened())
-
-
-def chat(double: OpenAiDouble, request: ChatRequest = HELLO, **settings: Any) -> ChatReply:
-    return with_mllm(double, lambda mllm: mllm.chat(request), **settings)
-
-
-async def outcomes(mllm: Mllm, *requests: ChatRequest) -> list[ChatReply | BaseException]:
-    """What each request comes to, one after the other."""
-    return [(await asyncio.gather(mllm.chat(request), return_exceptions=True))[0] for request in requests]
 
 
 @pytest.fixture
@@ -395,6 +361,52 @@ def test_a_model_that_is_refused_by_its_name_is_an_unknown_model(double: OpenAiD
     double.always = error(400, "Server is pinned to 'double'; requested 'qwen3'.")
     with pytest.raises(CtgiError, match="has no model 'qwen3': it serves double"):
         chat(double, model="qwen3")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 422])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_refusal_that_names_a_model_that_is_there_is_about_one_request(
+    double: OpenAiDouble, status: int, first: bool
+) -> None:
+    said = error(status, "ContentPolicyViolationError: flagged. model group 'model' failed")
+    double.models, double.answer = ("model", "other"), lambda seen: said if "bad" in seen.prompts[0] else Reply("fine")
+    bad, good = ChatRequest("a bad image"), ChatRequest("a good image")
+    requests = [bad, good, bad, good] if first else [good, bad, bad, good]
+    found = with_mllm(double, lambda mllm: outcomes(mllm, *requests), model="model", failures_to_stop=2)
+    assert [isinstance(one, ToolError) for one in found] == [request is bad for request in requests]
+    assert all("flagged. model group" in str(one) for one in found if isinstance(one, ToolError))
+
+
+def test_a_run_in_which_every_request_is_refused_ends(double: OpenAiDouble) -> None:
+    double.always = error(400, "no images, please")
+    found = with_mllm(double, lambda mllm: outcomes(mllm, *[HELLO] * 4), failures_to_stop=3)
+    assert [type(one).__name__ for one in found] == ["ToolError"] * 2 + ["EndpointDownError"] * 2
+    assert "3 calls were refused, none answered" in str(found[2])
+    assert "no images, please" in str(found[2])
+
+
+def test_a_server_without_seed_and_logprobs_that_refuses_one_image_serves_the_others(double: OpenAiDouble) -> None:
+    def answer(seen: Seen) -> Reply | Fault:
+        for name in ("logprobs", "seed"):
+            if name in seen.body:
+                return error(400, f"litellm.UnsupportedParamsError: double does not support parameters: {name}.")
+        return error(400, "flagged; model group 'double'") if "bad" in seen.prompts[0] else Reply("fine")
+
+    double.answer = answer
+    requests = [HELLO, HELLO, ChatRequest("a bad image"), HELLO]
+    found = with_mllm(double, lambda mllm: outcomes(mllm, *requests), provider="openai")
+    assert [type(one).__name__ for one in found] == ["ChatReply", "ChatReply", "ToolError", "ChatReply"]
+
+
+def test_an_error_with_status_200_is_tried_again_like_the_status_it_stands_for(double: OpenAiDouble) -> None:
+    double.faults.append(Fault(200, b'{"error": {"message": "upstream rate limit exceeded", "code": 429}}'))
+    assert chat(double).text == "a person in a red coat"
+    double.always = Fault(200, b'{"error": {"message": "upstream rate limit exceeded", "code": 429}}')
+    with pytest.raises(ToolError, match=r"status 429: upstream rate limit exceeded \(2 tries\)"):
+        chat(double)
+    double.always = Fault(200, b'{"error": "out of order"}')
+    with pytest.raises(ToolError, match=r": out of order \(2 tries\)"):
+        chat(double)
 
 
 def test_an_address_that_leads_elsewhere_says_so(double: OpenAiDouble) -> None:
