@@ -36,7 +36,8 @@ class Files(Dataset[torch.Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return self.transform(Image.open(self.paths[index]).convert("RGB"))  # type: ignore[operator, no-any-return]
+        with Image.open(self.paths[index], formats=("JPEG",)) as image:
+            return self.transform(image.convert("RGB"))  # type: ignore[operator, no-any-return]
 
 
 def write_images(folder: Path, count: int) -> list[Path]:

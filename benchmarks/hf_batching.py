@@ -20,7 +20,7 @@ from PIL import Image
 
 from ctgi.config import Endpoint
 from ctgi.embedded import MLLM
-from ctgi.retrieval.images import ImageRef, ref
+from ctgi.retrieval.images import ImageRef, read_image, ref
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.backends.hf import HfMllm, open_hf
 from ctgi.tools.backends.hf_checkpoint import load_checkpoint
@@ -60,7 +60,7 @@ def plain_loop(checkpoint: Checkpoint, requests: Sequence[ChatRequest]) -> None:
     """What one writes by hand: one request after the other through the processor and `generate`."""
     for request in requests:
         assert request.image
-        content = [{"type": "image", "image": Image.open(request.image.path)}, {"type": "text", "text": request.prompt}]
+        content = [{"type": "image", "image": read_image(request.image.path)}, {"type": "text", "text": request.prompt}]
         inputs = checkpoint.processor.apply_chat_template(
             [{"role": "user", "content": content}],
             tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True,

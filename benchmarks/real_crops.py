@@ -23,14 +23,13 @@ from typing import Any
 
 import numpy as np
 from machine import describe_machine
-from PIL import Image
 
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings, load_settings
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
-from ctgi.retrieval.images import ref
+from ctgi.retrieval.images import read_image, ref
 from ctgi.training.synth.colors import COLORS, FAMILIES
 
 WORDS = {
@@ -117,7 +116,7 @@ async def ask(settings: Settings, paths: Sequence[Path]) -> list[dict[str, str]]
 
 def median_colors(path: Path) -> tuple[str, str]:
     """Families of the median color of two boxes, by the nearest of our shades."""
-    pixels = np.asarray(Image.open(path).convert("RGB")) / 255
+    pixels = np.asarray(read_image(str(path))) / 255
     height, width = pixels.shape[:2]
     middle = slice(int(width * 0.3), int(width * 0.7))
     boxes = (slice(int(height * 0.2), int(height * 0.45)), slice(int(height * 0.55), int(height * 0.85)))

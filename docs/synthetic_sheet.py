@@ -22,7 +22,7 @@ def main(folder: Path, out: Path) -> None:
     width, height = CELL[0] + GAP, CELL[1] + GAP
     sheet = Image.new("RGB", (ACROSS * width + GAP, len(shown) // ACROSS * height + GAP), "white")
     for number, path in enumerate(shown):
-        with Image.open(folder / path) as picture:
+        with Image.open(folder / path, formats=("JPEG", "PNG")) as picture:
             cell = ImageOps.pad(picture, CELL, color="white")
         sheet.paste(cell, (GAP + number % ACROSS * width, GAP + number // ACROSS * height))
     sheet.save(out, quality=85)

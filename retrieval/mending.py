@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ctgi.retrieval.decoding_budget import MAX_PIXELS
 from ctgi.retrieval.mending_jpeg import mend_jpeg
 
 
@@ -22,32 +21,26 @@ class Mended(NamedTuple):
     """Where the end was put back: a file that decodes to other pixels if there was more to come."""
 
 
-def mended(data: bytes, kind: str) -> Iterator[Mended]:
-    """Files with only what the pixels of a file of Pillow's format `kind` need, to be tried in turn; none for some."""
-    mend = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "WEBP": _webp}.get(kind, _nothing)
+def mended(data: bytes, kind: str) -> Mended | None:
+    """A file with only what the pixels of `data`, in Pillow's format `kind`, need; None where nothing can be done."""
+    mend = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "WEBP": _webp}.get(kind)
     try:
-        yield from mend(data)
-    except (ValueError, IndexError, KeyError, OverflowError, struct.error, zlib.error):
-        return  # its parts cannot be made out, or some are missing
+        return mend(data) if mend else None
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error):
+        return None  # its parts cannot be made out, or some are missing
 
 
-def _nothing(data: bytes) -> Iterator[Mended]:
-    return iter(())
-
-
-def _jpeg(data: bytes) -> Iterator[Mended]:
-    yield Mended(*mend_jpeg(data))
+def _jpeg(data: bytes) -> Mended:
+    return Mended(*mend_jpeg(data))
 
 
 # --- PNG: chunks, each a length, a name, a body and a checksum
 
 _PNG_NAMES = re.compile(rb"PLTE|tRNS|IDAT")
 _PNG_TRANSPARENCY = {0: (2,), 2: (6,), 3: range(1, 257)}  # bytes of tRNS by color type
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
-def _png(data: bytes) -> Iterator[Mended]:
+def _png(data: bytes) -> Mended:
     head, kept, pixels = b"", b"", []
     for name, body in _png_chunks(data):
         if name == b"IHDR":
@@ -56,10 +49,8 @@ def _png(data: bytes) -> Iterator[Mended]:
             pixels.append(body)
         elif name in (b"PLTE", b"eXIf") or (name == b"tRNS" and len(body) in _PNG_TRANSPARENCY.get(head[9], ())):
             kept += _png_chunk(name, body)
-    start, packed = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", head) + kept, b"".join(pixels)
-    end = _png_chunk(b"IEND", b"")
-    yield Mended(start + _png_chunk(b"IDAT", packed) + end)
-    yield Mended(start + _png_chunk(b"IDAT", _png_ended(packed, head)) + end)
+    start = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", head) + kept
+    return Mended(start + _png_chunk(b"IDAT", b"".join(pixels)) + _png_chunk(b"IEND", b""))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -84,37 +75,13 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _png_ended(packed: bytes, head: bytes) -> bytes:
-    """Compressed rows whose end is missing, compressed anew.
-
-    Raises:
-        ValueError: rows are missing, too.
-    """
-    expected = _png_bytes(head)
-    rows = zlib.decompressobj().decompress(packed, expected)
-    if len(rows) < expected:
-        raise ValueError("rows are missing")
-    return zlib.compress(rows, 1)
-
-
-def _png_bytes(head: bytes) -> int:
-    """How many bytes the rows take, each with a byte for its filter."""
-    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", head)
-    if width * height > MAX_PIXELS:
-        raise ValueError("too large")
-    bits = depth * _PNG_CHANNELS[color]
-    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
-    sizes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes)
-    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
-
-
 # --- WebP: RIFF chunks, each a name, a length and a body of even length
 
 _WEBP_NEEDED = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
 _WEBP_EXTRAS = 0b0010_0100  # flags of VP8X: color profile, XMP
 
 
-def _webp(data: bytes) -> Iterator[Mended]:
+def _webp(data: bytes) -> Mended:
     kept, place = b"WEBP", 12
     while place + 8 <= len(data):
         name, length = struct.unpack_from("<4sI", data, place)
@@ -125,7 +92,7 @@ def _webp(data: bytes) -> Iterator[Mended]:
         if name == b"VP8X":
             body = bytes([body[0] & ~_WEBP_EXTRAS]) + body[1:]
         kept += struct.pack("<4sI", name, length) + body + bytes(length % 2)
-    yield Mended(b"RIFF" + struct.pack("<I", len(kept)) + kept)
+    return Mended(b"RIFF" + struct.pack("<I", len(kept)) + kept)
 
 
 # --- TIFF: a folder of tags, 12 bytes each, somewhere in the file
@@ -138,14 +105,28 @@ _TIFF_NEEDED = frozenset(
 )  # fmt: skip
 
 
-def _tiff(data: bytes) -> Iterator[Mended]:
+def _tiff(data: bytes) -> Mended:
     order = "<" if data[:2] == b"II" else ">"
     mark, place = struct.unpack_from(f"{order}HI", data, 2)
     if mark != 42:
         raise ValueError("not the common kind of TIFF")
     (count,) = struct.unpack_from(f"{order}H", data, place)
     tags = [data[start : start + 12] for start in range(place + 2, place + 2 + 12 * count, 12)]
-    needed = [tag for tag in tags if struct.unpack_from(f"{order}H", tag)[0] in _TIFF_NEEDED]
+    needed = {struct.unpack_from(f"{order}H", tag)[0]: tag for tag in tags}
+    needed = {number: tag for number, tag in needed.items() if number in _TIFF_NEEDED}
+    starts, sizes = ((273, 279), (324, 325))[324 in needed]
+    parts = zip(_tiff_numbers(data, order, needed[starts]), _tiff_numbers(data, order, needed[sizes]), strict=True)
+    if any(start + size > len(data) for start, size in parts):
+        raise ValueError("pixels are missing")
     moved = len(data) + len(data) % 2
-    folder = struct.pack(f"{order}H", len(needed)) + b"".join(needed) + bytes(4)
-    yield Mended(data[:4] + struct.pack(f"{order}I", moved) + data[8:].ljust(moved - 8, b"\0") + folder)
+    folder = struct.pack(f"{order}H", len(needed)) + b"".join(needed.values()) + bytes(4)
+    return Mended(data[:4] + struct.pack(f"{order}I", moved) + data[8:].ljust(moved - 8, b"\0") + folder)
+
+
+def _tiff_numbers(data: bytes, order: str, tag: bytes) -> tuple[int, ...]:
+    """The whole numbers of a tag, which holds them itself where they are few."""
+    _, kind, count = struct.unpack_from(f"{order}HHI", tag)
+    letter = {3: "H", 4: "I"}[kind]
+    inside = count * struct.calcsize(letter) <= 4
+    place = 0 if inside else struct.unpack_from(f"{order}I", tag, 8)[0]
+    return struct.unpack_from(f"{order}{count}{letter}", tag[8:] if inside else data, place)

@@ -110,12 +110,13 @@ def _quiet() -> Iterator[None]:
 def _rescued(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile | None:
     """The image of a file whose fault lies beside the pixels; None where pixels are missing."""
     file.seek(0)
-    for mend in mended(file.read(), kind):
-        held.close()
-        with suppress(*_DECODER_ERRORS):
-            image = _loaded(path, BytesIO(mend.data), kind, held)
-            if not mend.twin or _alike(image, _open(BytesIO(mend.twin), kind)):
-                return image
+    mend = mended(file.read(), kind)
+    if mend is None:
+        return None
+    with suppress(*_DECODER_ERRORS):
+        image = _loaded(path, BytesIO(mend.data), kind, held)
+        if not mend.twin or _alike(image, _open(BytesIO(mend.twin), kind)):
+            return image
     return None
 
 

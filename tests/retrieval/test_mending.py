@@ -206,7 +206,7 @@ def test_a_mended_png_is_held_to_the_same_bounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
-@pytest.mark.parametrize("odd", [(0x9000, 7, 4, 0x30333230), (0x0213, 5, 1, 0x10), (0x010E, 99, 1, 0x7FFFFFFF)])
+@pytest.mark.parametrize("odd", [(0x9000, 7, 4, 0x30333230), (0x011A, 5, 1, 0x7FFFFFFF), (0x8769, 4, 1, 0x7FFFFFFF)])
 def test_odd_tags_cost_no_tiff(tmp_path: Path, compression: str | None, odd: tuple[int, int, int, int]) -> None:
     data = encoded("TIFF", compression=compression)
     (place,) = struct.unpack_from("<I", data, 4)
@@ -224,10 +224,11 @@ def test_a_webp_cut_within_its_metadata_is_whole(tmp_path: Path) -> None:
         read(tmp_path, encoded("WEBP")[:-20])
 
 
-def test_an_avif_a_gif_or_a_bmp_cut_off_is_damaged(tmp_path: Path) -> None:
-    for kind in ("AVIF", "GIF", "BMP"):
-        with pytest.raises(ImageError, match="damaged image"):
-            read(tmp_path, encoded(kind)[:-40])
+@pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF", "JPEG2000", "TIFF"])
+@pytest.mark.parametrize("lost", [4, 40])
+def test_other_formats_cut_off_are_damaged(tmp_path: Path, kind: str, lost: int) -> None:
+    with pytest.raises(ImageError, match="damaged image"):
+        read(tmp_path, encoded(kind)[:-lost])
 
 
 def test_a_mended_file_is_not_passed_on_as_it_is(tmp_path: Path) -> None:
