@@ -136,22 +136,21 @@ def _replying(
 
 
 class _Loop:
-    """An event loop for calls that do not await: the one the tools were exported in, or one in a thread of its own.
+    """An event loop in a thread of its own, for calls that do not await.
 
-    Connections to model servers belong to a loop, and whoever waits for an answer must not be the one who fetches it.
+    Never the caller's: it may be the one that waits, as in a notebook whose cell calls `agent.invoke`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._own: asyncio.AbstractEventLoop | None = None
-        self._home = _running_here()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def blocking(self, function: Callable[..., Coroutine[Any, Any, Answer]]) -> Callable[..., Answer]:
         """The tool as a function that returns when its answer is there."""
 
         @wraps(function)
         def call(*args: Any, **options: Any) -> Answer:
-            answer: Future[Answer] = asyncio.run_coroutine_threadsafe(function(*args, **options), self._loop())
+            answer: Future[Answer] = asyncio.run_coroutine_threadsafe(function(*args, **options), self._started())
             try:
                 return answer.result()
             except BaseException:
@@ -160,18 +159,9 @@ class _Loop:
 
         return call
 
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        if self._home and self._home.is_running() and self._home is not _running_here():
-            return self._home
+    def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._own is None:
-                self._own = asyncio.new_event_loop()
-                threading.Thread(target=self._own.run_forever, name="ctgi-langchain", daemon=True).start()
-            return self._own
-
-
-def _running_here() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="ctgi-langchain", daemon=True).start()
+            return self._loop
