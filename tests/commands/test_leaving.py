@@ -228,3 +228,13 @@ def test_the_traceback_of_a_bug_and_the_log_of_a_library_show_no_password(
     assert "RuntimeError: the key ***" in shown
     assert shown.endswith("\nkey ***\n")
     assert "sk-of" not in shown
+
+
+def test_a_new_password_asks_nothing_again(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+    for password in ("one-password", "two-password"):
+        url = double.base_url.replace("//", f"//me:{password}@")
+        done = ctgi(
+            "caption", people / "0_a.png", "-b", f"images=vllm:double@{url}", "-o", f"{password}.jsonl", "--json"
+        )
+    assert done.json["calls"] == 0
+    assert done.json["cached"] > 0

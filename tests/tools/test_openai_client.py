@@ -145,6 +145,26 @@ def test_a_server_that_wants_a_key_says_how_it_is_given(double: OpenAiDouble, mo
     assert chat("gpu:double", gpu={"provider": "vllm", "base_url": double.base_url, "api_key_env": "VLLM_API_KEY"}).text
 
 
+def test_a_wrong_password_is_named_as_such(double: OpenAiDouble) -> None:
+    double.key = "another"
+    with pytest.raises(CtgiError, match=r"refuses the user and password of its base_url \(status 401\)"):
+        chat(f"vllm:double@{double.base_url.replace('//', '//me:pa55word@')}")
+
+
+def test_a_proxy_that_wants_a_password_is_named(double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{double.port}")
+    double.always = Fault(407)
+    with pytest.raises(CtgiError, match=r"\(http_proxy\) refuses to serve you: .* into http_proxy"):
+        chat("vllm:double@http://api.example/v1")
+
+
+def test_certificates_matter_where_there_is_tls_alone(double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    assert chat(f"vllm:double@{double.base_url}").text
+    with pytest.raises(CtgiError, match="SSL_CERT_FILE"):
+        chat(f"vllm:double@{double.base_url.replace('http:', 'https:')}")
+
+
 def test_a_password_with_every_sign_reaches_its_server(double: OpenAiDouble) -> None:
     host = double.base_url.removeprefix("http://")
     chat(f"vllm:double@http://me:p@ss:w%2Frd@{host}")
@@ -206,7 +226,7 @@ def test_a_reply_packed_twice_or_damaged_is_named(double: OpenAiDouble) -> None:
 
 
 def test_a_list_of_models_that_comes_in_drips_is_left_after_the_timeout(double: OpenAiDouble) -> None:
-    double.models_fault = Fault(body=b" " * 1000, drip_s=0.05)
+    double.models_fault = Fault(body=b" " * 100_000, drip_s=0.05)
     with pytest.raises(CtgiError, match="check the model's name"):
         chat(f"vllm:other@{double.base_url}", vllm={"timeout_s": 0.3})
 

@@ -300,8 +300,12 @@ def test_the_environments_keys_go_to_its_own_collector(monkeypatch: pytest.Monke
     assert ["authorization" in headers for headers in here.headers] == [True, True, False]
 
 
-def test_the_reply_of_a_collector_is_not_read_and_no_redirect_followed() -> None:
+def test_the_reply_of_a_collector_is_not_read_and_no_redirect_followed(caplog: pytest.LogCaptureFixture) -> None:
     with running_collector() as elsewhere, running_collector() as here:
+        here.claims = 10**9
+        work(load_settings(telemetry={"endpoint": here.url}), "a?")
+        assert (here.paths, caplog.text) == (["/v1/traces"], "")
+        here.paths.clear()
         here.status, here.location, here.claims = 307, f"{elsewhere.url}/v1/traces", 10**9
         work(load_settings(telemetry={"endpoint": here.url}), "a?")
     assert here.paths == ["/v1/traces"]

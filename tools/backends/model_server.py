@@ -77,6 +77,8 @@ class ModelServer:
 
     def _wrong_key(self, status: int) -> str:
         name = self._limits.name
+        if self._client.uses_password:
+            return f"{name} refuses the user and password of its base_url (status {status}): check them"
         if self._key_variable:
             return f"{name} refuses the key (status {status}): check the variable {self._key_variable}"
         return (

@@ -49,6 +49,8 @@ class ServerClient:
         except ValueError as error:
             shown = f" {url!r}" if not {"@", "?", "#"} & set(url) else ""
             raise CtgiError(f"base_url{shown}: {error}") from None
+        self.uses_password = bool(self.address.user or self.address.password)
+        """Whether the address itself says who asks."""
         self.secrets = all_known({*in_url(url), *((key,) if key else ()), *headers.values()})
         self._timeout_s = endpoint.timeout_s
         self._proxy = proxy_for(url, endpoint.proxies)
@@ -58,14 +60,14 @@ class ServerClient:
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
             proxy=proxy_of_client(url, endpoint.proxies),
-            verify=trusted(),
+            verify=trusted() if self.address.scheme == "https" else False,  # no certificates without TLS
             trust_env=False,
             follow_redirects=False,
         )
 
     def _headers(self, key: str | None) -> dict[str, str]:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        if self.address.user or self.address.password:
+        if self.uses_password:
             return headers | {"Authorization": basic_authorization(self.address.user, self.address.password)}
         return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
@@ -75,6 +77,7 @@ class ServerClient:
         Raises:
             StatusError: a status other than success.
             Unavailable: no answer in time, or one that is too large or damaged.
+            CtgiError: the proxy wants a password.
         """
         return await self._ask("POST", path, json.dumps(body).encode())
 
@@ -109,6 +112,10 @@ class ServerClient:
             content = self.secrets.mask_reply(await _read(response))
         if response.is_success:
             return content
+        if response.status_code == 407 and self._proxy:
+            raise CtgiError(
+                f"{self._proxy} refuses to serve you: put its user and password into {self._proxy.variable}"
+            )
         raise StatusError(response.status_code, content, response.headers.get("retry-after", ""))
 
 
