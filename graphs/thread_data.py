@@ -1,6 +1,7 @@
 """What a thread's checkpoints may hold. They may be damaged or come from somebody else: data, never code."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from langgraph.checkpoint.base import CheckpointTuple
@@ -9,9 +10,12 @@ from langgraph.types import Interrupt
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ctgi.graphs.mti import MtiState
+from ctgi.reading import parse_json
 
 MALFORMED = (ValueError, TypeError, KeyError, RecursionError)
 """What reading a malformed checkpoint raises."""
+_ESCAPED = "\0"
+"""In front of a text that is kept as JSON; no name of a file has it."""
 _NODES = {"retrieve", "propose", "ask_person", "aggregate", "rerank", "next_round"}
 _AFTER_RETRIEVAL = {"round", "ranking", "cursor", "early_stop", "refined_query", "truncated_tokens", "calls"}
 _NEEDED = {"branch:to:ask_person": "questions", "branch:to:rerank": "refined_query"}
@@ -24,14 +28,38 @@ class PlainData(JsonPlusSerializer):
     def __init__(self) -> None:
         super().__init__(allowed_msgpack_modules=None, __unpack_ext_hook__=_interrupt)
 
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """The value as msgpack, which would turn each byte of a name that is not UTF-8 into a question mark."""
+        return super().dumps_typed(_with_texts(obj, _escaped))
+
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """The value; raises one of MALFORMED for anything that a search does not keep."""
         if data[0] not in ("null", "msgpack"):
             raise ValueError(f"a value of the type {data[0]!r}")
         try:
-            return super().loads_typed(data)
+            return _with_texts(super().loads_typed(data), _unescaped)
         except ValueError:  # says no more than "ext_hook failed"
             raise ValueError("a value that is no plain data") from None
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _with_texts(one, change) for name, one in value.items()}
+    return type(value)(_with_texts(one, change) for one in value) if type(value) in (list, tuple) else value
+
+
+def _escaped(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _ESCAPED + json.dumps(text)
+    return _ESCAPED + json.dumps(text) if text.startswith(_ESCAPED) else text
+
+
+def _unescaped(text: str) -> str:
+    return str(parse_json(text.removeprefix(_ESCAPED))) if text.startswith(_ESCAPED) else text
 
 
 def _refuse(code: int, data: bytes) -> Any:
@@ -125,6 +153,7 @@ def _check_write(channel: str, value: Any) -> None:
 
 def _check_channel(channel: str, value: Any) -> None:
     if channel in MtiState.__annotations__:
-        _STATE.validate_json(json.dumps({channel: value}), strict=True)  # as JSON, whose lists are tuples too
+        text = json.dumps({channel: value}, ensure_ascii=False)  # as JSON, whose lists are tuples too
+        _STATE.validate_json(text.encode(errors="replace"), strict=True)
     elif value is not None or channel.removeprefix("branch:to:") not in _NODES:
         raise ValueError(f"a value {channel!r}, which no interactive search has")
