@@ -17,10 +17,10 @@ from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from ctgi.config import Endpoint
+from ctgi.config import Binding, Endpoint, Settings
 from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
-from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, open_mllm
 from ctgi.tools.backends.hf import HfMllm, open_hf
 from ctgi.tools.call_notes import timing
 from ctgi.training.embedded.qwen2vl import build_model, build_processor
@@ -215,6 +215,70 @@ def test_a_reply_ends_at_the_end_of_text_token(model: Path, images: list[ImageRe
 
     assert reply.tokens.output == ids.tolist().index(end) + 1
     assert max(other.tokens.output for other in others) > reply.tokens.output  # and its batch went on
+
+
+def test_a_reply_that_reaches_its_limit_is_cut(model: Path, images: list[ImageRef]) -> None:
+    [cut] = run(model, one_by_one([ChatRequest("Describe 0", images[0], max_tokens=12)]), min_pixels=1)
+    assert (cut.cut, cut.tokens.output) == (True, 12)
+
+    async def ask(limit: int) -> ChatReply:
+        settings = Settings(endpoints={"hf": {"device": "cpu", "min_pixels": 1, "max_tokens": limit}})
+        mllm = open_mllm(Binding("hf", str(model), None), settings)
+        try:
+            return await mllm.chat(ChatRequest("Describe 0", images[0], max_tokens=12))
+        finally:
+            await mllm.aclose()
+
+    with pytest.raises(ToolError, match=r"cut off at 20 tokens: .*: raise max_tokens under \[endpoints\.hf\]"):
+        asyncio.run(ask(20))
+
+
+def with_the_end_after(model: Path, folder: Path, image: ImageRef, tokens: int) -> Path:
+    """A copy of the checkpoint that ends its reply to "Describe 0" after so many tokens."""
+    _, inputs = plain_inputs(model, image, [{"role": "user", "content": [{"type": "image"}, text("Describe 0")]}])
+    network = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
+    ids = network.generate(**inputs, do_sample=False, max_new_tokens=tokens)[0, inputs["input_ids"].shape[1] :].tolist()
+    copy = shutil.copytree(model, folder / "model")
+    settings = json.loads((copy / "generation_config.json").read_text())
+    (copy / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": ids[-1]}))
+    return copy
+
+
+def test_a_whole_reply_is_not_cut_even_if_it_just_fits(model: Path, images: list[ImageRef], tmp_path: Path) -> None:
+    copy = with_the_end_after(model, tmp_path, images[0], 8)
+    request = ChatRequest("Describe 0", images[0], max_tokens=8)
+    [reply] = run(copy, one_by_one([request]), min_pixels=1)
+    assert not reply.cut
+
+
+def thinking(model: Path, folder: Path) -> Path:
+    """A copy of the checkpoint whose template opens a thought for each reply."""
+    copy = shutil.copytree(model, folder / "thinking")
+    template = (copy / "chat_template.jinja").read_text()
+    (copy / "chat_template.jinja").write_text(template + "{% if add_generation_prompt %}<think>\n{% endif %}")
+    return copy
+
+
+def test_a_reply_that_begins_inside_a_thought_is_one_until_it_closes(
+    model: Path, images: list[ImageRef], tmp_path: Path
+) -> None:
+    request = ChatRequest("Describe 0", images[0], max_tokens=12)
+    [reply] = run(thinking(model, tmp_path), one_by_one([request]), min_pixels=1)
+    assert (reply.text, reply.confidence) == ("", None)
+    assert reply.thoughts > 0
+
+
+def test_a_choice_is_made_after_the_thought_that_the_template_opened(
+    model: Path, images: list[ImageRef], tmp_path: Path
+) -> None:
+    copy = thinking(model, tmp_path)
+    closed = shutil.copytree(copy, tmp_path / "closed")
+    template = (closed / "chat_template.jinja").read_text()
+    (closed / "chat_template.jinja").write_text(template.replace("<think>\n{%", "<think>\n</think>\n\n{%"))
+    request = ChatRequest("Is it?", images[1], choices=("yes", "no"))
+    replies = [run(folder, one_by_one([request]))[0] for folder in (copy, closed, model)]
+    assert replies[0].choices == pytest.approx(replies[1].choices, rel=1e-4)
+    assert replies[0].choices != pytest.approx(replies[2].choices, rel=1e-4)
 
 
 def test_warm_replies_are_drawn_by_seed_whatever_the_batch(model: Path, images: list[ImageRef]) -> None:
