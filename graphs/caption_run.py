@@ -64,6 +64,8 @@ class CaptionReport:
     """Requests that models answered."""
     cached: int = 0
     """Requests answered from the cache, without a model; they took no tokens."""
+    thoughts: int = 0
+    """Replies that came with thoughts, which were cut off."""
     not_english: int = 0
     """New records whose description or answers are not in English, as far as one can tell."""
     trace: str | None = None
@@ -123,7 +125,7 @@ async def caption_images(
                     on_progress(report)
             finally:
                 report.seconds = time.perf_counter() - started
-                report.calls, report.cached = cache.made, cache.reused
+                report.calls, report.cached, report.thoughts = cache.made, cache.reused, cache.thoughts
     return report
 
 

@@ -13,7 +13,8 @@ _NOTES: ContextVar[dict[str, Any] | None] = ContextVar("ctgi_call_notes", defaul
 def note(**facts: Any) -> None:
     """Tell whoever records the running call; outside of a recorded call nobody listens.
 
-    `retries` are tries after the first; `src` is "cache" for a reply that was kept from an earlier call.
+    `retries` are tries after the first; `thoughts` are characters that were cut off a reply; `src` is "cache" for a
+    reply that was kept from an earlier call.
     """
     notes = _NOTES.get()
     if notes is not None:

@@ -56,6 +56,8 @@ class ChatCache:
         """Calls that went to a model since the cache was opened."""
         self.reused = 0
         """Calls answered from the file."""
+        self.thoughts = 0
+        """Replies that came with thoughts, which were cut off; reused ones too."""
         self.tokens = Tokens()
         """What all of them counted, reused ones too."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -137,6 +139,7 @@ class _CachedMllm:
             known = await self._cache.find(key, request.max_tokens)
             reply = known or await self._mllm.chat(request)
             self._cache.tokens += reply.tokens
+            self._cache.thoughts += reply.thoughts > 0
             if known:
                 self._cache.reused += 1
                 note(src="cache")

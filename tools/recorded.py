@@ -171,6 +171,7 @@ class _Recorded:
                 ms=notes.get("ms", _ms(self.recorder.now() - started)),
                 tokens=(tokens.input, tokens.output) if tokens else (0, 0),
                 retries=notes.get("retries", 0),
+                thoughts=notes.get("thoughts", 0),
                 src=notes.get("src", "live"),
                 nodes=place.take_trail() if place else [],
             )

@@ -108,6 +108,8 @@ class Call:
     tokens: tuple[int, int]
     """Input, output."""
     retries: int = 0
+    thoughts: int = 0
+    """Characters of a model's thoughts that are no part of the answer."""
     src: Source = "live"
     nodes: list[Node] = field(default_factory=list)
     """Those that ended since the item's call before."""

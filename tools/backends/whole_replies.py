@@ -8,6 +8,7 @@ from ctgi.errors import ToolError
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.thoughts import part
+from ctgi.tools.call_notes import note
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class WholeReplies:
             reply = replace(reply, text=parted.answer, choices={}, thoughts=thoughts, cut=cut)
         if reply.thoughts:
             self._thinks = True
+            note(thoughts=reply.thoughts)
             self._with_thoughts += 1
             self._characters += reply.thoughts
         return reply

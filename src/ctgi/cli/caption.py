@@ -191,6 +191,7 @@ def _print_report(
                 "dropped": dict(report.dropped),
                 "calls": report.calls,
                 "cached": report.cached,
+                "thoughts": report.thoughts,
                 "not_english": report.not_english,
                 "tokens": dict(report.tokens),
                 "seconds": round(report.seconds, 3),
