@@ -385,6 +385,14 @@ def test_a_run_in_which_every_request_is_refused_ends(double: OpenAiDouble) -> N
     assert "no images, please" in str(found[2])
 
 
+def test_one_image_that_is_refused_time_and_again_does_not_end_the_run(double: OpenAiDouble, picture: ImageRef) -> None:
+    """As in an evaluation that goes on: all other replies are known, and each query meets the same image."""
+    double.always = error(400, "this image is refused")
+    asked = [ChatRequest(f"Is this person number {number}?", picture) for number in range(6)]
+    found = with_mllm(double, lambda mllm: outcomes(mllm, *asked), failures_to_stop=3)
+    assert [type(one).__name__ for one in found] == ["ToolError"] * 6
+
+
 def test_a_server_without_seed_and_logprobs_that_refuses_one_image_serves_the_others(double: OpenAiDouble) -> None:
     def answer(seen: Seen) -> Reply | Fault:
         for name in ("logprobs", "seed"):

@@ -42,8 +42,8 @@ class Limits:
     """The calls to one endpoint: so many at once, tried again, and stopped for good when it is gone.
 
     A call that fails with all its tries adds its strikes, a call that succeeds clears them, and at
-    `failures_to_stop` every further call fails at once. So it does when nothing works: that many calls were
-    refused, and none that was on its way by then has been answered. Belongs to the running loop.
+    `failures_to_stop` every further call fails at once. So it does when nothing works: calls about that many
+    images were refused, and none that was on its way by then has been answered. Belongs to the running loop.
     """
 
     def __init__(self, endpoint: Endpoint, name: str, cure: str) -> None:
@@ -58,6 +58,7 @@ class Limits:
         self.worked = False
         """A call was answered."""
         self._calls = self._refusals = 0
+        self._refused_about: set[str] = set()
         self._in_flight: set[int] = set()
         self._last_hope: set[int] | None = None
 
@@ -72,8 +73,10 @@ class Limits:
             with spending():
                 yield
 
-    async def call(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+    async def call(self, attempt: Callable[[], Awaitable[Result]], about: str = "") -> Result:
         """The result of `attempt`, which is tried again while it raises Unavailable.
+
+        `about` is the content that it is about, such as an image's hash: one that is refused is refused each time.
 
         Raises:
             ToolError: the tries are spent.
@@ -92,7 +95,7 @@ class Limits:
             raise
         except ToolError as error:
             self._answered()
-            raise self._refused(error, number) from None
+            raise self._refused(error, number, about) from None
         finally:
             self._in_flight.discard(number)
         self._answered()
@@ -118,10 +121,11 @@ class Limits:
     def _answered(self) -> None:
         self._reached, self._strikes = True, 0.0
 
-    def _refused(self, error: ToolError, number: int) -> ToolError | CtgiError:
+    def _refused(self, error: ToolError, number: int, about: str) -> ToolError | CtgiError:
         """One refusal is about one request; it takes `failures_to_stop` of them, and no success, to end the run."""
         self._refusals += 1
-        if self.worked or self._refusals < self._endpoint.failures_to_stop:
+        self._refused_about.add(about or f"call {number}")
+        if self.worked or len(self._refused_about) < self._endpoint.failures_to_stop:
             return error
         if self._last_hope is None:
             self._last_hope = set(self._in_flight)

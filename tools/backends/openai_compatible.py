@@ -128,7 +128,7 @@ class OpenAiCompatible:
                     raise
                 return await self._without_what_breaks_it(failure, request, image_url, needs_text)
 
-        return await self._limits.call(attempt)
+        return await self._limits.call(attempt, request.image.sha256 if request.image else "")
 
     async def _negotiated(self, request: ChatRequest, image_url: str | None, needs_text: bool) -> ChatReply:
         """One try: the reply, asked for with everything that the server takes."""
