@@ -106,6 +106,8 @@ def test_an_address_is_taken_apart_as_it_is_connected_to() -> None:
         ("http://u:secret@host:99999/v1", "expected an address"),
         ("ftp://u:secret@host/v1", "expected an address"),
         ("http://u:secret@[::1/v1", "expected an address"),
+        ("http://u:secret@host/v1?k=sec\tret", "expected an address"),
+        ("http://u:secret@host/v\n1", "expected an address"),
     ],
 )
 def test_an_address_that_can_be_read_in_two_ways_is_refused_and_not_repeated(url: str, cure: str) -> None:

@@ -90,15 +90,15 @@ def parse_address(url: str) -> Address:
         raise ValueError("it has an @ behind its host: write /, ? and @ in a password as %2F, %3F and %40")
     userinfo, _, host = authority.rpartition("@")
     try:
-        parsed = httpx2.URL(f"{scheme}://{host}{path}")
+        parsed = httpx2.URL(f"{scheme}://{host}{path}{query or ''}")
     except httpx2.InvalidURL:
         raise ValueError(_EXPECTED) from None
     port = parsed.port or _DEFAULT_PORTS[parsed.scheme]
     if not _HOST.fullmatch(parsed.host) or not 0 < port < 2**16:
         raise ValueError(_EXPECTED)
     user, _, password = map(unquote, userinfo.partition(":"))
-    path = parsed.raw_path.decode().rstrip("/")
-    return Address(parsed.scheme, parsed.host, port, path, query or "", user, password)
+    path, mark, query = parsed.raw_path.decode().partition("?")
+    return Address(parsed.scheme, parsed.host, port, path.rstrip("/"), mark + query, user, password)
 
 
 def public_url(url: str) -> str:
