@@ -12,7 +12,7 @@ from ctgi.agents.proposer import Proposer
 from ctgi.agents.questioner import TemplateQuestioner
 from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import Aggregator, Reconstructor, TemplateAggregator, TemplateReconstructor
-from ctgi.config import Binding, Settings
+from ctgi.config import Binding, Endpoint, Settings
 from ctgi.errors import CtgiError
 from ctgi.network import public_url
 from ctgi.plugins import OWN_CODE
@@ -32,6 +32,32 @@ _ROLES: dict[str, Role] = {
 }
 
 
+class Models:
+    """Models by binding, each opened once: a program keeps them over many runs, and closes them in the end.
+
+    They belong to the event loop that first uses them.
+    """
+
+    def __init__(self) -> None:
+        self._opened: list[tuple[Binding, Endpoint, Mllm]] = []
+
+    def get(self, binding: Binding, settings: Settings) -> Mllm:
+        """The model behind a binding. Raises as `open_mllm` does."""
+        endpoint = settings.endpoint(binding)
+        for known, as_configured, mllm in self._opened:
+            if (known, as_configured) == (binding, endpoint):
+                return mllm
+        mllm = open_mllm(binding, settings)
+        self._opened.append((binding, endpoint, mllm))
+        return mllm
+
+    async def aclose(self) -> None:
+        """Let go of all of them."""
+        while self._opened:
+            *_, mllm = self._opened.pop()
+            await mllm.aclose()
+
+
 @asynccontextmanager
 async def open_tools(
     settings: Settings,
@@ -41,6 +67,7 @@ async def open_tools(
     cache: ChatCache | None = None,
     roles: Mapping[str, Role] | None = None,
     seam: Seam = DIRECT,
+    models: Models | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
 
@@ -54,44 +81,43 @@ async def open_tools(
         cache: where the models' replies are looked up first and kept.
         roles: by tool, other roles in front of a model than the usual ones.
         seam: what stands between the callers and the tools: a trace that is written, or one that answers.
+        models: kept open by the caller; None opens them here and closes them at the end.
 
     Raises:
         CtgiError: a binding names no backend, or one that cannot do this tool.
     """
-    mllms: dict[Binding, Mllm] = {}
     speakers = {**_ROLES, **(roles or {})}
+    opened = models or Models()
+    shared: dict[Binding, Mllm] = {}
+
+    def model(binding: Binding) -> Mllm:
+        if binding not in shared:
+            mllm = seam.model(binding, opened.get(binding, settings))
+            shared[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
+        return shared[binding]
+
     try:
         yield {
             name: seam.serve(
-                name, settings.binding(name), partial(_open_tool, name, settings, mllms, pool, cache, speakers, seam)
+                name, settings.binding(name), partial(_open_tool, name, settings.binding(name), model, pool, speakers)
             )
             for name in names
         }
     finally:
-        for mllm in mllms.values():
-            await mllm.aclose()
+        if models is None:
+            await opened.aclose()
 
 
 def _open_tool(
-    name: str,
-    settings: Settings,
-    mllms: dict[Binding, Mllm],
-    pool: QuestionPool,
-    cache: ChatCache | None,
-    roles: Mapping[str, Role],
-    seam: Seam,
+    name: str, binding: Binding, model: Callable[[Binding], Mllm], pool: QuestionPool, roles: Mapping[str, Role]
 ) -> Any:
-    binding = settings.binding(name)
     if binding.endpoint == "templates":
         return _template(name, pool)
     if binding.endpoint == "human":
         return _human(name)
     if name not in roles:
         raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
-    if binding not in mllms:
-        mllm = seam.model(binding, open_mllm(binding, settings))
-        mllms[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
-    return roles[name](mllms[binding])
+    return roles[name](model(binding))
 
 
 def _template(name: str, pool: QuestionPool) -> Any:

@@ -25,7 +25,12 @@ def rendered() -> str:
 def _helps(command: Any, name: str, parent: Any = None) -> Iterator[tuple[str, str]]:
     """Each command's name and help, the groups before what is in them."""
     context = command.make_context(
-        name.rpartition(" ")[2], [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH, max_content_width=_WIDTH
+        name.rpartition(" ")[2],
+        [],
+        parent=parent,
+        resilient_parsing=True,
+        terminal_width=_WIDTH,
+        max_content_width=_WIDTH,
     )
     lines = command.get_help(context).strip().splitlines()
     yield name, "\n".join(line.rstrip() for line in lines)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ctgi.agents.assemble import open_tools
+from ctgi.agents.assemble import Models, open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.languages import is_english
 from ctgi.agents.pool import load_pool
@@ -93,10 +93,12 @@ async def caption_images(
     shard: Shard | None = None,
     on_progress: Callable[[CaptionReport], None] = lambda report: None,
     trace: bool = True,
+    models: Models | None = None,
 ) -> CaptionReport:
     """Caption the images that `out` does not hold yet, and append their records to it.
 
-    With `trace` every call is recorded in a trace of this run, which the records name.
+    With `trace` every call is recorded in a trace of this run, which the records name. `models` are kept open by the
+    caller.
 
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
@@ -111,7 +113,7 @@ async def caption_images(
         open_user_cache(settings) as cache,
     ):
         report.trace = seam.run
-        async with open_mtg(settings, seam, cache) as context:
+        async with open_mtg(settings, seam, cache, models) as context:
             bindings = {name: str(settings.binding(name)) for name in TOOLS}
             if file.bindings and file.bindings != bindings:
                 logger.warning("%s holds captions made with other bindings; each record says which", plain(str(out)))
@@ -130,14 +132,16 @@ async def caption_images(
 
 
 @asynccontextmanager
-async def open_mtg(settings: Settings, seam: Seam, cache: ChatCache | None = None) -> AsyncIterator[MtgContext]:
+async def open_mtg(
+    settings: Settings, seam: Seam, cache: ChatCache | None = None, models: Models | None = None
+) -> AsyncIterator[MtgContext]:
     """The MTG graph's context: its tools as bound, behind the seam, with the cache in front of their models.
 
     Raises:
         CtgiError: a binding that cannot do its tool, or an unreadable question pool.
     """
     pool = load_pool(settings.mtg.question_pool)
-    async with open_tools(settings, TOOLS, pool, seam=seam, cache=cache) as tools:
+    async with open_tools(settings, TOOLS, pool, seam=seam, cache=cache, models=models) as tools:
         judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, seam))
         yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
 

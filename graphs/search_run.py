@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
-from ctgi.agents.assemble import open_tools
+from ctgi.agents.assemble import Models, open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.languages import is_english
 from ctgi.agents.pool import load_pool
@@ -40,11 +40,12 @@ async def open_mti(
     interactive: bool = False,
     seam: Seam = DIRECT,
     cache: ChatCache | None = None,
+    models: Models | None = None,
 ) -> AsyncIterator[MtiContext]:
     """The MTI graph's context: its tools as bound, behind the seam; the gallery is opened when the seam asks for it."""
     pool = load_pool(settings.mtg.question_pool)
     names = WITHOUT_ANCHOR if interactive else TOOLS
-    async with open_tools(settings, names, pool, seam=seam, cache=cache) as tools:
+    async with open_tools(settings, names, pool, seam=seam, cache=cache, models=models) as tools:
         yield MtiContext(
             **dict.fromkeys(TOOLS, _not_called) | tools,
             search_gallery=serve_gallery(settings, open_gallery, seam),

@@ -15,6 +15,28 @@ OWN_CODE = "python"
 """The provider whose model is the user's own code, `python:module:name`."""
 
 
+_LENT: dict[str, Any] = {}
+"""Objects of this process that a binding may name, by `module:name`."""
+
+
+def lend(code: Any) -> str:
+    """A binding to a function, or to an object, of this process: `python:module:name`; what it names may be local.
+
+    Raises:
+        CtgiError: it can be neither called nor asked.
+    """
+    if not (callable(code) or hasattr(code, "chat") or hasattr(code, "encode_texts")):
+        raise CtgiError(f"a binding to {type(code).__name__!r}: expected a backend's name, a function or a model")
+    named = code if hasattr(code, "__qualname__") else type(code)
+    base = where = f"{named.__module__}:{named.__qualname__}"
+    number = 1
+    while where in _LENT and _LENT[where] is not code:
+        number += 1
+        where = f"{base}-{number}"
+    _LENT[where] = code
+    return f"{OWN_CODE}:{where}"
+
+
 @dataclass(frozen=True)
 class Plugins:
     """One kind of plug-in: what opens a provider, by the provider's name."""
@@ -60,7 +82,7 @@ def own_code(where: str) -> Any:
     Raises:
         CtgiError: it names nothing, the module fails to import, has no such name, or the class cannot be called.
     """
-    found = _imported(where)
+    found = _LENT[where] if where in _LENT else _imported(where)
     try:
         return found() if isinstance(found, type) else found
     except Exception as error:  # whatever the user's own code raises

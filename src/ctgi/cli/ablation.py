@@ -8,13 +8,13 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from ctgi.cli.evaluation import as_row, mti_row, run_mti
 from ctgi.cli.evaluation_table import tell_failures
 from ctgi.config import Settings
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
 from ctgi.reading import read_json
 from ctgi.retrieval.encoder import Encoder, load_encoder
+from ctgi.runs.evaluate_mti import as_row, mti_row, run_mti
 from ctgi.training.config import TrainConfig, load_config
 from ctgi.training.datasets import Split, load_dataset
 from ctgi.training.evaluate import EncodedSplit, encode_split, text_to_image

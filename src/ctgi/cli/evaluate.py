@@ -10,9 +10,9 @@ from ctgi.cli.options import AsJson, Bind, Config, NoTrace, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.cli.evaluation import MtiRun
     from ctgi.config import Settings
     from ctgi.retrieval.encoder import Encoder
+    from ctgi.runs.evaluate_mti import MtiRun
     from ctgi.training.evaluate import EncodedSplit
 
 _USERS = ("anchor", "oracle")
@@ -105,8 +105,8 @@ def _settings(
 
 def _check(settings: "Settings", variant: str, *, sweeping: bool) -> None:
     """What MTI is asked for, before anything is encoded."""
-    from ctgi.cli.evaluation import check_sweep
     from ctgi.graphs.evaluate_mti import check_variant
+    from ctgi.runs.evaluate_mti import check_sweep
 
     check_variant(variant)
     if sweeping:
@@ -170,7 +170,7 @@ def _encode(
 
 
 def _plain(data: str, encoder: "Encoder", encoded: "EncodedSplit", settings: "Settings") -> dict[str, Any]:
-    from ctgi.cli.evaluation import as_row
+    from ctgi.runs.evaluate_mti import as_row
     from ctgi.training.evaluate import image_to_text, text_to_image
 
     split = encoded.split
@@ -201,10 +201,10 @@ def _interact(
     import asyncio
 
     from ctgi.cli.console import progress
-    from ctgi.cli.evaluation import run_mti
     from ctgi.cli.evaluation_table import tell_failures
     from ctgi.cli.senders import tell_senders
     from ctgi.graphs.mti import TOOLS
+    from ctgi.runs.evaluate_mti import run_mti
 
     tell_senders(settings, TOOLS, quiet=quiet)
     with progress("interact", len(encoded.split.captions), quiet=quiet) as update:
@@ -225,8 +225,8 @@ def _interact(
 
 
 def _mti(run: "MtiRun", lams: list[float], xis: list[float]) -> dict[str, Any]:
-    from ctgi.cli.evaluation import mti_row, sweep, turn_curves
     from ctgi.graphs.mti import TOOLS
+    from ctgi.runs.evaluate_mti import mti_row, sweep, turn_curves
 
     mti = run.settings.mti
     result = {
@@ -257,12 +257,12 @@ def _write(
 
     write_whole(folder / "result.json", json.dumps(result, indent=1).encode())
     if run:
-        from ctgi.cli.evaluation import write_scores
+        from ctgi.runs.evaluate_mti import write_scores
 
         write_scores(folder / "scores.npz", run)
     if html:
-        from ctgi.cli.evaluation import plain_ranks, ranks
         from ctgi.cli.worst import write_worst
+        from ctgi.runs.evaluate_mti import plain_ranks, ranks
 
         found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
         bindings = result.get("mti", {}).get("bindings", {})

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.cli.evaluation import MtiRun
 from ctgi.cli.report import write_html
+from ctgi.runs.evaluate_mti import MtiRun
 from ctgi.training.evaluate import EncodedSplit
 
 SHOWN = 20

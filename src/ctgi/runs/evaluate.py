@@ -1,0 +1,104 @@
+"""A retriever measured on a data set, alone and with MTI."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ctgi.config import Settings
+from ctgi.graphs.mti import TOOLS
+from ctgi.retrieval.encoder import Encoder
+from ctgi.runs.evaluate_mti import MtiRun, as_row, mti_row, run_mti, sweep, turn_curves
+from ctgi.training.datasets import Split, load_dataset
+from ctgi.training.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which captions and images are measured."""
+
+    layout: str
+    """cuhk, icfg, rstp or folder."""
+    root: Path
+    split: str = "test"
+    captions: str = "human"
+    """human, initial:FILE or mtg:FILE."""
+    limit: int | None = None
+    """Only the first captions, against the whole gallery."""
+
+    def load(self) -> Split:
+        """The split.
+
+        Raises:
+            CtgiError: the data set cannot be read.
+        """
+        whole = load_dataset(self.layout, self.root, captions=self.captions).split(self.split)
+        if self.limit is None:
+            return whole
+        return replace(
+            whole,
+            captions=whole.captions[: self.limit],
+            caption_pids=whole.caption_pids[: self.limit],
+            caption_images=whole.caption_images[: self.limit],
+        )
+
+
+async def evaluate(
+    spec: DataSpec,
+    encoder: Encoder,
+    settings: Settings,
+    folder: Path,
+    *,
+    mti: bool = False,
+    trace: bool = True,
+) -> dict[str, Any]:
+    """What `ctgi evaluate --json` prints, without sweeps and curves; features and replies are kept in `folder`.
+
+    Raises:
+        CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
+    """
+    encoded = await asyncio.to_thread(encode_split, spec.load(), encoder, settings.retriever, folder)
+    result = plain_result(spec.layout, encoder, encoded, settings)
+    if mti:
+        run = await run_mti(encoded, encoder, settings, folder / "calls.sqlite", variant="ctgi", trace=trace)
+        result["mti"] = mti_result(run)
+    return result
+
+
+def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings: Settings) -> dict[str, Any]:
+    """Metrics without MTI, in per cent, and what was measured."""
+    split = encoded.split
+    return {
+        "data": layout,
+        "split": split.name,
+        "retriever": str(settings.binding("search_gallery")),
+        "context_length": encoder.context_length,
+        "images": len(split.images),
+        "captions": len(split.captions),
+        "truncated_captions": sum(cut > 0 for cut in encoded.truncated),
+        "truncated_tokens": sum(encoded.truncated),
+        "t2i": as_row(text_to_image(encoded)),
+        "i2t": as_row(image_to_text(encoded)),
+    }
+
+
+def mti_result(run: MtiRun, lams: Sequence[float] = (), xis: Sequence[float] = ()) -> dict[str, Any]:
+    """Metrics after MTI, its calls and failures; with `lams` or `xis` also at every pair of them."""
+    mti = run.settings.mti
+    result = {
+        "variant": run.variant,
+        "k": mti.k,
+        "max_anchors": mti.max_anchors,
+        "fusion": mti.fusion,
+        "bindings": {tool: str(run.settings.binding(tool)) for tool in TOOLS},
+        "t2i": mti_row(run, mti.lam, mti.xi),
+        "calls": run.calls,
+        "trace": run.trace,
+        "failed": run.failures,
+        "unverified": run.unverified,
+        "dialogue": [turn_curves(run, user) for user in run.turns],  # type: ignore[arg-type]  # keys are users
+    }
+    if lams or xis:
+        result["sweep"] = sweep(run, lams or [mti.lam], xis or [mti.xi])
+    return result

@@ -1,0 +1,44 @@
+"""What a run says while it goes on: the terminal shows it, a program may log it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+Update = Callable[[int, int | None], None]
+"""Takes what is done, and the total where it has changed."""
+
+
+class Events(Protocol):
+    """Listens to a run."""
+
+    def tell(self, text: str) -> None:
+        """Something that a person may want to know."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Something that a person has to know."""
+        ...
+
+    def progress(self, what: str, total: int | None) -> AbstractContextManager[Update]:
+        """Around something that takes long."""
+        ...
+
+
+class Logged:
+    """The listener of a program: everything goes to `logging`, under this module's name."""
+
+    def tell(self, text: str) -> None:
+        """Log as information."""
+        logger.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        """Log as a warning."""
+        logger.warning("%s", text)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Update]:
+        """Nothing is logged."""
+        yield lambda done, total: None

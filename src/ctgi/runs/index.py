@@ -1,0 +1,81 @@
+"""Indexing: an image folder, or the images of another encoder's gallery once more."""
+
+from pathlib import Path
+
+from ctgi.config import Settings
+from ctgi.errors import CtgiError
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
+from ctgi.retrieval.gallery_files import check_encoder, find_gallery, image_root, read_header
+from ctgi.runs.events import Events
+
+
+def build(
+    images: list[str], folder: Path, encoder: Encoder, settings: Settings, events: Events, *, rebuild: bool = False
+) -> GalleryReport:
+    """Build or update the gallery of these images.
+
+    Raises:
+        CtgiError: as `build_gallery` does.
+    """
+
+    def tell(passed: PassedOver) -> None:
+        for line in passed.lines():
+            events.tell(line)
+
+    with events.progress("index", None) as update:
+        report = build_gallery(
+            images,
+            folder,
+            encoder,
+            settings.retriever,
+            rebuild=rebuild,
+            progress=update,
+            on_found=tell,
+            without_locks=settings.without_locks,
+        )
+    for path, reason in report.failed:
+        events.warn(f"failed: {path}: {reason}")
+    if report.rebuilt:
+        events.warn(f"the gallery was damaged ({report.rebuilt}) and is mended: {report.encoded} images encoded anew")
+    return report
+
+
+def open_or_build(
+    path: Path, encoder: Encoder, settings: Settings, events: Events
+) -> tuple[Gallery, GalleryReport | None]:
+    """The gallery at `path` or in the image folder `path`, and what was done if it had to be made first.
+
+    Raises:
+        CtgiError: there is nothing at `path`, nothing to search, or an unreadable gallery.
+    """
+    if not path.exists():
+        raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
+    made = None if is_gallery(path, encoder) else _first_use(path, encoder, settings, events)
+    gallery = open_gallery(path, encoder)
+    changed = gallery.check()
+    if changed:
+        shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
+        events.warn(
+            f"images changed or deleted since they were indexed: {len(changed)} ({shown}): "
+            f"run {gallery.index_command} to bring the gallery up to date"
+        )
+    if gallery.header.failed and not made:
+        events.warn(f"images that could not be indexed: {gallery.header.failed}; {gallery.index_command} lists them")
+    return gallery, made
+
+
+def _first_use(path: Path, encoder: Encoder, settings: Settings, events: Events) -> GalleryReport:
+    """Index an image folder, or the images of another encoder's gallery once more, beside it."""
+    home = find_gallery(path)
+    if home is None:
+        report = build([str(path)], gallery_folder([str(path)]), encoder, settings, events)
+        if not report.total:
+            raise CtgiError(f"{path}: none of its images could be read, so there is nothing to search")
+        return report
+    header = read_header(home)
+    if header.inputs is not None:  # which images those were, only the person knows: the message says what to run
+        check_encoder(home, header, encoder.spec, encoder.fingerprint)
+    events.tell(f"indexing once more for {encoder.spec}: the gallery here is of {header.spec}, and is kept")
+    return build([image_root(home, header)], home, encoder, settings, events)

@@ -1,0 +1,106 @@
+"""One search: plain, refined by MTI, or refined by a person, under its trace and with the user's cache."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ctgi.agents.assemble import Models
+from ctgi.agents.senders import IMAGE_SENDERS, senders
+from ctgi.config import Settings
+from ctgi.graphs.mti import TOOLS as MTI_TOOLS
+from ctgi.graphs.search_run import WITHOUT_ANCHOR, Ask, converse, open_mti, search_plain, serve_gallery
+from ctgi.graphs.search_run import search as search_refined
+from ctgi.graphs.threads import FILE
+from ctgi.graphs.trace_run import tracing
+from ctgi.retrieval.gallery import Gallery, GalleryReport
+from ctgi.runs.events import Events
+from ctgi.tools.chat_cache import ChatCache, open_user_cache
+from ctgi.tools.seam import Seam
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A search in which the person answers: a LangGraph thread, kept beside the gallery."""
+
+    thread: str
+    ask: Ask
+    """Puts a question to the person."""
+
+
+async def search(
+    gallery: Gallery,
+    query: str | None,
+    length: int,
+    settings: Settings,
+    events: Events,
+    *,
+    mti: bool = True,
+    conversation: Conversation | None = None,
+    trace: bool = True,
+    models: Models | None = None,
+) -> dict[str, Any]:
+    """The fields of `ctgi search --json`.
+
+    Args:
+        gallery: opened with its encoder.
+        query: None goes on with the conversation's thread.
+        length: results wanted.
+        settings: bindings and numbers.
+        events: hears what leaves the machine before anything does.
+        mti: refine the query by a dialogue.
+        conversation: let a person answer instead of the best match.
+        trace: record every call.
+        models: kept open by the caller; None opens them for this search.
+
+    Raises:
+        CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
+    """
+    tools = ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",)
+    asked = WITHOUT_ANCHOR if conversation else tools  # without an anchor no image is sent
+    for line in senders(settings, asked, images=() if conversation else IMAGE_SENDERS):
+        events.tell(line)
+    made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
+    given = {**made_by, "images": gallery.identity, "interactive": conversation is not None}
+    tracer = tracing(
+        settings, command="search", graph="mti" if mti else "plain", tools=tools, root=gallery.root, given=given,
+        wanted=trace,
+    )  # fmt: skip
+    with tracer as seam, open_user_cache(settings) as cache:
+        if mti:
+            found = await _refined(gallery, query, length, settings, conversation, seam, cache, models)
+        else:
+            found = await search_plain(serve_gallery(settings, lambda: gallery, seam), query or "", length, seam)
+    if cache.reused:
+        events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
+    bindings = {tool: str(settings.binding(tool)) for tool in tools}
+    return found | {"cached": cache.reused} | made_by | {"bindings": bindings}
+
+
+async def _refined(
+    gallery: Gallery,
+    query: str | None,
+    length: int,
+    settings: Settings,
+    conversation: Conversation | None,
+    seam: Seam,
+    cache: ChatCache,
+    models: Models | None,
+) -> dict[str, Any]:
+    opening = open_mti(
+        settings, lambda: gallery, interactive=conversation is not None, seam=seam, cache=cache, models=models
+    )
+    async with opening as context:
+        if conversation is None:
+            return await search_refined(context, query or "", length)
+        return await converse(
+            context, query, length, threads=gallery.home / FILE, thread=conversation.thread, ask=conversation.ask
+        )
+
+
+def not_indexed(made: GalleryReport | None) -> dict[str, Any]:
+    """What indexing on first use left out, as fields of `ctgi search --json`."""
+    failed: Sequence[tuple[str, str]] = made.failed if made else ()
+    return {
+        "passed_over": made.passed_over if made else {},
+        "not_indexed": [{"path": path, "reason": reason} for path, reason in failed],
+    }

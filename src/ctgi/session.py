@@ -1,0 +1,305 @@
+"""The public API's one object: settings and warm models, for many calls from scripts, notebooks and servers."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from ctgi.config import load_settings
+from ctgi.errors import CtgiError
+from ctgi.plugins import lend
+from ctgi.results import CaptionRecord, SearchResult
+
+if TYPE_CHECKING:
+    from ctgi.graphs.caption_run import CaptionReport
+    from ctgi.retrieval.encoder import Encoder
+    from ctgi.retrieval.gallery import Gallery, GalleryReport
+
+T = TypeVar("T")
+StrPath = str | Path
+
+
+class Session:
+    """Captioning, indexing and searching with the same bindings; models and galleries stay open between calls.
+
+    Every method has an asynchronous twin (`asearch`, `acaption`, ...). Both work wherever they are called, also in a
+    notebook, because the work runs in an event loop of the session's own. A session is a context manager; without
+    `with`, call `close` when you are done.
+
+    Example:
+        with ctgi.Session(bindings={"images": "vllm:Qwen/Qwen2-VL-7B-Instruct"}) as session:
+            print(session.search("woman with red bag", "./images").results[0].path)
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | None = None,
+        bindings: Mapping[str, Any] | None = None,
+        config: StrPath | None = None,
+        trace: bool = False,
+        **tables: Mapping[str, Any],
+    ) -> None:
+        """Read the settings; no model is loaded yet.
+
+        Args:
+            profile: embedded (default), paper or openai.
+            bindings: tool -> backend, as `--bind`; `images` stands for the tools that look at an image. A backend is
+                a name like "vllm:MODEL", a function or coroutine function `(image, prompt) -> str`, or a model.
+            config: a ctgi.toml to use instead of the one that is found.
+            trace: record the calls of each run under `traces`, as the commands do.
+            tables: tables of ctgi.toml by name, like mti={"k": 10}.
+
+        Raises:
+            CtgiError: an unknown profile, tool, key or value.
+        """
+        named = {tool: code if isinstance(code, str) else lend(code) for tool, code in (bindings or {}).items()}
+        self.settings = load_settings(
+            binds=[f"{tool}={backend}" for tool, backend in named.items()],
+            profile=profile,
+            config=Path(config) if config is not None else None,
+            **{name: dict(table) for name, table in tables.items()},
+        )
+        self._trace = trace
+        self._loop = _Loop()
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+        self._galleries: dict[Path, Gallery] = {}
+        self._models: Any = None
+
+    # --- captions
+
+    def caption_image(self, image: StrPath) -> CaptionRecord:
+        """One image's dense caption, with the dialogue that made it (MTG). Nothing is written.
+
+        Raises:
+            ImageError: the image cannot be used.
+            ToolError: a call failed for good.
+            CtgiError: a set-up that only you can mend.
+        """
+        return self._loop.run(self._caption_image(str(image)))
+
+    async def acaption_image(self, image: StrPath) -> CaptionRecord:
+        """`caption_image`, to be awaited."""
+        return await self._loop.wait(self._caption_image(str(image)))
+
+    def caption(
+        self, images: StrPath | Sequence[StrPath], *, out: StrPath = "captions.jsonl", limit: int | None = None
+    ) -> "CaptionReport":
+        """Caption folders, files, globs or @lists into a captions.jsonl, going on where an earlier call stopped.
+
+        Raises:
+            CtgiError: a set-up that only you can mend, or a server that is gone; what is finished is in `out`.
+        """
+        return self._loop.run(self._caption(images, out, limit))
+
+    async def acaption(
+        self, images: StrPath | Sequence[StrPath], *, out: StrPath = "captions.jsonl", limit: int | None = None
+    ) -> "CaptionReport":
+        """`caption`, to be awaited."""
+        return await self._loop.wait(self._caption(images, out, limit))
+
+    async def _caption_image(self, image: str) -> CaptionRecord:
+        from ctgi.graphs.caption_run import open_mtg
+        from ctgi.graphs.mtg import TOOLS, build_mtg, caption
+        from ctgi.graphs.trace_run import root_of, tracing
+        from ctgi.retrieval.images import ref
+        from ctgi.tools.chat_cache import open_user_cache
+
+        tracer = tracing(
+            self.settings, command="caption", graph="mtg", tools=TOOLS, given={"inputs": [image]},
+            root=root_of([image]), wanted=self._trace,
+        )  # fmt: skip
+        named = await asyncio.to_thread(ref, image)
+        with tracer as seam, open_user_cache(self.settings) as cache:
+            async with open_mtg(self.settings, seam, cache, self._warm_models()) as context:
+                bindings = {tool: str(self.settings.binding(tool)) for tool in TOOLS}
+                with seam.item({"image": named}) as done:
+                    record = await caption(build_mtg(), context, named)
+                    done(record := record | {"bindings": bindings, "trace": seam.run})
+        return CaptionRecord.from_json(record)
+
+    async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":
+        from ctgi.graphs.caption_run import caption_images
+
+        inputs = [str(images)] if isinstance(images, (str, Path)) else [str(image) for image in images]
+        return await caption_images(
+            inputs, Path(out), self.settings, limit=limit, trace=self._trace, models=self._warm_models()
+        )
+
+    # --- galleries and searches
+
+    def index(self, images: StrPath, *, out: StrPath | None = None) -> "GalleryReport":
+        """Embed a folder of person images, or bring its gallery up to date.
+
+        Raises:
+            CtgiError: there is nothing to index, or the gallery cannot be written.
+        """
+        from ctgi.retrieval.gallery import gallery_folder
+        from ctgi.runs.events import Logged
+        from ctgi.runs.index import build
+
+        folder = Path(out) if out is not None else gallery_folder([str(images)])
+        return build([str(images)], folder, self._warm_encoder(), self.settings, Logged())
+
+    def search(self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True) -> SearchResult:
+        """Rank a gallery by a description, refined by a dialogue about the best match (MTI).
+
+        Args:
+            query: describes the person.
+            gallery: an image folder, indexed on first use, or a gallery; None takes the one of the settings.
+            k: results wanted.
+            mti: False is plain retrieval.
+
+        Raises:
+            CtgiError: an empty query, no gallery, or a set-up that only you can mend.
+        """
+        return self._loop.run(self._search(query, gallery, k, mti))
+
+    async def asearch(
+        self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True
+    ) -> SearchResult:
+        """`search`, to be awaited."""
+        return await self._loop.wait(self._search(query, gallery, k, mti))
+
+    async def _search(self, query: str, gallery: StrPath | None, k: int, mti: bool) -> SearchResult:
+        from ctgi.runs.events import Logged
+        from ctgi.runs.search import not_indexed, search
+
+        if k < 1:
+            raise CtgiError(f"k is {k}: expected 1 or more results")
+        path = gallery if gallery is not None else self.settings.gallery
+        if path is None:
+            raise CtgiError("no gallery: give an image folder, or set gallery in ctgi.toml")
+        opened, made = await asyncio.to_thread(self._open, Path(path))
+        found = await search(
+            opened, query, k, self.settings, Logged(), mti=mti, trace=self._trace, models=self._warm_models()
+        )
+        return SearchResult.from_json(found | not_indexed(made))
+
+    def _open(self, path: Path) -> tuple["Gallery", "GalleryReport | None"]:
+        """The gallery, opened once until it is indexed anew."""
+        from ctgi.retrieval.gallery_files import read_header
+        from ctgi.runs.events import Logged
+        from ctgi.runs.index import open_or_build
+
+        encoder, place = self._warm_encoder(), path.absolute()
+        with self._lock:
+            known = self._galleries.get(place)
+            if known and read_header(known.folder) == known.header:
+                return known, None
+            self._galleries[place], made = open_or_build(path, encoder, self.settings, Logged())
+            return self._galleries[place], made
+
+    # --- measuring
+
+    def evaluate(
+        self, data: str, root: StrPath, *, split: str = "test", captions: str = "human", limit: int | None = None,
+        mti: bool = False, out: StrPath | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """R@1/5/10, mAP and mINP of the retriever on a data set; with `mti` also after a dialogue for each query.
+
+        Args:
+            data: the layout: cuhk, icfg, rstp or folder.
+            root: its folder.
+            split: val or test.
+            captions: queries: human, initial:FILE or mtg:FILE.
+            limit: only the first captions, against the whole gallery.
+            mti: also refine every query.
+            out: features and replies are kept here, for the next call (default: runs/evaluate-DATA).
+
+        Returns:
+            What `ctgi evaluate --json` prints; metrics in per cent under `t2i`, `i2t` and `mti`.
+
+        Raises:
+            CtgiError: a data set that cannot be read, or a set-up that only you can mend.
+        """
+        from ctgi.runs.evaluate import DataSpec, evaluate
+
+        spec = DataSpec(data, Path(root), split, captions, limit)
+        folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
+        return self._loop.run(evaluate(spec, self._warm_encoder(), self.settings, folder, mti=mti, trace=self._trace))
+
+    # --- what stays open
+
+    def close(self) -> None:
+        """Let go of models, galleries and the event loop; the session cannot be used afterwards."""
+        if self._models is not None and self._loop.is_open:
+            self._loop.run(self._models.aclose())
+        self._models, self._encoder = None, None
+        self._galleries.clear()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _warm_models(self) -> Any:
+        from ctgi.agents.assemble import Models
+
+        if self._models is None:
+            self._models = Models()
+        return self._models
+
+    def _warm_encoder(self) -> "Encoder":
+        from ctgi.retrieval.encoder import load_encoder
+
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = load_encoder(str(self.settings.binding("search_gallery")), self.settings.retriever)
+            return self._encoder
+
+
+class _Loop:
+    """An event loop in a thread of its own, started with the first call."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        return self._loop is not None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work comes to; Ctrl-C cancels it."""
+        future = self._submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """The same, from another event loop; cancelling the waiting cancels the work."""
+        return await asyncio.wrap_future(self._submit(work))
+
+    def close(self) -> None:
+        """Stop the loop and its thread."""
+        with self._lock:
+            loop, self._loop, self._closed = self._loop, None, True
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        with self._lock:
+            if self._closed:
+                work.close()
+                raise CtgiError("this session is closed: make another one")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(self._loop,), name="ctgi-session", daemon=True).start()
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
