@@ -13,7 +13,7 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
-import ctgi
+import ctgi.version
 from ctgi.config import Settings
 from ctgi.reading import read_bytes
 from ctgi.retrieval.images import ImageRef
@@ -141,7 +141,7 @@ def _digest(content: bytes) -> str:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {"ctgi": ctgi.__version__, "python": platform.python_version()}
+    found = {"ctgi": ctgi.version.__version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
@@ -153,7 +153,7 @@ def _versions() -> dict[str, str]:
 @cache
 def _commit() -> str | None:
     """The commit that this code is of, with -dirty where files were changed; None for a copy outside its repository."""
-    top = Path(ctgi.__file__).resolve().parents[2]
+    top = Path(ctgi.version.__file__).resolve().parents[2]
     if not (top / ".git").exists():
         return None
     command = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ctgi import __version__
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.network import is_local, proxy_for, public_url
@@ -21,6 +20,7 @@ from ctgi.tools.chat_spans import TracedMllm
 from ctgi.tools.seam import OpenTool, Outcome, Seam
 from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable
 from ctgi.tools.trace_values import arguments
+from ctgi.version import __version__
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"

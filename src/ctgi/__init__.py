@@ -11,13 +11,13 @@ What stands in `__all__` is public. `Session` keeps models open over many calls.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ctgi.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ctgi.api import caption, caption_image, evaluate, index, search
     from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
     from ctgi.results import Anchor, CaptionRecord, Match, SearchResult, Turn, VerdictRecord
     from ctgi.session import Session
-
-__version__ = "0.2.0"
 
 __all__ = [
     "Anchor",

@@ -1,5 +1,6 @@
 """What runs come to, as typed values: the JSON of captions.jsonl and of `ctgi search --json`, read and written."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -39,7 +40,8 @@ class _Record(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, with the fields that it was made with, in their order."""
-        return self.model_dump(exclude_unset=True)
+        plain: dict[str, Any] = json.loads(json.dumps(self.model_dump(exclude_unset=True)))
+        return plain
 
 
 class Turn(_Record):

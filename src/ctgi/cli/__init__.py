@@ -50,7 +50,7 @@ app.add_typer(trace, name="trace")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from ctgi import __version__
+        from ctgi.version import __version__
 
         sys.stdout.write(f"ctgi {__version__}\n")
         raise typer.Exit

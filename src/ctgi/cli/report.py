@@ -29,10 +29,15 @@ def write_html(
     Raises:
         CtgiError: `out` cannot be written.
     """
+    write_whole(out, page_of(results, relevant=relevant).encode())
+
+
+def page_of(results: list[dict[str, Any]], *, relevant: Relevant | Sequence[Relevant] | None = None) -> str:
+    """The page as a text; see `write_html`."""
     truths = relevant if isinstance(relevant, Sequence) else [relevant] * len(results)
     searches = [_view(result, truth) for result, truth in zip(results, truths, strict=True)]
-    page = _template().render(searches=searches, picture=cache(_embed))
-    write_whole(out, page.encode())
+    page: str = _template().render(searches=searches, picture=cache(_embed))
+    return page
 
 
 def _template() -> Any:
