@@ -1,0 +1,5 @@
+"""`python -m ctgi`: the `ctgi` command of this Python."""
+
+from ctgi.cli import main
+
+main()
