@@ -42,18 +42,19 @@ async def check(settings: Settings) -> list[ToolCheck]:
 
 
 async def _check(name: str, settings: Settings, pool: QuestionPool, image: ImageRef, gone: dict[str, str]) -> ToolCheck:
-    """One tool; `gone` holds the endpoints at which nobody answered, with the reason: they are asked once."""
+    """One tool; `gone` holds what cannot be used, an endpoint or a model, with the reason: it is tried once."""
     binding = settings.binding(name)
     place = where(binding, settings)
-    if place in gone:
-        return ToolCheck(name, str(binding), place, False, None, None, None, None, gone[place])
+    served_by = name if name in ("search_gallery", "ask_user") else str(binding)  # what those two want is their own
+    if reason := gone.get(place) or gone.get(served_by):
+        return ToolCheck(name, str(binding), place, False, None, None, None, None, reason)
     if binding.endpoint == "human":
         return ToolCheck(name, str(binding), place, True, None, None, None, None, "a person; not asked")
     try:
         seconds, abilities, said = await _try(name, settings, pool, image)
     except (CtgiError, ToolError) as error:
-        if isinstance(error, EndpointDownError):
-            gone[place] = str(error)
+        if isinstance(error, CtgiError) and binding.model:
+            gone[place if isinstance(error, EndpointDownError) else served_by] = str(error)
         return ToolCheck(name, str(binding), place, False, None, None, None, None, str(error))
     return ToolCheck(name, str(binding), place, True, seconds, **abilities, said=said)
 

@@ -51,6 +51,14 @@ def test_check_says_what_does_not_work(ctgi: Run, double: OpenAiDouble, tiny_cli
     assert [row["said"] for row in done.json[:3]] == [done.json[0]["said"]] * 3
 
 
+def test_check_tries_what_cannot_be_used_once(ctgi: Run, double: OpenAiDouble) -> None:
+    done = ctgi("tools", "check", "-b", f"images=vllm:other@{double.base_url}", "-b", "search_gallery=templates")
+    assert double.requests == 1
+    said = [line for line in done.err.splitlines() if "other" in line]
+    assert len(said) == 1
+    assert said[0].startswith("caption_image, answer_question, verify_match: ")
+
+
 def test_serve_prints_its_command(ctgi: Run) -> None:
     done = ctgi("serve", "Qwen/Qwen2-VL-2B-Instruct", "--print", "--port", 8123, "--tensor-parallel-size", 2)
     assert done.code == 0
