@@ -18,7 +18,7 @@ UNREAD: dict[Kind, str] = {
 
 _IMAGES = frozenset(
     {
-        ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".icb", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
+        ".apng", ".avif", ".avifs", ".bmp", ".gif", ".icb", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
         ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif",
         ".tiff", ".vda", ".vst", ".webp",
     }
