@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ctgi.errors import CtgiError
+from ctgi.reading import MALFORMED
 from ctgi.text import plain
 
 FORMAT = 1
@@ -22,7 +23,7 @@ def load_checkpoint(path: Path, *, device: str | torch.device = "cpu") -> dict[s
         content = torch.load(path, map_location=device, weights_only=True, mmap=True)
     except FileNotFoundError:
         raise CtgiError(f"{plain(str(path))}: no such checkpoint") from None
-    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
+    except (OSError, RuntimeError, UnpicklingError, EOFError, MemoryError, *MALFORMED) as error:
         raise CtgiError(
             f"{plain(str(path))}: not a checkpoint of tensors and plain values: {first_line(error)}"
         ) from None

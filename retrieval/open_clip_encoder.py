@@ -15,11 +15,13 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.hub import Hub, hub
+from ctgi.reading import MALFORMED
 from ctgi.retrieval.encoder import TextFeatures
 from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
@@ -220,7 +222,7 @@ def _explained(name: str) -> Iterator[None]:
         raise CtgiError(
             f"{spec}: not a checkpoint of plain weights: save one with torch.save(model.state_dict(), FILE)"
         ) from None
-    except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+    except (OSError, RuntimeError, SafetensorError, EOFError, *MALFORMED) as error:
         raise CtgiError(f"{spec}: {_reason(error, hub_trouble)}") from None
 
 

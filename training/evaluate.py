@@ -2,9 +2,12 @@
 
 import hashlib
 import io
+import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +15,16 @@ from numpy.typing import NDArray
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.reading import MALFORMED
+from ctgi.retrieval.checkpoint import first_line
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.metrics import Metrics, evaluate_features
 from ctgi.text import plain
 from ctgi.training.datasets import Split
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
 
@@ -84,17 +91,30 @@ def _file(path: str) -> tuple[int, int]:
 def _encode_texts(
     texts: tuple[str, ...], encoder: Encoder, batch: int, folder: Path
 ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    digest = hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()
+    digest = hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()
     file = folder / f"texts-{digest[:16]}.npz"
-    if file.is_file():
-        with np.load(file) as kept:
-            return kept["features"], tuple(kept["truncated"].tolist())
+    if file.is_file() and (kept := _kept(file, len(texts))):
+        return kept
     parts = [encoder.encode_texts(texts[start : start + batch]) for start in range(0, len(texts), batch)]
     features, truncated = np.concatenate([part.vectors for part in parts]), sum((part.truncated for part in parts), ())
     content = io.BytesIO()
     np.savez(content, features=features, truncated=np.array(truncated, np.int64))
     write_whole(file, content.getvalue())
     return features, truncated
+
+
+def _kept(file: Path, count: int) -> tuple[NDArray[np.float32], tuple[int, ...]] | None:
+    """The features of an earlier run; None where they are damaged."""
+    try:
+        with file.open("rb") as content, np.load(content) as kept:
+            features, truncated = kept["features"], tuple(map(int, kept["truncated"].tolist()))
+    except (OSError, EOFError, BadZipFile, zlib.error, *MALFORMED) as error:
+        logger.warning("%s: damaged (%s): made anew", plain(str(file)), first_line(error))
+        return None
+    whole = features.dtype == np.float32 and features.ndim == 2 and len(features) == len(truncated) == count
+    if not whole:
+        logger.warning("%s: damaged (of another shape): made anew", plain(str(file)))
+    return (features, truncated) if whole else None
 
 
 def text_to_image(encoded: EncodedSplit) -> Metrics:

@@ -19,7 +19,8 @@ _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _CUT_NUMBER = re.compile(r"\.|[eE][-+]?")
 _DEPTH = 100
 _ESCAPE = len(r"\u0000")
-_PARSING = (ValueError, TypeError, AttributeError, LookupError, OverflowError)  # what PyYAML lets through
+MALFORMED = (ValueError, TypeError, AttributeError, LookupError, AssertionError, OverflowError, RecursionError)
+"""What libraries raise on a file that is not made as they expect."""
 
 
 class TextError(ValueError):
@@ -95,7 +96,7 @@ def parse_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise TextError(f"not YAML ({what}): mend it there", line=mark and mark.line + 1) from None
-    except (*_PARSING, RecursionError, MemoryError) as error:
+    except (*MALFORMED, MemoryError) as error:
         raise TextError(_cause(error)) from None
 
 

@@ -153,6 +153,14 @@ def test_weights_that_do_not_fit_say_so(tmp_path: Path, tiny_clip: Path) -> None
         load_encoder(f"open_clip:ViT-S-32-alt,{tmp_path / 'noise.pt'}", PLAIN)
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff" * 100, b"[" * 100_000])
+@pytest.mark.parametrize("file", ["open_clip_model.safetensors", "open_clip_config.json"])
+def test_a_damaged_file_of_a_folder_is_one_message(tmp_path: Path, file: str, content: bytes) -> None:
+    (save_tiny_clip(tmp_path) / file).write_bytes(content)
+    with pytest.raises(CtgiError, match="open_clip:local-dir"):
+        load_encoder(spec(tmp_path), PLAIN)
+
+
 def test_a_folder_without_weights_says_so(tmp_path: Path) -> None:
     (save_tiny_clip(tmp_path) / "open_clip_model.safetensors").unlink()
     with pytest.raises(CtgiError, match="weights"):

@@ -455,6 +455,14 @@ def drop_a_weight(path: Path) -> None:
     save_file(weights, path, metadata={"format": "pt"})
 
 
+def make_deep(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def make_a_number(path: Path) -> None:
+    path.write_text("5")
+
+
 def make_bert(path: Path) -> None:
     path.write_text(json.dumps({"model_type": "bert"}))
 
@@ -468,6 +476,10 @@ def make_bert(path: Path) -> None:
         ("config.json", make_bert, r"'bert' model does not look at images"),
         ("chat_template.jinja", Path.unlink, r"no chat template"),
         ("processor_config.json", Path.unlink, r"the processor's files"),
+        ("config.json", make_deep, r"not a checkpoint that can be used"),
+        ("config.json", make_a_number, r"not a checkpoint that can be used"),
+        ("tokenizer.json", make_a_number, r"not a checkpoint that can be used"),
+        ("processor_config.json", make_deep, r"not a checkpoint that can be used"),
     ],
 )
 def test_a_damaged_checkpoint_is_an_error_for_every_caller(
@@ -479,6 +491,11 @@ def test_a_damaged_checkpoint_is_an_error_for_every_caller(
     for error in errors:
         with pytest.raises(CtgiError, match=said):
             raise error
+
+
+def test_a_home_of_nobody_is_no_folder() -> None:
+    with pytest.raises(CtgiError, match="hf:~nobody-of-that-name/model: no such folder"):
+        open_hf("~nobody-of-that-name/model", Endpoint())
 
 
 def test_a_hub_name_without_a_network_asks_for_a_local_folder(monkeypatch: pytest.MonkeyPatch) -> None:

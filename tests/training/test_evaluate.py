@@ -62,6 +62,34 @@ def test_a_second_time_nothing_is_encoded(split: Split, tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.image_features, two.image_features)
 
 
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + b"\0" * 100, None])
+def test_damaged_features_of_an_earlier_run_are_made_anew(
+    split: Split, tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "out")
+    (kept,) = (tmp_path / "out").rglob("texts-*.npz")
+    if content is None:
+        np.savez(kept, features=np.zeros((1, 2), np.float64), truncated=np.zeros(1, np.int64))
+    else:
+        kept.write_bytes(content)
+    again = encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "out")
+    np.testing.assert_array_equal(again.text_features, first.text_features)
+    assert "damaged" in caplog.text
+    assert kept.stat().st_size > 200
+
+
+class Lenient(ColourEncoder):
+    """As our own encoders, takes any text."""
+
+    def encode_texts(self, texts):
+        return super().encode_texts([text.encode(errors="replace").decode() for text in texts])
+
+
+def test_lone_surrogates_in_a_caption_are_no_fault(split: Split, tmp_path: Path) -> None:
+    odd = replace(split, captions=(split.captions[0] + " \ud83d\udce9", *split.captions[1:]))
+    assert len(encode_split(odd, Lenient(), SETTINGS, tmp_path / "out").text_features) == len(odd.captions)
+
+
 def test_an_image_under_two_names_counts_twice(split: Split, tmp_path: Path) -> None:
     twin = tmp_path / "rstp" / "imgs" / "twin.jpg"
     twin.hardlink_to(split.images[0])

@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from ctgi.errors import CtgiError
 from ctgi.hub import Hub, hub
+from ctgi.reading import MALFORMED
 from ctgi.tools.backends.hf_model import Checkpoint
 
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
@@ -42,12 +43,19 @@ def check_checkpoint(model: str) -> None:
     Raises:
         CtgiError: it is neither.
     """
-    path = Path(model).expanduser()
+    path = _place(model)
     if not path.exists():
         if path.is_absolute() or model.count("/") != 1 or model.startswith((".", "~")):
             raise CtgiError(f"hf:{model}: no such folder: {_EXPECTED} in it, or a model's name on the hub, owner/name")
     elif not (path / "config.json").is_file():
         raise CtgiError(f"hf:{model}: no checkpoint: {_EXPECTED} in this folder")
+
+
+def _place(model: str) -> Path:
+    try:
+        return Path(model).expanduser()
+    except RuntimeError:  # ~ of nobody
+        return Path(model)
 
 
 def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
@@ -59,7 +67,7 @@ def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
         CtgiError: it cannot be found, read or downloaded, is incomplete, or is no vision-language chat model.
     """
     check_checkpoint(model)
-    source = Path(model).expanduser()
+    source = _place(model)
     place = str(source) if source.exists() else model
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": source.exists()}
     _be_quiet()
@@ -107,7 +115,7 @@ def _readable(model: str, *, online: bool) -> Iterator[None]:
         with hub() if online else nullcontext(Hub(None)) as found:
             trouble = found.trouble
             yield
-    except (OSError, ValueError, KeyError, SafetensorError, ImportError) as error:
+    except (OSError, SafetensorError, ImportError, *MALFORMED) as error:
         reason = trouble or str(error).strip().partition("\n")[0]
         if not online:
             raise CtgiError(f"hf:{model}: not a checkpoint that can be used ({reason}): {_EXPECTED}") from None
