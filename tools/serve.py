@@ -35,8 +35,9 @@ def vllm_command(
     flags: dict[str, object] = {
         "--host": host,
         "--port": port,
-        # 256 image tokens, the prompts and six turns stay far below it; a longer context only takes memory.
-        "--max-model-len": MAX_MODEL_LEN,
+        # 256 image tokens, the prompts and six turns stay far below half of it; the rest is for the longest reply,
+        # and a longer context only takes memory.
+        "--max-model-len": max(MAX_MODEL_LEN, MAX_MODEL_LEN // 2 + endpoint.max_tokens),
         # A dialogue is about one image; room for videos would be set aside at start-up.
         "--limit-mm-per-prompt": {"image": 1, "video": 0},
         # The model's own bounds give a small crop too few tokens to see by and a large photograph thousands.

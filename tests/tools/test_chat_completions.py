@@ -160,7 +160,8 @@ def test_an_error_with_status_200_is_told_in_the_servers_words(said: Any, status
 
 def test_an_error_field_that_holds_none_costs_nothing() -> None:
     for none in (None, "", {}, {"message": "", "code": 0}, {"code": None, "message": None}):
-        assert read_reply(body(error=none)).text == "yes"
+        assert read_reply(body(error=none, choice={"finish_reason": None})).text == "yes"
+    assert read_reply(body(error={"message": "a warning"})).text == "yes"  # which came to its end
 
 
 def test_an_error_within_a_choice_is_one() -> None:

@@ -235,6 +235,15 @@ def test_a_headers_variable_that_is_not_set_is_named_and_nothing_sent(double: Op
     assert double.requests == 0
 
 
+def test_a_header_that_is_refused_is_named_by_its_variable(
+    double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "gw-secret-123")
+    double.always = error(401, "wrong key")
+    with pytest.raises(CtgiError, match="check the variable VLLM_API_KEY or GATEWAY_KEY"):
+        chat(double, headers={"api-key": "env:GATEWAY_KEY"}, api_key_env="VLLM_API_KEY")
+
+
 def test_a_headers_value_in_the_file_is_refused_without_being_shown() -> None:
     with pytest.raises(CtgiError, match="never stands in a file") as raised:
         Endpoint(headers={"api-key": "sk-secret-value"})

@@ -27,6 +27,11 @@ def test_the_command_serves_one_bounded_image_per_prompt_to_this_machine_only() 
     assert given["--allowed-media-domains"] == "none.invalid"
 
 
+def test_the_context_has_room_for_the_longest_reply() -> None:
+    lengths = [flags(vllm_command("m", Endpoint(max_tokens=n)))["--max-model-len"] for n in (256, 2048, 8192)]
+    assert lengths == ["4096", "4096", "10240"]
+
+
 def test_further_arguments_come_last() -> None:
     command = vllm_command("m", Endpoint(), extra=["--max-model-len", "2048"])
     assert command[-2:] == ["--max-model-len", "2048"]

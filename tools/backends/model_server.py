@@ -13,7 +13,7 @@ from ctgi.tools.backends.refusals import Complaint, RefusedError, complaint, una
 class ModelServer:
     """Sends requests and reads errors; which of them end a run depends on whether `limits` saw a success."""
 
-    def __init__(self, model: str, client: ServerClient, limits: Limits, key_variable: str | None) -> None:
+    def __init__(self, model: str, client: ServerClient, limits: Limits, key_variable: str) -> None:
         self._model, self._client, self._limits, self._key_variable = model, client, limits, key_variable
 
     async def post(self, body: Json) -> bytes:

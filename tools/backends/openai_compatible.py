@@ -89,7 +89,8 @@ class OpenAiCompatible:
         self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.concurrency)
         self._limits = Limits(endpoint, self.endpoint, dialect.cure)
         self._form = RequestForm(model, endpoint, dialect, self.endpoint)
-        self._server = ModelServer(model, client, self._limits, endpoint.api_key_env)
+        variables = [endpoint.api_key_env, *(source.removeprefix("env:") for source in endpoint.headers.values())]
+        self._server = ModelServer(model, client, self._limits, " or ".join(filter(None, variables)))
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Answer one request; raises as Mllm.chat says."""

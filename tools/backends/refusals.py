@@ -72,10 +72,13 @@ def complaint(status: int, content: bytes, retry_after: str, hide: Callable[[str
 
 
 def complaint_in_reply(body: dict[str, Any], hide: Callable[[str], str]) -> Complaint | None:
-    """The error in a body that came with status 200; None where it is none, as with `"error": null`."""
+    """The error in a body that came with status 200.
+
+    None where it is none, as with `"error": null`, or stands beside a reply that came to its end.
+    """
     error = body.get("error")
     if body.get("choices"):
-        told = _names_words(error) if isinstance(error, dict) else bool(error)
+        told = bool(_names_words(error) if isinstance(error, dict) else error) and not _came_to_its_end(body)
     else:
         told = _names_words(body)
     if not told:
@@ -110,6 +113,11 @@ def retry_after_s(header: str) -> float:
         return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
     except (ValueError, OverflowError, IndexError):  # years and months that no calendar has
         return 0.0
+
+
+def _came_to_its_end(body: dict[str, Any]) -> bool:
+    choices = body["choices"] if isinstance(body["choices"], list) else []
+    return any(isinstance(choice, dict) and choice.get("finish_reason") == "stop" for choice in choices)
 
 
 def _names_words(body: dict[str, Any]) -> bool:
