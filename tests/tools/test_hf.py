@@ -268,6 +268,28 @@ def test_a_reply_that_begins_inside_a_thought_is_one_until_it_closes(
     assert reply.thoughts > 0
 
 
+def test_marks_that_a_tokenizer_counts_as_special_still_end_a_thought(
+    model: Path, images: list[ImageRef], tmp_path: Path
+) -> None:
+    request = ChatRequest("Describe 0", images[0], max_tokens=12)
+    processor, inputs = plain_inputs(
+        model, images[0], [{"role": "user", "content": [{"type": "image"}, text("Describe 0")]}]
+    )
+    network = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
+    ids = network.generate(**inputs, do_sample=False, max_new_tokens=12)[0, inputs["input_ids"].shape[1] :].tolist()
+    processor.tokenizer.add_tokens(["[/THINK]"], special_tokens=True)
+    network.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
+    with torch.no_grad():  # it is said in place of the fourth token
+        network.get_input_embeddings().weight[-1] = network.get_input_embeddings().weight[ids[3]] * 1.01
+    network.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    [reply] = run(tmp_path / "model", one_by_one([request]), min_pixels=1)
+    assert reply.thoughts > 0
+    assert reply.text
+    assert "THINK" not in reply.text
+    assert reply.confidence is not None
+
+
 def test_a_choice_is_made_after_the_thought_that_the_template_opened(
     model: Path, images: list[ImageRef], tmp_path: Path
 ) -> None:
