@@ -132,10 +132,19 @@ def test_nothing_is_guessed_while_another_field_is_named(double: OpenAiDouble) -
 
 
 def test_a_models_name_names_no_field(double: OpenAiDouble) -> None:
-    double.models, double.answer = ("seed",), lambda seen: refusal("the model seed does not describe people")
-    (failure,) = asked(double, HELLO, model="seed", leave_out=["logprobs", "seed", "structured_outputs"])
-    assert isinstance(failure, ToolError)
-    assert double.requests == 1
+    double.models = ("seed",)
+    double.answer = refuses(lambda seen: "bad" in seen.prompts[0], refusal("the model seed does not describe people"))
+    good, bad = asked(double, HELLO, ChatRequest("a bad image"), model="seed")
+    assert isinstance(good, ChatReply)
+    assert isinstance(bad, ToolError)
+    assert double.requests == 2
+
+
+def test_the_servers_pointer_counts_more_than_its_words(double: OpenAiDouble) -> None:
+    said = refusal("this model takes a temperature and top_p only", param="seed")
+    double.answer = refuses(lambda seen: "seed" in seen.body, said)
+    assert chat(double).text == "fine"
+    assert sent(double.log[-1]) == ALL - {"seed"}
 
 
 # --- servers that break down over a field ----------------------------------------------------------------------------
