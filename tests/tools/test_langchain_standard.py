@@ -41,7 +41,7 @@ def exported(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     people, settings = save_people(tmp_path_factory.mktemp("people")), RetrieverSettings()
     encoder = load_encoder(f"open_clip:local-dir:{tiny_clip}", settings)
     build_gallery([str(people)], people / ".ctgi", encoder, settings)
-    mllm = ScriptedMllm(lambda request: "a red shirt")
+    mllm = ScriptedMllm(lambda request: "yes" if request.choices else "a red shirt")
     tools = {"caption_image": Captioner(mllm), "answer_question": Answerer(mllm), "verify_match": Verifier(mllm)}
     with_search = tools | {"search_gallery": GallerySearch(open_gallery(people, encoder))}
     images = {"one": ref(str(people / "0_a.png"))}
