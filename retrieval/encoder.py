@@ -8,6 +8,7 @@ from ctgi.config import Binding, RetrieverSettings
 from ctgi.embedded import CLIP, embedded
 from ctgi.errors import CtgiError
 from ctgi.plugins import OWN_CODE, Plugins
+from ctgi.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,9 @@ def load_encoder(spec: str, settings: RetrieverSettings) -> Encoder:
         binding = Binding("open_clip", f"local-dir:{embedded(CLIP)}", None)
     opener = ENCODERS.find(binding.endpoint) if binding.model else None
     if opener is None:
+        known = [*ENCODERS.names(), "embedded"]
+        if meant := "" if binding.endpoint in known else did_you_mean(binding.endpoint, known):
+            raise CtgiError(f"search_gallery={spec!r}: no such encoder{meant}")
         raise CtgiError(
             f"search_gallery={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai, "
             f"or open_clip:local-dir:FOLDER, or trained:RUN; providers: {', '.join(ENCODERS.names())}"

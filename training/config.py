@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ctgi.errors import CtgiError
 from ctgi.reading import TextError, parse_yaml, read_yaml
+from ctgi.suggest import did_you_mean, first_problem
 from ctgi.text import plain
 from ctgi.training.augment import Augment
 from ctgi.training.loader import OnBadImage
@@ -15,6 +16,8 @@ from ctgi.training.optimizer import OptimizerSettings
 from ctgi.training.schedule import ScheduleSettings
 
 KINDS = ("irra", "rde")
+_OPTIONS: dict[tuple[int | str, ...], str] = {("data", "dataset"): "--data", ("data", "root"): "--root"}
+"""The options of `ctgi train` that have no default, by what they set."""
 
 
 class _Table(BaseModel):
@@ -154,16 +157,23 @@ def load_config(
         CtgiError: an unknown model, key or value; the message names the place it stands in.
     """
     if kind not in KINDS:
-        raise CtgiError(f"no model is called {kind!r}: expected {' or '.join(KINDS)}")
+        raise CtgiError(f"no model is called {kind!r}: expected {' or '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     values = _read(resources.files("ctgi.training") / "configs" / f"{kind}.yaml")
     for extra in (_read(file) if file else {}, {"data": data or {}}, *map(_parse_set, sets or [])):
         values = _merged(values, extra)
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise CtgiError(f"training config: {place}: {problem['msg']} (got {problem['input']!r})") from None
+        problems = error.errors(include_url=False)
+        missing = [one["loc"] for one in problems if one["type"] == "missing" and one["loc"] in _OPTIONS]
+        if missing:
+            names, options = [".".join(map(str, place)) for place in missing], [_OPTIONS[place] for place in missing]
+            raise CtgiError(
+                f"training config: no {' and '.join(names)}: give {' and '.join(options)}, as in "
+                "--data rstp --root ./RSTPReid"
+            ) from None
+        shown = "" if problems[0]["type"] == "extra_forbidden" else f" (got {problems[0]['input']!r})"
+        raise CtgiError(f"training config: {first_problem(error, TrainConfig)}{shown}") from None
 
 
 def _read(file: Any) -> dict[str, Any]:

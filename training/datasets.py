@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ctgi.errors import CtgiError
+from ctgi.suggest import did_you_mean
 from ctgi.text import plain
 from ctgi.training.caption_choice import CaptionChoice
 from ctgi.training.layouts import LAYOUTS
@@ -121,7 +122,8 @@ def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Id
         if choice.file is not None:
             pictures = recaptioned(pictures, choice, root)
     else:
-        raise CtgiError(f"unknown data set {spec!r}: expected {', '.join(LAYOUTS)} or folder")
+        meant = did_you_mean(spec, (*LAYOUTS, "folder"))
+        raise CtgiError(f"unknown data set {spec!r}: expected {', '.join(LAYOUTS)} or folder{meant}")
     check_images(name, root, pictures)
     found = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
     return DataSet(name, root, {split: _built(split, root, pictures, identity) for split in found})

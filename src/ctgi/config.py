@@ -16,6 +16,7 @@ from ctgi.network import Proxies, parse_address, public_url
 from ctgi.plugins import OWN_CODE
 from ctgi.reading import read_toml
 from ctgi.secrets import in_url, learn
+from ctgi.suggest import did_you_mean, first_problem, nearest
 from ctgi.text import plain
 
 CONFIG_NAME = "ctgi.toml"
@@ -376,6 +377,16 @@ def _refuse_code(path: Path, tables: dict[str, Any]) -> None:
         )
 
 
+def _refuse_misspelled(environment: Iterable[str]) -> None:
+    """A variable that is nearly one of ours would change nothing; others may belong to somebody else's scripts."""
+    for name in sorted(environment):
+        table = name.removeprefix("CTGI_").partition("__")[0].lower()
+        if name.startswith("CTGI_") and table not in Settings.model_fields:
+            meant = nearest(table, Settings.model_fields, likeness=0.8)
+            if meant:
+                raise CtgiError(f"{name}: no such setting; did you mean CTGI_{meant.upper()}?")
+
+
 def load_settings(
     *,
     binds: list[str] | None = None,
@@ -400,6 +411,7 @@ def load_settings(
     tables = read_toml(path, "configuration") if path else {}
     if path and config is None and path != _user_config():
         _refuse_code(path, tables)
+    _refuse_misspelled(os.environ)
 
     class _Sources(Settings):
         @classmethod
@@ -430,9 +442,9 @@ def load_settings(
         ) from None
     unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))
     if unknown:
-        raise CtgiError(
-            f"bindings: no tool is called {public_spec(unknown[0])!r}; the tools are {', '.join(TOOL_NAMES)}"
-        )
+        meant = did_you_mean(unknown[0], (*TOOL_NAMES, "images"))
+        expected = f"; the tools are {', '.join(TOOL_NAMES)}"
+        raise CtgiError(f"bindings: no tool is called {public_spec(unknown[0])!r}{meant or expected}")
     learn(settings.secrets())
     return settings
 
@@ -454,9 +466,8 @@ def parse_binds(binds: Iterable[str]) -> dict[str, str]:
 
 def _first(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
     shown = f" (got {problem['input']!r})" if _may_be_shown(problem) else ""
-    return f"{place}: {problem['msg']}{shown}"
+    return f"{first_problem(error, Settings)}{shown}"
 
 
 def _may_be_shown(problem: Any) -> bool:

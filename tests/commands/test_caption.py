@@ -339,3 +339,30 @@ def test_a_function_of_ones_own_captions(ctgi: Run, people: Path, work: Path, mo
     done = ctgi("caption", people / "0_a.png", "--bind", "images=python:own_answers:answer", "--turns", 0)
     assert done.code == 0, done.err
     assert json.loads((work / "captions.jsonl").read_text())["caption"] == "A man in a RGB coat."
+
+
+def test_an_export_names_the_images_that_would_keep_captions_of_people(
+    ctgi: Run, double: OpenAiDouble, people: Path
+) -> None:
+    names = sorted(path.name for path in people.iterdir())
+    entries = [
+        {"img_path": name, "id": number, "captions": [f"Human {name}."], "split": "train" if number < 7 else "test"}
+        for number, name in enumerate(names)
+    ]
+    Path("a.json").write_text(json.dumps(entries))
+    Path("two.txt").write_text(f"{people / names[0]}\n{people / names[1]}\n")
+    export = ["caption", "@two.txt", *bind(double), "--export", "rstp", "--images-root", people]
+    done = ctgi(*export, "--annotations", "a.json")
+    assert done.code == 2
+    words = " ".join(done.err.split())
+    assert f"5 of 7 train images ({', '.join(names[2:5])} ...) would keep the captions that people wrote" in words
+    assert not Path("captions-rstp/data_captions.json").exists()
+    done = ctgi(*export, "--annotations", "a.json", "--keep-human", "--json")
+    assert done.code == 0, done.err
+    assert done.json["already"] == 2
+    assert done.json["kept_human"] == {"captions-rstp/data_captions.json": names[2:7]}
+    assert "5 of 7 train images" in done.err
+    written = json.loads(Path("captions-rstp/data_captions.json").read_text())
+    assert [one["captions"] == was["captions"] for one, was in zip(written, entries, strict=True)] == [False] * 2 + [
+        True
+    ] * 6

@@ -8,6 +8,7 @@ from ctgi.embedded import MLLM, embedded
 from ctgi.errors import CtgiError
 from ctgi.plugins import OWN_CODE, Plugins
 from ctgi.retrieval.images import ImageRef
+from ctgi.suggest import did_you_mean
 from ctgi.tools.types import Tokens
 
 MLLMS = Plugins(
@@ -21,6 +22,8 @@ MLLMS = Plugins(
     },
 )
 """Each is called with (model, endpoint) and returns an Mllm; the model is what stands after the provider's colon."""
+WITHOUT_MODEL = ("templates", "human")
+"""Backends that are no models."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,10 @@ def open_mllm(binding: Binding, settings: Settings) -> Mllm:
     provider = endpoint.provider or binding.endpoint
     opener = MLLMS.find(provider)
     if opener is None:
-        raise CtgiError(
-            f"unknown backend {str(binding)!r}: expected provider:model, with a provider among "
-            f"{', '.join(MLLMS.names())}, or templates, human"
-        )
+        known = [*MLLMS.names(), *WITHOUT_MODEL, *settings.endpoints]
+        meant = did_you_mean(provider, known)
+        expected = f": expected provider:model, with a provider among {', '.join(known)}"
+        raise CtgiError(f"unknown backend {str(binding)!r}{meant or expected}")
     model = embedded(MLLM) if provider == "embedded" else binding.model
     if not model:
         raise CtgiError(f"backend {str(binding)!r} names no model: expected {binding.endpoint}:MODEL")

@@ -17,6 +17,7 @@ from ctgi.cli.graph import graph
 from ctgi.cli.index import index
 from ctgi.cli.search import search
 from ctgi.cli.serve import serve
+from ctgi.cli.streams import OutputError, after, prepare_streams
 from ctgi.cli.synth import synth
 from ctgi.cli.threads import threads
 from ctgi.cli.tools import tools
@@ -38,7 +39,7 @@ app.command()(caption)
 app.command()(evaluate)
 app.command()(graph)
 app.command()(index)
-app.command()(search)
+app.command(context_settings={"allow_extra_args": True})(search)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(synth)
 app.command()(train)
@@ -67,10 +68,11 @@ def main() -> None:
     """The `ctgi` command. Exit codes: 0 done, 1 some items failed, 2 usage or set-up, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     sys.excepthook = tell_bug
+    prepare_streams()
     logging.basicConfig(handlers=[Notices()], level=logging.WARNING)
     try:
         _check_place()
-        app()
+        _run()
     except MemoryError:
         sys.stderr.write(
             "ctgi: out of memory: lower batch_size and workers, or give ctgi more; run the command again\n"
@@ -84,6 +86,16 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nctgi: interrupted; what is finished is on disk, run the same command to go on\n")
         sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OutputError as error:
+        after(error)
 
 
 def _check_place() -> None:

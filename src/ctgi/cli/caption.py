@@ -10,6 +10,7 @@ from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Qu
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
+    from ctgi.cli.export import ExportReport
     from ctgi.config import Settings
     from ctgi.graphs.caption_run import CaptionReport, Shard
     from ctgi.retrieval.finding import PassedOver
@@ -41,6 +42,12 @@ def caption(
         Path | None,
         typer.Option(help="With --export: the folder that its paths are relative to (default: the one given)."),
     ] = None,
+    keep_human: Annotated[
+        bool,
+        typer.Option(
+            "--keep-human", help="With --annotations: export although train images without a caption keep people's."
+        ),
+    ] = False,
     no_cache: NoCache = False,
     no_trace: NoTrace = False,
     as_json: AsJson = False,
@@ -52,9 +59,15 @@ def caption(
 
     Example: ctgi caption ./images --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
+    from ctgi.cli.arguments import refuse_idle, tell_unused_config
     from ctgi.config import load_settings
     from ctgi.retrieval.finding import PassedOver
 
+    if not export:
+        given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
+        refuse_idle(given, "without --export LAYOUT")
+    elif annotations is None:
+        refuse_idle({"--keep-human": keep_human}, "without --annotations: nothing that people wrote is exported")
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     for layout in export or []:
@@ -63,12 +76,16 @@ def caption(
     part = _parse_shard(shard) if shard else None
     if part:
         out = out.with_name(f"{out.stem}.{part.index}-of-{part.count}{out.suffix}")
+    tell_unused_config(images, config, quiet=quiet)
     if dry_run:
+        refuse_idle({"--shard": shard}, "with --dry-run: it counts all images")
         _estimate(images, out, settings, limit, as_json, quiet)
         return
+    if annotations:
+        _check_annotations(export or [], annotations)
     passed = PassedOver()
     report = _run(images, out, settings, limit, part, passed, trace=not no_trace, quiet=quiet)
-    exported = _export(export or [], out, images, images_root, annotations)
+    exported = _export(export or [], out, images, images_root, annotations, keep_human)
     _print_report(report, passed, exported, settings, as_json)
     if report.failed:
         raise typer.Exit(1)
@@ -149,31 +166,54 @@ def _estimate(
     )
 
 
+def _check_annotations(layouts: list[str], annotations: Path) -> None:
+    """Refuse annotations that no export could use, before images are captioned for it."""
+    from ctgi.training.layouts import LAYOUTS, read_annotations
+
+    for layout in layouts:
+        read_annotations(annotations, LAYOUTS[layout])
+
+
 def _export(
-    layouts: list[str], out: Path, images: list[str], images_root: Path | None, annotations: Path | None
-) -> list[str]:
+    layouts: list[str],
+    out: Path,
+    images: list[str],
+    images_root: Path | None,
+    annotations: Path | None,
+    keep_human: bool,
+) -> dict[str, "ExportReport"]:
+    """What was written, by file."""
     from ctgi.captions import read_captions
     from ctgi.cli.console import notice
 
     if not layouts:
-        return []
+        return {}
     if not out.exists():
         notice(f"nothing to export: no image has a caption in {out}")
-        return []
-    from ctgi.cli.export import FILE_NAMES, export_captions
+        return {}
+    from ctgi.cli.export import FILE_NAMES, export_captions, some_of
 
     root = images_root or Path(images[0])
-    written = []
+    written = {}
     for layout in layouts:
         target = out.with_name(f"{out.stem}-{layout}") / FILE_NAMES[layout]
         target.parent.mkdir(exist_ok=True)
-        export_captions(read_captions(out), layout, target, images_root=root, annotations=annotations)
-        written.append(str(target))
+        report = export_captions(
+            read_captions(out), layout, target, images_root=root, annotations=annotations, keep_human=keep_human
+        )
+        if report.kept:
+            total = report.kept + report.replaced
+            notice(f"{target}: {some_of(report.kept_paths, total, 'train')} keep the captions that people wrote")
+        written[str(target)] = report
     return written
 
 
 def _print_report(
-    report: "CaptionReport", passed: "PassedOver", exported: list[str], settings: "Settings", as_json: bool
+    report: "CaptionReport",
+    passed: "PassedOver",
+    exported: dict[str, "ExportReport"],
+    settings: "Settings",
+    as_json: bool,
 ) -> None:
     from ctgi.cli.terminal import plain
 
@@ -196,7 +236,8 @@ def _print_report(
                 "tokens": dict(report.tokens),
                 "seconds": round(report.seconds, 3),
                 "images_per_s": round(rate, 3),
-                "exported": exported,
+                "exported": list(exported),
+                "kept_human": {path: list(one.kept_paths) for path, one in exported.items()},
                 "trace": report.trace,
             }
         )

@@ -63,14 +63,19 @@ def evaluate(
 
     Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
     """
+    from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
+
     given = {"k": top, "lam": lam, "xi": xi}
     settings = _settings(given, variant, bind, profile, config, retriever)
     users = _users(dialogue, mti)
     lams, xis = _numbers("--sweep-lam", sweep_lam), _numbers("--sweep-xi", sweep_xi)
-    if not mti and (lams or xis or dry_run):
-        raise CtgiError("--sweep-lam, --sweep-xi and --dry-run are about MTI: add --mti")
-    if mti:
+    if not mti:
+        told = {"--top": top, "--lam": lam, "--xi": xi, "--sweep-lam": lams, "--sweep-xi": xis, "--dry-run": dry_run}
+        refuse_idle({**told, "--mti-variant": variant != "ctgi"}, "without MTI: add --mti")
+    else:
         _check(settings, variant, sweeping=bool(lams or xis))
+    expect_file_place("--html", html)
+    tell_unused_config([root], config, quiet=quiet)
     folder = out or Path("runs") / f"evaluate-{data}"
     if dry_run:
         _estimate(data, root, split, captions, limit, settings, variant, as_json, quiet)

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ctgi.files import write_whole
 from ctgi.text import plain
 from ctgi.training.layouts import LAYOUTS, Layout, below_root, match_images, read_annotations
 
+_SHOWN = 3
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
 
 
@@ -32,6 +33,8 @@ class ExportReport:
     """Records without a caption; left out."""
     unmatched: int
     """Captioned images that are none of the split's."""
+    kept_paths: tuple[str, ...] = field(default=(), compare=False)
+    """The objects counted in `kept`, by the paths that the file gives them."""
 
 
 def export_captions(
@@ -42,6 +45,7 @@ def export_captions(
     images_root: Path,
     annotations: Path | None = None,
     split: str = "train",
+    keep_human: bool = True,
 ) -> ExportReport:
     """Write the parsed lines of `captions.jsonl` as the `cuhk`, `icfg` or `rstp` annotation file.
 
@@ -49,11 +53,13 @@ def export_captions(
     annotations: the data set's own file. Its objects come out in order with the captions of `split` replaced,
         matched by path, else by a file name that occurs once; the rest is as it was. Without it each image is
         a person of its own, in order of path.
+    keep_human: write the file although images of `split` keep the captions that people gave them.
     Of several records for one path the last with a caption counts.
 
     Raises:
         CtgiError: unknown layout or split, nothing to export, an image outside `images_root`, annotations not
-            in the layout or without a captioned image, or `out` is those or cannot be written.
+            in the layout, without a captioned image or (unless `keep_human`) with one that has none, or `out` is those
+            or cannot be written.
     """
     form = _layout(layout, split)
     root = images_root / "imgs" if (images_root / "imgs").is_dir() else images_root
@@ -73,10 +79,21 @@ def export_captions(
                 f"{split!r}: expected them below {plain(str(root))} or with the same file names; check both"
             )
         objects = [_recaptioned(entry, ours, form, split) for entry in objects]
-        kept = sum(entry["split"] == split for entry in objects) - len(ours)
-        report = ExportReport(len(objects), len(ours), kept, empty, len(captions) - len(ours))
+        kept = tuple(path for path in wanted if path not in ours)
+        if kept and not keep_human:
+            raise CtgiError(
+                f"{plain(str(annotations))}: {some_of(kept, len(wanted), split)} would keep the captions that people "
+                "wrote, for they have none of ours: caption them first, or add --keep-human"
+            )
+        report = ExportReport(len(objects), len(ours), len(kept), empty, len(captions) - len(ours), kept)
     write_whole(out, json.dumps(objects).encode("ascii"))
     return report
+
+
+def some_of(paths: Sequence[str], total: int, split: str) -> str:
+    """How many images, and the first of them."""
+    shown = ", ".join(plain(path) for path in paths[:_SHOWN]) + (" ..." if len(paths) > _SHOWN else "")
+    return f"{len(paths)} of {total} {split} images ({shown})"
 
 
 def _layout(name: str, split: str) -> Layout:

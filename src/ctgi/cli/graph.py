@@ -33,8 +33,13 @@ def graph(
 
     Example: ctgi graph mti --png mti.png
     """
+    from ctgi.cli.arguments import expect_file_place
+
     if sum((ascii_, png is not None, as_json)) > 1:
         raise CtgiError("expected one of --ascii, --png and --json, or none of them for Mermaid text")
+    if png and png.suffix.lower() not in ("", ".png"):
+        raise CtgiError(f"--png {png}: expected a name that ends in .png")
+    expect_file_place("--png", png)
     drawn = _build(name)
     if png:
         from ctgi.cli.graph_picture import write_png

@@ -40,11 +40,15 @@ def index(
 
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
+    from ctgi.cli.arguments import refuse_idle, tell_unused_config
     from ctgi.config import load_settings
 
     if check:
+        told = {"--out": out, "--index": index_type, "--rebuild": rebuild, "--bind": bind, "--profile": profile}
+        refuse_idle(told, "with --check, which only reads")
         _check(images, as_json)
         return
+    tell_unused_config(images, config, quiet=quiet)
     settings = load_settings(
         binds=bind, profile=profile, config=config, retriever={"index": index_type} if index_type else {}
     )

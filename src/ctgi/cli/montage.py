@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ctgi.cli.figure import TOP, Card, Relevant, added, after, before
-from ctgi.errors import ImageError
+from ctgi.errors import CtgiError, ImageError
 from ctgi.files import write_whole
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
@@ -27,22 +27,35 @@ LABEL_PX = 52
 INK, MUTED, ACCENT, PAGE, WELL = "#191b20", "#5d626d", "#3450c8", "#ffffff", "#ececE7"
 RIGHT, WRONG, ANCHOR, ANCHOR_TINT = "#1f9d57", "#d8393e", "#d99a1c", "#ffefcc"
 
+_FORMATS = {"": "PNG", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _WORD = re.compile(r"\s+|\S+")
 Word = tuple[str, str]
 """Letters without a break in them, or the space between such, and their colour."""
 
 
+def image_format(out: Path) -> str:
+    """PNG or JPEG, by the ending of a file's name; PNG for a name without one.
+
+    Raises:
+        CtgiError: any other ending.
+    """
+    ending = out.suffix.lower()
+    if ending not in _FORMATS:
+        raise CtgiError(f"--montage {plain(str(out))}: expected a name that ends in .png or .jpg")
+    return _FORMATS[ending]
+
+
 def write_montage(result: dict[str, Any], out: Path, *, relevant: Relevant | None = None) -> None:
-    """Write one search as a PNG to `out`: query, top ten before, refined query, top ten after.
+    """Write one search as a PNG or JPEG to `out`: query, top ten before, refined query, top ten after.
 
     `relevant` tells which paths show the right person; they get green frames with a tick, the others red
     ones with a cross. Letters that Pillow's own font lacks come out as boxes.
 
     Raises:
-        CtgiError: `out` cannot be written.
+        CtgiError: `out` cannot be written, or has another ending.
     """
     buffer = io.BytesIO()
-    _compose(_blocks(result, relevant)).save(buffer, "PNG", optimize=True)
+    _compose(_blocks(result, relevant)).save(buffer, image_format(out), optimize=True, quality=90)
     write_whole(out, buffer.getvalue())
 
 

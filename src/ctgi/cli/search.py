@@ -21,6 +21,7 @@ _TEXT_WIDTH = 120
 
 
 def search(
+    context: typer.Context,
     query: Annotated[str | None, typer.Argument(help="A description of the person.")] = None,
     gallery: Annotated[
         Path | None,
@@ -49,7 +50,7 @@ def search(
     config: Config = None,
     no_cache: NoCache = False,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
-    montage: Annotated[Path | None, typer.Option(help="Write a PNG of the rankings before and after.")] = None,
+    montage: Annotated[Path | None, typer.Option(help="Write a PNG or JPEG of the rankings before and after.")] = None,
     relevant: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="File names that show the right person, for --html and --montage."),
@@ -62,13 +63,32 @@ def search(
 
     Example: ctgi search "woman with red bag" -g ./images --html result.html
     """
+    from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
+    from ctgi.cli.montage import image_format
     from ctgi.config import load_settings
 
+    if context.args:
+        whole = " ".join([query or "", *context.args])
+        raise CtgiError(f'put the description in quotes: ctgi search "{whole}"')
+    expect_file_place("--html", html)
+    expect_file_place("--montage", montage)
+    if montage:
+        image_format(montage)
+    if not (html or montage):
+        refuse_idle({"--relevant": relevant}, "without --html or --montage")
     given = {"k": top, "lam": lam, "xi": xi, "max_anchors": max_anchors, "rounds": rounds, "fusion": fusion}
     mti = {name: value for name, value in given.items() if value is not None}
     cache = {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mti=mti, cache=cache)
+    if no_mti:
+        told = {"--interactive": interactive, "--thread": thread, **_options(given)}
+        refuse_idle(told, "with --no-mti, which has no dialogue: leave --no-mti out")
     interactive = interactive or (settings.binding("answer_question").endpoint == "human" and not no_mti)
+    if interactive:
+        refuse_idle({"--xi": xi, "--max-anchors": max_anchors, "--fusion": fusion}, "where you answer, not an anchor")
+    else:
+        refuse_idle({"--thread": thread}, "without --interactive")
+    tell_unused_config([gallery], config, quiet=quiet)
     if query is None and not (interactive and thread):
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
     if query is not None and not query.strip():
@@ -83,6 +103,11 @@ def search(
     _print_result(result, as_json)
     if result["not_indexed"] or any(asked["error"] for asked in result["verified"]):
         raise typer.Exit(1)
+
+
+def _options(mti: dict[str, Any]) -> dict[str, Any]:
+    names = {"k": "--top", "max_anchors": "--max-anchors"}
+    return {names.get(name, f"--{name}"): value for name, value in mti.items()}
 
 
 def _open(path: Path | None, settings: "Settings", quiet: bool) -> tuple["Gallery", "GalleryReport | None"]:

@@ -91,9 +91,14 @@ def fork(
 
 
 def _gallery(path: Path | None, settings: "Settings") -> Path:
+    """The gallery given, else the one that a search would take, which is then named."""
+    from ctgi.cli.console import notice
     from ctgi.cli.last_gallery import last
 
-    return path or settings.gallery or last()
+    if path is None:
+        path = settings.gallery or last()
+        notice(f"gallery: {path}")
+    return path
 
 
 def _file(path: Path | None, settings: "Settings") -> Path:

@@ -71,9 +71,13 @@ def show_run(
 
     Example: ctgi trace show last --tool answer_question --html run.html
     """
+    from ctgi.cli.arguments import refuse_idle
     from ctgi.cli.console import notice
     from ctgi.cli.trace.selection import Selection
 
+    if html:
+        refuse_idle({"--json": as_json}, "with --html: leave one of them out")
+    _check_page(html, images)
     opened = _open(run, config)
     selection = Selection(tool, node, tuple(item or ()), slow, failed)
     _check_items(opened, selection)
@@ -181,6 +185,7 @@ def diff_runs(
     from ctgi.cli.trace.truth import load_truth
     from ctgi.tools.trace_diff import diff_traces
 
+    _check_page(html, images)
     one, other = _open(before, config), _open(after, config)
     selection = Selection(items=tuple(item or ()))
     _check_items(one, selection)
@@ -195,6 +200,14 @@ def diff_runs(
         _tell_problems(damaged)
     if one.problems or other.problems:
         raise typer.Exit(1)
+
+
+def _check_page(html: Path | None, images: Path | None) -> None:
+    from ctgi.cli.arguments import expect_file_place, refuse_idle
+
+    expect_file_place("--html", html)
+    if not html:
+        refuse_idle({"--images": images}, "without --html")
 
 
 def _open(run: str, config: Path | None) -> "Trace":

@@ -1,0 +1,56 @@
+"""What is wrong with a command's arguments, found before any work starts."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ctgi.errors import CtgiError
+from ctgi.text import plain
+
+
+def refuse_idle(given: Mapping[str, object], why: str) -> None:
+    """Refuse those of these options that were given, since they would change nothing.
+
+    Args:
+        given: option to its value; None, False and an empty list mean that it was left out.
+        why: follows "without effect", with the cure.
+
+    Raises:
+        CtgiError: one was given.
+    """
+    idle = [option for option, value in given.items() if not (value is None or value is False or value == [])]
+    if idle:
+        raise CtgiError(f"{', '.join(idle)}: without effect {why}")
+
+
+def expect_file_place(option: str, path: Path | None) -> None:
+    """Refuse a file that cannot be written later.
+
+    Raises:
+        CtgiError: it is a folder, or lies in a folder that is not there or cannot be written.
+    """
+    if path is None or (path.exists() and not path.is_dir() and os.access(path, os.W_OK)):
+        return
+    shown, folder = plain(str(path)), path.parent
+    if path.is_dir():
+        raise CtgiError(f"{option} {shown}: a folder: name a file in it, like {plain(str(path / 'result'))}")
+    if not folder.is_dir():
+        raise CtgiError(f"{option} {shown}: no folder {plain(str(folder))}: make it first")
+    if not os.access(folder, os.W_OK):
+        raise CtgiError(f"{option} {shown}: cannot be written: choose a file in a writable folder")
+
+
+def tell_unused_config(places: Iterable[str | Path | None], config: Path | None, *, quiet: bool) -> None:
+    """Say that a ctgi.toml beside images is not read: those may be somebody else's, and so may the hosts it names."""
+    from ctgi.cli.console import notice
+    from ctgi.config import CONFIG_NAME, find_config
+
+    used = config or find_config(Path.cwd())
+    for place in places:
+        file = Path(place or "") / CONFIG_NAME
+        if place and file.is_file() and not (used and used.is_file() and file.samefile(used)):
+            notice(
+                f"{file} is not used: without --config, a {CONFIG_NAME} counts in the working directory and above it; "
+                f"add --config {file} if it is yours",
+                quiet=quiet,
+            )
