@@ -1,7 +1,6 @@
 """Writes a trace: one file per run, each record handed to the operating system before the run goes on."""
 
 import errno
-import json
 import os
 from collections.abc import Collection
 from contextlib import suppress
@@ -12,11 +11,10 @@ from threading import Lock
 
 from ctgi.errors import CtgiError
 from ctgi.files import is_full, lock
+from ctgi.secrets import Secrets
 from ctgi.text import plain
 from ctgi.tools.trace_format import SUFFIX, Counts, Record, seal
 from ctgi.tools.trace_values import Values
-
-_SHORTEST_SECRET = 8  # a shorter one would blot out ordinary words
 
 
 class TraceWriter:
@@ -38,7 +36,7 @@ class TraceWriter:
         self._lock = Lock()
         self._number = 0
         self._end = 0
-        self._hidden = [json.dumps(text)[1:-1].encode() for text in hidden if len(text) >= _SHORTEST_SECRET]
+        self._hidden = Secrets(hidden)
         self._made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         self.run, self.path, self._file = _new_file(folder)
 
@@ -48,10 +46,7 @@ class TraceWriter:
         Raises:
             CtgiError: the disk is full; the records before it stay whole.
         """
-        body = self.values.dumps(vars(record))
-        for text in self._hidden:
-            if text in body:
-                body = body.replace(text, b"***")
+        body = self._hidden.mask_json(self.values.dumps(vars(record)))
         with self._lock:
             line = seal(body, self._number)
             try:

@@ -4,11 +4,13 @@ import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 _HIDDEN = "***"
 _SHORTEST = 4  # anything shorter would blot out what it is not
 _VERSION = re.compile(r"v?\d[\d.-]{0,12}(-?preview|latest)?")
+_AUTHORIZATION = re.compile(r"^(bearer|basic|token|api-?key)\s+(?=\S)", re.IGNORECASE)
 _UNMISTAKABLE = 8  # from here on hidden within words, too
 
 
@@ -17,7 +19,8 @@ class Secrets:
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         """Hide these texts, wherever they turn up; those under four characters cannot be told from words."""
-        self.texts = frozenset(text for text in texts if len(text) >= _SHORTEST)
+        given = {part for text in texts for part in (text, _AUTHORIZATION.sub("", text))}
+        self.texts = frozenset(text for text in given if len(text) >= _SHORTEST)
         self._all = _pattern(self.texts)
         self._no_words = _pattern(text for text in self.texts if not _is_word(text))
 
@@ -29,11 +32,24 @@ class Secrets:
         """What a server says about our request, without any of them: it may well speak of a password."""
         return self._all.sub(_HIDDEN, text) if self._all else text
 
-    def mask_reply(self, body: bytes) -> bytes:
-        """What a server sent, usually JSON, masked as by `mask`."""
-        if self._no_words is None:
+    def mask_json(self, body: bytes) -> bytes:
+        """JSON as it came or goes, masked as by `mask`: its texts alone, so that its numbers and names stay."""
+        text = body.decode("utf-8", "surrogateescape")
+        if self._no_words is None or not ("\\" in text or self._no_words.search(text)):
             return body
-        return self.mask(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        try:
+            said = json.loads(text)
+            hidden = self._in_values(said)
+        except (ValueError, RecursionError):
+            return self.mask(text).encode("utf-8", "surrogateescape")
+        return body if hidden == said else json.dumps(hidden, separators=(",", ":")).encode()
+
+    def _in_values(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self._in_values(one) for one in value]
+        return {name: self._in_values(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def in_url(url: str) -> set[str]:

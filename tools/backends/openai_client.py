@@ -109,7 +109,7 @@ class ServerClient:
     async def _answer(self, method: str, url: str, body: bytes | None) -> bytes:
         headers = {} if body is None else {"Content-Type": "application/json"}
         async with self._http.stream(method, url, content=body, headers=headers) as response:
-            content = self.secrets.mask_reply(await _read(response))
+            content = self.secrets.mask_json(await _read(response))
         if response.is_success:
             return content
         if response.status_code == 407 and self._proxy:
