@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctgi.errors import CtgiError
-from ctgi.files import write_whole
+from ctgi.files import WithoutLocks, write_whole
 from ctgi.reading import TextError, parse_json, read_bytes
 from ctgi.text import plain
 from ctgi.training.synth.person import VIEWS
@@ -75,7 +75,13 @@ class SynthReport:
 
 
 def write_dataset(
-    out: Path, splits: Splits, seed: int = 0, *, workers: int = 1, on_progress: Progress = lambda done, total: None
+    out: Path,
+    splits: Splits,
+    seed: int = 0,
+    *,
+    workers: int = 1,
+    without_locks: WithoutLocks = "warn",
+    on_progress: Progress = lambda done, total: None,
 ) -> SynthReport:
     """Draw people and write them to the folder `out`; goes on where an earlier run of the same arguments stopped.
 
@@ -87,7 +93,7 @@ def write_dataset(
     require_skia()
     record = _record(splits, seed)
     _claim(out, record)
-    with open_table(out / TABLE, VIEWS) as table:
+    with open_table(out / TABLE, VIEWS, without_locks) as table:
         _remove_strays(out)
         done = table.people
         on_progress(done, splits.total)

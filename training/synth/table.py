@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ctgi.errors import CtgiError
-from ctgi.files import is_full, own
+from ctgi.files import WithoutLocks, is_full, own
 from ctgi.reading import JsonLine, json_lines
 from ctgi.text import plain
 
@@ -60,10 +60,10 @@ class Table:
 
 
 @contextmanager
-def open_table(path: Path, views: int) -> Iterator[Table]:
+def open_table(path: Path, views: int, without_locks: WithoutLocks = "warn") -> Iterator[Table]:
     """Open the table for appending; the lines of a person that a kill left incomplete are cut off.
 
-    views: lines of each person.
+    views: lines of each person. without_locks: see `ctgi.files.own`.
 
     Raises:
         CtgiError: it cannot be written, or another process is at it.
@@ -74,7 +74,7 @@ def open_table(path: Path, views: int) -> Iterator[Table]:
         raise CtgiError(f"{plain(str(path))}: cannot write ({error.strerror}): choose another folder") from None
     with file:
         try:
-            own(file.fileno(), path)
+            own(file.fileno(), path, without_locks)
         except BlockingIOError:
             raise CtgiError(
                 f"{plain(str(path))}: another ctgi synth is writing this folder: wait for it, or choose another"

@@ -37,15 +37,17 @@ def synth(
     Example: ctgi synth ./people --identities 200 --seed 0
     """
     from ctgi.cli.console import progress
+    from ctgi.config import load_settings
     from ctgi.training.synth.dataset import Splits, write_dataset
 
-    splits = Splits.of(identities, val, test)
+    splits, settings = Splits.of(identities, val, test), load_settings()
     with progress("synth", identities, quiet=quiet) as update:
         report = write_dataset(
             out,
             splits,
             seed,
             workers=min(workers or os.cpu_count() or 1, identities),
+            without_locks=settings.without_locks,
             on_progress=lambda done, total: update(done, total=total),
         )
     _print_report(report, as_json)
