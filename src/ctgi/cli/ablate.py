@@ -39,7 +39,7 @@ def ablate(
     Example: ctgi ablate rstp --root ./RSTPReid --captions captions.jsonl --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
     from ctgi.cli.ablation import Plan, run_ablation
-    from ctgi.cli.ablation_table import write_table
+    from ctgi.cli.ablation_table import identical_rows, write_table
     from ctgi.cli.console import notice, progress
     from ctgi.cli.senders import tell_senders
     from ctgi.config import load_settings
@@ -56,6 +56,8 @@ def ablate(
             on_train=lambda name, state: update(state.step, f"{name}, epoch {state.epoch}/{state.epochs}", state.steps),
         )  # fmt: skip
     write_table(table, plan, settings, folder)
+    for first, second, names in identical_rows(table):
+        notice(f"rows {first} and {second} have the same numbers: {' and '.join(names)} changed no ranking")
     _print(table, folder, as_json)
     if any(row["failed"] or row.get("unverified") for row in table):
         raise typer.Exit(1)
@@ -65,8 +67,11 @@ def _print(table: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
     if as_json:
         import json
 
+        from ctgi.cli.ablation_table import identical_rows
+
+        same = [[first, second] for first, second, _ in identical_rows(table)]
         counts = {name: sum(row.get(name, 0) for row in table) for name in ("failed", "unverified")}
-        sys.stdout.write(json.dumps({"out": str(folder), "rows": table, **counts}) + "\n")
+        sys.stdout.write(json.dumps({"out": str(folder), "rows": table, "identical": same, **counts}) + "\n")
         return
     from ctgi.cli.terminal import plain
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ _COLUMNS = (
     "failed",
     "unverified",
 )
+
+
+_CHOICES = ("MTG", "MTI", "context")
+_NUMBERS = ("R@1", "R@5", "R@10", "mAP", "mINP")
+
+
+def identical_rows(table: Sequence[dict[str, Any]]) -> list[tuple[int, int, list[str]]]:
+    """Pairs of rows of one model with the same numbers, by their places from 1, and what differs between their runs."""
+    return [
+        (first + 1, second + 1, [name for name in _CHOICES if table[first][name] != table[second][name]])
+        for first, second in combinations(range(len(table)), 2)
+        if all(table[first][name] == table[second][name] for name in ("model", *_NUMBERS))
+    ]
 
 
 def write_table(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings, out: Path) -> None:

@@ -197,7 +197,12 @@ def _export(
     written = {}
     for layout in layouts:
         target = out.with_name(f"{out.stem}-{layout}") / FILE_NAMES[layout]
-        target.parent.mkdir(exist_ok=True)
+        try:
+            target.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CtgiError(
+                f"cannot make the folder {target.parent} ({error.strerror}): choose another --out"
+            ) from None
         report = export_captions(
             read_captions(out), layout, target, images_root=root, annotations=annotations, keep_human=keep_human
         )
