@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+from ctgi.agents.abilities import EMBEDDED_ROLES, is_embedded
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.captioner import Captioner
 from ctgi.agents.pool import QuestionPool
@@ -86,7 +87,8 @@ async def open_tools(
     Raises:
         CtgiError: a binding names no backend, or one that cannot do this tool.
     """
-    speakers = {**_ROLES, **(roles or {})}
+    embedded = {name: role for name, role in EMBEDDED_ROLES.items() if is_embedded(settings, name)}
+    speakers = {**_ROLES, **embedded, **(roles or {})}
     opened = models or Models()
     shared: dict[Binding, Mllm] = {}
 

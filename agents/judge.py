@@ -1,13 +1,16 @@
 """The judge: keeps an answer or says why not: unusable, irrelevant to the image, or redundant (paper, section 3.2)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from ctgi.agents.grammar import COLORS
+from ctgi.agents.grammar import COLORS, is_clause, is_noun_phrase, join_and
+from ctgi.agents.languages import without_yes
 from ctgi.agents.pool import PoolQuestion
-from ctgi.agents.statements import content_words, state, why_unusable
+from ctgi.agents.statements import state, why_unusable
+from ctgi.agents.wording import contradiction, meaning, share_said
 from ctgi.config import MtgSettings
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.types import Said
@@ -31,7 +34,7 @@ class Judgement:
 
     statement: str
     reason: str | None
-    """None for a kept answer, else "unusable: ...", "irrelevant: ..." or "redundant: ..."."""
+    """None for a kept answer, else "unusable: ...", "irrelevant: ...", "redundant: ..." or "contradictory: ..."."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,35 @@ class Judge:
     similarity: Similarity | None = None
 
     async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]) -> Judgement:
-        """Judge an answer against what is known: the description's and the kept turns' sentences."""
+        """Judge an answer against what is known: the description's and the kept turns' sentences.
+
+        Of a list of things, or of several sentences, those that are known already are left out of the statement.
+        """
         unusable = why_unusable(question.question, answer.text, question.bland)
         if unusable:
             return Judgement("", f"unusable: {unusable}")
-        statement = state(question, answer.text)
+        new = self._without_known(question, answer.text, known)
+        statement = state(question, new)
         if statement is None:
             return Judgement("", "unusable: a bare yes")
         reason = await self._why_irrelevant(image, answer, statement) or await self._why_redundant(
-            answer.text, statement, known
+            new, statement, known
         )
-        return Judgement(statement, reason)
+        clash = None if reason else contradiction(statement, known)
+        return Judgement(statement, f"contradictory: {clash}" if clash else reason)
+
+    def _without_known(self, question: PoolQuestion, answer: str, known: Sequence[str]) -> str:
+        """The items of an answer that are new; all of it where none is, or where it is one item."""
+        items = _items(answer)
+        new = [
+            item
+            for item in items
+            if max((overlap(item, state(question, item) or item, text) for text in known), default=0.0)
+            < self.settings.max_overlap
+        ]
+        if self.similarity or len(items) < 2 or not new or len(new) == len(items):
+            return answer
+        return " ".join(new) if is_clause(items[0]) else join_and(new)
 
     async def _why_irrelevant(self, image: ImageRef, answer: Said, statement: str) -> str | None:
         floor = self.settings.min_confidence
@@ -83,10 +104,19 @@ def overlap(answer: str, statement: str, known: str) -> float:
     A mere color says nothing without what it is the color of, so it is compared as the whole statement. Phrases end
     at punctuation, "and", "with", "wearing": "a red shirt and black shoes" does not say "the shoes are red".
     """
-    words = content_words(answer)
+    words = meaning(answer)
     if words <= COLORS:
-        words = content_words(statement)
-    return max((len(words & phrase) / len(words) for phrase in _phrases(known)), default=0.0) if words else 0.0
+        words = meaning(statement)
+    return max((share_said(words, phrase) for phrase in _phrases(known)), default=0.0)
+
+
+def _items(answer: str) -> list[str]:
+    """The sentences of an answer, or the things that it lists; itself where it is one."""
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", answer.strip())
+    if len(sentences) > 1:
+        return list(dict.fromkeys(sentences))
+    things = re.split(r",\s+(?:and\s+)?|\s+and\s+", without_yes(answer).strip(" .;"))
+    return things if len(things) > 1 and all(map(is_noun_phrase, things)) and not is_clause(answer) else [answer]
 
 
 @lru_cache(maxsize=1024)
@@ -94,6 +124,6 @@ def _phrases(text: str) -> tuple[frozenset[str], ...]:
     marked = text.lower()
     for joint in (" and ", " with ", " wearing ", " wears ", " carrying ", " carries ", " holding ", " is "):
         marked = marked.replace(joint, ", " if joint != " is " else " ")
-    for mark in ".;:":
+    for mark in ".;:。，、；：،؛।":
         marked = marked.replace(mark, ",")
-    return tuple(content_words(phrase) for phrase in marked.split(",") if phrase.strip())
+    return tuple(meaning(phrase) for phrase in marked.split(",") if phrase.strip())

@@ -94,7 +94,7 @@ class QuestionPool:
 
     def _compile(self, rule: tuple[str, ...]) -> re.Pattern[str]:
         classes = ("|".join(re.escape(word) for word in self.words[name]) for name in rule)
-        return re.compile(_GAP.join(rf"\b(?:{words})(?:s|es)?\b" for words in classes), re.IGNORECASE)
+        return re.compile(_GAP.join(rf"\b(?:{words})(?:s|es|-colou?red)?\b" for words in classes), re.IGNORECASE)
 
 
 def load_pool(path: Path | None = None) -> QuestionPool:

@@ -56,6 +56,12 @@ _STOP_WORDS = frozenset(
         "there",
         "person",
         "person's",
+        "she",
+        "he",
+        "they",
+        "her",
+        "his",
+        "their",
         "man",
         "woman",
         "wears",
@@ -72,6 +78,18 @@ _STOP_WORDS = frozenset(
     }
 )
 _SUBJECT = "The person "
+_COLOR_OF = re.compile(
+    rf"^The (?P<thing>shoes|bag|hat) (?:is|are) (?P<color>(?:(?:{'|'.join(sorted(COLORS))}|maroon|burgundy|cream|gold"
+    r"|silver)(?: blue| and )?)+)\.$"
+)
+_NAMED = {
+    thing: re.compile(rf"^(?P<verb>The person (?:wears|has|carries)) (?:an? )?(?P<thing>(?:{words}))(?P<rest>.*)$")
+    for thing, words in (
+        ("shoes", "sneakers|boots|sandals|heels|high heels|loafers|trainers|running shoes|dress shoes"),
+        ("bag", "bag|handbag|backpack|purse|shoulder bag|tote bag|suitcase|briefcase"),
+        ("hat", "hat|cap|baseball cap|beanie|helmet"),
+    )
+}
 
 
 def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str | None:
@@ -130,15 +148,40 @@ def compose(description: str, statements: Iterable[str]) -> str:
     "A man. The person wears glasses and has a bag. The shoes are red."
     """
     sentences, predicates = [], []
-    for statement in statements:
+    for statement in dict.fromkeys(_with_colors(list(statements))):
         if statement.startswith(_SUBJECT) and statement.count(".") == 1:
             predicates.append(statement.removeprefix(_SUBJECT).rstrip("."))
         else:
             sentences.append(statement)
     if predicates:
-        sentences.insert(0, f"{_SUBJECT}{join_and(predicates)}.")
+        sentences.insert(0, f"{_SUBJECT}{join_and(_by_verb(predicates))}.")
     opening = [as_sentence(description)] if description.strip() else []
     return " ".join(opening + sentences)
+
+
+def _by_verb(predicates: list[str]) -> list[str]:
+    """Predicates with what is worn, had or carried listed behind one verb each: "wears boots and glasses"."""
+    things: dict[str, list[str]] = {}
+    for predicate in predicates:
+        verb, _, thing = predicate.partition(" ")
+        alike = verb in ("wears", "has", "carries", "holds") and " on the " not in thing
+        things.setdefault(verb if alike else predicate, []).append(thing if alike else "")
+    return [f"{verb} {join_and(objects)}".strip() for verb, objects in things.items()]
+
+
+def _with_colors(statements: list[str]) -> list[str]:
+    """Statements where the color of shoes, a bag or a hat stands with the thing itself, if another one names that."""
+    told = list(statements)
+    for statement in statements:
+        color = _COLOR_OF.match(statement)
+        for place, other in enumerate(told if color else ()):
+            named = _NAMED[color["thing"]].match(other) if color else None
+            if color and named:
+                thing = f"{color['color']} {named['thing']}"
+                told[place] = f"{named['verb']} {with_article(thing)}{named['rest']}"
+                told.remove(statement)
+                break
+    return told
 
 
 @lru_cache(maxsize=4096)

@@ -27,9 +27,11 @@ class Verifier:
     """verify_match by a multimodal model: the probability of "yes" where the backend has logprobs, else its word."""
 
     mllm: Mllm
+    threshold: float = 0.5
+    """P(yes) above it is a match."""
 
     async def __call__(self, image: ImageRef, description: str) -> Verdict:
-        """A match is P(yes) > 1/2, or a reply that says yes.
+        """A match is P(yes) above the threshold, or a reply that says yes.
 
         Raises:
             ToolError: the reply says neither yes nor no.
@@ -43,10 +45,10 @@ class Verifier:
         )
         reply = await self.mllm.chat(request)
         probability = reply.choices.get("yes")
-        match = probability > 0.5 if probability is not None else read_verdict(reply.text)
+        match = probability > self.threshold if probability is not None else read_verdict(reply.text)
         if match is None:
             raise ToolError(f"{image.path}: unread: the verdict is neither yes nor no: {plain(reply.text)!r:.80}")
-        return Verdict(match, probability, reply.text, reply.tokens)
+        return Verdict(match, probability, reply.text, reply.tokens, self.threshold)
 
 
 def read_verdict(text: str) -> bool | None:

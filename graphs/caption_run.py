@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ctgi.agents.abilities import askable
 from ctgi.agents.assemble import Models, open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.languages import is_english
@@ -140,7 +141,7 @@ async def open_mtg(
     Raises:
         CtgiError: a binding that cannot do its tool, or an unreadable question pool.
     """
-    pool = load_pool(settings.mtg.question_pool)
+    pool = askable(load_pool(settings.mtg.question_pool), settings)
     async with open_tools(settings, TOOLS, pool, seam=seam, cache=cache, models=models) as tools:
         judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, seam))
         yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ctgi.agents.abilities import askable
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
 from ctgi.captions import read_captions
@@ -64,7 +65,7 @@ def image_tokens(width: int, height: int, endpoint: Endpoint) -> int:
 
 
 def _cost(sizes: list[int], settings: Settings) -> dict[str, int]:
-    questions = load_pool(settings.mtg.question_pool).questions
+    questions = askable(load_pool(settings.mtg.question_pool), settings).questions
     turns = min(settings.mtg.turns, len(questions))
     question = sum(_tokens(prompt("answer").format(question=q.question)) for q in questions) // len(questions)
     head = _tokens(prompt("system")) + _tokens(prompt("caption"))
@@ -118,6 +119,6 @@ def _interview(settings: Settings, variant: str) -> tuple[int, int, int]:
         text = prompt("thi_questions")
         return _tokens(text), 1, _ANSWER_TOKENS * text.count("\n")
     looks = settings.mti.questions * settings.mti.max_anchors
-    questions = load_pool(settings.mtg.question_pool).questions
+    questions = askable(load_pool(settings.mtg.question_pool), settings).questions
     question = sum(_tokens(prompt("answer").format(question=q.question)) for q in questions) // len(questions)
     return looks * question, looks, looks * _ANSWER_TOKENS

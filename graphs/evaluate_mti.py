@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ctgi.agents.abilities import askable
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
@@ -105,7 +106,7 @@ async def open_evaluation(
         CtgiError: an unknown variant.
     """
     check_variant(variant)
-    pool, icl = load_pool(settings.mtg.question_pool), variant == "icl"
+    pool, icl = askable(load_pool(settings.mtg.question_pool), settings), variant == "icl"
     roles = {"answer_question": Interviewer} if icl else None
     mti = settings.mti.model_copy(update={"wave_growth": 1} | ({"max_anchors": 1, "rounds": 1} if icl else {}))
     async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles, seam=seam) as tools:

@@ -60,6 +60,8 @@ class Asked(TypedDict):
     probability: float | None
     text: str
     error: str | None
+    threshold: float
+    """P(yes) above it is a match."""
 
 
 class DialogueTurn(Turn):
@@ -155,6 +157,7 @@ async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, fou
     return Asked(
         path=image.path, sha256=image.sha256, rank=rank, score=found["score"], round=state["round"],
         match=verdict.match, probability=verdict.probability, text=verdict.text, error=error,
+        threshold=verdict.threshold,
     )  # fmt: skip
 
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
+from ctgi.agents.abilities import askable
 from ctgi.agents.assemble import Models, open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.languages import is_english
 from ctgi.agents.pool import load_pool
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
+from ctgi.graphs.anchor_trust import overruled, weakness
 from ctgi.graphs.mti import TOOLS, Found, MtiContext, MtiState, build_mti
 from ctgi.retrieval.images import ImageRef
+from ctgi.text import joined
 from ctgi.tools.chat_cache import ChatCache
 from ctgi.tools.protocols import AskUser, SearchGallery
 from ctgi.tools.seam import DIRECT, Seam
@@ -44,6 +47,7 @@ async def open_mti(
 ) -> AsyncIterator[MtiContext]:
     """The MTI graph's context: its tools as bound, behind the seam; the gallery is opened when the seam asks for it."""
     pool = load_pool(settings.mtg.question_pool)
+    pool = pool if interactive else askable(pool, settings)
     names = WITHOUT_ANCHOR if interactive else TOOLS
     async with open_tools(settings, names, pool, seam=seam, cache=cache, models=models) as tools:
         yield MtiContext(
@@ -183,8 +187,7 @@ async def _talk(graph: Any, config: Any, context: MtiContext, ask: Ask) -> Any:
 def _start(query: str, length: int) -> MtiState:
     if not query.strip():
         raise CtgiError('the query is empty: describe the person, like "woman with red bag"')
-    valid = query.encode(errors="replace").decode()  # bytes of a command line that are no UTF-8
-    return {"query": valid, "length": length}
+    return {"query": joined(query), "length": length}
 
 
 def _config(context: MtiContext) -> Any:
@@ -201,8 +204,10 @@ def outcome(state: Any, started: float, seam: Seam = DIRECT) -> dict[str, Any]:
         "query": state["query"],
         "refined_query": state.get("refined_query"),
         "anchors": [
-            {key: anchor[key] for key in ("path", "sha256", "rank", "probability")} for anchor in anchors.values()
+            {key: anchor[key] for key in ("path", "sha256", "rank", "probability")} | {"weak": weakness(anchor)}
+            for anchor in anchors.values()
         ],
+        "overruled": overruled(state["ranking"], anchors),
         "dialogue": state.get("dialogue", []),
         "verified": state.get("verified", []),
         "early_stop": state.get("early_stop", False),

@@ -7,6 +7,8 @@ from functools import cache
 from open_clip import SimpleTokenizer
 from torch import Tensor
 
+from ctgi.text import joined
+
 MASK_ID = 49_405
 START_ID = 49_406
 END_ID = 49_407
@@ -15,8 +17,11 @@ _CONTROL = re.compile(r"<(start|end)_of_text>", re.IGNORECASE)
 
 
 def plain_text(text: str) -> str:
-    """The text as a CLIP tokenizer can take it: no lone surrogates, no control tokens."""
-    return _CONTROL.sub(r"\1 of text", text.encode("utf-8", "replace").decode()).strip()
+    """The text as a CLIP tokenizer can take it: surrogate pairs joined, lone ones replaced, no control tokens.
+
+    The official tokenizer's ftfy does the same with surrogates.
+    """
+    return _CONTROL.sub(r"\1 of text", joined(text)).strip()
 
 
 class CaptionTokenizer:

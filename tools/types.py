@@ -49,6 +49,8 @@ class Verdict:
     """P(yes) among yes and no, from the token logprobs; None where the backend has none."""
     text: str
     tokens: Tokens = field(default_factory=Tokens)
+    threshold: float = 0.5
+    """P(yes) above it counts as a match."""
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ class Anchor(_Record):
     """When it was verified, from 1."""
     probability: float | None
     """P(yes); None where the backend tells none."""
+    weak: str | None = None
+    """Why it is weak, like "P(yes) 0.61, rank 14"; None for a sound one."""
 
 
 class VerdictRecord(_Record):
@@ -130,6 +132,8 @@ class SearchResult(_Record):
     """Tool -> calls."""
     seconds: float = 0.0
     trace: str | None = None
+    overruled: FileName | None = None
+    """Plain retrieval's first image, where an anchor took its rank 1."""
 
     def show(self, out: str | Path | None = None) -> "Page":
         """The search as a page with its pictures: shown by a notebook, written to `out` where that is given."""

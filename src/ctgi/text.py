@@ -16,3 +16,8 @@ def _visible(char: str) -> str:
     if char.isprintable() or char in _JOINERS:
         return char
     return " " if char.isspace() else char.encode("unicode_escape").decode()
+
+
+def joined(text: str) -> str:
+    """The text with surrogate pairs of UTF-16 joined and lone surrogates replaced by U+FFFD, as ftfy does."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

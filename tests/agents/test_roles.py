@@ -123,7 +123,8 @@ def test_the_writers_hand_over_every_fact_as_data(role: type[Reconstructor] | ty
         (Said("not visible", 0.9), [], "unusable: not visible"),
         (Said("yes"), [], "unusable: a bare yes"),
         (Said("red"), ["A man with red shoes."], "redundant: 1.00 similar to what is known"),
-        (Said("red"), ["A man in a red shirt and black shoes."], None),
+        (Said("red"), ["A man in a red shirt and black socks."], None),
+        (Said("red"), ["A man in black shoes."], "contradictory: shoe color black, not red"),
     ],
 )
 def test_the_judge_says_why(answer: Said, known: list[str], reason: str | None) -> None:
@@ -131,6 +132,65 @@ def test_the_judge_says_why(answer: Said, known: list[str], reason: str | None) 
     assert question is not None
     judgement = asyncio.run(Judge(MtgSettings())(IMAGE, question, answer, known))
     assert judgement.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("attribute", "answer", "known", "statement", "reason"),
+    [
+        ("shoes", "shoes", "A man.", "", "unusable: no more than the question"),
+        ("accessories", "a red handbag", "A woman carries a red bag.", "The person has a red handbag.", "redundant"),
+        ("accessories", "a black cap and a rucksack", "She has a black backpack.", "The person has a black cap.", None),
+        (
+            "carried_objects",
+            "a black suitcase and a phone",
+            "A man with luggage.",
+            "The person carries a black suitcase and a phone.",
+            None,
+        ),
+        ("accessories", "a black handbag", "A woman with a black backpack.", "The person has a black handbag.", None),
+        ("upper_color", "cream", "A man in a cream-colored jacket.", "The upper-body clothing is cream.", "redundant"),
+        (
+            "sleeves",
+            "long",
+            "A man in a maroon T-shirt.",
+            "The sleeves are long.",
+            "contradictory: sleeves short, not long",
+        ),
+        (
+            "sleeves",
+            "long",
+            "A short-sleeved shirt.",
+            "The sleeves are long.",
+            "contradictory: sleeves short, not long",
+        ),
+        ("sleeves", "long", "A man in a long-sleeved T-shirt.", "The sleeves are long.", None),
+        ("shoes_color", "brown", "A man in black boots.", "The shoes are brown.", "contradictory: shoe color black"),
+        (
+            "gender",
+            "a woman",
+            "A man in red.",
+            "The person looks like a woman.",
+            "contradictory: person man, not woman",
+        ),
+        ("lower_type", "jeans", "A woman in a skirt.", "The person wears jeans on the lower body.", "contradictory"),
+        (
+            "hair",
+            "short and black",
+            "A woman with long hair.",
+            "The hair is short and black.",
+            "contradictory: hair long",
+        ),
+        ("upper_color", "She wears a red coat. She has a hat.", "She wears a red coat.", "She has a hat.", None),
+    ],
+)
+def test_nothing_is_said_twice_or_against_what_is_known(
+    attribute: str, answer: str, known: str, statement: str, reason: str | None
+) -> None:
+    question = load_pool().by_attribute(attribute)
+    assert question is not None
+    judged = asyncio.run(Judge(MtgSettings())(IMAGE, question, Said(answer), [known]))
+    assert judged.statement == statement
+    assert judged.reason is None if reason is None else (judged.reason or "").startswith(reason)
 
 
 def test_the_judge_by_embeddings() -> None:

@@ -85,6 +85,12 @@ def test_an_answer_with_braces_is_text() -> None:
     assert state(question, "{thing}") == "The shoes are {thing}."
 
 
+def test_a_color_stands_with_its_thing_and_no_sentence_twice() -> None:
+    said = compose("A man.", ["The person wears boots.", "The person is walking.", "The shoes are dark blue.",
+                              "She smiles.", "She smiles."])  # fmt: skip
+    assert said == "A man. The person wears dark blue boots and is walking. She smiles."
+
+
 def test_statements_join_into_prose() -> None:
     said = compose(
         "a man", ["The person wears glasses.", "The shoes are red.", "The person has a bag.", "The person is walking."]

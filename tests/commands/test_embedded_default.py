@@ -8,6 +8,7 @@ import pytest
 from commands import Run
 from drawn_people import draw_people, names
 
+from ctgi.agents.abilities import not_seen
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
@@ -31,6 +32,9 @@ def test_captions_name_the_colors_of_what_is_worn(ctgi: Run, drawn: Drawn) -> No
     assert done.code == 0, done.err
     made = {Path(line["path"]): line for line in map(json.loads, Path("captions.jsonl").read_text().splitlines())}
     assert made.keys() == drawn.keys()
+    assert not {turn["attribute"] for line in made.values() for turn in line["turns"]} & not_seen()
+    assert not any(" hair" in line["caption"] for line in made.values())
+    assert done.err.count("the embedded models answer") == 1
     for field in ("upper_color", "lower_color"):
         told = [names(made[path]["caption"], getattr(scene.person, field)) for path, scene in drawn.items()]
         assert sum(told) >= 0.8 * PEOPLE, [line["caption"] for line in made.values()]
@@ -51,6 +55,15 @@ def test_a_search_puts_the_described_person_high_and_asks_about_the_best_match(c
         anchors += done.json["anchors"]
     assert sum(rank <= 2 for rank in ranks) >= 4, ranks
     assert anchors
+
+
+def test_nonsense_is_not_confirmed_and_its_words_are_named(ctgi: Run, drawn: Drawn) -> None:
+    done = ctgi("search", "an elephant riding a spaceship", "-g", next(iter(drawn)).parent, "--json")
+    assert done.code == 0, done.err
+    assert (done.json["anchors"], done.json["unknown_words"]) == ([], ["elephant", "spaceship"])
+    assert "never learned" in done.json["verified"][0]["text"]
+    assert "unknown to the embedded models" in done.err
+    assert done.err.count("the embedded models answer") == 1
 
 
 def test_a_verdict_tells_a_true_description_from_one_in_other_colors(drawn: Drawn) -> None:

@@ -44,6 +44,32 @@ def test_captions_in_another_language_are_kept_and_counted(ctgi: Run, double: Op
     assert {turn["reason"] for turn in turns if not turn["kept"]} == {"redundant: 1.00 similar to what is known"}
 
 
+def test_a_weak_anchor_that_takes_rank_1_is_told(ctgi: Run, double: OpenAiDouble, searching: list[object]) -> None:
+    asked: list[str] = []
+
+    def third_is_just_a_yes(seen: Seen) -> Reply:
+        if not seen.choices:
+            return Reply("a red bag")
+        asked.extend(image for image in seen.images if image not in asked)
+        yes = 0.61 if len(asked) > 2 else 0.1
+        return Reply("yes" if yes > 0.5 else "no", top={"yes": yes, "no": 1 - yes})
+
+    double.answer = third_is_just_a_yes
+    options = [*searching, "--lam", 0, "--no-cache", "--html", "page.html"]
+    found = ctgi(*options, "--json").json
+    anchor = found["anchors"][0]
+    assert anchor["weak"].startswith("P(yes) 0.61")
+    first = found["results"][0]
+    assert (first["sha256"], first["rank_before"] > 1) == (anchor["sha256"], True)
+    best = next(one["path"] for one in found["results"] if one["rank_before"] == 1)
+    assert found["overruled"] == best
+    asked.clear()
+    told = " ".join(ctgi(*options).out.split())
+    assert "weak anchor: " in told and f"whose own best is {best}" in told
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "Weak anchor" in page and "own best is" in page
+
+
 @pytest.mark.parametrize(
     ("verdict", "matches", "code"), [("是的，匹配。", True, 0), ("不匹配。", False, 0), ("这是一张照片。", False, 1)]
 )

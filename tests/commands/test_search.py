@@ -93,7 +93,7 @@ def test_an_empty_query_is_an_error(ctgi: Run, bind: list[str], people: Path, qu
 def test_any_script_is_searched(ctgi: Run, bind: list[str], people: Path, query: str) -> None:
     done = ctgi("search", query, "-g", people, *bind, "--json")
     assert done.code == 0, done.err
-    assert done.json["query"] == query.replace("\udcff", "?")
+    assert done.json["query"] == query.replace("\udcff", "\ufffd")
 
 
 def test_a_long_query_is_cut_and_counted(ctgi: Run, bind: list[str], people: Path) -> None:

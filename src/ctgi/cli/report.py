@@ -66,6 +66,9 @@ def _view(result: dict[str, Any], relevant: Relevant | None) -> dict[str, Any]:
         "anchor_paths": anchor_paths(result),
         "judged": relevant is not None,
         "best_rank": result.get("best_rank"),
+        "weak_anchors": [anchor for anchor in result["anchors"] if anchor.get("weak")],
+        "overruled": result.get("overruled"),
+        "unknown_words": result.get("unknown_words", []),
         "call_count": sum(result["calls"].values()),
         "kept_count": sum(turn["kept"] for turn in result["dialogue"]),
     }

@@ -194,7 +194,22 @@ def _search(
         result = asyncio.run(run(seam, cache)) | {"cached": cache.reused}
     if cache.reused:
         notice(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache", quiet=quiet)
+    result["unknown_words"] = _tell_unknown(settings, tools, result["query"])
     return result | made_by | {"bindings": {tool: str(settings.binding(tool)) for tool in tools}}
+
+
+def _tell_unknown(settings: "Settings", tools: Sequence[str], query: str) -> list[str]:
+    """Words of the query that mean nothing to the embedded models, where these rank or judge; says so."""
+    from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
+    from ctgi.cli.console import notice
+
+    unknown = unknown_words(query) if any(is_embedded(settings, tool) for tool in tools) else []
+    if unknown:
+        most = "most words" if is_mostly_unknown(query) else "words"
+        notice(
+            f"{most} of this query are unknown to the embedded models, which know people alone: {', '.join(unknown)}"
+        )
+    return unknown
 
 
 async def _talk(
@@ -302,7 +317,14 @@ def _summary(result: dict[str, Any]) -> list[str]:
         lines.append(f"refined query: {markup(result['refined_query'])}")
     for anchor in result["anchors"]:
         sure = "" if anchor["probability"] is None else f", P(yes) {anchor['probability']:.2f}"
-        lines.append(f"anchor: {markup(anchor['path'])} (rank {anchor['rank']}{sure})")
+        kind = "weak anchor" if anchor["weak"] else "anchor"
+        lines.append(f"{kind}: {markup(anchor['path'])} (rank {anchor['rank']}{sure})")
+    if result["overruled"]:
+        first = result["results"][0]
+        lines.append(
+            f"rank 1 is the anchor, rank {first['rank_before']} of plain retrieval, whose own best is "
+            f"{markup(result['overruled'])}"
+        )
     if result["verified"] and not result["anchors"]:
         lines.append(f"no anchor: none of {len(result['verified'])} candidates was confirmed; the ranking is unchanged")
     return lines

@@ -1,0 +1,175 @@
+"""How far the embedded models can be trusted, as measured: what they are asked, and what they may say."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from ctgi.agents import languages
+from ctgi.agents.captioner import Captioner
+from ctgi.agents.pool import QuestionPool
+from ctgi.agents.verifier import Verifier
+from ctgi.config import Settings
+from ctgi.embedded import ABILITIES
+from ctgi.retrieval.images import ImageRef
+from ctgi.tools.backends import Mllm
+from ctgi.tools.types import Said, Verdict
+
+LEAST_ACCURACY = 0.6
+"""An attribute that is answered rightly less often, on drawn people or on photographs, is neither asked nor said."""
+_LEAST_ANSWERS = 10
+_FUNCTION_WORDS = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "in",
+        "on",
+        "at",
+        "of",
+        "to",
+        "with",
+        "and",
+        "or",
+        "from",
+        "by",
+        "who",
+        "that",
+        "is",
+        "are",
+        "has",
+        "have",
+        "his",
+        "her",
+        "their",
+        "he",
+        "she",
+        "they",
+        "it",
+        "its",
+        "this",
+        "for",
+        "over",
+        "under",
+        "no",
+        "not",
+    }
+)
+_HAIR = (
+    r" with (?:(?:short|cropped|long|shoulder-length|medium-length|black|dark|brown|brunette|blond|blonde|gray|grey|red"
+    r"|reddish|light|light-colored) )*hair(?: (?:tied back|pulled back(?: in a ponytail)?|in a \w+|tied in a \w+"
+    r"|pulled up in a bun))?| with an? (?:\w+ )?(?:ponytail|bun|bald head|shaved head)| with no hair"
+)
+_ACTION = (
+    r",? (?:and )?(?:standing(?: still)?|walking|strolling|running|jogging|riding (?:on )?a (?:bicycle|bike)"
+    r"|talking on (?:the|a cell) phone|making a phone call)"
+)
+_PLACE = (
+    r",? (?:(?:on|in) (?:the|a) (?:street|sidewalk|pavement|park|hall|corridor|shop|store)|indoors"
+    r"|(?:in front of|by|next to) a wall|in front of shop shelves)"
+)
+_PHRASES = {
+    "hair": re.compile(rf"(?:{_HAIR})(?= (?:in|who|wearing|wears|dressed|carrying|has|with|and)\b|[.,]|$)"),
+    "action": re.compile(rf"{_ACTION}(?={_PLACE}|[.,]|$)"),
+    "background": re.compile(rf"{_PLACE}(?= (?:and|with|wearing|carrying)\b|[.,]|$)"),
+}
+"""How the embedded captioner speaks of an attribute, where leaving that out leaves a sentence."""
+
+
+@cache
+def measured() -> dict[str, Any]:
+    """The table that comes with the embedded models; {} where the installation lacks it."""
+    try:
+        table: dict[str, Any] = json.loads(ABILITIES.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return table
+
+
+@cache
+def not_seen() -> frozenset[str]:
+    """Attributes of the question pool that the embedded model answers too badly to be asked."""
+    return frozenset(
+        attribute
+        for attribute, sources in measured().get("attributes", {}).items()
+        if any(row["accuracy"] < LEAST_ACCURACY for row in sources.values() if row["n"] >= _LEAST_ANSWERS)
+    )
+
+
+def is_embedded(settings: Settings, tool: str) -> bool:
+    """Whether the embedded models serve a tool."""
+    binding = settings.binding(tool)
+    return binding.endpoint == "embedded" or settings.endpoint(binding).provider == "embedded"
+
+
+def askable(pool: QuestionPool, settings: Settings) -> QuestionPool:
+    """The pool without what the bound model is known not to see."""
+    if not is_embedded(settings, "answer_question"):
+        return pool
+    return replace(pool, questions=tuple(one for one in pool.questions if one.attribute not in not_seen()))
+
+
+def unknown_words(text: str) -> list[str]:
+    """The words of a text that the embedded models never learned, in their order."""
+    known = _vocabulary()
+    return [word for word in dict.fromkeys(languages.words(text)) if known and not _is_known(word, known)]
+
+
+def is_mostly_unknown(text: str) -> bool:
+    """Whether the embedded models never learned most words of a text, so that what they make of it means nothing."""
+    told = [word for word in dict.fromkeys(languages.words(text)) if word not in _FUNCTION_WORDS]
+    return 2 * len(unknown_words(text)) > len(told)
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    return frozenset(measured().get("words", ()))
+
+
+def _is_known(word: str, known: frozenset[str]) -> bool:
+    forms = (word, f"{word}s", word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("'s"))
+    return (
+        word in _FUNCTION_WORDS
+        or word.isdigit()
+        or any(form in known for form in forms)
+        or ("-" in word and all(part in known for part in word.split("-")))
+    )
+
+
+@dataclass(frozen=True)
+class EmbeddedCaptioner:
+    """caption_image by the embedded model, without the phrases about what it does not see."""
+
+    mllm: Mllm
+
+    async def __call__(self, image: ImageRef) -> Said:
+        """Image -> T_s. Raises as `Captioner`."""
+        told = await Captioner(self.mllm)(image)
+        return replace(told, text=text, raw=told.raw or told.text) if (text := seen(told.text)) != told.text else told
+
+
+def seen(caption: str) -> str:
+    """A caption of the embedded model without its phrases about attributes that it answers too badly."""
+    for attribute, phrase in _PHRASES.items():
+        if attribute in not_seen():
+            caption = phrase.sub("", caption)
+    return caption
+
+
+@dataclass(frozen=True)
+class EmbeddedVerifier:
+    """verify_match by the embedded model: yes from the measured threshold on, never to words that it does not know."""
+
+    mllm: Mllm
+
+    async def __call__(self, image: ImageRef, description: str) -> Verdict:
+        """Whether the image shows the person described. Raises as `Verifier`."""
+        if is_mostly_unknown(description):
+            unknown = ", ".join(unknown_words(description))
+            return Verdict(False, None, f"not judged: the embedded model never learned these words: {unknown}")
+        threshold = float(measured().get("verify_match", {}).get("threshold", 0.5))
+        return await Verifier(self.mllm, threshold)(image, description)
+
+
+EMBEDDED_ROLES = {"caption_image": EmbeddedCaptioner, "verify_match": EmbeddedVerifier}

@@ -1,0 +1,132 @@
+"""When verify_match confirms: searches for people who are in a gallery, for people who are not, and for nonsense.
+
+    ctgi synth here --identities 40 --val 0 --test 39 --seed 2024
+    ctgi synth elsewhere --identities 40 --val 0 --test 39 --seed 2025
+    python benchmarks/embedded_verdicts.py here elsewhere [--bind images=...] [--searches 60] [--write]
+
+Each search verifies the 20 best images of `here` by the bound retriever. For each threshold of P(yes): the share of
+searches in which a candidate is confirmed, and for people who are there, in which the first one confirmed is the right
+person. The threshold chosen has the most right anchors; of equals the lowest, because the few words that one types into
+a search get a lower P(yes) than the witnesses' long descriptions here. `--write` puts it and its row into the embedded
+models' abilities.json.
+"""
+
+import argparse
+import asyncio
+import datetime
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from embedded_answers import read_scenes
+from machine import describe_machine
+
+from ctgi.agents.verifier import Verifier
+from ctgi.config import Settings, load_settings
+from ctgi.embedded import ABILITIES
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import build_gallery, open_gallery
+from ctgi.tools.backends import open_mllm
+from ctgi.training.embedded.answers import Scene
+from ctgi.training.synth.witness import describe
+
+CANDIDATES = 20
+THRESHOLDS = tuple(round(0.5 + 0.02 * step, 2) for step in range(25))
+NONSENSE = (
+    "an elephant riding a spaceship",
+    "a bowl of noodle soup",
+    "quarterly revenue in millions",
+    "a green dragon with wings",
+    "the Eiffel tower at night",
+    "two cats asleep on a piano",
+    "a diver with a surfboard under water",
+    "asdf qwer zxcv",
+    "a knight in armor on a horse",
+    "a giraffe in a red jacket",
+    "snow on a mountain",
+    "a robot holding a violin",
+)
+
+Searched = list[tuple[float, bool]]
+"""P(yes) of the candidates in rank order, and whether each shows the person described."""
+
+
+def descriptions(scenes: Sequence[tuple[Path, Scene]], count: int, rng: Random) -> list[tuple[str, Scene]]:
+    """What a witness would write of images drawn at random."""
+    chosen = rng.sample(list(scenes), count)
+    return [(describe(scene.person, scene.view, scene.visible, rng), scene) for _, scene in chosen]
+
+
+async def search_all(settings: Settings, queries: list[tuple[str, Scene | None]], folder: Path) -> list[Searched]:
+    """Every candidate of every search, judged."""
+    scenes = {path.resolve(): scene for path, scene in read_scenes(folder)}
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    with tempfile.TemporaryDirectory() as temporary:
+        build_gallery([str(path) for path in scenes], Path(temporary) / "gallery", encoder, settings.retriever)
+        gallery = open_gallery(Path(temporary) / "gallery", encoder)
+        found = [gallery.search(text, CANDIDATES).candidates for text, _ in queries]
+    mllm = open_mllm(settings.binding("verify_match"), settings)
+    verify = Verifier(mllm)
+    try:
+        searched = []
+        for (text, scene), candidates in zip(queries, found, strict=True):
+            verdicts = await asyncio.gather(*(verify(candidate.image, text) for candidate in candidates))
+            right = [
+                scene is not None and scenes[Path(candidate.image.path).resolve()].person == scene.person
+                for candidate in candidates
+            ]
+            searched.append([(verdict.probability or 0.0, ok) for verdict, ok in zip(verdicts, right, strict=True)])
+        return searched
+    finally:
+        await mllm.aclose()
+
+
+def confirmed(searches: list[Searched], threshold: float) -> tuple[float, float]:
+    """Shares of the searches with an anchor, and with the right one."""
+    anchors = [next((ok for p, ok in search if p > threshold), None) for search in searches]
+    return float(np.mean([anchor is not None for anchor in anchors])), float(np.mean([bool(a) for a in anchors]))
+
+
+def main() -> None:
+    """Print the table; perhaps write the threshold down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("here", type=Path)
+    parser.add_argument("elsewhere", type=Path)
+    parser.add_argument("--bind", action="append", default=[])
+    parser.add_argument("--searches", type=int, default=60)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    settings, rng = load_settings(binds=options.bind), Random(0)
+    there = descriptions(read_scenes(options.here), options.searches, rng)
+    absent = [(text, None) for text, _ in descriptions(read_scenes(options.elsewhere), options.searches, rng)]
+    nonsense = [(text, None) for text in NONSENSE]
+    searched = asyncio.run(search_all(settings, [*there, *absent, *nonsense], options.here))
+    groups = (searched[: len(there)], searched[len(there) : len(there) + len(absent)], searched[-len(nonsense) :])
+    rows = [
+        {"threshold": threshold, "present": found, "present_right": right}
+        | {name: confirmed(group, threshold)[0] for name, group in zip(("absent", "nonsense"), groups[1:], strict=True)}
+        for threshold in THRESHOLDS
+        for found, right in [confirmed(groups[0], threshold)]
+    ]
+    print(describe_machine())
+    print(f"{options.searches} searches for people there, as many for others, {len(NONSENSE)} for nonsense")
+    for row in rows[::2]:
+        print("  ".join(f"{name} {value:.2f}" for name, value in row.items()))
+    best = max(rows, key=lambda row: (row["present_right"], -row["threshold"]))
+    print("chosen:", "  ".join(f"{name} {value:.2f}" for name, value in best.items()))
+    if options.write:
+        measured = {
+            "searches": options.searches,
+            "date": datetime.date.today().isoformat(),
+            "machine": describe_machine(),
+        }
+        known = json.loads(ABILITIES.read_text(encoding="utf-8")) if ABILITIES.exists() else {}
+        known["verify_match"] = {name: round(value, 3) for name, value in best.items()} | measured
+        ABILITIES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
