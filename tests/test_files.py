@@ -3,7 +3,6 @@ import fcntl
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -63,14 +62,15 @@ def test_devices_stay_devices(tmp_path: Path) -> None:
 
 
 def test_pipes_are_written_to(tmp_path: Path) -> None:
-    pipe, got = tmp_path / "pipe", []
+    pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
-    reader.start()
-    write_whole(pipe, [b"a", b"b"])
-    reader.join()
-    assert got == [b"ab"]
-    assert pipe.is_fifo()
+    reader = os.open(pipe, os.O_RDWR)  # waits for nobody
+    try:
+        write_whole(pipe, [b"a", b"b"])
+        assert pipe.is_fifo()
+        assert os.read(reader, 10) == b"ab"
+    finally:
+        os.close(reader)
 
 
 _TO_STDOUT = """
