@@ -22,6 +22,7 @@ from ctgi.retrieval.gallery_files import (
     find_gallery,
     gallery_for,
     gallery_home,
+    has_header,
     image_root,
     index_command,
     index_path,
@@ -186,7 +187,7 @@ def _unchanged(path: str, entry: Entry) -> bool:
 def is_gallery(path: str | Path, encoder: Encoder | None = None) -> bool:
     """Whether there is a gallery at `path`, or in the images folder `path`; with an encoder, one of its own."""
     home = find_gallery(Path(path))
-    return home is not None and (encoder is None or (gallery_for(home, encoder.fingerprint) / HEADER).is_file())
+    return home is not None and (encoder is None or has_header(gallery_for(home, encoder.fingerprint)))
 
 
 def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
@@ -205,14 +206,15 @@ def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
     if home is None:
         raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
     folder = gallery_for(home, encoder.fingerprint) if encoder else home
-    if encoder and not (folder / HEADER).is_file():
-        check_encoder(home, read_header(home), encoder.spec, encoder.fingerprint)
-    header = read_header(folder)
+    spec = encoder.spec if encoder else ""
+    if encoder and not has_header(folder):
+        check_encoder(home, read_header(home, spec=spec), spec, encoder.fingerprint)
+    header = read_header(folder, spec=spec)
     while True:
         try:
             return _open(folder, header, encoder)
         except DamagedGalleryError:
-            header, before = read_header(folder), header
+            header, before = read_header(folder, spec=spec), header
             if header == before:  # else it was replaced while we looked
                 raise
 
@@ -236,14 +238,32 @@ def damage_of(path: Path) -> list[str]:
     if home is None:
         raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
     folders = [home, *(header.parent for header in sorted(home.glob(f"encoder-*/{HEADER}")))]
-    return [found for folder in folders for found in _damage(folder)]
+    return [found for folder in folders for found in _lasting_damage(folder)]
 
 
-def _damage(folder: Path) -> Iterator[str]:
+def _lasting_damage(folder: Path) -> list[str]:
+    """What is damaged in a gallery that was not replaced while we looked."""
+    while True:
+        try:
+            header = read_header(folder)
+        except DamagedGalleryError as damage:
+            return [f"{display(str(folder))}: {damage.what}"]
+        found = list(_damage(folder, header))
+        if not found or _still(folder, header):
+            return found
+
+
+def _still(folder: Path, header: Header) -> bool:
     try:
-        header = read_header(folder)
-        if header.count == 0:
-            return
+        return read_header(folder) == header
+    except DamagedGalleryError:
+        return False
+
+
+def _damage(folder: Path, header: Header) -> Iterator[str]:
+    if header.count == 0:
+        return
+    try:
         rows = open_embeddings(folder, header)
         for _ in Manifest(folder, header):
             pass

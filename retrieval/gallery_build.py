@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ctgi.config import RetrieverSettings
-from ctgi.errors import CtgiError, ImageError
+from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver, canonical, find_images
 from ctgi.retrieval.gallery_files import (
     FOLDER,
-    HEADER,
     Entry,
     Header,
+    disk_bytes,
     gallery_for,
+    has_header,
     image_root,
     index_command,
     read_header,
 )
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
-from ctgi.retrieval.index import new_index
+from ctgi.retrieval.index_trial import check_index
 from ctgi.text import plain
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class GalleryReport:
     seconds: float
     passed_over: dict[str, int] = field(default_factory=dict)
     """Files in the folders that are no images, by ending."""
+    encoder: str = ""
+    """The binding of the encoder that the gallery is of."""
+    bytes: int = 0
+    """What the gallery takes on disk, without those of other encoders."""
 
 
 class _Found(NamedTuple):
@@ -79,6 +84,8 @@ class _Prepared(NamedTuple):
     sha256: str = ""
     pixels: "Tensor | None" = None
     failure: str = ""
+    unread: bool = False
+    """Nothing is known of what the file holds now."""
 
 
 @dataclass
@@ -120,7 +127,8 @@ def build_gallery(
     """Make the gallery at `out` hold exactly these images; those that it holds unchanged are not read again.
 
     Killed at any moment, it leaves the gallery as it was committed last, and the next run goes on from there. Where
-    no image can be indexed, a gallery that is not there yet is not made.
+    no image can be indexed, a gallery that is not there yet is not made. An image that cannot be read just now keeps
+    the row that it has.
 
     Args:
         inputs: as `find_images` takes them.
@@ -136,7 +144,7 @@ def build_gallery(
         CtgiError: nothing to index, another process at work, or a disk that is full or read-only.
     """
     started = time.monotonic()
-    new_index(encoder.dim, settings.index, settings.storage)  # a wrong factory string should not cost an hour
+    check_index(encoder.dim, settings.index, settings.storage)  # a wrong factory string should not cost an hour
     _refuse_gallery(inputs)
     next(find_images(inputs), None)  # says what is missing before anything is made
     out = gallery_for(out, encoder.fingerprint)
@@ -150,6 +158,7 @@ def build_gallery(
             _add(todo, writer, run, encoder, settings, progress or (lambda done, total: None))
             gone = set(writer.known) - set(run.rows) - {_relative(path, inputs) for path, _ in run.failed}
             total = _commit(writer, sorted(run.rows.values()), len(run.failed))
+            size = disk_bytes(out)
     return GalleryReport(
         out,
         total,
@@ -162,13 +171,15 @@ def build_gallery(
         rebuilt,
         time.monotonic() - started,
         dict(run.passed.endings),
+        encoder.spec,
+        size,
     )
 
 
 def _refuse_gallery(inputs: Sequence[str]) -> None:
     """Raise CtgiError if what is to be indexed is a gallery, with the command that indexes its images."""
     for folder in map(Path, inputs):
-        if not (folder / HEADER).is_file():
+        if not has_header(folder):
             continue
         header = read_header(folder)
         if Path(image_root(folder, header)).resolve() != folder.resolve():
@@ -207,12 +218,17 @@ def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Fo
     todo = []
     for path in find_images(inputs, run.passed):
         name = _relative(path, inputs)
+        row = writer.known.get(name)
         try:
             status = Path(path).stat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             run.failed.append((path, "the file is gone"))
             continue
-        row = writer.known.get(name)
+        except OSError as error:
+            run.failed.append((path, f"cannot be read: {error.strerror}"))
+            if row is not None:
+                run.rows[name] = row
+            continue
         entry = Entry(name, "", status.st_size, status.st_mtime_ns)
         if row is not None and writer.entries[row]._replace(sha256="") == entry:
             run.rows[name] = row
@@ -237,7 +253,7 @@ def _add(
             with picture_at(found.path) as picture:
                 return _Prepared(found, sha256, encoder.preprocess(picture.image))
         except ImageError as error:
-            return _Prepared(found, failure=error.reason)
+            return _Prepared(found, failure=error.reason, unread=isinstance(error, UnreadError))
 
     done = 0
     progress(done, len(todo))
@@ -271,6 +287,8 @@ def _append(batch: list[_Prepared], writer: GalleryWriter, run: _Run, encoder: E
     import torch
 
     run.failed.extend((item.found.path, item.failure) for item in batch if item.failure)
+    kept = {item.found.entry.path for item in batch if item.unread} & writer.known.keys()
+    run.rows |= {name: writer.known[name] for name in kept}
     good = [item for item in batch if not item.failure]
     fresh = {item.sha256: item.pixels for item in good if item.pixels is not None and item.sha256 not in writer.row_of}
     vectors = encoder.encode_images(torch.stack(list(fresh.values()))) if fresh else np.empty((0, encoder.dim))

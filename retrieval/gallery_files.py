@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import shlex
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,14 +39,15 @@ T = TypeVar("T")
 class DamagedGalleryError(CtgiError):
     """Files of a gallery do not hold what its header says; indexing again mends it."""
 
-    def __init__(self, folder: Path, what: str, header: "Header | None" = None) -> None:
-        """Take the header where it can be read: it knows which command mends the gallery."""
+    def __init__(self, folder: Path, what: str, header: "Header | None" = None, spec: str = "") -> None:
+        """Take the header where it can be read: it knows which command mends the gallery; else the encoder's spec."""
         if header:
             cure = index_command(folder, header)
         elif folder.name == FOLDER:
-            cure = f"ctgi index {shlex.quote(display(str(folder.parent)))}"
+            cure = shlex.join(map(display, ["ctgi", "index", str(folder.parent), *_binding(spec)]))
         else:
-            cure = f"ctgi index IMAGES --out {shlex.quote(display(str(gallery_home(folder))))}"
+            home = str(gallery_home(folder))
+            cure = shlex.join(map(display, ["ctgi", "index", "IMAGES", "--out", home, *_binding(spec)]))
         super().__init__(f"{display(str(folder))}: the gallery is damaged ({what}): run {cure} to mend it")
         self.what = what
 
@@ -121,9 +123,32 @@ class Header(BaseModel):
         return self.count * self.row_bytes
 
 
+def has_header(folder: Path) -> bool:
+    """Whether a gallery lies right in `folder`.
+
+    Raises:
+        UnreadableError: that cannot be told just now.
+    """
+    try:
+        return stat.S_ISREG((folder / HEADER).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UnreadableError(folder / HEADER, error) from None
+
+
+def disk_bytes(folder: Path) -> int:
+    """What the files of a gallery take, without those of other encoders."""
+    return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+
+
 def find_gallery(path: Path) -> Path | None:
-    """The gallery at `path` or in the images folder `path`, one with images first; None where there is none."""
-    found = [folder for folder in (path / FOLDER, path) if (folder / HEADER).is_file()]
+    """The gallery at `path` or in the images folder `path`, one with images first; None where there is none.
+
+    Raises:
+        UnreadableError: that cannot be told just now.
+    """
+    found = [folder for folder in (path / FOLDER, path) if has_header(folder)]
     return next((folder for folder in found if _holds_images(folder)), found[0] if found else None)
 
 
@@ -141,7 +166,7 @@ def gallery_for(home: Path, fingerprint: str) -> Path:
         UnreadableError: the gallery at `home` cannot be read.
     """
     try:
-        its_own = not (home / HEADER).exists() or read_header(home).fingerprint == fingerprint
+        its_own = not has_header(home) or read_header(home).fingerprint == fingerprint
     except DamagedGalleryError:
         its_own = True  # it will be made anew
     return home if its_own else home / f"encoder-{zlib.crc32(fingerprint.encode()):08x}"
@@ -149,7 +174,7 @@ def gallery_for(home: Path, fingerprint: str) -> Path:
 
 def gallery_home(folder: Path) -> Path:
     """The folder that a gallery shares with those of other encoders; its own where it is the first."""
-    shared = folder.name.startswith("encoder-") and (folder.parent / HEADER).is_file()
+    shared = folder.name.startswith("encoder-") and has_header(folder.parent)
     return folder.parent if shared else folder
 
 
@@ -166,9 +191,15 @@ def index_command(folder: Path, header: Header) -> str:
     where = os.path.relpath(root) if not os.path.relpath(root).startswith("..") else root
     inside = os.path.realpath(home) == os.path.realpath(root)
     inputs = [where] if header.inputs is None else list(header.inputs) or ["@images.txt"]
-    words = ["ctgi", "index", *inputs, *([] if inside and header.inputs is None else ["--out", str(home)])]
     elsewhere = header.inputs is not None and os.path.realpath(root) != os.path.realpath(Path.cwd())
+    out = [] if inside and header.inputs is None else ["--out", str(home.absolute()) if elsewhere else str(home)]
+    words = ["ctgi", "index", *inputs, *out, *_binding(header.spec)]
     return (f"cd {shlex.quote(display(root))} && " if elsewhere else "") + shlex.join(map(display, words))
+
+
+def _binding(spec: str) -> list[str]:
+    """The option that binds an encoder, where it is another than the one that nobody need bind."""
+    return [] if spec in ("", "embedded") else ["--bind", f"search_gallery={spec}"]
 
 
 def manifest_path(folder: Path, header: Header) -> Path:
@@ -187,8 +218,13 @@ def index_path(folder: Path, header: Header) -> Path:
     return folder / f"index-{header.generation}-{header.count}-{factory}.faiss"
 
 
-def read_header(folder: Path, name: str = HEADER) -> Header:
+def read_header(folder: Path, name: str = HEADER, *, spec: str = "") -> Header:
     """What gallery.json in `folder` says.
+
+    Args:
+        folder: the gallery's.
+        name: of the file.
+        spec: the encoder that is wanted, for messages.
 
     Raises:
         DamagedGalleryError: it cannot be understood.
@@ -198,11 +234,11 @@ def read_header(folder: Path, name: str = HEADER) -> Header:
     try:
         values = parse_json((folder / name).read_bytes())
     except FileNotFoundError:
-        raise DamagedGalleryError(folder, f"{name} is missing") from None
+        raise DamagedGalleryError(folder, f"{name} is missing", spec=spec) from None
     except OSError as error:
         raise UnreadableError(folder / name, error) from None
     except TextError as error:
-        raise DamagedGalleryError(folder, f"{name}: {error}") from None
+        raise DamagedGalleryError(folder, f"{name}: {error}", spec=spec) from None
     version = values.get("format") if isinstance(values, dict) else None
     if type(version) is int and version > FORMAT:
         raise CtgiError(
@@ -213,7 +249,7 @@ def read_header(folder: Path, name: str = HEADER) -> Header:
         return Header.model_validate(values)
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"])) or "its value"
-        raise DamagedGalleryError(folder, f"{name}: {place} is not as it should be") from None
+        raise DamagedGalleryError(folder, f"{name}: {place} is not as it should be", spec=spec) from None
 
 
 def write_header(folder: Path, header: Header, name: str = HEADER) -> None:
@@ -228,7 +264,7 @@ def check_encoder(folder: Path, header: Header, spec: str, fingerprint: str) -> 
             f"{display(str(folder))}: made with {display(header.spec)} "
             f"(fingerprint {display(header.fingerprint[:12])}), opened with {display(spec)} ({fingerprint[:12]}): "
             "weights, image size or context length differ. Bind search_gallery to the first, or make one for the "
-            f"second beside it: {index_command(folder, header)} --bind search_gallery={shlex.quote(display(spec))}"
+            f"second beside it: {index_command(folder, header.model_copy(update={'spec': spec}))}"
         )
 
 

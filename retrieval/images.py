@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import TYPE_CHECKING
 
-from ctgi.errors import ImageError
+from ctgi.errors import ImageError, UnreadError
 from ctgi.retrieval.image_kinds import HEAD_BYTES, UNREAD, image_format, kind_of
 from ctgi.text import plain
 
@@ -149,8 +149,8 @@ def _explained(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise ImageError(path, "the file is gone") from None
     except PermissionError:
-        raise ImageError(path, "no permission to read the file") from None
+        raise UnreadError(path, "no permission to read the file") from None
     except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror}") from None
+        raise UnreadError(path, f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in it
         raise ImageError(path, "no name of a file") from None

@@ -1,8 +1,11 @@
 """Nearest rows: exact over the stored embeddings, or through any faiss index."""
 
+import errno
+import mmap
+import os
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import faiss
 import numpy as np
@@ -13,8 +16,14 @@ from ctgi.retrieval.checksums import sample
 from ctgi.retrieval.gallery_files import DamagedGalleryError, Header, UnreadableError, index_path, is_whole
 from ctgi.retrieval.images import display
 
+Storage = Literal["float32", "float16"]
+
 _CHUNK_ROWS = 65_536
 _TRAINING_ROWS = 262_144
+
+
+class TooFewError(CtgiError):
+    """Fewer rows than an index must have to be trained."""
 
 
 class Index(Protocol):
@@ -31,6 +40,9 @@ class _Exact:
     def __init__(self, rows: NDArray[np.floating]) -> None:
         self._rows = rows
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         scores, rows = faiss.knn(
             queries, self._rows.astype(np.float32, copy=False), k, metric=faiss.METRIC_INNER_PRODUCT
@@ -41,13 +53,19 @@ class _Exact:
 class _Filled:
     """A faiss index; where it finds fewer than k, as inverted lists and graphs may, the exhaustive search answers."""
 
-    def __init__(self, index: Any, rows: NDArray[np.floating]) -> None:
+    def __init__(self, index: Any, factory: str, rows: NDArray[np.floating]) -> None:
         self._index = index
+        self._factory = factory
         self._exact = _Exact(rows)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        scores, rows = self._index.search(queries, k)
-        short = (rows < 0).any(axis=1)
+        try:
+            scores, rows = self._index.search(queries, k)
+        except RuntimeError as error:
+            raise CtgiError(
+                f"index {self._factory!r}: faiss cannot search it ({_reason(error)}): run ctgi index with --index Flat"
+            ) from None
+        short = ((rows < 0) | (rows >= len(self._exact))).any(axis=1)
         if short.any():
             scores[short], rows[short] = self._exact.search(queries[short], k)
         return scores, rows
@@ -69,21 +87,23 @@ def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except (RuntimeError, MemoryError) as error:
         unreadable = _os_error(path)
+        if isinstance(error, MemoryError) and header.index_crc32 is not None:
+            unreadable = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         if unreadable:
             raise UnreadableError(path, unreadable) from None
         raise DamagedGalleryError(folder, f"{path.name} is missing or no index ({_reason(error)})", header) from None
     if (index.ntotal, index.d) != (header.count, header.dim):
         raise DamagedGalleryError(folder, f"{path.name} is of other data", header)
     _look_further(index)
-    return _Filled(index, embeddings)
+    return _Filled(index, header.index, embeddings)
 
 
 def _os_error(path: Path) -> OSError | None:
     """Why a file cannot be read; None where it can, or is missing."""
     try:
-        with path.open("rb"):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
             return None
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # empty
         return None
     except OSError as error:
         return error
@@ -103,7 +123,7 @@ def new_index(dim: int, factory: str, dtype: str) -> Any:
     name = "SQfp16" if factory == "Flat" and dtype == "float16" else factory  # exact over rows stored in half
     try:
         return faiss.index_factory(dim, name, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise CtgiError(
             f"index {factory!r}: faiss cannot make it for {dim} dimensions ({_reason(error)}): "
             "expected a factory string like Flat, HNSW32 or IVF256,Flat"
@@ -114,22 +134,27 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
     """Train, fill and write the index of these rows.
 
     Raises:
-        CtgiError: there are too few rows to train it, or the file cannot be written.
+        TooFewError: there are too few rows to train it.
+        CtgiError: the file cannot be written.
     """
     index = new_index(header.dim, header.index, header.dtype)
-    if not index.is_trained:
-        _train(index, header, embeddings)
-    for start in range(0, len(embeddings), _CHUNK_ROWS):
-        _add(index, np.ascontiguousarray(embeddings[start : start + _CHUNK_ROWS], np.float32), start)
-    path = index_path(folder, header)
     try:
-        faiss.write_index(index, str(path))
+        _fill(index, embeddings)
     except RuntimeError as error:
-        path.unlink(missing_ok=True)
-        raise CtgiError(
-            f"{display(str(path))}: cannot write the index ({_reason(error)}): free some space, "
-            "or choose another place with --out"
+        raise TooFewError(
+            f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): "
+            "index more images, or take a smaller one, or Flat"
         ) from None
+    path = index_path(folder, header)
+    written = path.with_name(f".{path.name}.tmp")
+    try:
+        faiss.write_index(index, str(written))
+    except RuntimeError as error:
+        written.unlink(missing_ok=True)
+        full = any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
+        cure = "free some space" if full else "choose another place with --out"
+        raise CtgiError(f"{display(str(path))}: cannot write the index ({_reason(error)}): {cure}") from None
+    written.replace(path)
 
 
 def _add(index: Any, rows: NDArray[np.float32], first: int) -> None:
@@ -140,15 +165,11 @@ def _add(index: Any, rows: NDArray[np.float32], first: int) -> None:
         index.add(rows)
 
 
-def _train(index: Any, header: Header, embeddings: NDArray[np.floating]) -> None:
-    sample = embeddings[:: max(1, len(embeddings) // _TRAINING_ROWS)]
-    try:
-        index.train(np.ascontiguousarray(sample, np.float32))
-    except RuntimeError as error:
-        raise CtgiError(
-            f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): "
-            "index more images, or take a smaller one, or Flat"
-        ) from None
+def _fill(index: Any, embeddings: NDArray[np.floating]) -> None:
+    if not index.is_trained:
+        index.train(np.ascontiguousarray(embeddings[:: max(1, len(embeddings) // _TRAINING_ROWS)], np.float32))
+    for start in range(0, len(embeddings), _CHUNK_ROWS):
+        _add(index, np.ascontiguousarray(embeddings[start : start + _CHUNK_ROWS], np.float32), start)
 
 
 def _look_further(index: Any) -> None:

@@ -26,6 +26,10 @@ class ImageError(ToolError):
         self.reason = reason
 
 
+class UnreadError(ImageError):
+    """The file system does not let the file be read just now, which says nothing about what it holds."""
+
+
 EXHAUSTED = (MemoryError, RecursionError)
 """What a single item can do to this process; the others need not suffer for it."""
 

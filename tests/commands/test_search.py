@@ -170,16 +170,40 @@ def test_the_cure_in_a_message_mends_the_gallery(
         (home / "gallery.json").write_text((home / "gallery.json").read_text().replace('"count": 8', '"count": 0'))
     message = ctgi("search", "a man", "-g", named, *bind, "--no-mti").err
     command = [word.replace("IMAGES", "im") for word in cure(message)]  # which ones, only gallery.json knew
-    assert ctgi(*command, *bind).code == 0
+    assert ctgi(*command).code == 0
     done = ctgi("search", "a man", "-g", named, *bind, "--no-mti", "--json")
     assert (done.code, len(done.json["results"]), "changed or deleted" in done.err) == (0, 8, False)
+
+
+def test_the_cure_works_from_another_folder_for_a_gallery_of_listed_images(
+    ctgi: Run, bind: list[str], people: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "some.txt").write_text(f"{people}/0_a.png\n{people}/1_a.png\n")
+    ctgi("index", "@some.txt", "--out", "listed", *bind)
+    (people / "0_a.png").touch()
+    (work / "elsewhere").mkdir()
+    monkeypatch.chdir(work / "elsewhere")
+    message = ctgi("search", "a man", "-g", "../listed", *bind, "--no-mti").err
+    found = re.search(r"run cd (\S+) && ctgi (index .+?) to bring", message)
+    assert found, message
+    monkeypatch.chdir(found[1])
+    assert ctgi(*shlex.split(found[2])).code == 0
+    assert "changed or deleted" not in ctgi("search", "a man", "-g", "listed", *bind, "--no-mti").err
+
+
+def test_indexing_tells_the_encoder_and_the_disk_space(ctgi: Run, bind: list[str], people: Path) -> None:
+    report = ctgi("index", people, *bind, "--json").json
+    size = sum(path.stat().st_size for path in (people / ".ctgi").iterdir())
+    assert (report["encoder"].split(":")[:2], report["bytes"]) == (["open_clip", "local-dir"], size)
+    assert f"encoder {report['encoder']}, 0.0 MB on disk" in ctgi("index", people, *bind).out
 
 
 def test_to_index_a_gallery_names_the_command_for_its_images(ctgi: Run, bind: list[str], people: Path) -> None:
     ctgi("index", people, "--out", "gallery", *bind)
     done = ctgi("index", "gallery", *bind)
     assert done.code == 2
-    assert f"is a gallery, not images: to bring it up to date, run ctgi index {people} --out gallery" in done.err
+    assert "gallery is a gallery, not images: to bring it up to date, run" in done.err
+    assert f"run ctgi index {people} --out gallery --bind search_gallery=" in done.err
     assert not Path("gallery/.ctgi").exists()
     assert ctgi("search", "a man", "-g", "gallery", *bind, "--no-mti").code == 0
 

@@ -221,14 +221,33 @@ def test_any_faiss_index_finds_as_many_as_there_are(people: Path, encoder: Encod
         ("LSH", "faiss cannot make it"),
         ("PQ8", "8 images are too few to train it"),
         ("PQ7", "for 64 dimensions"),
+        ("HNSW0", "faiss breaks down over it"),
+        ("IVF0,Flat", "faiss cannot search it"),
+        ("NSG8,Flat", "8 images are too few to train it"),
+        ("Flat\0", "no faiss factory string"),
     ],
 )
 def test_an_index_that_cannot_be_made_says_so(people: Path, encoder: Encoder, index: str, message: str) -> None:
     with pytest.raises(CtgiError, match=message):
         indexed(people, encoder, index=index)
-    assert indexed(people, encoder).encoded == (
-        0 if index == "PQ8" else 8
-    )  # what was encoded before the failure is kept
+    known_too_late = index in ("PQ8", "NSG8,Flat")
+    assert (people / ".ctgi").exists() == known_too_late
+    assert indexed(people, encoder).encoded == (0 if known_too_late else 8)  # what was encoded is kept
+
+
+def test_rows_that_an_index_names_but_nobody_has_are_not_found(people: Path, encoder: Encoder) -> None:
+    import faiss
+
+    indexed(people, encoder, index="IDMap,Flat")
+    exact = open_gallery(people, encoder).search("a man", 8).candidates
+    header = people / ".ctgi" / "gallery.json"
+    values = json.loads(header.read_text()) | {"index_crc32": None}
+    header.write_text(json.dumps(values))
+    foreign = faiss.index_factory(64, "IDMap,Flat", faiss.METRIC_INNER_PRODUCT)
+    rows = np.eye(64, dtype=np.float32)[:8]
+    foreign.add_with_ids(rows, np.arange(8) + 10**9)
+    faiss.write_index(foreign, str(next((people / ".ctgi").glob("*.faiss"))))
+    assert open_gallery(people, encoder).search("a man", 8).candidates == exact
 
 
 def test_half_precision_storage(people: Path, encoder: Encoder) -> None:

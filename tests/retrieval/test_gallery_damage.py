@@ -207,6 +207,21 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None
     refused.clear()
 
 
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths that end so cannot be looked up, as on a share that went away."""
+    refused: list[str] = []
+    really = os.stat
+
+    def status(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if any(str(path).endswith(name) for name in refused):
+            raise OSError(116, "Stale file handle")
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr("os.stat", status)
+    return refused
+
+
 @pytest.mark.parametrize("name", ["gallery.json", "manifest-1", "embeddings-1"])
 def test_a_file_that_cannot_be_read_now_is_no_damage_and_nothing_is_deleted(
     people: Path, encoder: ColourEncoder, unreadable: Callable[[str], None], name: str
@@ -221,6 +236,38 @@ def test_a_file_that_cannot_be_read_now_is_no_damage_and_nothing_is_deleted(
     assert {path.name: path.read_bytes() for path in (people / ".ctgi").iterdir()} == before
 
 
+def test_a_gallery_that_cannot_be_looked_up_now_is_not_missing(
+    people: Path, encoder: ColourEncoder, unknown: list[str]
+) -> None:
+    index(people, encoder)
+    unknown.append(".ctgi/gallery.json")
+    for use in (open_gallery, index):
+        with pytest.raises(UnreadableError, match=r"cannot be read \(Stale file handle\): nothing was changed"):
+            use(people, encoder)  # type: ignore[operator]
+    unknown.clear()
+    assert index(people, encoder).reused == 8
+
+
+def test_an_image_that_cannot_be_read_now_keeps_its_row(
+    people: Path, encoder: ColourEncoder, unreadable: Callable[[str], None], unknown: list[str]
+) -> None:
+    index(people, encoder)
+    (people / "0_a.png").touch()
+    unreadable("0_a.png")
+    unknown.append("1_a.png")
+    report = index(people, encoder)
+    assert sorted((Path(path).name, reason) for path, reason in report.failed) == [
+        ("0_a.png", "no permission to read the file"),
+        ("1_a.png", "cannot be read: Stale file handle"),
+    ]
+    assert (report.total, report.added, report.removed) == (8, 0, 0)
+    unknown.clear()
+    assert [Path(path).name for path in open_gallery(people, encoder).check()] == ["0_a.png"]
+    unreadable.__self__.clear()  # type: ignore[attr-defined]
+    report = index(people, encoder)
+    assert (report.total, report.encoded, report.failed) == (8, 0, ())
+
+
 def test_a_reader_meets_the_old_or_the_new_gallery(people: Path, encoder: ColourEncoder) -> None:
     index(people, encoder)
     extra = Image.new("RGB", (40, 90), "teal")
@@ -231,6 +278,7 @@ def test_a_reader_meets_the_old_or_the_new_gallery(people: Path, encoder: Colour
         while not ended.is_set():
             try:
                 assert len(open_gallery(people, encoder)) in (8, 9)
+                assert damage_of(people) == []
             except (CtgiError, AssertionError) as error:
                 failures.append(error)
 

@@ -157,5 +157,6 @@ def _print_report(report: "GalleryReport", as_json: bool) -> None:
         return
     sys.stdout.write(
         f"{report.total} images in {plain(str(report.folder))}: {report.added} added, {report.reused} unchanged, "
-        f"{report.removed} removed, {len(report.failed)} failed, {report.seconds:.1f} s\n"
+        f"{report.removed} removed, {len(report.failed)} failed, {report.seconds:.1f} s; "
+        f"encoder {plain(report.encoder)}, {report.bytes / 1e6:.1f} MB on disk\n"
     )

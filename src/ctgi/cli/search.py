@@ -117,11 +117,12 @@ def _open(path: Path | None, settings: "Settings", quiet: bool) -> tuple["Galler
     from ctgi.cli.last_gallery import last, remember
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.retrieval.gallery import is_gallery, open_gallery
+    from ctgi.retrieval.gallery_files import find_gallery
 
     if path is None:
         path = settings.gallery or last()
         notice(f"gallery: {path}", quiet=quiet)
-    if not path.exists():
+    if find_gallery(path) is None and not path.exists():
         raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
     made = None if is_gallery(path, encoder) else build_for(path, encoder, settings, quiet=quiet)
@@ -257,6 +258,8 @@ def go_on(
     )  # fmt: skip
     result |= _indexed(indexed)
     _print_result(result, as_json)
+    if result["not_indexed"]:
+        raise typer.Exit(1)
 
 
 def _write(
