@@ -222,6 +222,7 @@ def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
 def _open(folder: Path, header: Header, encoder: Encoder | None) -> Gallery:
     if encoder is not None:
         check_encoder(folder, header, encoder.spec, encoder.fingerprint)
+        header = header.model_copy(update={"spec": encoder.spec})  # the same encoder may lie elsewhere by now
     if header.count == 0:
         raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run {index_command(folder, header)}")
     rows = open_embeddings(folder, header)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
+from ctgi.embedded import CLIP
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import TextError, parse_json
@@ -199,7 +200,7 @@ def index_command(folder: Path, header: Header) -> str:
 
 def _binding(spec: str) -> list[str]:
     """The option that binds an encoder, where it is another than the one that nobody need bind."""
-    return [] if spec in ("", "embedded") else ["--bind", f"search_gallery={spec}"]
+    return [] if spec in ("", f"open_clip:local-dir:{CLIP}") else ["--bind", f"search_gallery={spec}"]
 
 
 def manifest_path(folder: Path, header: Header) -> Path:

@@ -235,6 +235,20 @@ def test_an_index_that_cannot_be_made_says_so(people: Path, encoder: Encoder, in
     assert indexed(people, encoder).encoded == (0 if known_too_late else 8)  # what was encoded is kept
 
 
+def test_the_cure_binds_the_encoder_as_it_is_called_now(people: Path, encoder: Encoder) -> None:
+    indexed(people, encoder)
+    header = people / ".ctgi" / "gallery.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"spec": "open_clip:local-dir:/gone"}))
+    cure = open_gallery(people, encoder).index_command
+    assert cure == f"ctgi index {people} --bind search_gallery={encoder.spec}"
+
+
+def test_the_cure_need_not_bind_the_embedded_encoder(people: Path) -> None:
+    embedded = load_encoder("embedded", SMALL)
+    indexed(people, embedded)
+    assert open_gallery(people, embedded).index_command == f"ctgi index {people}"
+
+
 def test_rows_that_an_index_names_but_nobody_has_are_not_found(people: Path, encoder: Encoder) -> None:
     import faiss
 
