@@ -19,6 +19,7 @@ from langgraph.graph import StateGraph
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from ctgi.agents.languages import is_english
 from ctgi.agents.prompts import prompt, prompt_names
 from ctgi.agents.senders import IMAGE_SENDERS, senders
 from ctgi.config import Settings, load_settings
@@ -117,6 +118,7 @@ async def _open_mti() -> Graph:
 def _settings() -> Settings:
     for name in prompt_names():  # read here once: the server refuses to read files in its event loop
         prompt(name)
+    is_english("yes")
     return load_settings()
 
 
