@@ -118,6 +118,8 @@ def checked(found: CheckpointTuple) -> CheckpointTuple:
     if found.config["configurable"]["checkpoint_id"] != checkpoint.id or not isinstance(parent, str):
         raise ValueError("checkpoints under wrong names")
     _check_state(checkpoint.channel_values)
+    if len({task for task, channel, _ in found.pending_writes or [] if channel == "__interrupt__"}) > 1:
+        raise ValueError("questions of several steps at once")
     for task, channel, value in found.pending_writes or []:
         if not isinstance(task, str):
             raise ValueError("a task without a name")

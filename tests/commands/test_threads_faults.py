@@ -131,6 +131,11 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "no metadata": lambda file: sql(file, "UPDATE checkpoints SET metadata = NULL"),
     "metadata of another kind": lambda file: sql(file, "UPDATE checkpoints SET metadata = '[]'"),
     "metadata not text": lambda file: sql(file, "UPDATE checkpoints SET metadata = x'ff'"),
+    "two questions at once": lambda file: sql(
+        file,
+        "INSERT INTO writes SELECT thread_id, checkpoint_ns, checkpoint_id, 'x', task_path, idx, channel, type, value "
+        "FROM writes WHERE channel = '__interrupt__'",
+    ),
     "writes without a value": lambda file: sql(file, "UPDATE writes SET value = NULL, type = 'msgpack'"),
     "writes to another channel": lambda file: sql(file, "UPDATE writes SET channel = 'query'"),
     "tasks of another graph": lambda file: sql(file, "UPDATE writes SET channel = '__pregel_tasks'"),
