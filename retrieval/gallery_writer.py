@@ -192,6 +192,8 @@ def resume(folder: Path, wanted: Header, *, rebuild: bool) -> tuple[GalleryWrite
 def _go_on(folder: Path, header: Header, wanted: Header) -> GalleryWriter:
     check_encoder(folder, header, wanted.spec, wanted.fingerprint)
     if header.dtype != wanted.dtype:
+        if header.count:
+            open_embeddings(folder, header)  # raises where only the header says so
         raise CtgiError(
             f"{display(str(folder))}: stored as {header.dtype}, the configuration says {wanted.dtype}: "
             "run ctgi index --rebuild, or change [retriever] storage"
