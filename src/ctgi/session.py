@@ -112,6 +112,7 @@ class Session:
             self.settings, command="caption", graph="mtg", tools=TOOLS, given={"inputs": [image]},
             root=root_of([image]), wanted=self._trace,
         )  # fmt: skip
+        self._tell(TOOLS)
         named = await asyncio.to_thread(ref, image)
         with tracer as seam, open_user_cache(self.settings) as cache:
             async with open_mtg(self.settings, seam, cache, self._warm_models()) as context:
@@ -123,11 +124,20 @@ class Session:
 
     async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":
         from ctgi.graphs.caption_run import caption_images
+        from ctgi.graphs.mtg import TOOLS
 
+        self._tell(TOOLS)
         inputs = [str(images)] if isinstance(images, (str, Path)) else [str(image) for image in images]
         return await caption_images(
             inputs, Path(out), self.settings, limit=limit, trace=self._trace, models=self._warm_models()
         )
+
+    def _tell(self, tools: Sequence[str]) -> None:
+        from ctgi.runs.beforehand import beforehand
+        from ctgi.runs.events import Logged
+
+        for line in beforehand(self.settings, tools):
+            Logged().tell(line)
 
     # --- galleries and searches
 

@@ -162,7 +162,7 @@ def test_an_image_outside_the_folder_is_named_with_the_cure(tmp_path: Path) -> N
     ("content", "message"),
     [
         ("{", "not JSON"),
-        ("\xff", "not JSON"),
+        ("\xff", "not UTF-8"),
         ('{"a": 1}', "expected a list of objects with file_path"),
         ('[{"file_path": "a.jpg", "id": 1, "captions": ["x"]}]', "annotation file that has the splits"),
         ('[{"img_path": "a.jpg", "id": 1, "captions": ["x"], "split": "train"}]', "the layout that belongs to it"),
@@ -183,7 +183,7 @@ def test_set_up_errors_say_what_is_possible(tmp_path: Path) -> None:
         export_captions(lines, "icfg", out, images_root=tmp_path, split="val")
     with pytest.raises(CtgiError, match="1 images and no caption; run ctgi caption first"):
         export_captions(records(tmp_path, a=""), "icfg", out, images_root=tmp_path)
-    with pytest.raises(CtgiError, match=r"cannot read .*gone\.json"):
+    with pytest.raises(CtgiError, match=r"annotations .*gone\.json: No such file"):
         export_captions(lines, "icfg", out, images_root=tmp_path, annotations=tmp_path / "gone.json")
     with pytest.raises(CtgiError, match=r"cannot write .*none/o\.json"):
         export_captions(lines, "icfg", tmp_path / "none" / "o.json", images_root=tmp_path)

@@ -4,7 +4,8 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -49,3 +50,28 @@ def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[A
             bar.update(task, completed=done, note=markup(note), total=total)
 
         yield update
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """What listens to a run (`ctgi.runs.events`): notices and progress on stderr."""
+
+    quiet: bool
+
+    def tell(self, text: str) -> None:
+        """A notice, unless quiet."""
+        notice(text, quiet=self.quiet)
+
+    def warn(self, text: str) -> None:
+        """A notice in any case."""
+        notice(text)
+
+    def progress(self, what: str, total: int | None) -> AbstractContextManager[Any]:
+        """A bar; yields `update(done, total)`."""
+        return _bar(what, total, self.quiet)
+
+
+@contextmanager
+def _bar(what: str, total: int | None, quiet: bool) -> Iterator[Any]:
+    with progress(what, total, quiet=quiet) as update:
+        yield lambda done, total=total: update(done, total=total)

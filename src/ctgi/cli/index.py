@@ -10,8 +10,6 @@ from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.config import Settings
-    from ctgi.retrieval.encoder import Encoder
     from ctgi.retrieval.gallery import GalleryReport
 
 
@@ -41,7 +39,12 @@ def index(
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
     from ctgi.cli.arguments import refuse_idle, tell_unused_config
+    from ctgi.cli.console import Terminal
+    from ctgi.cli.last_gallery import remember
     from ctgi.config import load_settings
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.retrieval.gallery import gallery_folder
+    from ctgi.runs.index import build
 
     if check:
         told = {"--out": out, "--index": index_type, "--rebuild": rebuild, "--bind": bind, "--profile": profile}
@@ -52,81 +55,16 @@ def index(
     settings = load_settings(
         binds=bind, profile=profile, config=config, retriever={"index": index_type} if index_type else {}
     )
-    report = build(images, out, settings, rebuild=rebuild, quiet=quiet)
-    _print_report(report, as_json)
-    if report.failed:
-        raise typer.Exit(1)
-
-
-def build(
-    images: list[str], out: Path | None, settings: "Settings", *, rebuild: bool = False, quiet: bool = False
-) -> "GalleryReport":
-    """Build or update the gallery of these images, with progress, and remember it as the one last used."""
-    from ctgi.retrieval.encoder import load_encoder
-    from ctgi.retrieval.gallery import gallery_folder
-
-    folder = out or gallery_folder(images)
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
-    return _build(images, folder, encoder, settings, rebuild=rebuild, quiet=quiet)
-
-
-def build_for(path: Path, encoder: "Encoder", settings: "Settings", *, quiet: bool) -> "GalleryReport":
-    """Index an image folder on first use, or the images of another encoder's gallery once more, beside it.
-
-    Raises:
-        CtgiError: of that gallery it is not known what was indexed; the command to run is said.
-    """
-    from ctgi.cli.console import notice
-    from ctgi.retrieval.gallery import gallery_folder
-    from ctgi.retrieval.gallery_files import check_encoder, find_gallery, image_root, read_header
-
-    home = find_gallery(path)
-    if home is None:
-        report = _build([str(path)], gallery_folder([str(path)]), encoder, settings, quiet=quiet)
-        if not report.total:
-            raise CtgiError(f"{path}: none of its images could be read, so there is nothing to search")
-        return report
-    header = read_header(home)
-    if header.inputs is not None:
-        check_encoder(home, header, encoder.spec, encoder.fingerprint)
-    notice(f"indexing once more for {encoder.spec}: the gallery here is of {header.spec}, and is kept", quiet=quiet)
-    return _build([image_root(home, header)], home, encoder, settings, quiet=quiet)
-
-
-def _build(
-    images: list[str], folder: Path, encoder: "Encoder", settings: "Settings", *, rebuild: bool = False, quiet: bool
-) -> "GalleryReport":
-    from ctgi.cli.console import notice, progress
-    from ctgi.cli.last_gallery import remember
-    from ctgi.retrieval.finding import PassedOver
-    from ctgi.retrieval.gallery import build_gallery
-    from ctgi.retrieval.gallery_files import named_by_person
-
-    def tell(passed: PassedOver) -> None:
-        for line in passed.lines():
-            notice(line, quiet=quiet)
-
-    with progress("index", None, quiet=quiet) as update:
-        report = build_gallery(
-            images,
-            folder,
-            encoder,
-            settings.retriever,
-            rebuild=rebuild,
-            progress=lambda done, total: update(done, total=total),
-            on_found=tell,
-            without_locks=settings.without_locks,
-        )
-    for path, reason in report.failed:
-        notice(f"failed: {path}: {reason}")
-    if report.rebuilt:
-        notice(f"the gallery was damaged ({report.rebuilt}) and is mended: {report.encoded} images were encoded anew")
+    report = build(images, out or gallery_folder(images), encoder, settings, Terminal(quiet), rebuild=rebuild)
     if not report.total:
         raise CtgiError(
             f"{images[0]}: none of its images could be read, so there is no gallery: mend one of those listed"
         )
-    remember(named_by_person(report.folder))
-    return report
+    remember(report.folder)
+    _print_report(report, as_json)
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def _check(images: list[str], as_json: bool) -> None:

@@ -11,11 +11,10 @@ from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Qu
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
+    from ctgi.cli.console import Terminal
     from ctgi.config import Settings
-    from ctgi.graphs.mti import MtiContext
     from ctgi.retrieval.gallery import Gallery, GalleryReport
-    from ctgi.tools.chat_cache import ChatCache
-    from ctgi.tools.seam import Seam
+    from ctgi.runs.search import Conversation
 
 _TEXT_WIDTH = 120
 
@@ -63,7 +62,10 @@ def search(
 
     Example: ctgi search "woman with red bag" -g ./images --html result.html
     """
+    import asyncio
+
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
+    from ctgi.cli.console import Terminal
     from ctgi.cli.montage import image_format
     from ctgi.config import load_settings
 
@@ -93,12 +95,16 @@ def search(
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
     if query is not None and not query.strip():
         raise CtgiError('the query is empty: describe the person, as in ctgi search "woman with red bag"')
-    opened, indexed = _open(gallery, settings, quiet)
-    result = _search(
-        opened, query, length, settings, no_mti=no_mti, interactive=interactive, thread=thread, trace=not no_trace,
-        quiet=quiet,
-    )  # fmt: skip
-    result |= _indexed(indexed)
+    from ctgi.runs.search import not_indexed
+    from ctgi.runs.search import search as run
+
+    events = Terminal(quiet)
+    opened, made = _open(gallery, settings, events)
+    conversation = _conversation(opened, thread, (), events) if interactive else None
+    result = asyncio.run(
+        run(opened, query, length, settings, events, mti=not no_mti, conversation=conversation, trace=not no_trace)
+    )
+    result |= not_indexed(made)
     _write(result, html, montage, relevant, quiet)
     _print_result(result, as_json)
     if result["not_indexed"] or any(asked["error"] for asked in result["verified"]):
@@ -110,156 +116,58 @@ def _options(mti: dict[str, Any]) -> dict[str, Any]:
     return {names.get(name, f"--{name}"): value for name, value in mti.items()}
 
 
-def _open(path: Path | None, settings: "Settings", quiet: bool) -> tuple["Gallery", "GalleryReport | None"]:
+def _open(path: Path | None, settings: "Settings", events: "Terminal") -> tuple["Gallery", "GalleryReport | None"]:
     """The gallery, and what was done if it had to be made first."""
-    from ctgi.cli.console import notice
-    from ctgi.cli.index import build_for
     from ctgi.cli.last_gallery import last, remember
     from ctgi.retrieval.encoder import load_encoder
-    from ctgi.retrieval.gallery import is_gallery, open_gallery
-    from ctgi.retrieval.gallery_files import find_gallery
+    from ctgi.runs.index import open_or_build
 
     if path is None:
         path = settings.gallery or last()
-        notice(f"gallery: {path}", quiet=quiet)
-    if find_gallery(path) is None and not path.exists():
-        raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
+        events.tell(f"gallery: {path}")
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
-    made = None if is_gallery(path, encoder) else build_for(path, encoder, settings, quiet=quiet)
-    gallery = open_gallery(path, encoder)
+    gallery, made = open_or_build(path, encoder, settings, events)
     remember(gallery.name)
-    changed = gallery.check()
-    if changed:
-        shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
-        notice(
-            f"{len(changed)} images were changed or deleted since they were indexed ({shown}): "
-            f"run {gallery.index_command} to bring the gallery up to date"
-        )
-    if gallery.header.failed and not made:
-        notice(f"{gallery.header.failed} images could not be indexed: {gallery.index_command} lists them")
     return gallery, made
 
 
-def _indexed(made: "GalleryReport | None") -> dict[str, Any]:
-    """What indexing on first use left out."""
-    return {
-        "passed_over": made.passed_over if made else {},
-        "not_indexed": [{"path": path, "reason": reason} for path, reason in made.failed] if made else [],
-    }
-
-
-def _search(
-    gallery: "Gallery",
-    query: str | None,
-    length: int,
-    settings: "Settings",
-    *,
-    no_mti: bool,
-    interactive: bool,
-    thread: str | None,
-    trace: bool,
-    quiet: bool,
-    answers: Sequence[str] = (),
-) -> dict[str, Any]:
-    import asyncio
-
-    from ctgi.cli.console import notice
-    from ctgi.cli.senders import tell_senders
-    from ctgi.graphs.mti import TOOLS as MTI_TOOLS
-    from ctgi.graphs.search_run import WITHOUT_ANCHOR, open_mti, search_plain, serve_gallery
-    from ctgi.graphs.search_run import search as search_refined
-    from ctgi.graphs.trace_run import tracing
-    from ctgi.tools.chat_cache import open_user_cache
-
-    tools = ("search_gallery",) if no_mti else ("search_gallery", *MTI_TOOLS)
-    if interactive:  # no anchor is looked at: no image is sent
-        tell_senders(settings, WITHOUT_ANCHOR, quiet=quiet, images=())
-    else:
-        tell_senders(settings, tools, quiet=quiet)
-    made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
-    tracer = tracing(
-        settings, command="search", graph="plain" if no_mti else "mti", tools=tools, root=gallery.root,
-        given={**made_by, "images": gallery.identity, "interactive": interactive}, wanted=trace,
-    )  # fmt: skip
-
-    async def run(seam: "Seam", cache: "ChatCache") -> dict[str, Any]:
-        if no_mti:
-            tool = serve_gallery(settings, lambda: gallery, seam)
-            return await search_plain(tool, query or "", length, seam)
-        async with open_mti(settings, lambda: gallery, interactive=interactive, seam=seam, cache=cache) as context:
-            if interactive:
-                return await _talk(context, gallery.home, query, length, thread, answers, quiet)
-            return await search_refined(context, query or "", length)
-
-    with tracer as seam, open_user_cache(settings) as cache:
-        result = asyncio.run(run(seam, cache)) | {"cached": cache.reused}
-    if cache.reused:
-        notice(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache", quiet=quiet)
-    result["unknown_words"] = _tell_unknown(settings, tools, result["query"])
-    return result | made_by | {"bindings": {tool: str(settings.binding(tool)) for tool in tools}}
-
-
-def _tell_unknown(settings: "Settings", tools: Sequence[str], query: str) -> list[str]:
-    """Words of the query that mean nothing to the embedded models, where these rank or judge; says so."""
-    from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
-    from ctgi.cli.console import notice
-
-    unknown = unknown_words(query) if any(is_embedded(settings, tool) for tool in tools) else []
-    if unknown:
-        most = "most words" if is_mostly_unknown(query) else "words"
-        notice(
-            f"{most} of this query are unknown to the embedded models, which know people alone: {', '.join(unknown)}"
-        )
-    return unknown
-
-
-async def _talk(
-    context: "MtiContext",
-    folder: Path,
-    query: str | None,
-    length: int,
-    thread: str | None,
-    answers: Sequence[str],
-    quiet: bool,
-) -> dict[str, Any]:
-    """A search in which the person answers: first what is given, then at the terminal."""
+def _conversation(gallery: "Gallery", thread: str | None, answers: Sequence[str], events: "Terminal") -> "Conversation":
+    """A dialogue with the person: first what is given, then at the terminal."""
     import shlex
     import uuid
 
-    from ctgi.cli.console import notice
-    from ctgi.cli.last_gallery import called
     from ctgi.graphs.mti import STOP
-    from ctgi.graphs.search_run import converse
-    from ctgi.graphs.threads import FILE
+    from ctgi.runs.search import Conversation
     from ctgi.tools.backends.human import ask_user
 
     name, given = thread or uuid.uuid4().hex[:8], iter(answers)
-    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", str(called(folder))])
+    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", str(gallery.name)])
     hints = iter([f"to go on later: {later}"])  # told with the first question, when there is something to go on with
 
     async def ask(question: str, left: int) -> str:
         for hint in hints:
-            notice(hint, quiet=quiet)
+            events.tell(hint)
         for answer in given:
             return answer
         return (await ask_user(f"{question} ({left} more; empty: skip, {STOP}: no more)")).text
 
-    return await converse(context, query, length, threads=folder / FILE, thread=name, ask=ask)
+    return Conversation(name, ask)
 
 
 def go_on(
     gallery: Path | None, thread: str, settings: "Settings", answers: Sequence[str], *, as_json: bool, quiet: bool
 ) -> None:
     """Go on with the latest checkpoint of a thread, with these answers before those typed, and print the result."""
-    opened, indexed = _open(gallery, settings, quiet)
-    result = _search(
-        opened, None, 1, settings, no_mti=False, interactive=True, thread=thread, trace=True, quiet=quiet,
-        answers=answers,
-    )  # fmt: skip
-    result |= _indexed(indexed)
-    _print_result(result, as_json)
-    if result["not_indexed"]:
-        raise typer.Exit(1)
+    import asyncio
+
+    from ctgi.cli.console import Terminal
+    from ctgi.runs.search import not_indexed, search
+
+    events = Terminal(quiet)
+    opened, made = _open(gallery, settings, events)
+    conversation = _conversation(opened, thread, answers, events)
+    found = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation))
+    _print_result(found | not_indexed(made), as_json)
 
 
 def _write(

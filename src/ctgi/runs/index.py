@@ -50,7 +50,7 @@ def open_or_build(
     Raises:
         CtgiError: there is nothing at `path`, nothing to search, or an unreadable gallery.
     """
-    if not path.exists():
+    if find_gallery(path) is None and not path.exists():
         raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
     made = None if is_gallery(path, encoder) else _first_use(path, encoder, settings, events)
     gallery = open_gallery(path, encoder)

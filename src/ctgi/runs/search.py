@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
-from ctgi.agents.senders import IMAGE_SENDERS, senders
+from ctgi.agents.senders import IMAGE_SENDERS
 from ctgi.config import Settings
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
 from ctgi.graphs.search_run import WITHOUT_ANCHOR, Ask, converse, open_mti, search_plain, serve_gallery
@@ -13,6 +14,7 @@ from ctgi.graphs.search_run import search as search_refined
 from ctgi.graphs.threads import FILE
 from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.gallery import Gallery, GalleryReport
+from ctgi.runs.beforehand import beforehand
 from ctgi.runs.events import Events
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
 from ctgi.tools.seam import Seam
@@ -57,7 +59,7 @@ async def search(
     """
     tools = ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",)
     asked = WITHOUT_ANCHOR if conversation else tools  # without an anchor no image is sent
-    for line in senders(settings, asked, images=() if conversation else IMAGE_SENDERS):
+    for line in beforehand(settings, asked, images=() if conversation else IMAGE_SENDERS):
         events.tell(line)
     made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
     given = {**made_by, "images": gallery.identity, "interactive": conversation is not None}
@@ -72,8 +74,20 @@ async def search(
             found = await search_plain(serve_gallery(settings, lambda: gallery, seam), query or "", length, seam)
     if cache.reused:
         events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
+    found["unknown_words"] = _unknown(settings, tools, found["query"], events)
     bindings = {tool: str(settings.binding(tool)) for tool in tools}
     return found | {"cached": cache.reused} | made_by | {"bindings": bindings}
+
+
+def _unknown(settings: Settings, tools: Sequence[str], query: str, events: Events) -> list[str]:
+    """Words of the query that mean nothing to the embedded models, where these rank or judge; says so."""
+    unknown = unknown_words(query) if any(is_embedded(settings, tool) for tool in tools) else []
+    if unknown:
+        most = "most words" if is_mostly_unknown(query) else "words"
+        events.warn(
+            f"{most} of this query are unknown to the embedded models, which know people alone: {', '.join(unknown)}"
+        )
+    return unknown
 
 
 async def _refined(

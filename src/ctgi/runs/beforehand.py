@@ -1,0 +1,24 @@
+"""What a person should know before a run begins: which models answer, and what leaves the machine."""
+
+from collections.abc import Collection
+
+from ctgi.agents.abilities import is_embedded
+from ctgi.agents.senders import IMAGE_SENDERS, senders
+from ctgi.config import Settings
+
+_SMALL = (
+    "the embedded models answer: they are tiny and often wrong on photographs (docs/embedded.md); for real work bind a "
+    "large one, like --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct"
+)
+
+
+def beforehand(settings: Settings, tools: Collection[str], images: Collection[str] = IMAGE_SENDERS) -> list[str]:
+    """One line for embedded models, and one per place outside this machine to which these tools send something.
+
+    Args:
+        settings: how the tools are bound.
+        tools: those that the run may call.
+        images: those that are given images.
+    """
+    small = [_SMALL] if any(is_embedded(settings, tool) for tool in tools) else []
+    return small + senders(settings, tools, images=images)
