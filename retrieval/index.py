@@ -135,15 +135,19 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
 
     Raises:
         TooFewError: there are too few rows to train it.
-        CtgiError: the file cannot be written.
+        CtgiError: faiss cannot make it of these rows, or the file cannot be written.
     """
     index = new_index(header.dim, header.index, header.dtype)
     try:
         _fill(index, embeddings)
     except RuntimeError as error:
-        raise TooFewError(
-            f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): "
-            "index more images, or take a smaller one, or Flat"
+        cure = "index more images, or take a smaller one, or Flat"
+        if "training points" in str(error):
+            raise TooFewError(
+                f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): {cure}"
+            ) from None
+        raise CtgiError(
+            f"index {header.index!r}: faiss cannot make it of {len(embeddings)} images ({_reason(error)}): {cure}"
         ) from None
     path = index_path(folder, header)
     written = path.with_name(f".{path.name}.tmp")

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.gallery_files import Header
+from ctgi.retrieval.gallery_files import DamagedGalleryError, Header
 from ctgi.retrieval.index import Storage, TooFewError, build_index, new_index, open_index
 
 _ROWS = 300
@@ -54,7 +54,8 @@ def main(dim: str, storage: Storage, factory: str) -> int:
     except TooFewError:
         return 0
     except (CtgiError, RuntimeError, MemoryError, AssertionError) as error:
-        reason = str(error) if isinstance(error, CtgiError) else f"index {factory!r}: faiss cannot use it: {_CURE}"
+        told = isinstance(error, CtgiError) and not isinstance(error, DamagedGalleryError)
+        reason = str(error) if told else f"index {factory!r}: faiss cannot use it: {_CURE}"
         sys.stdout.write(reason)
         return 1
     return 0

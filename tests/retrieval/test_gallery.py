@@ -223,7 +223,9 @@ def test_any_faiss_index_finds_as_many_as_there_are(people: Path, encoder: Encod
         ("PQ7", "for 64 dimensions"),
         ("HNSW0", "faiss breaks down over it"),
         ("IVF0,Flat", "faiss cannot search it"),
-        ("NSG8,Flat", "8 images are too few to train it"),
+        ("NSG8,Flat", "faiss cannot make it of 8 images"),
+        ("PCA999,Flat", "faiss cannot make it of"),
+        ("ZnLattice2x4_3", "faiss cannot use it: take another factory string"),
         ("Flat\0", "no faiss factory string"),
     ],
 )
