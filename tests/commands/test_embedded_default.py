@@ -66,6 +66,11 @@ def test_nonsense_is_not_confirmed_and_its_words_are_named(ctgi: Run, drawn: Dra
     assert done.err.count("the embedded models answer") == 1
 
 
+def test_a_query_of_known_words_has_no_unknown_ones(ctgi: Run, drawn: Drawn) -> None:
+    done = ctgi("search", "woman with red bag", "-g", next(iter(drawn)).parent, "--json", "--no-mti")
+    assert "unknown_words" not in done.json and "unknown to" not in done.err
+
+
 def test_a_verdict_tells_a_true_description_from_one_in_other_colors(drawn: Drawn) -> None:
     async def judge() -> list[bool]:
         async with open_tools(load_settings(), ("verify_match",), load_pool(None)) as tools:

@@ -74,7 +74,8 @@ async def search(
             found = await search_plain(serve_gallery(settings, lambda: gallery, seam), query or "", length, seam)
     if cache.reused:
         events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
-    found["unknown_words"] = _unknown(settings, tools, found["query"], events)
+    if unknown := _unknown(settings, tools, found["query"], events):
+        found["unknown_words"] = unknown
     bindings = {tool: str(settings.binding(tool)) for tool in tools}
     return found | {"cached": cache.reused} | made_by | {"bindings": bindings}
 
