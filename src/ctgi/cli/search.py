@@ -167,7 +167,10 @@ def go_on(
     opened, made = _open(gallery, settings, events)
     conversation = _conversation(opened, thread, answers, events)
     found = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation))
-    _print_result(found | not_indexed(made), as_json)
+    result = found | not_indexed(made)
+    _print_result(result, as_json)
+    if result["not_indexed"]:
+        raise typer.Exit(1)
 
 
 def _write(
