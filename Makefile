@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: test check fmt slow setup demo embedded libs vllm-env constraints clean
+.PHONY: test check fmt slow setup demo docs embedded libs vllm-env constraints clean
 
 test: $(INSTALLED) libs  ## the fast tests
 	$(BIN)/python -m pytest --durations=10
@@ -57,6 +57,9 @@ embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cor
 	$(BIN)/python -m ctgi.training.embedded.clip export $(WORK)/run src/ctgi/embedded/clip
 	cp $(WORK)/sight.jsonl $(WORK)/dialogue.jsonl docs/embedded
 	cp $(WORK)/run/metrics.jsonl docs/embedded/clip.jsonl
+
+docs: $(INSTALLED)  ## render docs/commands.md from the commands' --help
+	$(BIN)/python docs/render_commands.py
 
 vllm-env: $(INSTALLED)  ## a second environment with a CPU build of vLLM, for the slow tests
 	$(BIN)/python tests/servers/environment.py
