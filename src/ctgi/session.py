@@ -227,10 +227,12 @@ class Session:
             CtgiError: a data set that cannot be read, or a set-up that only you can mend.
         """
         from ctgi.runs.evaluate import DataSpec, evaluate
+        from ctgi.runs.events import Logged
 
         spec = DataSpec(data, Path(root), split, captions, limit)
         folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
-        return self._loop.run(evaluate(spec, self._warm_encoder(), self.settings, folder, mti=mti, trace=self._trace))
+        work = evaluate(spec, self._warm_encoder(), self.settings, folder, Logged(), mti=mti, trace=self._trace)
+        return self._loop.run(work)
 
     # --- what stays open
 

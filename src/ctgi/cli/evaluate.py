@@ -10,8 +10,9 @@ from ctgi.cli.options import AsJson, Bind, Config, NoTrace, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
+    from ctgi.cli.console import Terminal
     from ctgi.config import Settings
-    from ctgi.retrieval.encoder import Encoder
+    from ctgi.runs.evaluate import DataSpec
     from ctgi.runs.evaluate_mti import MtiRun
     from ctgi.training.evaluate import EncodedSplit
 
@@ -63,7 +64,11 @@ def evaluate(
 
     Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
     """
+    import asyncio
+
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
+    from ctgi.cli.console import Terminal
+    from ctgi.cli.evaluation_table import tell_failures
 
     given = {"k": top, "lam": lam, "xi": xi}
     settings = _settings(given, variant, bind, profile, config, retriever)
@@ -77,14 +82,22 @@ def evaluate(
     expect_file_place("--html", html)
     tell_unused_config([root], config, quiet=quiet)
     folder = out or Path("runs") / f"evaluate-{data}"
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.runs.evaluate import DataSpec, encode, interact, mti_result, plain_result
+
+    spec, events = DataSpec(data, root, split, captions, limit), Terminal(quiet)
     if dry_run:
-        _estimate(data, root, split, captions, limit, settings, variant, as_json, quiet)
+        _estimate(spec, settings, variant, events, as_json)
         return
-    encoder, encoded = _encode(data, root, split, captions, limit, settings, folder, quiet)
-    result = _plain(data, encoder, encoded, settings)
-    run = _interact(encoded, encoder, settings, folder, variant, users, not no_trace, quiet) if mti else None
-    if run:
-        result["mti"] = _mti(run, lams, xis)
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    encoded = encode(spec, encoder, settings, folder, events)
+    result, run = plain_result(data, encoder, encoded, settings), None
+    if mti:
+        run = asyncio.run(
+            interact(encoded, encoder, settings, folder, events, variant=variant, users=users, trace=not no_trace)
+        )
+        tell_failures(run.failures, run.unverified)
+        result["mti"] = mti_result(run, lams, xis)
     _write(folder, html, encoded, result, run, quiet)
     _print(result, as_json)
     if run and (run.failed or run.unverified):
@@ -139,119 +152,6 @@ def _numbers(option: str, text: str | None) -> list[float]:
         raise CtgiError(f"{option} {text!r}: expected numbers with commas between them, like 0.5,0.8,1") from None
 
 
-def _split(data: str, root: Path, split: str, captions: str, limit: int | None, quiet: bool) -> Any:
-    from dataclasses import replace
-
-    from ctgi.cli.console import notice
-    from ctgi.training.datasets import load_dataset
-
-    dataset = load_dataset(data, root, captions=captions)
-    whole = dataset.split(split)
-    if data == "folder":
-        notice(whole.overview(dataset.root), quiet=quiet)
-    if limit is None:
-        return whole
-    return replace(
-        whole,
-        captions=whole.captions[:limit],
-        caption_pids=whole.caption_pids[:limit],
-        caption_images=whole.caption_images[:limit],
-    )
-
-
-def _encode(
-    data: str, root: Path, split: str, captions: str, limit: int | None, settings: "Settings", folder: Path, quiet: bool
-) -> tuple["Encoder", "EncodedSplit"]:
-    from ctgi.cli.console import progress
-    from ctgi.retrieval.encoder import load_encoder
-    from ctgi.training.evaluate import encode_split
-
-    chosen = _split(data, root, split, captions, limit, quiet)
-    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
-    with progress("encode", len(chosen.images), quiet=quiet) as update:
-        return encoder, encode_split(
-            chosen, encoder, settings.retriever, folder, progress=lambda done, total: update(done, total=total)
-        )
-
-
-def _plain(data: str, encoder: "Encoder", encoded: "EncodedSplit", settings: "Settings") -> dict[str, Any]:
-    from ctgi.runs.evaluate_mti import as_row
-    from ctgi.training.evaluate import image_to_text, text_to_image
-
-    split = encoded.split
-    return {
-        "data": data,
-        "split": split.name,
-        "retriever": str(settings.binding("search_gallery")),
-        "context_length": encoder.context_length,
-        "images": len(split.images),
-        "captions": len(split.captions),
-        "truncated_captions": sum(cut > 0 for cut in encoded.truncated),
-        "truncated_tokens": sum(encoded.truncated),
-        "t2i": as_row(text_to_image(encoded)),
-        "i2t": as_row(image_to_text(encoded)),
-    }
-
-
-def _interact(
-    encoded: "EncodedSplit",
-    encoder: "Encoder",
-    settings: "Settings",
-    folder: Path,
-    variant: str,
-    users: list[Any],
-    trace: bool,
-    quiet: bool,
-) -> "MtiRun":
-    import asyncio
-
-    from ctgi.cli.console import progress
-    from ctgi.cli.evaluation_table import tell_failures
-    from ctgi.cli.senders import tell_senders
-    from ctgi.graphs.mti import TOOLS
-    from ctgi.runs.evaluate_mti import run_mti
-
-    tell_senders(settings, TOOLS, quiet=quiet)
-    with progress("interact", len(encoded.split.captions), quiet=quiet) as update:
-        run = asyncio.run(
-            run_mti(
-                encoded,
-                encoder,
-                settings,
-                folder / "calls.sqlite",
-                variant=variant,
-                users=users,
-                on_progress=update,
-                trace=trace,
-            )
-        )
-    tell_failures(run.failures, run.unverified)
-    return run
-
-
-def _mti(run: "MtiRun", lams: list[float], xis: list[float]) -> dict[str, Any]:
-    from ctgi.graphs.mti import TOOLS
-    from ctgi.runs.evaluate_mti import mti_row, sweep, turn_curves
-
-    mti = run.settings.mti
-    result = {
-        "variant": run.variant,
-        "k": mti.k,
-        "max_anchors": mti.max_anchors,
-        "fusion": mti.fusion,
-        "bindings": {tool: str(run.settings.binding(tool)) for tool in TOOLS},
-        "t2i": mti_row(run, mti.lam, mti.xi),
-        "calls": run.calls,
-        "trace": run.trace,
-        "failed": run.failures,
-        "unverified": run.unverified,
-        "dialogue": [turn_curves(run, user) for user in run.turns],  # type: ignore[arg-type]  # keys are users
-    }
-    if lams or xis:
-        result["sweep"] = sweep(run, lams or [mti.lam], xis or [mti.xi])
-    return result
-
-
 def _write(
     folder: Path, html: Path | None, encoded: "EncodedSplit", result: dict[str, Any], run: "MtiRun | None", quiet: bool
 ) -> None:
@@ -280,22 +180,12 @@ def _write(
         notice(f"wrote {html}", quiet=quiet)
 
 
-def _estimate(
-    data: str,
-    root: Path,
-    split: str,
-    captions: str,
-    limit: int | None,
-    settings: "Settings",
-    variant: str,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Terminal", as_json: bool) -> None:
     import json
 
     from ctgi.graphs.estimate import estimate_mti
 
-    chosen = _split(data, root, split, captions, limit, quiet)
+    chosen = spec.load(events)
     expected = estimate_mti(chosen.captions, chosen.images, settings, variant)
     if as_json:
         sys.stdout.write(json.dumps(expected) + "\n")

@@ -9,7 +9,9 @@ from typing import Any
 from ctgi.config import Settings
 from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.encoder import Encoder
-from ctgi.runs.evaluate_mti import MtiRun, as_row, mti_row, run_mti, sweep, turn_curves
+from ctgi.runs.beforehand import beforehand
+from ctgi.runs.evaluate_mti import MtiRun, User, as_row, mti_row, run_mti, sweep, turn_curves
+from ctgi.runs.events import Events
 from ctgi.training.datasets import Split, load_dataset
 from ctgi.training.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
 
@@ -27,13 +29,16 @@ class DataSpec:
     limit: int | None = None
     """Only the first captions, against the whole gallery."""
 
-    def load(self) -> Split:
-        """The split.
+    def load(self, events: Events) -> Split:
+        """The split; what a plain folder holds is told.
 
         Raises:
             CtgiError: the data set cannot be read.
         """
-        whole = load_dataset(self.layout, self.root, captions=self.captions).split(self.split)
+        dataset = load_dataset(self.layout, self.root, captions=self.captions)
+        whole = dataset.split(self.split)
+        if self.layout == "folder":
+            events.tell(whole.overview(dataset.root))
         if self.limit is None:
             return whole
         return replace(
@@ -44,11 +49,49 @@ class DataSpec:
         )
 
 
+def encode(spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, events: Events) -> EncodedSplit:
+    """The split's features, kept in `folder` for the next run.
+
+    Raises:
+        CtgiError: the data set, or an image of it, cannot be read.
+    """
+    chosen = spec.load(events)
+    with events.progress("encode", len(chosen.images)) as update:
+        return encode_split(chosen, encoder, settings.retriever, folder, progress=update)
+
+
+async def interact(
+    encoded: EncodedSplit,
+    encoder: Encoder,
+    settings: Settings,
+    folder: Path,
+    events: Events,
+    *,
+    variant: str = "ctgi",
+    users: Sequence[User] = (),
+    trace: bool = True,
+) -> MtiRun:
+    """MTI for every caption of the split; replies are kept in `folder`, failures are told.
+
+    Raises:
+        CtgiError: a binding that cannot do its tool, or a server that is gone.
+    """
+    for line in beforehand(settings, TOOLS):
+        events.tell(line)
+    total = len(encoded.split.captions)
+    with events.progress("interact", total) as update:
+        return await run_mti(
+            encoded, encoder, settings, folder / "calls.sqlite", variant=variant, users=users, trace=trace,
+            on_progress=lambda done: update(done, total),
+        )  # fmt: skip
+
+
 async def evaluate(
     spec: DataSpec,
     encoder: Encoder,
     settings: Settings,
     folder: Path,
+    events: Events,
     *,
     mti: bool = False,
     trace: bool = True,
@@ -58,11 +101,10 @@ async def evaluate(
     Raises:
         CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
     """
-    encoded = await asyncio.to_thread(encode_split, spec.load(), encoder, settings.retriever, folder)
+    encoded = await asyncio.to_thread(encode, spec, encoder, settings, folder, events)
     result = plain_result(spec.layout, encoder, encoded, settings)
     if mti:
-        run = await run_mti(encoded, encoder, settings, folder / "calls.sqlite", variant="ctgi", trace=trace)
-        result["mti"] = mti_result(run)
+        result["mti"] = mti_result(await interact(encoded, encoder, settings, folder, events, trace=trace))
     return result
 
 
