@@ -137,7 +137,7 @@ class SearchResult(_Record):
 
     def show(self, out: str | Path | None = None) -> "Page":
         """The search as a page with its pictures: shown by a notebook, written to `out` where that is given."""
-        from ctgi.cli.report import page_of
+        from ctgi.reports.search_page import page_of
 
         page = page_of([self.to_json()])
         if out is not None:

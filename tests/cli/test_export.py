@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ctgi.cli.export import ExportReport, export_captions
 from ctgi.errors import CtgiError
+from ctgi.runs.export import ExportReport, export_captions
 
 
 def records(root: Path, **captions: str) -> list[dict[str, Any]]:

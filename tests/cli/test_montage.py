@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageColor
 
-from ctgi.cli.montage import ACCENT, ANCHOR, GAP, MARGIN, PHOTO, RIGHT, WIDTH, WRONG, write_montage
+from ctgi.reports.montage import ACCENT, ANCHOR, GAP, MARGIN, PHOTO, RIGHT, WIDTH, WRONG, write_montage
 
 Search = Callable[..., dict[str, Any]]
 LINE, HEADING, LABEL, BETWEEN = 32, 42, 52, 28

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ctgi.cli.figure import added
-from ctgi.cli.report import write_html
+from ctgi.reports.rankings import added
+from ctgi.reports.search_page import write_html
 
 Search = Callable[..., dict[str, Any]]
 

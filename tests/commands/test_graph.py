@@ -45,8 +45,8 @@ def test_a_png_is_drawn_here_with_no_box_on_another(ctgi: Run, name: str) -> Non
     fill = max(count for count, color in colors if color == (0xEE, 0xF1, 0xFF))
     assert fill > 20_000  # the boxes' own color
 
-    from ctgi.cli.graph_picture import _layout
     from ctgi.graphs.mti import build_mti
+    from ctgi.reports.graph_picture import _layout
 
     boxes, lines = _layout(build_mti().get_graph())
     for index, box in enumerate(boxes):

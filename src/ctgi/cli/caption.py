@@ -10,10 +10,10 @@ from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Qu
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.cli.export import ExportReport
     from ctgi.config import Settings
     from ctgi.graphs.caption_run import CaptionReport, Shard
     from ctgi.retrieval.finding import PassedOver
+    from ctgi.runs.export import ExportReport
 
 _LAYOUTS = ("cuhk", "icfg", "rstp")
 
@@ -191,7 +191,7 @@ def _export(
     if not out.exists():
         notice(f"nothing to export: no image has a caption in {out}")
         return {}
-    from ctgi.cli.export import FILE_NAMES, export_captions, some_of
+    from ctgi.runs.export import FILE_NAMES, export_captions, some_of
 
     root = images_root or Path(images[0])
     written = {}

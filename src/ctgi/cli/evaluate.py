@@ -166,7 +166,7 @@ def _write(
 
         write_scores(folder / "scores.npz", run)
     if html:
-        from ctgi.cli.worst import write_worst
+        from ctgi.reports.worst_queries import write_worst
         from ctgi.runs.evaluate_mti import plain_ranks, ranks
 
         found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)

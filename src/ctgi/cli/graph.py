@@ -42,7 +42,7 @@ def graph(
     expect_file_place("--png", png)
     drawn = _build(name)
     if png:
-        from ctgi.cli.graph_picture import write_png
+        from ctgi.reports.graph_picture import write_png
 
         write_png(drawn, png)
         sys.stdout.write(f"{png}\n")
@@ -57,7 +57,7 @@ def _text(drawn: "Graph", ascii_: bool, as_json: bool) -> str:
         edges = [{"from": e.source, "to": e.target, "conditional": e.conditional} for e in drawn.edges]
         return json.dumps({"nodes": list(drawn.nodes), "edges": edges})
     if ascii_:
-        from ctgi.cli.graph_picture import draw_ascii
+        from ctgi.reports.graph_picture import draw_ascii
 
         return draw_ascii(drawn)
     return drawn.draw_mermaid()

@@ -66,8 +66,8 @@ def search(
 
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
     from ctgi.cli.console import Terminal
-    from ctgi.cli.montage import image_format
     from ctgi.config import load_settings
+    from ctgi.reports.montage import image_format
 
     if context.args:
         whole = " ".join([query or "", *context.args])
@@ -185,12 +185,12 @@ def _write(
 
     truth = is_relevant if relevant else None
     if html:
-        from ctgi.cli.report import write_html
+        from ctgi.reports.search_page import write_html
 
         write_html([result], html, relevant=truth)
         notice(f"wrote {html}", quiet=quiet)
     if montage:
-        from ctgi.cli.montage import write_montage
+        from ctgi.reports.montage import write_montage
 
         write_montage(result, montage, relevant=truth)
         notice(f"wrote {montage}", quiet=quiet)

@@ -5,7 +5,6 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
-from ctgi.cli.figure import added
 from ctgi.cli.trace.comparing import in_words, rank_words, totals
 from ctgi.cli.trace.listing import summary
 from ctgi.cli.trace.pictures import Pictures
@@ -13,6 +12,7 @@ from ctgi.cli.trace.selection import Selection
 from ctgi.cli.trace.tree import chosen
 from ctgi.cli.trace.words import answered, asked, duration, failed
 from ctgi.files import write_whole
+from ctgi.reports.rankings import added
 from ctgi.text import plain
 from ctgi.tools.trace_diff import ItemDiff, TraceDiff
 from ctgi.tools.trace_format import Call, Done, Node

@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ctgi.cli.figure import TOP, Card, Relevant, added, after, before
 from ctgi.errors import CtgiError, ImageError
 from ctgi.files import write_whole
+from ctgi.reports.rankings import TOP, Card, Relevant, added, after, before
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.cli.report import write_html
+from ctgi.reports.search_page import write_html
 from ctgi.runs.evaluate_mti import MtiRun
 from ctgi.training.evaluate import EncodedSplit
 

@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 
-from ctgi.cli.figure import TOP, Relevant, added, after, anchor_paths, before
 from ctgi.errors import ImageError
 from ctgi.files import write_whole
+from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 
@@ -47,7 +47,7 @@ def _template() -> Any:
         autoescape=True, finalize=_show, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["file_name"] = lambda path: PurePath(path).name or path
-    return environment.from_string(files("ctgi.cli").joinpath("search.html.j2").read_text(encoding="utf-8"))
+    return environment.from_string(files("ctgi.reports").joinpath("search.html.j2").read_text(encoding="utf-8"))
 
 
 def _show(value: object) -> object:

@@ -1,0 +1,1 @@
+"""What runs look like: pages, pictures and tables."""
