@@ -80,7 +80,7 @@ def test_a_reply_cut_at_its_limit_is_no_caption(ctgi: Run, double: OpenAiDouble,
     done = ctgi("caption", people, *images(double), "--limit", 2, "--json")
     assert (done.code, done.json["captioned"], len(done.json["failed"])) == (1, 0, 2)
     assert all("cut off at 2,048 tokens" in failed["reason"] for failed in done.json["failed"])
-    assert [seen.body["max_tokens"] for seen in double.log] == [256, 256, 2048, 2048]
+    assert sorted(seen.body["max_tokens"] for seen in double.log) == [256, 256, 2048, 2048]  # two images at once
 
 
 @pytest.mark.parametrize("tool", ["reconstruct_caption", "answer_question"])
