@@ -219,4 +219,4 @@ class _Run:
 
 def copied(known: dict[str, Any], image: ImageRef) -> dict[str, Any]:
     """The record of an image whose content was captioned under another path."""
-    return known | {"path": image.path, "same_as": known["path"], "seconds": 0.0, "tokens": {}}
+    return known | {"path": image.path, "same_as": known.get("same_as") or known["path"], "seconds": 0.0, "tokens": {}}

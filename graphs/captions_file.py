@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from ctgi.captions import caption_record
+from ctgi.captions import caption_record, has_caption
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
 from ctgi.reading import JsonLine, json_lines, parse_json
@@ -29,7 +29,7 @@ class Captioned:
         self._contents: set[str] = set()
 
     def add(self, path: str, sha256: str) -> None:
-        """Note a record; a later one of the same file counts."""
+        """Note a record; a later one of the same file counts. One without a content is of whatever lies there."""
         self._sha256_of[path] = sha256
         self._contents.add(sha256)
         if "_by_file" in vars(self):
@@ -37,9 +37,10 @@ class Captioned:
 
     def holds(self, path: str, sha256: str) -> bool:
         """Whether the image at this path, with this content, has a record."""
-        if self._sha256_of.get(path) == sha256:
+        fitting = ("", sha256)
+        if self._sha256_of.get(path) in fitting:
             return True
-        return sha256 in self._contents and self._by_file.get(canonical(path)) == sha256
+        return not self._contents.isdisjoint(fitting) and self._by_file.get(canonical(path)) in fitting
 
     @cached_property
     def _by_file(self) -> dict[str, str]:
@@ -65,7 +66,7 @@ class CaptionsFile:
         return self._captioned.holds(path, sha256)
 
     def find(self, sha256: str) -> dict[str, Any] | None:
-        """The record of an image with this content under whatever path, or None."""
+        """The last record with a caption of an image with this content under whatever path, or None."""
         start = self._start_of.get(sha256)
         if start is None:
             return None
@@ -124,10 +125,11 @@ class CaptionsFile:
         )
 
     def _remember(self, record: dict[str, Any], start: int) -> None:
-        sha256 = record.get("sha256") or ""
-        self._captioned.add(record["path"], sha256)
-        self._start_of.setdefault(sha256, start)
         self.bindings = record.get("bindings") or {}
+        if has_caption(record):
+            sha256 = record.get("sha256") or ""
+            self._captioned.add(record["path"], sha256)
+            self._start_of[sha256] = start
 
 
 def dump(record: dict[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from ctgi.agents.abilities import askable
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
-from ctgi.captions import read_captions
+from ctgi.captions import has_caption, read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
 from ctgi.graphs.captions_file import Captioned
@@ -41,7 +41,8 @@ def estimate(
     """
     captioned = Captioned()
     for record in read_captions(out) if out.is_file() else ():
-        captioned.add(record["path"], record.get("sha256") or "")
+        if has_caption(record):
+            captioned.add(record["path"], record.get("sha256") or "")
     endpoint = settings.endpoint(settings.binding("caption_image"))
     sizes: list[int] = []
     failed = []

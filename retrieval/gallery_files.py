@@ -25,6 +25,7 @@ from ctgi.files import write_whole
 from ctgi.reading import TextError, parse_json
 from ctgi.retrieval.checksums import Checksums, damaged_blocks, is_complete, sample
 from ctgi.retrieval.images import display
+from ctgi.text import is_file_name
 
 FORMAT: Literal[1] = 1
 FOLDER = ".ctgi"
@@ -74,14 +75,9 @@ class Entry(NamedTuple):
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not _is_name(value):
+    if not isinstance(value, str) or not is_file_name(value):
         raise ValueError("no text")
     return value
-
-
-def _is_name(value: str) -> bool:
-    """Whether a file could be called so; bytes that are no UTF-8 stand as surrogates, others are none."""
-    return "\0" not in value and not re.search("[\ud800-\udc7f\udd00-\udfff]", value)
 
 
 _Text = Annotated[str, PlainValidator(_text)]  # pydantic's own refuses names that are no UTF-8
@@ -392,7 +388,7 @@ def parse_line(line: bytes) -> Entry:
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and value != "" and _is_name(value)
+    return isinstance(value, str) and value != "" and is_file_name(value)
 
 
 def _is_sha256(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ctgi.errors import CtgiError
 from ctgi.reading import JsonLine, json_lines
-from ctgi.text import plain
+from ctgi.text import is_file_name, plain
 
 _FIELDS = {
     "path": str,
@@ -53,11 +53,18 @@ def caption_record(path: Path, line: JsonLine) -> dict[str, Any]:
     return dict(record)
 
 
+def has_caption(record: dict[str, Any]) -> bool:
+    """Whether a record has a caption with words in it: the image of one without is captioned again."""
+    return bool((record.get("caption") or "").strip())
+
+
 def _fault(record: dict[str, Any]) -> str:
     if record.get("path") is None:
         return "expected a JSON object with path, sha256 and caption"
     for name, kind in _FIELDS.items():
         if not isinstance(record.get(name), kind | None):
             return f"{name} is {plain(repr(record[name])[:40])}"
+    if not is_file_name(record["path"]):
+        return f"path is {plain(repr(record['path'])[:40])}, which no file is called"
     turns = record.get("turns") or []
     return "" if all(isinstance(turn, dict) for turn in turns) else "turns holds something that is no object"

@@ -1,5 +1,8 @@
 """Text that others wrote (models, files, people), made safe to show."""
 
+import re
+
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _JOINERS = "\u200c\u200d"  # within emoji and in several scripts; they neither reorder nor hide text
 
 
@@ -16,6 +19,11 @@ def _visible(char: str) -> str:
     if char.isprintable() or char in _JOINERS:
         return char
     return " " if char.isspace() else char.encode("unicode_escape").decode()
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file could be called so; bytes that are no UTF-8 stand as surrogates, others are none."""
+    return "\0" not in text and not _NO_BYTES.search(text)
 
 
 def joined(text: str) -> str:

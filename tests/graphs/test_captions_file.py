@@ -82,6 +82,8 @@ def test_a_slip_in_the_last_line_stops_and_is_never_cut_off(tmp_path: Path, tail
     [
         {"path": None},
         {"path": 3},
+        {"path": "a\0b"},
+        {"path": "\ud800.jpg"},
         {"sha256": []},
         {"caption": ["a man"]},
         {"turns": "x"},
@@ -96,6 +98,30 @@ def test_fields_of_other_types_are_named(tmp_path: Path, fields: dict[str, objec
         list(read_captions(out))
     with pytest.raises(CtgiError, match="line 2"), open_captions(out):
         pass
+
+
+def test_of_several_records_of_one_content_the_last_with_a_caption_is_copied(tmp_path: Path) -> None:
+    out = tmp_path / "captions.jsonl"
+    out.write_text("".join(json.dumps(record("a") | {"caption": text}) + "\n" for text in ("made", "corrected", " ")))
+    with open_captions(out) as file:
+        found = file.find(record("a")["sha256"])
+    assert found is not None
+    assert found["caption"] == "corrected"
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_held"),
+    [({}, True), ({"sha256": None}, True), ({"caption": None}, False), ({"caption": " "}, False)],
+)
+def test_a_record_needs_a_caption_but_no_content(tmp_path: Path, fields: dict[str, object], is_held: bool) -> None:
+    """A caption that a person added by hand counts, and one that a person took out is made again."""
+    out = tmp_path / "captions.jsonl"
+    out.write_text(json.dumps(record(str(tmp_path / "a.jpg")) | fields) + "\n")
+    sha256 = record(str(tmp_path / "a.jpg"))["sha256"]
+    with open_captions(out) as file:
+        assert file.holds(str(tmp_path / "a.jpg"), sha256) is is_held
+        assert file.holds(str(tmp_path / "." / "b" / ".." / "a.jpg"), sha256) is is_held
+        assert not file.holds(str(tmp_path / "b.jpg"), sha256)
 
 
 def test_deep_nesting_is_named(tmp_path: Path) -> None:
