@@ -10,6 +10,7 @@ from model_servers import start_vllm
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
+from ctgi.embedded import MLLM
 from ctgi.retrieval.images import ref
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -26,7 +27,7 @@ def people(tmp_path_factory):
 async def converse(bind: str, people: list[Path]):
     """Captions, answers after the caption, and P(yes) of every image."""
     pool = load_pool(None)
-    settings = load_settings(binds=[bind], endpoints={"vllm": {"min_pixels": 1}})
+    settings = load_settings(binds=[bind], endpoints={"vllm": {"min_pixels": 1}, "hf": {"min_pixels": 1}})
     async with open_tools(settings, ("caption_image", "answer_question", "verify_match"), pool) as tools:
 
         async def one(path: Path):
@@ -48,7 +49,7 @@ def test_the_same_checkpoint_answers_the_same_in_process_and_in_vllm(vllm_env, p
         served = asyncio.run(converse(f"images=vllm:{server.model}@{server.base_url}", people))
     finally:
         server.stop()
-    here = asyncio.run(converse("images=embedded", people))
+    here = asyncio.run(converse(f"images=hf:{MLLM}", people))  # `embedded` would drop what the model cannot see
 
     texts = [(mine, theirs) for (words, _), (others, _) in zip(here, served, strict=True)
              for mine, theirs in zip(words, others, strict=True)]  # fmt: skip
