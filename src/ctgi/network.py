@@ -24,7 +24,7 @@ Proxies = Literal["remote", "all"]
 
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SHAPE = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%[\w.~%-]+)?")
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*(%[\w.~%-]+)?")
 _OLD_NUMBER = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+)){0,3}")
 """An IPv4 address as resolvers still take it: short, octal, hexadecimal or one number."""
 _PRIVATE = tuple(
@@ -93,7 +93,7 @@ def parse_address(url: str) -> Address:
         parsed = httpx2.URL(f"{scheme}://{host}{path}{query or ''}")
     except httpx2.InvalidURL:
         raise ValueError(_EXPECTED) from None
-    port = parsed.port or _DEFAULT_PORTS[parsed.scheme]
+    port = _DEFAULT_PORTS[parsed.scheme] if parsed.port is None else parsed.port
     if not _HOST.fullmatch(parsed.host) or not 0 < port < 2**16:
         raise ValueError(_EXPECTED)
     user, _, password = map(unquote, userinfo.partition(":"))

@@ -212,3 +212,43 @@ def test_a_stream_that_breaks_off_or_fails_is_no_reply() -> None:
         read_reply(b"data: {half\n\n")
     with pytest.raises(RefusedError, match="overloaded"):
         read_reply(stream(piece(content="a coa"), {"error": {"message": "overloaded", "code": 503}}))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["MAX_TOKENS", "FINISH_REASON_MAX_TOKENS", "model_context_window_exceeded", "max_length", "incomplete", "limit"],
+)
+def test_a_limit_under_any_name_cuts_a_reply(reason: str) -> None:
+    assert read_reply(body(choice={"finish_reason": reason})).cut
+
+
+@pytest.mark.parametrize("reason", ["stop", "STOP", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "tool_calls"])
+def test_an_end_under_any_name_is_the_end(reason: str) -> None:
+    assert read_reply(body("A woman.", choice={"finish_reason": reason})) == ChatReply("A woman.")
+
+
+@pytest.mark.parametrize("reason", ["IMAGE_SAFETY", "SPII", "sensitive", "guardrail_intervened", "refusal"])
+def test_a_filter_under_any_name_stopped_the_reply(reason: str) -> None:
+    with pytest.raises(ToolError, match=f"a filter .*{reason}"):
+        read_reply(body(choice={"finish_reason": reason}))
+
+
+@pytest.mark.parametrize("reason", ["timeout", "network_error", "insufficient_system_resource"])
+def test_a_reply_that_broke_off_under_any_name_is_none(reason: str) -> None:
+    with pytest.raises(Unavailable, match=f"broke off .*{reason}"):
+        read_reply(body("A wom", choice={"finish_reason": reason}))
+
+
+def test_a_text_that_is_marked_as_thought_is_none_of_the_answer() -> None:
+    reply = read_reply(body([{"text": "I look.", "thought": True}, {"text": "A woman."}]))
+    assert (reply.text, reply.thoughts) == ("A woman.", 7)
+
+
+def test_half_a_surrogate_pair_costs_one_character() -> None:
+    assert read_reply(body("A \ud83d bag")).text == "A \ufffd bag"
+
+
+def test_a_stream_of_messages_that_grow_is_the_last_of_them() -> None:
+    said = [json.dumps({"choices": [{"message": {"content": text}}]}) for text in ("A wo", "A woman.")]
+    stream = "".join(f"data: {one}\n\n" for one in said) + "data: [DONE]\n\n"
+    assert read_reply(stream.encode()).text == "A woman."

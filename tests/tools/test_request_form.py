@@ -131,6 +131,14 @@ def test_nothing_is_guessed_while_another_field_is_named(double: OpenAiDouble) -
     assert {"logprobs", "seed", "top_p"} <= sent(double.log[-1])
 
 
+def test_a_short_models_name_leaves_the_words_of_a_refusal_whole(double: OpenAiDouble) -> None:
+    double.models = ("m",)
+    double.rejects = {"temperature": 400}
+    (reply,) = asked(double, HELLO, model="m")
+    assert isinstance(reply, ChatReply)
+    assert "logprobs" in double.log[-1].body
+
+
 def test_a_models_name_names_no_field(double: OpenAiDouble) -> None:
     double.models = ("seed",)
     double.answer = refuses(lambda seen: "bad" in seen.prompts[0], refusal("the model seed does not describe people"))

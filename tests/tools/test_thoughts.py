@@ -15,6 +15,11 @@ SPELLINGS = [
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<unused94>thought", "<unused95>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<reason>", "</reason>"),
+    ("<inner_thoughts>", "</inner_thoughts>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ('<think lang="zh">', "</think>"),
+    ("<思考>", "</思考>"),
 ]
 
 
@@ -33,6 +38,16 @@ def test_thoughts_are_taken_out_however_they_are_marked(open_: str, close: str) 
     [
         ("A woman in <b>red</b>, size < 40.", Parted("A woman in <b>red</b>, size < 40.", 0, False)),
         ("<think></think>\n\nyes", Parted("yes", 0, False)),
+        ("<think/>\nyes", Parted("yes", 0, False)),
+        ("I look.assistantfinalyes", Parted("yes", 7, False)),
+        ('A shirt that says "<think> different"', Parted('A shirt that says "<think> different"', 0, False)),
+        ('"<think>" is on the shirt.', Parted('"<think>" is on the shirt.', 0, False)),
+        ('The print "</think>" is red.', Parted('The print "</think>" is red.', 0, False)),
+        ("A woman.<|im_end|>\n<|im_start|>user\nthanks", Parted("A woman.", 0, False)),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nyes<|eot_id|>", Parted("yes", 0, False)),
+        ("A woman.<end_of_turn>", Parted("A woman.", 0, False)),
+        ("A woman.</s>", Parted("A woman.", 0, False)),
+        ("<caption>A woman.</caption>", Parted("A woman.", 0, False)),
         ("A <think>b</think>c<think>d</think> e", Parted("A c e", 2, False)),
         ("<think>not </think> yet</think>yes", Parted("yes", 6, False)),
         ("<think>a</think> <answer>yes</answer>", Parted("yes", 1, False)),

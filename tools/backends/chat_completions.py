@@ -1,12 +1,15 @@
 """The OpenAI chat-completions format: requests as JSON; replies whose text is read strictly, the rest if possible."""
 
+import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
 from ctgi.errors import ToolError
+from ctgi.text import joined as joined_surrogates
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.chat_message import text_of, thoughts_beside
 from ctgi.tools.backends.endpoint import Unavailable
@@ -22,9 +25,13 @@ MAX_ANSWER_CHARS = 20_000
 MAX_REPLY_CHARS = 400_000
 """Thoughts included."""
 _BOM = b"\xef\xbb\xbf"
-_CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit"}
-_FILTERED = {"content_filter", "safety", "recitation", "blocklist", "prohibited_content"}
-_BROKEN_OFF = {"error", "abort", "cancelled"}
+_CUT = re.compile(r"length|token|limit|context|incomplete", re.IGNORECASE)
+_WHOLE = re.compile(r"stop|eos|end", re.IGNORECASE)
+_FILTERED = re.compile(
+    r"filter|safety|recitation|blocklist|prohibit|sensitive|spii|guardrail|refus|policy|moderat", re.IGNORECASE
+)
+_BROKEN_OFF = re.compile(r"error|abort|cancel|time.?out|malformed|insufficient|repetition", re.IGNORECASE)
+"""Servers have many names for why a reply ended."""
 
 Json = dict[str, Any]
 
@@ -82,12 +89,12 @@ def read_reply(
     if said := complaint_in_reply(body, hide):
         raise RefusedError(said)
     choice, text = _first_choice(body)
-    finish = str(choice.get("finish_reason") or "").lower()
+    finish = str(choice.get("finish_reason") or "")
     _check_finish(finish, choice, hide)
     tokens = _tokens(body.get("usage"))
     parted, beside = part(_bounded(text, MAX_REPLY_CHARS)), thoughts_beside(choice["message"])
     answer, thoughts = _bounded(parted.answer, MAX_ANSWER_CHARS), parted.thoughts + beside
-    cut = finish in _CUT or parted.unfinished or (not finish and 0 < tokens.output == max_tokens)
+    cut = _is_cut(finish) or parted.unfinished or (not finish and 0 < tokens.output == max_tokens)
     if needs_text and not answer and not cut:
         only = f", {thoughts:,} characters of thought" if thoughts else ""
         raise Unavailable(f"the answer is empty (finish reason {choice.get('finish_reason')!r:.40}{only})", strikes=0)
@@ -98,7 +105,7 @@ def read_reply(
 def _parsed(content: bytes) -> Json:
     content = content.removeprefix(_BOM).lstrip()
     try:
-        body = joined(content) if is_event_stream(content) else from_json(content)
+        body = joined(content) if is_event_stream(content) else _from_json(content)
     except ValueError as error:
         if is_event_stream(content):
             raise Unavailable(f"the server streams its reply, which cannot be put together: {error}") from None
@@ -106,6 +113,16 @@ def _parsed(content: bytes) -> Json:
     if not isinstance(body, dict):
         raise Unavailable("the reply is no chat completion: expected a JSON object")
     return body
+
+
+def _from_json(content: bytes) -> Any:
+    """The JSON of a body; half a surrogate pair in it, which is no JSON to all parsers, comes out as U+FFFD."""
+    try:
+        return from_json(content)
+    except ValueError as error:
+        if "hex escape" not in str(error):
+            raise
+        return from_json(joined_surrogates(json.dumps(json.loads(content), ensure_ascii=False)))
 
 
 def _first_choice(body: Json) -> tuple[Json, str]:
@@ -124,11 +141,15 @@ def _first_choice(body: Json) -> tuple[Json, str]:
 
 def _check_finish(finish: str, choice: Json, hide: Callable[[str], str]) -> None:
     """Raise for a reply that ended for another reason than its own end or its length."""
-    if finish in _FILTERED:
+    if _FILTERED.search(finish):
         raise ToolError(f"a filter of the server stopped the reply (finish reason {finish!r})")
-    if finish in _BROKEN_OFF:
+    if _BROKEN_OFF.search(finish):
         said = complaint_in_reply({"error": choice.get("error")}, hide)
         raise RefusedError(said) if said else Unavailable(f"the reply broke off (finish reason {finish!r})")
+
+
+def _is_cut(finish: str) -> bool:
+    return bool(_CUT.search(finish)) and not _WHOLE.search(finish)
 
 
 def _bounded(text: str, limit: int) -> str:

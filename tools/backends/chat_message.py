@@ -32,18 +32,22 @@ def thoughts_beside(message: Json) -> int:
     beside = next((message[name] for name in _THOUGHTS if message.get(name)), None)
     content = message.get("content")
     parts = content if isinstance(content, list) else [content]
-    apart = [one for one in parts if isinstance(one, dict) and one.get("type") in _THOUGHT_PARTS]
+    apart = [one for one in parts if isinstance(one, dict) and _is_thought(one)]
     return _characters(beside) + _characters(apart)
 
 
 def _text(part: Any) -> str:
     if isinstance(part, str):
         return part
-    if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS:
+    if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS or _is_thought(part):
         return ""
     text = part.get("text") or part.get("refusal")
     text = text.get("value") if isinstance(text, dict) else text
     return text if isinstance(text, str) else ""
+
+
+def _is_thought(part: Json) -> bool:
+    return part.get("type") in _THOUGHT_PARTS or part.get("thought") is True
 
 
 def _characters(value: Any, depth: int = _DEPTH) -> int:

@@ -55,6 +55,9 @@ def _whole(choices: list[Json]) -> Json:
     """One choice: the texts of all pieces in a row, and their tokens' log probabilities."""
     pieces = [piece for choice in choices if isinstance(piece := choice.get("delta") or choice.get("message"), dict)]
     message: Json = {name: "".join(_texts(pieces, name)) or None for name in _TEXTS}
+    whole = [one for choice in choices if isinstance(one := choice.get("message"), dict) and one.get("content")]
+    if whole:  # each says all that there is so far
+        message |= whole[-1]
     parts = [part for piece in pieces if isinstance(piece.get("content"), list) for part in piece["content"]]
     if parts:
         message["content"] = parts

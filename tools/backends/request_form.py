@@ -63,6 +63,7 @@ class RequestForm:
 
     def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, name: str) -> None:
         self._model, self._endpoint, self._dialect, self._name = model, endpoint, dialect, name
+        self._model_name = re.compile(rf"(?<!\w){re.escape(model)}(?!\w)")
         self._proven: set[str] = set()
         self.given_up: GivenUp = frozenset(endpoint.leave_out)
         """What requests go without."""
@@ -103,7 +104,7 @@ class RequestForm:
 
     def named(self, complaint: Complaint, present: Iterable[str]) -> GivenUp:
         """The fields among those `present` that the server itself names, by its pointer or in its words."""
-        words = _ALLOWED_INSTEAD.split(complaint.words.replace(self._model, ""))[0]
+        words = _ALLOWED_INSTEAD.split(self._model_name.sub("", complaint.words))[0]
         pointed, told = (
             {name for name in present if _means(name, text)} for text in (" ".join(complaint.fields), words)
         )

@@ -3,21 +3,39 @@
 import re
 from dataclasses import dataclass
 
-_NAME = r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)"
+_NAME = (
+    r"(?:\w+[:_])?(?:think|thinking|thoughts?|reason|reasoning|reflect|reflection|scratchpad|analysis|cot|monologue"
+    r"|思考|chain_of_thought)(?:_\w+)?"
+)
 _OPEN = re.compile(
-    rf"<\s*{_NAME}\b[^<>]*>|\[\s*{_NAME}\s*\]|◁\s*{_NAME}\s*▷|<\|\s*(?:begin_of_|start_)?{_NAME}\s*\|>"
+    rf"<\s*{_NAME}\b[^<>]*(?<!/)>|\[\s*{_NAME}\s*\]|◁\s*{_NAME}\s*▷|<\|\s*(?:begin_of_|start_)?{_NAME}\s*\|>"
     r"|<\|channel\|>\s*(?:analysis|commentary)[^<]*<\|message\|>|<unused94>(?:thought)?",
     re.IGNORECASE,
 )
 _CLOSE = re.compile(
     rf"<\s*/\s*{_NAME}\s*>|\[\s*/\s*{_NAME}\s*\]|◁\s*/\s*{_NAME}\s*▷|<\|\s*(?:end_of_|end_|/){_NAME}\s*\|>"
-    r"|<\|channel\|>\s*final[^<]*<\|message\|>|<unused95>",
+    r"|<\|channel\|>\s*final[^<]*<\|message\|>|<unused95>|assistantfinal",
     re.IGNORECASE,
 )
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
+_WRAPPED = re.compile(
+    r"<(?P<tag>response|output|caption|description|final_answer|solution)>(.*)</(?P=tag)>", re.IGNORECASE | re.DOTALL
+)
+_TURN_BEGINS = re.compile(
+    r"\A(?:\s|<bos>|\[/?INST\]|<\|(?:im_start|start_header_id)\|>|<start_of_turn>)*"
+    r"(?:(?:<\|assistant\|>|(?<=[>])(?:assistant|model)\b)(?:<\|end_header_id\|>|\s)*)?",
+    re.IGNORECASE,
+)
+_TURN_ENDS = re.compile(
+    r"(?:<\|(?:im_end|eot_id|eom_id|endoftext|end_of_text|end|im_start|user)\|>|<end_of_turn>|<eos>|</s>\s*\Z"
+    r"|<\uff5cend\u2581of\u2581sentence\uff5c>).*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Marks of a chat template; what follows the end of a turn is somebody else's."""
+_QUOTES = "\"'“”«»「」"
 _WRAPPING = re.compile(
     r"<\|(?:begin|end)_of_(?:solution|box|answer)\|>|<\|(?:START|END)_RESPONSE\|>|\[/?RESPONSE\]"
-    r"|<\|(?:start|end|return|channel|message)\|>",
+    r"|<\|(?:start|end|return|channel|message)\|>|<\s*think(?:ing)?\s*/>",
     re.IGNORECASE,
 )
 
@@ -47,7 +65,9 @@ def part(text: str, *, opened: bool = False) -> Parted:
     if found := _ANSWER.search(answer):
         thoughts += len(answer[: found.start()].strip())
         answer = found[1]
-    return Parted(_WRAPPING.sub("", answer).strip(), thoughts, unfinished)
+    answer = _WRAPPING.sub("", _TURN_ENDS.sub("", _TURN_BEGINS.sub("", answer))).strip()
+    wrapped = _WRAPPED.fullmatch(answer)
+    return Parted(wrapped[2].strip() if wrapped else answer, thoughts, unfinished)
 
 
 def is_mark(token: str) -> bool:
@@ -74,10 +94,18 @@ def after_thoughts(text: str) -> int:
     return max((mark.end() for mark in _CLOSE.finditer(text)), default=0)
 
 
+def _is_quoted(mark: re.Match[str], text: str) -> bool:
+    """Whether a mark is spoken of: it stands in quotation marks, or they open before it and no thought ever ends."""
+    before, after = text[: mark.start()][-1:], text[mark.end() :][:1]
+    opened = bool(before) and before in _QUOTES
+    return opened and ((bool(after) and after in _QUOTES) or not _CLOSE.search(text))
+
+
 def _outside(text: str, inside: bool) -> tuple[str, int, bool]:
     """What stands outside of the marks, the characters inside, and whether the text ends inside."""
     kept, thoughts, at = "", 0, 0
-    marks = sorted([*_OPEN.finditer(text), *_CLOSE.finditer(text)], key=lambda mark: mark.start())
+    found = [mark for kind in (_OPEN, _CLOSE) for mark in kind.finditer(text) if not _is_quoted(mark, text)]
+    marks = sorted(found, key=lambda mark: mark.start())
     for mark in marks:
         piece, closes = text[at : mark.start()].strip(), bool(_CLOSE.fullmatch(mark[0]))
         at = mark.end()
