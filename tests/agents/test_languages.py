@@ -2,7 +2,7 @@ import pytest
 
 from ctgi.agents.judge import overlap
 from ctgi.agents.languages import is_english, words, yes_or_no
-from ctgi.agents.verifier import read_verdict
+from ctgi.agents.verdicts import read_verdict
 
 YES = {
     "en": "Yes, it does",
