@@ -117,7 +117,10 @@ async def caption_images(
         async with open_mtg(settings, seam, cache, models) as context:
             bindings = {name: str(settings.binding(name)) for name in TOOLS}
             if file.bindings and file.bindings != bindings:
-                logger.warning("%s holds captions made with other bindings; each record says which", plain(str(out)))
+                logger.warning(
+                    "%s holds captions made with other bindings, which are kept; --out another file captions all anew",
+                    plain(str(out)),
+                )
             run = _Run(file, context, bindings, report, seam)
             started = time.perf_counter()
             todo = _todo(inputs, file, report, seam, limit=limit, shard=shard)

@@ -201,7 +201,12 @@ def index_command(folder: Path, header: Header) -> str:
 
 def _binding(spec: str) -> list[str]:
     """The option that binds an encoder, where it is another than the one that nobody need bind."""
-    return [] if spec in ("", f"open_clip:local-dir:{CLIP}") else ["--bind", f"search_gallery={spec}"]
+    return [] if encoder_name(spec) in ("", "embedded") else ["--bind", f"search_gallery={spec}"]
+
+
+def encoder_name(spec: str) -> str:
+    """What to call an encoder where a person reads it: `embedded`, or its spec."""
+    return "embedded" if spec == f"open_clip:local-dir:{CLIP}" else spec
 
 
 def manifest_path(folder: Path, header: Header) -> Path:
@@ -262,11 +267,12 @@ def write_header(folder: Path, header: Header, name: str = HEADER) -> None:
 def check_encoder(folder: Path, header: Header, spec: str, fingerprint: str) -> None:
     """Raise CtgiError unless the gallery's vectors are of this encoder's space."""
     if fingerprint != header.fingerprint:
+        made, opened = display(encoder_name(header.spec)), display(encoder_name(spec))
         raise CtgiError(
-            f"{display(str(folder))}: made with {display(header.spec)} "
-            f"(fingerprint {display(header.fingerprint[:12])}), opened with {display(spec)} ({fingerprint[:12]}): "
-            "weights, image size or context length differ. Bind search_gallery to the first, or make one for the "
-            f"second beside it: {index_command(folder, header.model_copy(update={'spec': spec}))}"
+            f"{display(str(folder))}: made with {made} (fingerprint {display(header.fingerprint[:12])}), opened with "
+            f"{opened} ({fingerprint[:12]}): weights, image size or context length differ. Bind search_gallery to the "
+            "first, or make one for the second beside it: "
+            f"{index_command(folder, header.model_copy(update={'spec': spec}))}"
         )
 
 

@@ -11,7 +11,7 @@ from ctgi.config import Binding, load_settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.images import ref
-from ctgi.tools.backends import ChatReply, ChatRequest, open_mllm
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, open_mllm
 
 CODE = """
 import numpy as np
@@ -36,6 +36,15 @@ class Model:
         return ChatReply("yes", choices={"yes": 0.7, "no": 0.3})
     async def aclose(self):
         pass
+
+class OnlyChat:
+    async def chat(self, request):
+        from ctgi.tools.backends import ChatReply
+        return ChatReply("yes", confidence=0.9) if "yes" in request.prompt else {"color": "red"}[request.prompt]
+
+class NoReply:
+    async def chat(self, request):
+        return "yes"
 
 class Encoder:
     def preprocess(self, image):
@@ -87,11 +96,28 @@ def test_a_class_may_offer_more() -> None:
     assert said("Model", looking()).choices == {"yes": 0.7, "no": 0.3}
 
 
+def test_a_class_need_offer_no_more_than_chat() -> None:
+    async def probe() -> tuple[str, Abilities]:
+        model = open_mllm(Binding.parse("python:my_models:OnlyChat"), load_settings())
+        try:
+            return model.endpoint, await model.probe()
+        finally:
+            await model.aclose()
+
+    assert asyncio.run(probe()) == (
+        "this process (my_models:OnlyChat)",
+        Abilities(images=True, logprobs=True, structured=False),
+    )
+    assert said("OnlyChat", ChatRequest("yes or no?")).text == "yes"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("broken", "my_models:broken raised KeyError: 'no such layer'"),
         ("silent", "my_models:silent returned None: expected a text"),
+        ("OnlyChat", "my_models:OnlyChat raised KeyError: 'What color?'"),
+        ("NoReply", "my_models:NoReply returned 'yes': expected a ctgi.tools.backends.ChatReply"),
     ],
 )
 def test_a_fault_in_it_is_the_call_s_and_names_the_function(name: str, message: str) -> None:

@@ -331,6 +331,7 @@ def test_a_mix_of_bindings_in_one_file_is_said(
     assert "other bindings" not in caplog.text
     ctgi("caption", people / "1_a.png", *bind(double), "--bind", f"caption_image=openai:double@{double.base_url}")
     assert "captions.jsonl holds captions made with other bindings" in caplog.text
+    assert "--out another file captions all anew" in caplog.text
 
 
 def test_a_function_of_ones_own_captions(ctgi: Run, people: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def test_a_search_its_page_and_its_trace_name_the_files(ctgi: Run, bind: list[st
     assert "edited" not in shown.out + shown.err
     replayed = ctgi("trace", "replay", "last", *bind)
     assert replayed.code == 0, replayed.err
-    assert "1 as recorded" in replayed.out
+    assert "1 identical" in replayed.out
 
 
 def test_a_search_that_is_gone_on_with_names_the_files(

@@ -12,6 +12,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.fusion import fuse
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
+from ctgi.retrieval.gallery_files import encoder_name
 from ctgi.retrieval.images import digest, read_image
 from ctgi.retrieval.ranking import Refinement
 
@@ -249,6 +250,7 @@ def test_the_cure_need_not_bind_the_embedded_encoder(people: Path) -> None:
     embedded = load_encoder("embedded", SMALL)
     indexed(people, embedded)
     assert open_gallery(people, embedded).index_command == f"ctgi index {people}"
+    assert encoder_name(embedded.spec) == "embedded"
 
 
 def test_rows_that_an_index_names_but_nobody_has_are_not_found(people: Path, encoder: Encoder) -> None:

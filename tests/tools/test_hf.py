@@ -1,6 +1,7 @@
 """The in-process backend against transformers itself, on a small Qwen2-VL with random weights (float32, CPU)."""
 
 import asyncio
+import gc
 import json
 import math
 import shutil
@@ -555,3 +556,20 @@ def test_a_closed_model_says_so(model: Path) -> None:
 
     with pytest.raises(CtgiError, match="closed already"):
         run(model, ask)
+
+
+def test_a_caller_that_gave_up_leaves_no_error_that_nobody_took(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def session() -> None:
+        mllm = HfMllm(str(tmp_path / "missing"), Endpoint(), "cpu")
+        impatient = asyncio.create_task(mllm.chat(ChatRequest("one")))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        with pytest.raises(CtgiError, match="missing"):
+            await mllm.chat(ChatRequest("two"))
+        await mllm.aclose()
+
+    asyncio.run(session())
+    gc.collect()
+    assert "never retrieved" not in caplog.text

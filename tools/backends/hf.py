@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import TemplateError
 from PIL import Image
@@ -27,6 +27,7 @@ from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened
 from ctgi.tools.backends.thoughts import closing, opens
 from ctgi.tools.call_notes import spend
 
+T = TypeVar("T")
 PREPARING_THREADS = 2
 _TAIL = 16
 """Tokens at a prompt's end among which a template may open a thought."""
@@ -92,8 +93,7 @@ class HfMllm:
                 self._preparing -= 1
                 self._changed.notify_all()
         batch, replies, place = self._join(checkpoint, prompt)
-        # Shielded: a caller that gives up must not cancel the batch of the others.
-        reply = (await asyncio.shield(asyncio.wrap_future(replies)))[place]
+        reply = (await _shared(replies))[place]
         spend(seconds + batch.seconds / len(batch.prompts))
         return reply
 
@@ -120,7 +120,7 @@ class HfMllm:
     async def _checkpoint(self) -> Checkpoint:
         if self._loaded is None:
             self._loaded = self._model_thread.submit(load_checkpoint, *self._source)
-        return await asyncio.shield(asyncio.wrap_future(self._loaded))
+        return await _shared(self._loaded)
 
     # --- in the preparing threads ---
 
@@ -204,6 +204,13 @@ class HfMllm:
         if batch.prompts[0].choices:
             return checkpoint.choose(batch.prompts, self._settings.batch_size)
         return checkpoint.generate(batch.prompts, self._settings.temperature, self._settings.seed)
+
+
+async def _shared(work: Future[T]) -> T:
+    """What several callers wait for: one that gives up neither cancels it nor leaves an error that nobody took."""
+    result = asyncio.wrap_future(work)
+    result.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return await asyncio.shield(result)
 
 
 def _kind(prompt: Prompt) -> tuple[Any, ...]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from ctgi.config import Endpoint
-from ctgi.errors import CtgiError, ImageError, ToolError
+from ctgi.errors import CtgiError, ToolError
 from ctgi.plugins import described, own_code
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
@@ -21,7 +22,8 @@ def open_own_model(where: str, endpoint: Endpoint) -> Mllm:
 
     Args:
         where: `module:name` of a function, of a coroutine function, or of a class that is called without arguments.
-            An object with a `chat` method is taken as an Mllm; anything else is called with (image, prompt).
+            An object with a `chat` method is asked as an Mllm is, and need offer no more; anything else is called with
+            (image, prompt).
         endpoint: `concurrency` is the number of calls at once.
 
     Raises:
@@ -29,8 +31,7 @@ def open_own_model(where: str, endpoint: Endpoint) -> Mllm:
     """
     found = own_code(where)
     if callable(getattr(found, "chat", None)):
-        model: Mllm = found
-        return model
+        return _OwnMllm(found, where)
     return as_model(found, where, concurrency=endpoint.concurrency)
 
 
@@ -66,12 +67,8 @@ class _OwnModel:
     async def _answer(self, request: ChatRequest) -> ChatReply:
         with spending():
             image = await self._in_thread(read_image, request.image.path) if request.image else None
-            try:
+            with _blamed(self._name):
                 said = await self._call(image, conversation(request))
-            except (CtgiError, ToolError, ImageError):
-                raise
-            except Exception as error:  # whatever the user's own code raises
-                raise ToolError(f"{self._name} raised {described(error)}") from error
         if not isinstance(said, str) or not said.strip():
             raise ToolError(f"{self._name} returned {said!r:.80}: expected a text")
         return ChatReply(said.strip())
@@ -95,6 +92,52 @@ class _OwnModel:
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+class _OwnMllm:
+    """An object of the user's with `chat`; what else an `Mllm` has is filled in where it is missing."""
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.endpoint = str(getattr(model, "endpoint", f"this process ({plain(name)})"))
+        self._model, self._name = model, plain(name)
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """What the object replies.
+
+        Raises:
+            ToolError: it raised, or returned no ChatReply.
+        """
+        with _blamed(self._name):
+            reply = self._model.chat(request)
+            reply = await reply if inspect.isawaitable(reply) else reply
+        if not isinstance(reply, ChatReply):
+            raise ToolError(f"{self._name} returned {reply!r:.80}: expected a ctgi.tools.backends.ChatReply")
+        return reply
+
+    async def probe(self) -> Abilities:
+        """What the object says of itself, else what its reply to a small request holds."""
+        if hasattr(self._model, "probe"):
+            with _blamed(self._name):
+                abilities: Abilities = await self._model.probe()
+                return abilities
+        reply = await self.chat(ChatRequest("Is snow white? Answer yes or no.", choices=("yes", "no"), max_tokens=4))
+        return Abilities(images=True, logprobs=reply.confidence is not None, structured=bool(reply.choices))
+
+    async def aclose(self) -> None:
+        """Close the object if it can be closed."""
+        if hasattr(self._model, "aclose"):
+            await self._model.aclose()
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Whatever the user's own code raises is the failure of this call, and names that code."""
+    try:
+        yield
+    except (CtgiError, ToolError):
+        raise
+    except Exception as error:
+        raise ToolError(f"{name} raised {described(error)}") from error
 
 
 def conversation(request: ChatRequest) -> str:

@@ -86,6 +86,7 @@ def _check(images: list[str], as_json: bool) -> None:
 
 def _print_report(report: "GalleryReport", as_json: bool) -> None:
     from ctgi.cli.terminal import plain
+    from ctgi.retrieval.gallery_files import encoder_name
 
     if as_json:
         import json
@@ -96,5 +97,5 @@ def _print_report(report: "GalleryReport", as_json: bool) -> None:
     sys.stdout.write(
         f"{report.total} images in {plain(str(report.folder))}: {report.added} added, {report.reused} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed, {report.seconds:.1f} s; "
-        f"encoder {plain(report.encoder)}, {report.bytes / 1e6:.1f} MB on disk\n"
+        f"encoder {plain(encoder_name(report.encoder))}, {report.bytes / 1e6:.1f} MB on disk\n"
     )

@@ -11,6 +11,7 @@ from typing import Any
 from ctgi.errors import ImageError
 from ctgi.files import write_whole
 from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before
+from ctgi.retrieval.gallery_files import encoder_name
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 
@@ -46,6 +47,7 @@ def _template() -> Any:
     environment = Environment(
         autoescape=True, finalize=_show, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["encoder_name"] = encoder_name
     environment.filters["file_name"] = lambda path: PurePath(path).name or path
     return environment.from_string(files("ctgi.reports").joinpath("search.html.j2").read_text(encoding="utf-8"))
 

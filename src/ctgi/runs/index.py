@@ -7,7 +7,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
-from ctgi.retrieval.gallery_files import check_encoder, find_gallery, image_root, read_header
+from ctgi.retrieval.gallery_files import check_encoder, encoder_name, find_gallery, image_root, read_header
 from ctgi.runs.events import Events
 
 
@@ -77,5 +77,6 @@ def _first_use(path: Path, encoder: Encoder, settings: Settings, events: Events)
     header = read_header(home)
     if header.inputs is not None:  # which images those were, only the person knows: the message says what to run
         check_encoder(home, header, encoder.spec, encoder.fingerprint)
-    events.tell(f"indexing once more for {encoder.spec}: the gallery here is of {header.spec}, and is kept")
+    wanted, there = encoder_name(encoder.spec), encoder_name(header.spec)
+    events.tell(f"indexing once more for {wanted}: the gallery here is of {there}, and is kept")
     return build([image_root(home, header)], home, encoder, settings, events)

@@ -33,9 +33,9 @@ def print_report(report: "ReplayReport", as_json: bool) -> None:
         write_json(asdict(report) | {"failed": failed})
         return
     sys.stdout.write(
-        f"{report.items} items of {report.of} replayed: {report.identical} as recorded, {len(report.changed)} "
-        f"otherwise, {len(report.failed)} not\n"
-        f"calls: {report.served} from the recording, {report.live} live, {report.unused} recorded and not asked for\n"
+        f"{report.items} items of {report.of} replayed: {report.identical} identical, {len(report.changed)} "
+        f"changed, {len(report.failed)} failed\n"
+        f"calls: {report.served} from the recording, {report.live} live, {report.unused} unused\n"
     )
     for one in report.changed[:20]:
         sys.stdout.write(f"  {plain(one['what'])}: {', '.join(one['fields'])}\n")
