@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ctgi.agents.prompts import prompt
 from ctgi.agents.prose import said
+from ctgi.agents.statements import is_refusal
 from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
@@ -20,10 +21,12 @@ class Captioner:
         """Image -> T_s.
 
         Raises:
-            ToolError: the model's reply was cut off or has no words; a caption must not be half a caption.
+            ToolError: the reply was cut off, refuses or has no words; a caption must not be half a caption.
         """
         reply = await self.mllm.chat(ChatRequest(prompt("caption"), image, system=prompt("system")))
         told = said(reply)
+        if is_refusal(told.text):
+            raise ToolError(f"{image.path}: the model does not describe the image: {told.text!r:.160}")
         if not any(character.isalpha() for character in told.text):
             raise ToolError(f"{image.path}: the model described the image with {reply.text!r:.80}")
         return told

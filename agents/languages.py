@@ -60,12 +60,17 @@ def is_nothing(text: str) -> bool:
     return any(len(phrase) > 1 or not said[1:2].isalpha() for phrase in starts) or _contains(said, "not")
 
 
+def unquoted_part(text: str) -> str:
+    """The text without what stands in quotation marks: a shirt may say anything."""
+    return _QUOTED.sub(" ", text)
+
+
 def is_english(text: str) -> bool:
     """Whether a text may pass as English: not when a good part of it is in other letters, or its words are others'.
 
     What stands in quotation marks is left out: a shirt may say anything. Single words that English shares pass.
     """
-    plain = _QUOTED.sub(" ", text)
+    plain = unquoted_part(text)
     letters = [character for character in plain if character.isalpha()]
     other = sum(not unicodedata.name(character, "").startswith("LATIN") for character in letters)
     if letters and other / len(letters) >= 0.25:

@@ -1,16 +1,22 @@
 """Replies as plain prose: without markup, without the talk around the answer, lists as sentences."""
 
+import ast
+import html
 import json
 import re
+import unicodedata
 from typing import Any
 
 from ctgi.agents.lists import Item, sentences
+from ctgi.text import joined
 from ctgi.tools.backends import ChatReply
 from ctgi.tools.types import Said
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)[\w+-]*\s*$", re.MULTILINE)
 _HEADING = re.compile(r"^\s*#{1,6}\s+(?P<text>.*?)\s*#*\s*$")
 _RULE = re.compile(r"^\s*(?:[-*_=]\s*){3,}$")
+_BOLD_LINE = re.compile(r"^[ \t]*(\*\*|__)(?P<text>[^*_\n]{1,40}?)(?<![.!?])[:：]?\1[:：]?[ \t]*$", re.MULTILINE)
+_ONE_LINE_LIST = re.compile(r"(?<=\S)[ \t]+(?=\(?\d{1,2}[.)]\s)")
 _BULLET = re.compile(r"^\s*(?:[-*+•‣◦▪·–—]|\(?\d{1,2}[.)](?!\d)|\(?[a-hA-H]\))\s+(?P<text>\S.*)$")
 _TABLE = re.compile(r"^\s*\|(?P<cells>.*)\|\s*$")
 _TABLE_RULER = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)+\|?\s*$")
@@ -26,13 +32,15 @@ _INLINE = (
     (re.compile(r"(?<![\w_])_(?=[^\s_])([^_\n]+?)(?<=\S)_(?![\w_])"), r"\1"),
 )
 _NO_KEY = re.compile(r"\b(?:reads?|says?|saying|he|she|they|it|is|are|has|with|who|that)\b", re.IGNORECASE)
+_ANSWERS = {"yes", "no", "true", "false"}
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "『": "』", "'": "'", "‘": "’"}
 _END = ".!?…。！？؟।"
+_MAX_LITERAL = 10_000
 
 _KIND = r"(?:description|caption|answer|response|summary|query|text|rewrite|version)"
 _LABEL = re.compile(
     rf"^(?:(?:the|a|my|your|final|new|initial|short|dense|detailed|brief|full|concise|refined|rewritten|revised|updated|"
-    rf"image|person|person's)\s+)*(?:{_KIND}|verdict|reply|result|output)\s*[:：]\s*(?=\S)",
+    rf"image|person|person's)\s+)*(?:{_KIND}|verdict|reply|result|output|assistant|a)\s*[:：]\s*(?=\S)",
     re.IGNORECASE,
 )
 _GREETING = re.compile(
@@ -59,6 +67,17 @@ _CLOSING = re.compile(
     r"|i(?:'m| am) happy to|can i help)\b[^\n]*\Z",
     re.IGNORECASE,
 )
+_REMARK = re.compile(
+    r"(?<=\S)\n\s*\W*(?:note|explanation|reasoning|rationale|justification|disclaimer|confidence)\W*[:：][^\n]*",
+    re.IGNORECASE,
+)
+_REASONED = re.compile(
+    r"^\W*(?:thinking|thoughts?|reasoning|analysis|chain of thought|let'?s think)\b[^\n]*.*"
+    r"\n\W*(?:final )?(?:answer|caption|description|response|output)\W*[:：]\W*(?=\w)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Thoughts without marks, up to the label of what came of them."""
+_JSON_WITHIN = re.compile(r"(?:```|~~~)[\w+-]*\s*([{\[].*[}\]])\s*(?:```|~~~)|(?:^|[:：]\s*)(\{\s*[\"'].*\})", re.S)
 _JSON_TEXT = ("caption", "description", "answer", "text", "response", "refined_query", "query", "verdict", "match",
               "result", "output", "content", "final_answer", "message")  # fmt: skip
 
@@ -68,8 +87,9 @@ def prose(reply: str) -> str:
 
     Text inside of quotation marks stays as it is; "" where nothing is left.
     """
-    text = _unfenced(reply.replace("\r\n", "\n").replace("\r", "\n").strip())
-    parsed = _from_json(text)
+    text = _visible(reply.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    parsed = _json_within(text)
+    text = _unfenced(text)
     text = _without_markup(parsed if parsed is not None else text)
     text = _without_talk(unquoted(text))
     return unquoted(" ".join(_flowing(text).split()))
@@ -99,15 +119,29 @@ def _unfenced(text: str) -> str:
     return _FENCE.sub("", text).strip()
 
 
+def _visible(text: str) -> str:
+    """The text without control characters, marks of direction and others that nobody sees."""
+    return "".join(char for char in joined(text) if char in "\n\t\u200c\u200d" or unicodedata.category(char)[0] != "C")
+
+
+def _json_within(text: str) -> str | None:
+    """The words of a reply that is JSON, or talk around a piece of it; None for any other."""
+    whole = _from_json(_unfenced(text))
+    found = _JSON_WITHIN.search(text) if whole is None else None
+    return _from_json(found[1] or found[2]) if found else whole
+
+
 def _from_json(text: str) -> str | None:
-    """The words of a reply that is JSON; None for any other."""
     if text[:1] not in ("{", "[", '"'):
         return None
     try:
-        value = json.loads(text)
+        return _spoken(json.loads(re.sub(r",\s*(?=[}\]])", "", text)))
     except (ValueError, RecursionError):
+        pass
+    try:
+        return _spoken(ast.literal_eval(text)) if text[0] == "{" and len(text) < _MAX_LITERAL else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
-    return _spoken(value)
 
 
 def _spoken(value: Any, depth: int = 0) -> str:
@@ -127,13 +161,16 @@ def _spoken(value: Any, depth: int = 0) -> str:
 
 
 def _without_markup(text: str) -> str:
+    text = _BOLD_LINE.sub(r"# \g<text>", text)
     for mark, kept in _INLINE:
         text = mark.sub(kept, text)
+    text = html.unescape(text)
     return "\n".join(re.sub(r"^\s*>\s?", "", line) for line in text.split("\n"))
 
 
 def _without_talk(text: str) -> str:
     """The text without what a model says around its answer."""
+    text = _REMARK.sub("", _REASONED.sub("", text))
     while True:
         shorter = text
         for talk in (_CLOSING, _GREETING, _ANNOUNCEMENT, _LABEL, _ASIDE):
@@ -148,7 +185,11 @@ def _flowing(text: str) -> str:
     told: list[str] = []
     items: list[Item] = []
     heading, broken = "", True
+    if re.match(r"\(?1[.)]\s", text):
+        text = _ONE_LINE_LIST.sub("\n", text)
     lines = _without_table_heads(text.split("\n"))
+    if len(lines) == 1 and (only := _BULLET.match(lines[0])) and not _labeled(only["text"]):
+        return only["text"].strip()
     labels = sum(bool(_labeled(line.strip())) for line in lines) > 1
 
     def end_list() -> None:
@@ -184,6 +225,8 @@ def _without_table_heads(lines: list[str]) -> list[str]:
 
 
 def _append(told: list[str], line: str, *, new: bool) -> None:
+    if told and told[-1] == line:
+        return
     if told and new and not told[-1].rstrip("\"'”’)").endswith(tuple(_END)):
         told[-1] += "."
     told.append(line)
@@ -192,7 +235,7 @@ def _append(told: list[str], line: str, *, new: bool) -> None:
 def _labeled(text: str) -> tuple[str, str] | None:
     """The parts of a short `Top: red coat`."""
     found = _LABELED.match(text)
-    if not found or len(found["key"].split()) > 4 or _NO_KEY.search(found["key"]):
+    if not found or len(found["key"].split()) > 4 or _NO_KEY.search(found["key"]) or found["key"].lower() in _ANSWERS:
         return None
     return found["key"].strip(), found["value"].strip()
 

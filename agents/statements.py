@@ -20,6 +20,21 @@ _REFUSAL = re.compile(
     r"|i (?:can(?:no|')t|am unable to|am not able to|won't) (?:help|assist|answer|identify|comply|provide|discuss))\b",
     re.IGNORECASE,
 )
+_NO_IMAGE = re.compile(
+    r"\b(?:(?:i (?:can(?:no|')t|do not|don't|am unable to)"
+    r"|(?:i'm|i am) (?:not able|unable) to) (?:\w+ )?(?:see|view|access|open|process|display) "
+    r"(?:\w+ ){0,2}(?:images?|pictures?|photos?|files?)\b"
+    r"|no (?:image|picture|photo)s? (?:(?:is|was|are|were|has been) )?"
+    r"(?:attached|provided|uploaded|included|given)|(?:haven't|have not|didn't|did not) (?:\w+ )?(?:provided?"
+    r"|attach(?:ed)?|upload(?:ed)?|included?|shared?) (?:an?|any|the) (?:image|picture|photo)"
+    r"|please (?:upload|provide|share|attach) (?:\w+ ){0,3}(?:image|picture|photo|description|query))\b",
+    re.IGNORECASE,
+)
+_SORRY = re.compile(
+    r"^\W*(?:很?抱歉|对不起|對不起|申し訳|すみません|죄송|lo siento|(?:je suis )?désolé|es tut mir leid|entschuldigung"
+    r"|desculpe|mi dispiace|извините|простите|к сожалению|عذرا|آسف)",
+    re.IGNORECASE,
+)
 _NOTHING_THERE = re.compile(
     r"^(?:no|none|nothing|nobody|no one|n/?a|neither|not applicable|there (?:is|are) (?:no|none|nothing)|without)\b"
     r"|\b(?:does not|doesn't|is not|isn't|are not|aren't|not) (?:wear|carry|have|hold)(?:ing)?\b"
@@ -100,7 +115,7 @@ def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str
     text = " ".join(answer.replace("\u2019", "'").split())
     if not languages.words(text):
         return "empty"
-    if _REFUSAL.search(text):
+    if is_refusal(text):
         return "refusal"
     if tells_nothing_seen(text):
         return "not visible"
@@ -110,6 +125,12 @@ def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str
     if said <= content_words(question) and (text.endswith("?") or len(text.split()) > 3):
         return "echo of the question"
     return "no more than the question" if said and said <= set(bland) else None
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text, instead of describing somebody, refuses to or says that there is no image."""
+    text = languages.unquoted_part(text).replace("\u2019", "'")
+    return bool(_REFUSAL.search(text) or _NO_IMAGE.search(text) or _SORRY.search(text))
 
 
 def tells_nothing_seen(text: str) -> bool:

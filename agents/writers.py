@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ctgi.agents.prompts import prompt, quoted
 from ctgi.agents.prose import said
-from ctgi.agents.statements import compose
+from ctgi.agents.statements import compose, is_refusal
 from ctgi.errors import ToolError
 from ctgi.tools.backends import ChatRequest, Mllm
 from ctgi.tools.types import Fact, Said
@@ -61,6 +61,8 @@ class TemplateAggregator:
 async def _write(mllm: Mllm, text: str) -> Said:
     reply = await mllm.chat(ChatRequest(text, system=prompt("system"), max_tokens=400))
     written = said(reply)
+    if is_refusal(written.text):
+        raise ToolError(f"the model does not write the text: {written.text!r:.160}")
     if not any(character.isalpha() for character in written.text):
         raise ToolError(f"the model wrote no text: {reply.text!r:.80}")
     return written

@@ -33,6 +33,32 @@ def test_a_caption_without_words_is_an_error() -> None:
         asyncio.run(Captioner(ScriptedMllm(lambda request: "!!!"))(IMAGE))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with identifying people.",
+        "I cannot see any image. Please upload it.",
+        "I\u2019m unable to view images directly.",
+        "It seems you haven't provided an image.",
+        "There is no image attached.",
+        "抱歉，我无法查看图片。",
+        "Lo siento, no puedo ver im\u00e1genes.",
+    ],
+)
+def test_a_refusal_is_no_caption_and_no_text(text: str) -> None:
+    mllm = ScriptedMllm(lambda request: text)
+    with pytest.raises(ToolError, match="does not describe the image"):
+        asyncio.run(Captioner(mllm)(IMAGE))
+    for writer in (Reconstructor(mllm), Aggregator(mllm)):
+        with pytest.raises(ToolError, match="does not write the text"):
+            asyncio.run(writer("a man", [FACT]))
+
+
+@pytest.mark.parametrize("text", ['A man whose shirt reads "I\'m sorry".', "A woman; the face is not visible."])
+def test_words_on_a_shirt_and_what_is_not_visible_are_no_refusal(text: str) -> None:
+    assert asyncio.run(Captioner(ScriptedMllm(lambda request: text))(IMAGE)).text == text
+
+
 def test_the_answerer_repeats_the_dialogue_word_for_word() -> None:
     """What an earlier request said must be a prefix of the next one, or a server's prefix cache is lost."""
     mllm = ScriptedMllm(lambda request: "red")
