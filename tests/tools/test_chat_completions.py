@@ -252,3 +252,25 @@ def test_a_stream_of_messages_that_grow_is_the_last_of_them() -> None:
     said = [json.dumps({"choices": [{"message": {"content": text}}]}) for text in ("A wo", "A woman.")]
     stream = "".join(f"data: {one}\n\n" for one in said) + "data: [DONE]\n\n"
     assert read_reply(stream.encode()).text == "A woman."
+
+
+def test_events_without_empty_lines_between_them_are_read() -> None:
+    said = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in ("A wo", "man.")]
+    stream = "".join(f"data: {one}\n" for one in said) + "data: [DONE]\n"
+    assert read_reply(stream.encode()).text == "A woman."
+
+
+def test_a_page_in_place_of_a_reply_is_quoted() -> None:
+    with pytest.raises(Unavailable, match=r"no chat completion.*begins with '<html>Please log in"):
+        read_reply(b"<html>Please log in, ***")
+
+
+def test_a_message_of_another_format_is_no_complaint() -> None:
+    with pytest.raises(Unavailable, match="expected a list of choices"):
+        read_reply(json.dumps({"message": {"role": "assistant", "content": "A woman."}, "done": True}).encode())
+
+
+def test_a_complaint_under_base_resp_is_told() -> None:
+    said = {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}, "choices": None}
+    with pytest.raises(RefusedError, match="insufficient balance"):
+        read_reply(json.dumps(said).encode())

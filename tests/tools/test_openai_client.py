@@ -235,7 +235,7 @@ def test_a_list_of_models_that_comes_in_drips_is_left_after_the_timeout(double: 
     "after",
     [
         "Thu, 01 Jan 10970 00:00:00 GMT", "Thu, 01 Jan 99999 00:00:00 GMT", "Thu, 99 Foo 2026 99:99:99 GMT",
-        "Thu, 01 Jan 0000 00:00:00 GMT", "-5", "nan", "inf", "1e400", "", "soon", "9" * 400,
+        "Thu, 01 Jan 0000 00:00:00 GMT", "250ms", "0.1 s", "-5", "nan", "inf", "1e400", "", "soon", "9" * 400,
         "Thu, 01 Jan 1970 00:00:00 GMT",
     ],
 )  # fmt: skip

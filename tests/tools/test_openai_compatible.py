@@ -238,7 +238,7 @@ UNREADABLE = [
     (Fault(body=b'{"choices": [{"message": {"content": [{"type": "image"}]}}]}'), "the answer is empty"),
     (Fault(body=b'["a"]'), "no chat completion"),
     (Fault(body=b'data: {"choices": [{"delta": {"content": "half an"}}]}\n\n'), "the server streams its reply"),
-    (Fault(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), "no chat completion"),
+    (Fault(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), "the answer is empty"),
     (Fault(body=b"[" * 100_000), "no chat completion"),
     (Fault(body=b"<html>Welcome</html>"), "no chat completion"),
     (EMPTY, "the answer is empty"),

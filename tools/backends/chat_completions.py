@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from ctgi.errors import ToolError
 from ctgi.text import joined as joined_surrogates
+from ctgi.text import plain
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.chat_message import text_of, thoughts_beside
 from ctgi.tools.backends.endpoint import Unavailable
@@ -85,7 +86,7 @@ def read_reply(
         RefusedError: it holds an error in place of a reply.
         ToolError: a filter stopped the reply.
     """
-    body = _parsed(content)
+    body = _parsed(content, hide)
     if said := complaint_in_reply(body, hide):
         raise RefusedError(said)
     choice, text = _first_choice(body)
@@ -95,21 +96,24 @@ def read_reply(
     parted, beside = part(_bounded(text, MAX_REPLY_CHARS)), thoughts_beside(choice["message"])
     answer, thoughts = _bounded(parted.answer, MAX_ANSWER_CHARS), parted.thoughts + beside
     cut = _is_cut(finish) or parted.unfinished or (not finish and 0 < tokens.output == max_tokens)
-    if needs_text and not answer and not cut:
+    if needs_text and not answer.strip("\ufffd") and not cut:
         only = f", {thoughts:,} characters of thought" if thoughts else ""
         raise Unavailable(f"the answer is empty (finish reason {choice.get('finish_reason')!r:.40}{only})", strikes=0)
     how_sure = read_probabilities(choice.get("logprobs"), answer, choices, thinks=thoughts > 0 or parted.unfinished)
     return ChatReply(answer, how_sure.confidence, how_sure.choices, tokens, thoughts, cut)
 
 
-def _parsed(content: bytes) -> Json:
+def _parsed(content: bytes, hide: Callable[[str], str]) -> Json:
     content = content.removeprefix(_BOM).lstrip()
     try:
         body = joined(content) if is_event_stream(content) else _from_json(content)
     except ValueError as error:
         if is_event_stream(content):
             raise Unavailable(f"the server streams its reply, which cannot be put together: {error}") from None
-        raise Unavailable(f"the reply is no chat completion: Invalid JSON: {error}") from None
+        begins = plain(hide(content[:2000].decode(errors="replace")))[:80]
+        raise Unavailable(
+            f"the reply is no chat completion: Invalid JSON: {error}; it begins with {begins!r}"
+        ) from None
     if not isinstance(body, dict):
         raise Unavailable("the reply is no chat completion: expected a JSON object")
     return body

@@ -20,7 +20,7 @@ def joined(body: bytes) -> Json:
         ValueError: an event is no JSON object, or the stream ends before the reply does.
     """
     text = body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    events = [data for event in text.split("\n\n") if (data := _data(event))]
+    events = [data for event in text.split("\n\n") for data in _data(event) if data]
     chunks = [_chunk(event) for event in events if event != "[DONE]"]
     choices = [choice for chunk in chunks for choice in _first_choice(chunk)]
     failed = next((chunk for chunk in chunks if chunk.get("error") or "choices" not in chunk), None)
@@ -33,9 +33,11 @@ def joined(body: bytes) -> Json:
     return {"choices": [_whole(choices) | {"finish_reason": finish}], "usage": usage}
 
 
-def _data(event: str) -> str:
-    lines = (line.removeprefix("data:").removeprefix(" ") for line in event.split("\n") if line.startswith("data:"))
-    return "\n".join(lines).strip()
+def _data(event: str) -> list[str]:
+    """What an event carries; several where its lines are events, with no empty line between them."""
+    lines = [line.removeprefix("data:").strip() for line in event.split("\n") if line.startswith("data:")]
+    alone = all(line.startswith("{") or line == "[DONE]" for line in lines)
+    return lines if alone else ["\n".join(lines)]
 
 
 def _chunk(data: str) -> Json:

@@ -14,7 +14,8 @@ from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Unavailable
 
 _LOAD_STRIKES = 1 / 8
 """A 429 is load, not death: it takes eight times as many in a row to end the run."""
-_WORDS = ("message", "msg", "detail", "error", "errors", "error_msg", "error_message", "status_msg", "reason")
+_WORDS = ("message", "msg", "detail", "error", "errors", "error_msg", "error_message", "status_msg", "reason",
+          "base_resp")  # fmt: skip
 _CODES = ("code", "status_code", "status", "type", "error_code")
 _BUSY = re.compile(r"rate.?limit|too.?many|throttl|overloaded.?429", re.IGNORECASE)
 _BROKEN = re.compile(r"overloaded|unavailable|internal|server.?error|time.?out|upstream|bad.?gateway", re.IGNORECASE)
@@ -106,8 +107,8 @@ def unavailable(said: Complaint) -> Unavailable:
 
 def retry_after_s(header: str) -> float:
     """Seconds that a Retry-After asks for, in either of its forms; 0 where it asks for nothing readable."""
-    if re.fullmatch(r"\d{1,9}(\.\d{0,9})?", header.strip()):
-        return float(header)
+    if number := re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*(ms|s)?", header.strip(), re.IGNORECASE):
+        return float(number[1]) / (1000 if (number[2] or "").lower() == "ms" else 1)
     try:
         date = email.utils.parsedate_tz(header)
         return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else 0.0
@@ -121,7 +122,7 @@ def _came_to_its_end(body: dict[str, Any]) -> bool:
 
 
 def _names_words(body: dict[str, Any]) -> bool:
-    return any(isinstance(body.get(name), (str, list, dict)) and body[name] for name in _WORDS)
+    return any(isinstance(said := body.get(name), (str, list, dict)) and said and "role" not in said for name in _WORDS)
 
 
 def _said(body: Any, depth: int = _DEPTH) -> str:
