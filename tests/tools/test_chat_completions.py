@@ -270,6 +270,11 @@ def test_a_message_of_another_format_is_no_complaint() -> None:
         read_reply(json.dumps({"message": {"role": "assistant", "content": "A woman."}, "done": True}).encode())
 
 
+def test_a_message_about_roles_is_a_complaint() -> None:
+    with pytest.raises(RefusedError, match="System role not supported"):
+        read_reply(json.dumps({"message": "System role not supported"}).encode())
+
+
 def test_a_complaint_under_base_resp_is_told() -> None:
     said = {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}, "choices": None}
     with pytest.raises(RefusedError, match="insufficient balance"):

@@ -122,7 +122,13 @@ def _came_to_its_end(body: dict[str, Any]) -> bool:
 
 
 def _names_words(body: dict[str, Any]) -> bool:
-    return any(isinstance(said := body.get(name), (str, list, dict)) and said and "role" not in said for name in _WORDS)
+    found = [body.get(name) for name in _WORDS]
+    return any(isinstance(said, (str, list, dict)) and said and not _is_turn(said) for said in found)
+
+
+def _is_turn(said: Any) -> bool:
+    """Whether this is a message of a dialogue, as other formats of replies have it."""
+    return isinstance(said, dict) and "role" in said
 
 
 def _said(body: Any, depth: int = _DEPTH) -> str:
