@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ctgi.config import find_config, load_settings
+from ctgi.config import IMAGE_TOOLS, find_config, load_settings
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
 
@@ -76,3 +76,30 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().cache.file is None
     monkeypatch.setenv("XDG_CACHE_HOME", "/there")
     assert user_folder("XDG_CACHE_HOME", ".cache") == Path("/there/ctgi")
+
+
+def test_images_in_a_file_or_a_variable_binds_the_tools_without_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("ctgi.toml").write_text('[bindings]\nimages = "vllm:a"\nverify_match = "vllm:b"\n')
+    settings = load_settings()
+    assert [str(settings.binding(tool)) for tool in IMAGE_TOOLS] == ["vllm:a", "vllm:a", "vllm:b"]
+    assert str(load_settings(binds=["images=vllm:c"]).binding("verify_match")) == "vllm:c"
+    Path("ctgi.toml").unlink()
+    monkeypatch.setenv("CTGI_BINDINGS__IMAGES", "vllm:d")
+    assert str(load_settings().binding("caption_image")) == "vllm:d"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("CTGI_MTG_TURNS", "CTGI_MTG__TURNS"), ("CTGI_BINDINGS_VERIFY_MATCH", "CTGI_BINDINGS__VERIFY_MATCH")],
+)
+def test_a_variable_with_one_underscore_too_few_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "3")
+    with pytest.raises(CtgiError, match=f"{variable}: no such setting; did you mean {meant}"):
+        load_settings()
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv("CTGI_MTG_OF_SOMEBODY", "3")
+    load_settings()

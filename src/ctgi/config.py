@@ -16,7 +16,7 @@ from ctgi.network import Proxies, parse_address, public_url
 from ctgi.plugins import OWN_CODE
 from ctgi.reading import read_toml
 from ctgi.secrets import in_url, learn
-from ctgi.suggest import did_you_mean, first_problem, nearest
+from ctgi.suggest import did_you_mean, first_problem, keys_of, nearest
 from ctgi.text import plain
 
 CONFIG_NAME = "ctgi.toml"
@@ -285,6 +285,13 @@ class Settings(BaseSettings):
     without_locks: WithoutLocks = "warn"
     """On a file system that has no locks, as some network shares: go on with a warning, or stop."""
 
+    @field_validator("bindings")
+    @classmethod
+    def _spread(cls, bindings: dict[str, str]) -> dict[str, str]:
+        """`images` stands for the tools that look at an image and have no entry of their own."""
+        named = {tool: backend for tool, backend in bindings.items() if tool != "images"}
+        return (dict.fromkeys(IMAGE_TOOLS, bindings["images"]) if "images" in bindings else {}) | named
+
     def binding(self, tool: str) -> Binding:
         """The backend of a tool: its own entry, else the profile's."""
         return Binding.parse(self.bindings.get(tool, PROFILES[self.profile][tool]))
@@ -382,9 +389,18 @@ def _refuse_misspelled(environment: Iterable[str]) -> None:
     for name in sorted(environment):
         table = name.removeprefix("CTGI_").partition("__")[0].lower()
         if name.startswith("CTGI_") and table not in Settings.model_fields:
-            meant = nearest(table, Settings.model_fields, likeness=0.8)
+            meant = _with_table(table) or nearest(table, Settings.model_fields, likeness=0.8)
             if meant:
                 raise CtgiError(f"{name}: no such setting; did you mean CTGI_{meant.upper()}?")
+
+
+def _with_table(name: str) -> str | None:
+    """`mtg__turns` for `mtg_turns`, where that is a setting."""
+    for table in Settings.model_fields:
+        key = name.removeprefix(f"{table}_")
+        if key != name and key in (TOOL_NAMES if table == "bindings" else keys_of(Settings, (table,))):
+            return f"{table}__{key}"
+    return None
 
 
 def load_settings(

@@ -34,7 +34,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     place, kind = problem["loc"], problem["type"]
     name = ".".join(map(str, place))
     if kind == "extra_forbidden":
-        known = _keys(model, place[:-1])
+        known = keys_of(model, place[:-1])
         return f"{name}: no such setting{did_you_mean(str(place[-1]), known) or ': expected ' + ', '.join(known)}"
     if kind == "literal_error":
         given, known = error.errors(include_url=False)[0]["input"], re.findall("'([^']+)'", problem["msg"])
@@ -42,8 +42,8 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{name}: {problem['msg']}"
 
 
-def _keys(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
-    """The keys of the table at this place."""
+def keys_of(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    """The keys of the table of settings at this place."""
     table: type[BaseModel] = model
     for part in place:
         if part in table.model_fields:  # else the name of an endpoint

@@ -19,6 +19,23 @@ def said(ctgi: Run, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["index", "people", "--out", ""],
+        ["index", "people", "--out="],
+        ["search", "x", "-g", ""],
+        ["caption", "people", "-o", ""],
+        ["threads", "list", "--config", ""],
+    ],
+)
+def test_an_empty_place_is_not_the_working_directory(ctgi: Run, people: Path, work: Path, arguments: list[str]) -> None:
+    """As of a variable that is not set: --out "$GALLERY"."""
+    before = sorted(work.iterdir())
+    assert "is empty, as of a variable that is not set" in said(ctgi, *arguments)
+    assert sorted(work.iterdir()) == before
+
+
+@pytest.mark.parametrize(
     ("arguments", "meant"),
     [
         (

@@ -1,4 +1,5 @@
 import io
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -144,3 +145,14 @@ def test_a_gallery_without_threads_and_a_damaged_file(ctgi: Run, people: Path, b
         connection.execute("CREATE TABLE something (a)")
     (people / "other.sqlite").replace(people / ".ctgi" / "threads.sqlite")
     assert ctgi("threads", "list", "-g", people, "--json").json == []
+
+
+def test_the_command_to_go_on_with_calls_the_same_models(say: Run, people: Path, bind: list[str]) -> None:
+    """The cure printed is run as it stands."""
+    done = say("red\n", "search", "a man", "-g", people, *bind, "-i", "--thread", "mine")
+    printed = next(line for line in done.err.splitlines() if "to go on later: " in line)
+    command = shlex.split(printed.partition("to go on later: ")[2])
+    assert command[1:] == ["search", "--interactive", "--thread", "mine", "-g", str(people), "--bind", bind[1]]
+    later = say("jeans\nstop\n", *command[1:], "--json")
+    assert later.code == 0, later.err
+    assert answers(later.json) == ["red", "jeans"]

@@ -9,6 +9,7 @@ from types import FrameType
 import typer
 
 from ctgi.cli.ablate import ablate
+from ctgi.cli.arguments import expect_places
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
 from ctgi.cli.console import Notices, tell_bug
@@ -72,6 +73,7 @@ def main() -> None:
     logging.basicConfig(handlers=[Notices()], level=logging.WARNING)
     try:
         _check_place()
+        expect_places(sys.argv[1:])
         _run()
     except MemoryError:
         sys.stderr.write(

@@ -1,11 +1,29 @@
 """What is wrong with a command's arguments, found before any work starts."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ctgi.errors import CtgiError
 from ctgi.text import plain
+
+_PLACES = {
+    *("--annotations", "--config", "--gallery", "--html", "--images-root", "--montage", "--out", "--png", "--root"),
+    *("--train-config", "-g", "-o", "-r"),
+}
+"""Options of a file or folder."""
+
+
+def expect_places(arguments: Sequence[str]) -> None:
+    """Refuse a place without a name, as of a shell variable that is not set: it would mean the working directory.
+
+    Raises:
+        CtgiError: the place of an option is empty.
+    """
+    for option, place in zip(arguments, (*arguments[1:], None), strict=True):
+        name, equals, given = option.partition("=")
+        if name in _PLACES and (given if equals else place) == "":
+            raise CtgiError(f"{name} is empty, as of a variable that is not set: name a place, or leave it out")
 
 
 def refuse_idle(given: Mapping[str, object], why: str) -> None:

@@ -100,7 +100,8 @@ def search(
 
     events = Terminal(quiet)
     opened, made = _open(gallery, settings, events)
-    conversation = _conversation(opened, thread, (), events) if interactive else None
+    again = chosen(bind, profile, config)
+    conversation = _conversation(opened, thread, (), events, again) if interactive else None
     result = asyncio.run(
         run(opened, query, length, settings, events, mti=not no_mti, conversation=conversation, trace=not no_trace)
     )
@@ -131,8 +132,20 @@ def _open(path: Path | None, settings: "Settings", events: "Terminal") -> tuple[
     return gallery, made
 
 
-def _conversation(gallery: "Gallery", thread: str | None, answers: Sequence[str], events: "Terminal") -> "Conversation":
-    """A dialogue with the person: first what is given, then at the terminal."""
+def chosen(bind: list[str] | None, profile: str | None, config: Path | None) -> list[str]:
+    """The options that choose the same models and settings again."""
+    options = [("--bind", spec) for spec in bind or ()]
+    options += [(name, str(value)) for name, value in (("--profile", profile), ("--config", config)) if value]
+    return [word for option in options for word in option]
+
+
+def _conversation(
+    gallery: "Gallery", thread: str | None, answers: Sequence[str], events: "Terminal", again: list[str]
+) -> "Conversation":
+    """A dialogue with the person: first what is given, then at the terminal.
+
+    again: options for the command that goes on with it.
+    """
     import shlex
     import uuid
 
@@ -141,7 +154,7 @@ def _conversation(gallery: "Gallery", thread: str | None, answers: Sequence[str]
     from ctgi.tools.backends.human import ask_user
 
     name, given = thread or uuid.uuid4().hex[:8], iter(answers)
-    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", str(gallery.name)])
+    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", str(gallery.name), *again])
     hints = iter([f"to go on later: {later}"])  # told with the first question, when there is something to go on with
 
     async def ask(question: str, left: int) -> str:
@@ -155,9 +168,19 @@ def _conversation(gallery: "Gallery", thread: str | None, answers: Sequence[str]
 
 
 def go_on(
-    gallery: Path | None, thread: str, settings: "Settings", answers: Sequence[str], *, as_json: bool, quiet: bool
+    gallery: Path | None,
+    thread: str,
+    settings: "Settings",
+    answers: Sequence[str],
+    again: list[str],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Go on with the latest checkpoint of a thread, with these answers before those typed, and print the result."""
+    """Go on with the latest checkpoint of a thread, with these answers before those typed, and print the result.
+
+    again: see `chosen`.
+    """
     import asyncio
 
     from ctgi.cli.console import Terminal
@@ -165,7 +188,7 @@ def go_on(
 
     events = Terminal(quiet)
     opened, made = _open(gallery, settings, events)
-    conversation = _conversation(opened, thread, answers, events)
+    conversation = _conversation(opened, thread, answers, events, again)
     found = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation))
     result = found | not_indexed(made)
     _print_result(result, as_json)

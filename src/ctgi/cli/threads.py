@@ -79,7 +79,7 @@ def fork(
     import asyncio
 
     from ctgi.cli.console import notice
-    from ctgi.cli.search import go_on
+    from ctgi.cli.search import chosen, go_on
     from ctgi.config import load_settings
     from ctgi.graphs import threads as searches
 
@@ -87,7 +87,8 @@ def fork(
     path = _gallery(gallery, settings)
     made = asyncio.run(searches.fork(_file(path, settings), name, checkpoint))
     notice(f"checkpoint {made.number} is a copy of {checkpoint}: going on from there", quiet=quiet)
-    go_on(path, name, settings, answer or [], as_json=as_json, quiet=quiet)
+    again = chosen(bind, profile, config)
+    go_on(path, name, settings, answer or [], again, as_json=as_json, quiet=quiet)
 
 
 def _gallery(path: Path | None, settings: "Settings") -> Path:
