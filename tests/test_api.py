@@ -168,3 +168,16 @@ def test_evaluation(people: Path, clip: str, tmp_path: Path) -> None:
     assert set(metrics["t2i"]) >= {"R@1", "mAP", "mINP"}
     refined = ctgi.evaluate("rstp", root, retriever=clip, limit=2, mti=True, bindings={"images": Looker()})
     assert refined["mti"]["t2i"]["refined_rate"] == 1
+
+
+def test_what_leaves_the_machine_is_said_once_and_shows_by_default(
+    people: Path, clip: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = {"images": Looker(), "propose_questions": "vllm:m@http://somewhere.example/v1", "search_gallery": clip}
+    with ctgi.Session(bindings=away, mti={"k": 1}, endpoints={"vllm": {"retries": 0}}) as session:
+        for _ in range(2):
+            with pytest.raises(ctgi.CtgiError):
+                session.search("a man", people)
+    told = [record for record in caplog.records if "somewhere.example" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert "send images and texts to http://somewhere.example/v1: propose_questions" in told[0].getMessage()

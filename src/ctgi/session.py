@@ -11,6 +11,7 @@ from ctgi.config import load_settings
 from ctgi.errors import CtgiError
 from ctgi.plugins import lend
 from ctgi.results import CaptionRecord, SearchResult
+from ctgi.runs.events import Logged
 
 if TYPE_CHECKING:
     from ctgi.graphs.caption_run import CaptionReport
@@ -63,6 +64,7 @@ class Session:
             **{name: dict(table) for name, table in tables.items()},
         )
         self._trace = trace
+        self._events = Logged()
         self._loop = _Loop()
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
@@ -134,10 +136,9 @@ class Session:
 
     def _tell(self, tools: Sequence[str]) -> None:
         from ctgi.runs.beforehand import beforehand
-        from ctgi.runs.events import Logged
 
         for line in beforehand(self.settings, tools):
-            Logged().tell(line)
+            self._events.announce(line)
 
     # --- galleries and searches
 
@@ -148,11 +149,10 @@ class Session:
             CtgiError: there is nothing to index, or the gallery cannot be written.
         """
         from ctgi.retrieval.gallery import gallery_folder
-        from ctgi.runs.events import Logged
         from ctgi.runs.index import build
 
         folder = Path(out) if out is not None else gallery_folder([str(images)])
-        return build([str(images)], folder, self._warm_encoder(), self.settings, Logged())
+        return build([str(images)], folder, self._warm_encoder(), self.settings, self._events)
 
     def search(self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True) -> SearchResult:
         """Rank a gallery by a description, refined by a dialogue about the best match (MTI).
@@ -175,7 +175,6 @@ class Session:
         return await self._loop.wait(self._search(query, gallery, k, mti))
 
     async def _search(self, query: str, gallery: StrPath | None, k: int, mti: bool) -> SearchResult:
-        from ctgi.runs.events import Logged
         from ctgi.runs.search import not_indexed, search
 
         if k < 1:
@@ -185,14 +184,13 @@ class Session:
             raise CtgiError("no gallery: give an image folder, or set gallery in ctgi.toml")
         opened, made = await asyncio.to_thread(self._open, Path(path))
         found = await search(
-            opened, query, k, self.settings, Logged(), mti=mti, trace=self._trace, models=self._warm_models()
+            opened, query, k, self.settings, self._events, mti=mti, trace=self._trace, models=self._warm_models()
         )
         return SearchResult.from_json(found | not_indexed(made))
 
     def _open(self, path: Path) -> tuple["Gallery", "GalleryReport | None"]:
         """The gallery, opened once until it is indexed anew."""
         from ctgi.retrieval.gallery_files import read_header
-        from ctgi.runs.events import Logged
         from ctgi.runs.index import open_or_build
 
         encoder, place = self._warm_encoder(), path.absolute()
@@ -200,7 +198,7 @@ class Session:
             known = self._galleries.get(place)
             if known and read_header(known.folder) == known.header:
                 return known, None
-            self._galleries[place], made = open_or_build(path, encoder, self.settings, Logged())
+            self._galleries[place], made = open_or_build(path, encoder, self.settings, self._events)
             return self._galleries[place], made
 
     # --- measuring
@@ -227,11 +225,10 @@ class Session:
             CtgiError: a data set that cannot be read, or a set-up that only you can mend.
         """
         from ctgi.runs.evaluate import DataSpec, evaluate
-        from ctgi.runs.events import Logged
 
         spec = DataSpec(data, Path(root), split, captions, limit)
         folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
-        work = evaluate(spec, self._warm_encoder(), self.settings, folder, Logged(), mti=mti, trace=self._trace)
+        work = evaluate(spec, self._warm_encoder(), self.settings, folder, self._events, mti=mti, trace=self._trace)
         return self._loop.run(work)
 
     # --- what stays open

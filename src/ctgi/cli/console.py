@@ -62,6 +62,10 @@ class Terminal:
         """A notice, unless quiet."""
         notice(text, quiet=self.quiet)
 
+    def announce(self, text: str) -> None:
+        """A notice, unless quiet."""
+        notice(text, quiet=self.quiet)
+
     def warn(self, text: str) -> None:
         """A notice in any case."""
         notice(text)

@@ -77,7 +77,7 @@ async def interact(
         CtgiError: a binding that cannot do its tool, or a server that is gone.
     """
     for line in beforehand(settings, TOOLS):
-        events.tell(line)
+        events.announce(line)
     total = len(encoded.split.captions)
     with events.progress("interact", total) as update:
         return await run_mti(

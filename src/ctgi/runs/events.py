@@ -18,6 +18,10 @@ class Events(Protocol):
         """Something that a person may want to know."""
         ...
 
+    def announce(self, text: str) -> None:
+        """What a person should know before the run: which models answer, and what leaves the machine."""
+        ...
+
     def warn(self, text: str) -> None:
         """Something that a person has to know."""
         ...
@@ -30,9 +34,18 @@ class Events(Protocol):
 class Logged:
     """The listener of a program: everything goes to `logging`, under this module's name."""
 
+    def __init__(self) -> None:
+        self._announced: set[str] = set()
+
     def tell(self, text: str) -> None:
         """Log as information."""
         logger.info("%s", text)
+
+    def announce(self, text: str) -> None:
+        """Log as a warning, which Python shows by default; the same text once."""
+        if text not in self._announced:
+            self._announced.add(text)
+            logger.warning("%s", text)
 
     def warn(self, text: str) -> None:
         """Log as a warning."""

@@ -60,7 +60,7 @@ async def search(
     tools = ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",)
     asked = WITHOUT_ANCHOR if conversation else tools  # without an anchor no image is sent
     for line in beforehand(settings, asked, images=() if conversation else IMAGE_SENDERS):
-        events.tell(line)
+        events.announce(line)
     made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
     given = {**made_by, "images": gallery.identity, "interactive": conversation is not None}
     tracer = tracing(
