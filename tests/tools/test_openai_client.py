@@ -96,6 +96,7 @@ def test_a_proxy_that_is_down_is_named(double: OpenAiDouble, monkeypatch: pytest
     with pytest.raises(EndpointDownError) as raised:
         chat("vllm:double@http://api.example/v1")
     assert f"(through the proxy http://127.0.0.1:{double.port} (HTTP_PROXY))" in str(raised.value)
+    assert str(raised.value).endswith("Check HTTP_PROXY, or set NO_PROXY=api.example")
     assert "proxy-secret" not in str(raised.value)
 
 

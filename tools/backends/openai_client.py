@@ -103,6 +103,11 @@ class ServerClient:
             unreachable = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
             raise Unavailable(self._by_way_of(reason), unreachable=unreachable) from None
 
+    @property
+    def cure(self) -> str:
+        """What to do when nobody answers through the proxy; empty where there is none."""
+        return f"Check {self._proxy.variable}, or set NO_PROXY={self.address.host}" if self._proxy else ""
+
     def _by_way_of(self, reason: str) -> str:
         return f"{reason} (through {self._proxy})" if self._proxy else reason
 

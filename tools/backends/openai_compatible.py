@@ -87,7 +87,7 @@ class OpenAiCompatible:
         self.endpoint = str(client.address)
         self._settings = endpoint
         self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.concurrency)
-        self._limits = Limits(endpoint, self.endpoint, dialect.cure)
+        self._limits = Limits(endpoint, self.endpoint, client.cure or dialect.cure)
         self._form = RequestForm(model, endpoint, dialect, self.endpoint)
         variables = [endpoint.api_key_env, *(source.removeprefix("env:") for source in endpoint.headers.values())]
         self._server = ModelServer(model, client, self._limits, " or ".join(filter(None, variables)))
