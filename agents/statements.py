@@ -93,6 +93,7 @@ _STOP_WORDS = frozenset(
     }
 )
 _SUBJECT = "The person "
+_SENTENCE_END = re.compile(r"(?<=[a-z0-9)][.!?])\s+(?=[A-Z])")
 _COLOR_OF = re.compile(
     rf"^The (?P<thing>shoes|bag|hat) (?:is|are) (?P<color>(?:(?:{'|'.join(sorted(COLORS))}|maroon|burgundy|cream|gold"
     r"|silver)(?: blue| and )?)+)\.$"
@@ -163,13 +164,14 @@ def _colored(thing: str, color: str) -> str:
 
 
 def compose(description: str, statements: Iterable[str]) -> str:
-    """Description and statements as prose; what is said of "the person" becomes one sentence.
+    """Description and statements as prose, no sentence twice; what is said of "the person" becomes one sentence.
 
     ("A man.", "The person wears glasses.", "The shoes are red.", "The person has a bag.") gives
     "A man. The person wears glasses and has a bag. The shoes are red."
     """
     sentences, predicates = [], []
-    for statement in dict.fromkeys(_with_colors(list(statements))):
+    said = [sentence for statement in statements for sentence in _SENTENCE_END.split(statement)]
+    for statement in dict.fromkeys(_with_colors(list(dict.fromkeys(said)))):
         if statement.startswith(_SUBJECT) and statement.count(".") == 1:
             predicates.append(statement.removeprefix(_SUBJECT).rstrip("."))
         else:

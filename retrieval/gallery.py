@@ -269,6 +269,11 @@ def _damage(folder: Path, header: Header) -> Iterator[str]:
         for _ in Manifest(folder, header):
             pass
         open_index(folder, header, rows)
+        if header.embeddings_crc32 is None:
+            yield (
+                f"{display(str(folder))}: made by an earlier version without checksums, so its embeddings cannot be "
+                "checked: ctgi index --rebuild makes them anew"
+            )
         files = {embeddings_path(folder, header): (header.embeddings_bytes, header.embeddings_crc32)}
         if not is_exact(header):
             files[index_path(folder, header)] = header.index_bytes, header.index_crc32

@@ -319,6 +319,8 @@ def is_whole(
 
 def _mapped(folder: Path, header: Header, path: Path, read: Callable[[], T]) -> T:
     """What `read` returns; a file that is missing or too short is damage, one that cannot be read is not."""
+    if path.exists() and not path.is_file():  # a pipe would keep whoever opens it waiting
+        raise DamagedGalleryError(folder, f"{path.name} is no file", header)
     try:
         return read()
     except FileNotFoundError:

@@ -236,6 +236,8 @@ def _salvage(folder: Path, writer: GalleryWriter) -> None:
             return
         entries = list(Manifest(folder, header))
         path, size = embeddings_path(folder, header), header.embeddings_bytes
+        if not path.is_file():  # gone, or a pipe
+            return
         bad = set(damaged_blocks(path, size, header.embeddings_crc32))
         with path.open("rb") as file:
             for row, entry in enumerate(entries):

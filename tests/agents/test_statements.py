@@ -96,3 +96,11 @@ def test_statements_join_into_prose() -> None:
         "a man", ["The person wears glasses.", "The shoes are red.", "The person has a bag.", "The person is walking."]
     )
     assert said == "A man. The person wears glasses, has a bag and is walking. The shoes are red."
+
+
+def test_no_sentence_stands_twice_within_statements_of_several() -> None:
+    coat = "The person wears a red coat and blue jeans."
+    text = compose("Woman in a red coat", [f"{coat} The person has a black backpack.", coat, "The shoes are red."])
+    assert text.count("red coat and blue jeans") == 1
+    assert text.count("black backpack") == 1
+    assert text.endswith("The shoes are red.")

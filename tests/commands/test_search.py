@@ -296,3 +296,16 @@ def test_a_server_that_is_gone_names_itself(ctgi: Run, bind: list[str], people: 
     done = ctgi("search", "a man", "-g", people, *bind)
     assert done.code == 2
     assert double.base_url in done.err
+
+
+def test_another_index_than_the_gallery_has_is_told_with_the_command(
+    ctgi: Run, bind: list[str], people: Path, work: Path
+) -> None:
+    ctgi("index", people, *bind)
+    (work / "ctgi.toml").write_text('[retriever]\nindex = "HNSW8"\n')
+    done = ctgi("search", "a man", "-g", people, *bind, "--no-mti")
+    assert "the gallery has the index Flat, not HNSW8 as configured" in done.err
+    command = re.search(r"run ctgi (.*) to change it", done.err)
+    assert command
+    assert ctgi(*shlex.split(command[1])).code == 0
+    assert "the gallery has the index" not in ctgi("search", "a man", "-g", people, *bind, "--no-mti").err

@@ -322,3 +322,20 @@ def test_an_empty_gallery_does_not_hide_a_good_one(people: Path, encoder: Colour
     for broken in (json.dumps(header | {"count": 0}), "no JSON"):
         (good / ".ctgi" / "gallery.json").write_text(broken)
         assert len(open_gallery(good, encoder)) == 8
+
+
+def test_what_has_no_checksums_is_not_called_whole(people: Path, encoder: ColourEncoder) -> None:
+    index(people, encoder)
+    header = people / ".ctgi" / "gallery.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"embeddings_crc32": None}))
+    assert ["without checksums" in found for found in damage_of(people)] == [True]
+
+
+@pytest.mark.parametrize("name", ["manifest-1.jsonl", "embeddings-1.bin"])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(people: Path, encoder: ColourEncoder, name: str) -> None:
+    index(people, encoder)
+    (people / ".ctgi" / name).unlink()
+    os.mkfifo(people / ".ctgi" / name)
+    with pytest.raises(DamagedGalleryError, match="is no file"):
+        open_gallery(people, encoder)
+    mend(people, encoder)

@@ -1,5 +1,6 @@
 """Indexing: an image folder, or the images of another encoder's gallery once more."""
 
+import shlex
 from pathlib import Path
 
 from ctgi.config import Settings
@@ -60,6 +61,12 @@ def open_or_build(
         events.warn(
             f"images changed or deleted since they were indexed: {len(changed)} ({shown}): "
             f"run {gallery.index_command} to bring the gallery up to date"
+        )
+    chosen = settings.retriever.index
+    if "index" in settings.retriever.model_fields_set and chosen != gallery.header.index:
+        events.warn(
+            f"the gallery has the index {gallery.header.index}, not {chosen} as configured: "
+            f"run {gallery.index_command} --index {shlex.quote(chosen)} to change it"
         )
     if gallery.header.failed and not made:
         events.warn(f"images that could not be indexed: {gallery.header.failed}; {gallery.index_command} lists them")
