@@ -309,3 +309,8 @@ def test_another_index_than_the_gallery_has_is_told_with_the_command(
     assert command
     assert ctgi(*shlex.split(command[1])).code == 0
     assert "the gallery has the index" not in ctgi("search", "a man", "-g", people, *bind, "--no-mti").err
+
+
+def test_a_file_is_no_gallery(ctgi: Run, bind: list[str], people: Path) -> None:
+    done = ctgi("search", "a man", "-g", people / "0_a.png", *bind, "--no-mti")
+    assert (done.code, "give a folder of person images" in done.err) == (2, True)

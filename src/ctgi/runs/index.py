@@ -76,6 +76,8 @@ def open_or_build(
 def _first_use(path: Path, encoder: Encoder, settings: Settings, events: Events) -> GalleryReport:
     """Index an image folder, or the images of another encoder's gallery once more, beside it."""
     home = find_gallery(path)
+    if path.is_file():
+        raise CtgiError(f"{path}: a file: give a folder of person images, or what ctgi index wrote")
     if home is None:
         report = build([str(path)], gallery_folder([str(path)]), encoder, settings, events)
         if not report.total:
