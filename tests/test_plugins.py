@@ -174,9 +174,10 @@ def test_an_installed_package_adds_a_backend_and_cannot_take_over_ours(
 
 
 def test_code_named_by_a_file_that_was_only_found_is_not_run(mine: Path) -> None:
-    (mine / "ctgi.toml").write_text('[bindings]\nverify_match = "python:my_models:answer"\n')
-    with pytest.raises(CtgiError, match="only found, not chosen"):
-        load_settings()
+    for spelt in (" python:my_models:answer", "python:my_models:answer"):
+        (mine / "ctgi.toml").write_text(f'[bindings]\nverify_match = "{spelt}"\n')
+        with pytest.raises(CtgiError, match="only found, not chosen"):
+            load_settings()
     assert str(load_settings(config=Path("ctgi.toml")).binding("verify_match")) == "python:my_models:answer"
     (mine / "ctgi.toml").write_text('[endpoints.lab]\nprovider = "python"\n')
     with pytest.raises(CtgiError, match="only found, not chosen"):

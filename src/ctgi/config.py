@@ -377,7 +377,7 @@ def _refuse_code(path: Path, tables: dict[str, Any]) -> None:
         for name in ("bindings", "endpoints")
     )
     providers = [entry.get("provider") for entry in endpoints if isinstance(entry, dict)]
-    if OWN_CODE in providers or any(str(spec).startswith(f"{OWN_CODE}:") for spec in bindings):
+    if OWN_CODE in [*providers, *(Binding.parse(str(spec)).endpoint for spec in bindings)]:
         raise CtgiError(
             f"{path} names code to run ({OWN_CODE}:...), and was only found, not chosen: "
             f"if it is yours, add --config {path}"
