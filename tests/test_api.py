@@ -181,3 +181,17 @@ def test_what_leaves_the_machine_is_said_once_and_shows_by_default(
     told = [record for record in caplog.records if "somewhere.example" in record.getMessage()]
     assert [record.levelname for record in told] == ["WARNING"]
     assert "send images and texts to http://somewhere.example/v1: propose_questions" in told[0].getMessage()
+
+
+def test_a_closed_session_lets_go_of_what_it_was_lent(people: Path) -> None:
+    import gc
+    from weakref import ref
+
+    looker = Looker()
+    gone = ref(looker)
+    with ctgi.Session(bindings={"images": looker}) as session:
+        ctgi.caption_image(people / "1_a.png", bindings={"images": looker})  # lent twice, taken back once
+        assert session.caption_image(people / "0_a.png").caption
+    del looker, session
+    gc.collect()
+    assert gone() is None

@@ -15,8 +15,8 @@ OWN_CODE = "python"
 """The provider whose model is the user's own code, `python:module:name`."""
 
 
-_LENT: dict[str, Any] = {}
-"""Objects of this process that a binding may name, by `module:name`."""
+_LENT: dict[str, tuple[Any, int]] = {}
+"""Objects of this process that a binding may name, by `module:name`, and how often each was lent."""
 
 
 def lend(code: Any) -> str:
@@ -30,11 +30,20 @@ def lend(code: Any) -> str:
     named = code if hasattr(code, "__qualname__") else type(code)
     base = where = f"{named.__module__}:{named.__qualname__}"
     number = 1
-    while where in _LENT and _LENT[where] is not code:
+    while where in _LENT and _LENT[where][0] is not code:
         number += 1
         where = f"{base}-{number}"
-    _LENT[where] = code
+    _, uses = _LENT.get(where, (code, 0))
+    _LENT[where] = code, uses + 1
     return f"{OWN_CODE}:{where}"
+
+
+def take_back(binding: str) -> None:
+    """Forget what was lent under this binding, once it was taken back as often as it was lent."""
+    where = binding.removeprefix(f"{OWN_CODE}:")
+    code, uses = _LENT.pop(where)
+    if uses > 1:
+        _LENT[where] = code, uses - 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ def own_code(where: str) -> Any:
     Raises:
         CtgiError: it names nothing, the module fails to import, has no such name, or the class cannot be called.
     """
-    found = _LENT[where] if where in _LENT else _imported(where)
+    found = _LENT[where][0] if where in _LENT else _imported(where)
     try:
         return found() if isinstance(found, type) else found
     except Exception as error:  # whatever the user's own code raises

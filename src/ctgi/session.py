@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ctgi.config import load_settings
 from ctgi.errors import CtgiError
-from ctgi.plugins import lend
+from ctgi.plugins import lend, take_back
 from ctgi.results import CaptionRecord, SearchResult
 from ctgi.runs.events import Logged
 
@@ -25,7 +25,7 @@ StrPath = str | Path
 class Session:
     """Captioning, indexing and searching with the same bindings; models and galleries stay open between calls.
 
-    Every method has an asynchronous twin (`asearch`, `acaption`, ...). Both work wherever they are called, also in a
+    `acaption_image`, `acaption` and `asearch` are to be awaited. All methods work wherever they are called, also in a
     notebook, because the work runs in an event loop of the session's own. A session is a context manager; without
     `with`, call `close` when you are done.
 
@@ -56,7 +56,8 @@ class Session:
         Raises:
             CtgiError: an unknown profile, tool, key or value.
         """
-        named = {tool: code if isinstance(code, str) else lend(code) for tool, code in (bindings or {}).items()}
+        self._lent = {tool: lend(code) for tool, code in (bindings or {}).items() if not isinstance(code, str)}
+        named = {**(bindings or {}), **self._lent}
         self.settings = load_settings(
             binds=[f"{tool}={backend}" for tool, backend in named.items()],
             profile=profile,
@@ -240,6 +241,9 @@ class Session:
         self._models, self._encoder = None, None
         self._galleries.clear()
         self._loop.close()
+        for binding in self._lent.values():
+            take_back(binding)
+        self._lent = {}
 
     def __enter__(self) -> Self:
         return self

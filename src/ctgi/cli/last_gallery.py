@@ -13,19 +13,14 @@ from ctgi.text import plain
 
 def remember(gallery: Path) -> None:
     """Note `gallery` as the last one of this directory; a home that cannot be written is not worth an error."""
+    from ctgi.retrieval.gallery_files import named_by_person
+
     file = _file()
     if file:
         with suppress(OSError, CtgiError):
-            known = _known(file) | {str(Path.cwd()): str(called(gallery).resolve())}
+            known = _known(file) | {str(Path.cwd()): str(named_by_person(gallery).resolve())}
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, json.dumps(known).encode())
-
-
-def called(gallery: Path) -> Path:
-    """How a person names a gallery: the image folder that it lies in, else its own folder."""
-    from ctgi.retrieval.gallery_files import named_by_person
-
-    return named_by_person(gallery)
 
 
 def last() -> Path:
