@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ctgi.captions import caption_record, has_caption
@@ -27,20 +28,23 @@ class Captioned:
     def __init__(self) -> None:
         self._sha256_of: dict[str, str] = {}
         self._contents: set[str] = set()
+        self._lock = Lock()  # images are looked for in a thread while records are added
 
     def add(self, path: str, sha256: str) -> None:
         """Note a record; a later one of the same file counts. One without a content is of whatever lies there."""
-        self._sha256_of[path] = sha256
-        self._contents.add(sha256)
-        if "_by_file" in vars(self):
-            self._by_file[canonical(path)] = sha256
+        with self._lock:
+            self._sha256_of[path] = sha256
+            self._contents.add(sha256)
+            if "_by_file" in vars(self):
+                self._by_file[canonical(path)] = sha256
 
     def holds(self, path: str, sha256: str) -> bool:
         """Whether the image at this path, with this content, has a record."""
         fitting = ("", sha256)
-        if self._sha256_of.get(path) in fitting:
-            return True
-        return not self._contents.isdisjoint(fitting) and self._by_file.get(canonical(path)) in fitting
+        with self._lock:
+            if self._sha256_of.get(path) in fitting:
+                return True
+            return not self._contents.isdisjoint(fitting) and self._by_file.get(canonical(path)) in fitting
 
     @cached_property
     def _by_file(self) -> dict[str, str]:
