@@ -44,17 +44,17 @@ demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search wit
 WORK = .cache/embedded
 PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
 embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
-	$(BIN)/python -m ctgi.training.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
+	$(BIN)/python -m recipes.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
 	$(BIN)/ctgi synth $(WORK)/people $(PEOPLE)
 	CTGI_ENDPOINTS__HF__TEMPERATURE=0.7 CTGI_ENDPOINTS__HF__DTYPE=bfloat16 \
 	  $(BIN)/ctgi caption $(WORK)/people/imgs --out $(WORK)/captions.jsonl \
 	  --bind images=hf:$(WORK)/mllm --no-cache
-	test -e $(WORK)/start/open_clip_config.json || $(BIN)/python -m ctgi.training.embedded.clip start $(WORK)/start
-	$(BIN)/ctgi train irra --config training/embedded/clip.yaml --data rstp --root $(WORK)/people \
+	test -e $(WORK)/start/open_clip_config.json || $(BIN)/python -m recipes.embedded.clip start $(WORK)/start
+	$(BIN)/ctgi train irra --config recipes/embedded/clip.yaml --data rstp --root $(WORK)/people \
 	  --captions mtg:$(WORK)/captions.jsonl --out $(WORK)/run --resume
 	rm -rf src/ctgi/embedded/mllm src/ctgi/embedded/clip
 	cp -r $(WORK)/mllm src/ctgi/embedded/mllm
-	$(BIN)/python -m ctgi.training.embedded.clip export $(WORK)/run src/ctgi/embedded/clip
+	$(BIN)/python -m recipes.embedded.clip export $(WORK)/run src/ctgi/embedded/clip
 	cp $(WORK)/sight.jsonl $(WORK)/dialogue.jsonl docs/embedded
 	cp $(WORK)/run/metrics.jsonl docs/embedded/clip.jsonl
 

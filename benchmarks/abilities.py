@@ -1,7 +1,7 @@
 """How well the embedded model answers each question of the pool, on drawn people and on photographs.
 
     ctgi synth people --identities 40 --val 0 --test 39 --seed 12345
-    python benchmarks/abilities.py people FOLDER [--scene "an indoor hall"] [--limit 120] [--write]
+    python -m benchmarks.abilities people FOLDER [--scene "an indoor hall"] [--limit 120] [--write]
 
 FOLDER holds photographs and their labels.json (benchmarks/real_crops.py); `--scene` is where they were taken, which
 the labels do not say. Drawn people count by color family and exact words otherwise; photographs by family of color and
@@ -22,16 +22,16 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from embedded_answers import ask_all, by_family, read_scenes
-from machine import describe_machine
-from real_crops import families, legs_of, sleeves_of
 
+from benchmarks.embedded_answers import ask_all, by_family, read_scenes
+from benchmarks.machine import describe_machine
+from benchmarks.real_crops import families, legs_of, sleeves_of
 from ctgi.agents.languages import words
 from ctgi.config import load_settings
 from ctgi.embedded import ABILITIES
-from ctgi.training.embedded.answers import ANSWERS, Scene, answer
-from ctgi.training.embedded.lessons import corpus
-from ctgi.training.synth import words as synth_words
+from ctgi.synth import words as synth_words
+from recipes.embedded.answers import ANSWERS, Scene, answer
+from recipes.embedded.lessons import corpus
 
 KINDS = {
     "suitcase": r"suitcase|luggage|trolley",

@@ -1,4 +1,4 @@
-"""What the cache and the spans add to a tool call: `python benchmarks/cache_and_spans.py`."""
+"""What the cache and the spans add to a tool call: `python -m benchmarks.cache_and_spans`."""
 
 import asyncio
 import sys

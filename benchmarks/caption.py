@@ -1,6 +1,6 @@
 """`ctgi caption` as a whole against a bare loop over the OpenAI SDK that makes the same calls, in one run.
 
-    python benchmarks/caption.py [--images 160] [--rounds 3] [--memory]
+    python -m benchmarks.caption [--images 160] [--rounds 3] [--memory]
 
 The server is the test suite's double, in a process of its own: once with 300 ms latency, once answering at once; 32
 requests are in flight on both sides. A dialogue is 7 calls: a description and six questions, each with the image and
@@ -25,9 +25,9 @@ from typing import Any
 
 import httpx2
 import openai
-from client import IN_FLIGHT, SERVER, make_images
-from machine import describe_machine
 
+from benchmarks.client import IN_FLIGHT, SERVER, make_images
+from benchmarks.machine import describe_machine
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
 from ctgi.retrieval.images import ImageRef

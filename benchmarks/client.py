@@ -1,6 +1,6 @@
 """Calls per second of our client against a bare loop over the OpenAI SDK, both alternating in one run.
 
-    python benchmarks/client.py [--images 96] [--rounds 3]
+    python -m benchmarks.client [--images 96] [--rounds 3]
 
 Every image is one dialogue of 8 calls, each with the image and all that was said before; 32 dialogues run at once.
 The server is the test suite's double, in a process of its own: once with 300 ms latency, once answering at once.

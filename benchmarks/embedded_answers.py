@@ -1,7 +1,7 @@
 """How well the bound models see synthetic people: every question of the pool, what is not visible, and subtle lies.
 
     ctgi synth people --identities 40 --val 0 --test 39 --seed 12345
-    python benchmarks/embedded_answers.py people [--bind images=...] [--errors]
+    python -m benchmarks.embedded_answers people [--bind images=...] [--errors]
 
 Answers count by their exact words; colors in a second column by family. A claim is true, or has one attribute changed
 (a hard negative), half and half; the calibration error is the mean gap between P(yes) and the share of true claims in
@@ -18,18 +18,18 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from machine import describe_machine
 
+from benchmarks.machine import describe_machine
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings, load_settings
 from ctgi.retrieval.images import ref
-from ctgi.training.embedded.answers import ANSWERS, NOT_VISIBLE, Scene, answer
-from ctgi.training.embedded.descriptions import Description, draw_hard_claim, one_by_one
-from ctgi.training.synth.colors import FAMILIES
-from ctgi.training.synth.dataset import TABLE
-from ctgi.training.synth.person import Person, View
-from ctgi.training.synth.table import read_rows
+from ctgi.synth.colors import FAMILIES
+from ctgi.synth.dataset import TABLE
+from ctgi.synth.person import Person, View
+from ctgi.synth.table import read_rows
+from recipes.embedded.answers import ANSWERS, NOT_VISIBLE, Scene, answer
+from recipes.embedded.descriptions import Description, draw_hard_claim, one_by_one
 
 FAMILY = {color: family for family, colors in FAMILIES.items() for color in colors}
 CLAIMS = 4

@@ -2,7 +2,7 @@
 
     ctgi synth here --identities 40 --val 0 --test 39 --seed 2024
     ctgi synth elsewhere --identities 40 --val 0 --test 39 --seed 2025
-    python benchmarks/embedded_verdicts.py here elsewhere [--bind images=...] [--searches 60] [--write]
+    python -m benchmarks.embedded_verdicts here elsewhere [--bind images=...] [--searches 60] [--write]
 
 Each search verifies the 20 best images of `here` by the bound retriever. For each threshold of P(yes): the share of
 searches in which a candidate is confirmed, and for people who are there, in which the first one confirmed is the right
@@ -21,17 +21,17 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from embedded_answers import read_scenes
-from machine import describe_machine
 
+from benchmarks.embedded_answers import read_scenes
+from benchmarks.machine import describe_machine
 from ctgi.agents.verifier import Verifier
 from ctgi.config import Settings, load_settings
 from ctgi.embedded import ABILITIES
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
+from ctgi.synth.witness import describe
 from ctgi.tools.backends import open_mllm
-from ctgi.training.embedded.answers import Scene
-from ctgi.training.synth.witness import describe
+from recipes.embedded.answers import Scene
 
 CANDIDATES = 20
 THRESHOLDS = tuple(round(0.5 + 0.02 * step, 2) for step in range(25))

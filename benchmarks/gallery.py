@@ -3,7 +3,7 @@
 Both sides read, decode, squash and encode; ours also digests, writes, indexes and commits. Weights are random,
 which costs the same as trained ones.
 
-Example: python benchmarks/gallery.py --model ViT-B-32 --images 512
+Example: python -m benchmarks.gallery --model ViT-B-32 --images 512
 """
 
 import argparse
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from machine import describe_machine
 from PIL import Image
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.machine import describe_machine
 from ctgi.config import RetrieverSettings
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.gallery import build_gallery

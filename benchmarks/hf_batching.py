@@ -1,6 +1,6 @@
 """Our batched in-process backend against a plain loop over `generate`, and with against without image reuse.
 
-python benchmarks/hf_batching.py [--model FOLDER] [--images 24] [--rounds 3]
+python -m benchmarks.hf_batching [--model FOLDER] [--images 24] [--rounds 3]
 
 Both sides answer the same requests with the same weights in one process, in turn; the fastest round of each counts.
 Without --model the embedded model answers: so small a model shows the overhead around it more than a large one does.

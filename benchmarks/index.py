@@ -1,6 +1,6 @@
 """Gallery.rank over a memory-mapped gallery against the raw faiss call on the same vectors; no text encoding in either.
 
-Example: python benchmarks/index.py --rows 1000000 --dim 512
+Example: python -m benchmarks.index --rows 1000000 --dim 512
 """
 
 import argparse
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from machine import describe_machine
 
+from benchmarks.machine import describe_machine
 from ctgi.retrieval.gallery import open_gallery
 from ctgi.retrieval.gallery_files import FORMAT, Entry, Header
 from ctgi.retrieval.gallery_writer import GalleryWriter

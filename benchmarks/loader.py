@@ -1,6 +1,6 @@
 """Images/s of the training loader against decoding and resizing alone, in the same number of processes.
 
-Example: python benchmarks/loader.py --workers 2
+Example: python -m benchmarks.loader --workers 2
 """
 
 import argparse
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from machine import describe_machine
 from PIL import Image
 
+from benchmarks.machine import describe_machine
 from ctgi.retrieval.images import read_image
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.training.augment import Augment

@@ -4,7 +4,7 @@ The sizes are the test splits of CUHK-PEDES (6,156 captions, 3,074 images) and I
 side is the usual evaluator: the whole matrix, argsorted, with an int64 match matrix beside it; it is run at the
 small size only, for at the large one it wants more than 14 GB.
 
-Example: python benchmarks/metrics.py
+Example: python -m benchmarks.metrics
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """MTI with no match among the top 20: verification in waves against one by one, on the same server, in one run.
 
-    python benchmarks/mti.py [--latency-ms 100] [--queries 5]
+    python -m benchmarks.mti [--latency-ms 100] [--queries 5]
 
 The server is the test suite's double, in a thread; it answers "no" to every candidate. Time is that of
 `ctgi.graphs.search_run.search` alone: the gallery is open and the encoder (a small random CLIP) loaded.
@@ -13,9 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from client import make_images
-from machine import describe_machine
-
+from benchmarks.client import make_images
+from benchmarks.machine import describe_machine
 from ctgi.config import load_settings
 from ctgi.graphs.search_run import open_mti, search
 from ctgi.retrieval.encoder import load_encoder

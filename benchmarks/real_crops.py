@@ -1,6 +1,6 @@
 """How the bound models do on photographs: garment colors and types, bags, and finding people by hand-written captions.
 
-    python benchmarks/real_crops.py FOLDER [--bind images=...] [--bind search_gallery=...] [--errors]
+    python -m benchmarks.real_crops FOLDER [--bind images=...] [--bind search_gallery=...] [--errors]
 
 FOLDER holds the crops and labels.json: {"items": [{"file", "person_id", "upper": {"colour", "type"}, "lower": {...},
 "carrying": [...], "captions": [...]}]}. Without --bind the embedded models answer. A baseline stands beside them: the
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
 
+from benchmarks.machine import describe_machine
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings, load_settings
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.images import read_image, ref
-from ctgi.training.synth.colors import COLORS, FAMILIES
+from ctgi.synth.colors import COLORS, FAMILIES
 
 WORDS = {
     "black": "black", "dark": "black", "gray": "gray", "grey": "gray", "charcoal": "gray", "silver": "gray",

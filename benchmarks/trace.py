@@ -1,6 +1,6 @@
 """What recording costs a call, and how fast a recorded run replays, each beside its bare counterpart in the same run.
 
-    python benchmarks/trace.py [--images 200] [--queries 50] [--calls 20000]
+    python -m benchmarks.trace [--images 200] [--queries 50] [--calls 20000]
 
 Recording: a tool that answers at once, called directly and through a recorder, turn and turn about; the calls are
 made in a recorded node, as a graph's are. Replay: what `ctgi trace replay` does, from opening the trace to the last
@@ -19,8 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine
-
+from benchmarks.machine import describe_machine
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
 from ctgi.agents.questioner import TemplateQuestioner

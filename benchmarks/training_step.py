@@ -7,7 +7,7 @@ as the released code does: captions in full width, attention maps kept in all bl
 Adam tensor by tensor. Captions have 25 to 60 tokens at context 77, and 70 to 160 at 248 (uniform); `full` fills
 the context, so that nothing is gained by trimming; `checkpointing` is run.gradient_checkpointing=true.
 
-Example: python benchmarks/training_step.py
+Example: python -m benchmarks.training_step
 """
 
 import argparse

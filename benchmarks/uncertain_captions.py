@@ -1,6 +1,6 @@
 """What MTG's confidences are worth in training: wrong answers injected, then captions as they are, filtered, weighed.
 
-    python benchmarks/uncertain_captions.py [--wrong 0.2] [--seeds 3]
+    python -m benchmarks.uncertain_captions [--wrong 0.2] [--seeds 3]
 
 SYNTHETIC: drawn people (the tests' data set), a CLIP of random weights trained from scratch with IRRA, and confidences
 drawn so that wrong answers tend to have lower ones. It shows that the switches work and which way they push, not what
@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from machine import describe_machine
 
+from benchmarks.machine import describe_machine
 from ctgi.training.config import load_config
 from ctgi.training.loop import train
 

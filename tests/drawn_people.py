@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from ctgi.training.embedded.answers import Scene
-from ctgi.training.synth.shots import draw_shots
-from ctgi.training.synth.words import COLOR
+from ctgi.synth.shots import draw_shots
+from ctgi.synth.words import COLOR
+from recipes.embedded.answers import Scene
 
 SEED = 2026
 """Not among the seeds that the models learned from."""

@@ -14,7 +14,7 @@ from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
 from ctgi.embedded import CLIP, MLLM
 from ctgi.retrieval.images import ref
-from ctgi.training.embedded.answers import Scene
+from recipes.embedded.answers import Scene
 
 PEOPLE = 10
 SHARD_BYTES, MODEL_BYTES = 15_000_000, 40_000_000

@@ -13,7 +13,7 @@ from drawn_people import draw_people, names
 from model_servers import COMMANDS, start_transformers
 from server_process import ModelServer
 
-from ctgi.training.embedded.answers import Scene
+from recipes.embedded.answers import Scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

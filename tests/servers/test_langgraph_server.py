@@ -16,7 +16,7 @@ from drawn_people import draw_people, names
 from model_servers import COMMANDS
 from server_process import OFFLINE, free_port
 
-from ctgi.training.embedded.answers import Scene
+from recipes.embedded.answers import Scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

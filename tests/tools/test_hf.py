@@ -24,7 +24,7 @@ from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, open_mllm
 from ctgi.tools.backends.hf import HfMllm, open_hf
 from ctgi.tools.call_notes import timing
-from ctgi.training.embedded.qwen2vl import build_model, build_processor
+from recipes.embedded.qwen2vl import build_model, build_processor
 
 COLOURS = ("red", "green", "blue", "black", "white", "orange")
 Ask = Callable[[HfMllm], Awaitable[Any]]

@@ -10,7 +10,7 @@ import typer
 from ctgi.cli.options import AsJson, Quiet
 
 if TYPE_CHECKING:
-    from ctgi.training.synth.dataset import SynthReport
+    from ctgi.synth.dataset import SynthReport
 
 
 def synth(
@@ -38,7 +38,7 @@ def synth(
     """
     from ctgi.cli.console import progress
     from ctgi.config import load_settings
-    from ctgi.training.synth.dataset import Splits, write_dataset
+    from ctgi.synth.dataset import Splits, write_dataset
 
     splits, settings = Splits.of(identities, val, test), load_settings()
     with progress("synth", identities, quiet=quiet) as update:

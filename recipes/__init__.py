@@ -1,0 +1,1 @@
+"""How things that ctgi ships were made; run from the root of a clone, not installed."""

@@ -1,0 +1,108 @@
+"""Dialogues about a scene, in the words that ctgi sends: what is asked, and what a truthful model replies."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from random import Random
+
+import yaml
+
+from ctgi.agents.pool import load_pool
+from ctgi.agents.prompts import prompt
+from recipes.embedded.answers import ANSWERS, Scene, answer
+from recipes.embedded.descriptions import Claim, draw_description, sentence, topics
+
+POOL = {question.attribute: question.question for question in load_pool(None).questions}
+CAPTION_WORDINGS = ("Describe the person in the image.", "Describe this person.", "What does this person look like?")
+OTHER_WORDINGS: dict[str, list[str]] = yaml.safe_load(
+    (files("recipes.embedded") / "wordings.yaml").read_text(encoding="utf-8")
+)
+COMMON = ("upper_color", "lower_type", "carried_objects", "accessories", "background", "action", "upper_type",
+          "lower_color", "shoes", "shoes_color", "bag", "bag_color", "gender", "hair")  # fmt: skip
+MENTIONED = {
+    "person": 1.0,
+    "hair": 0.25,
+    "upper": 1.0,
+    "lower": 1.0,
+    "shoes": 0.35,
+    "bag": 0.9,
+    "hat": 0.6,
+    "held": 0.6,
+    "action": 0.2,
+}
+"""How often a first caption mentions what is there."""
+VERDICTS = 3
+QUESTIONS = 8
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One prompt and the reply to learn."""
+
+    before: str
+    """The prompt up to its claims."""
+    claims: list[Claim]
+    after: str
+    reply: str
+
+    @property
+    def prompt(self) -> str:
+        """All of it."""
+        return self.before + "".join(claim.text for claim in self.claims) + self.after
+
+
+Branch = list[Turn]
+"""Turns that follow each other, right after the system's words and the image."""
+
+
+def draw_branches(scene: Scene, other: Scene, rng: Random) -> list[Branch]:
+    """What to learn from one picture: a dialogue now and then, some first questions, some verdicts."""
+    branches = [_dialogue(scene, rng)] if rng.random() < 0.4 else []
+    attributes = [rng.choice(COMMON), *rng.sample(list(POOL), QUESTIONS - 1)]
+    branches += [[_question(scene, attribute, rng)] for attribute in attributes]
+    return branches + [[_verdict(scene, other, rng)] for _ in range(VERDICTS)]
+
+
+def caption(scene: Scene, rng: Random) -> str:
+    """A sentence with the person, the main garments and what is carried, as a captioner's first look gives it."""
+    said = topics(scene, rng)
+    told = {
+        topic: Claim(said[topic], True) for topic, share in MENTIONED.items() if topic in said and rng.random() < share
+    }
+    while True:
+        pieces = sentence(told, rng)
+        if pieces[0].text.strip() == "A" and pieces[-1].text == ".":
+            return "".join(piece.text for piece in pieces)
+
+
+def _dialogue(scene: Scene, rng: Random) -> Branch:
+    first = prompt("caption") if rng.random() < 0.8 else rng.choice(CAPTION_WORDINGS)
+    turns = [Turn(first, [], "", caption(scene, rng))]
+    asked = rng.sample(list(ANSWERS), rng.randint(0, 6))
+    return turns + [_question(scene, attribute, rng) for attribute in asked]
+
+
+def _question(scene: Scene, attribute: str, rng: Random) -> Turn:
+    question = POOL[attribute]
+    if attribute in OTHER_WORDINGS and rng.random() < 0.2:
+        question = rng.choice(OTHER_WORDINGS[attribute])
+    asked = prompt("answer").format(question=question) if rng.random() < 0.95 else question
+    return Turn(asked, [], "", answer(attribute, scene))
+
+
+def _verdict(scene: Scene, other: Scene, rng: Random) -> Turn:
+    description = draw_description(scene, other, rng)
+    before, after = prompt("verify").split("{description}")
+    claims = description.claims or [Claim(description.text)]
+    return Turn(before, claims, after, "yes" if description.true else "no")
+
+
+def corpus(scenes: list[Scene], rng: Random) -> list[str]:
+    """Texts for the tokenizer, the fixed ones often enough that their words stay whole."""
+    fixed = [prompt(name) for name in ("system", "caption", "answer", "verify")]
+    fixed += [*POOL.values(), *CAPTION_WORDINGS, *(text for texts in OTHER_WORDINGS.values() for text in texts)]
+    fixed += ["system user assistant yes no Yes No"]
+    texts = fixed * 50
+    for scene in scenes:
+        texts += [draw_description(scene, rng.choice(scenes), rng).text, caption(scene, rng)]
+        texts += [answer(attribute, scene) for attribute in POOL]
+    return texts

@@ -1,0 +1,107 @@
+"""Packed dialogues must give each token what a dialogue of its own would give it."""
+
+from random import Random
+
+import pytest
+import torch
+from PIL import Image
+
+from ctgi.agents.prompts import prompt
+from ctgi.synth.person import draw_person, draw_views
+from recipes.embedded.answers import Scene
+from recipes.embedded.dialogues import Speaker
+from recipes.embedded.lessons import corpus, draw_branches
+from recipes.embedded.packing import IGNORED, Packer
+from recipes.embedded.pictures import fit
+from recipes.embedded.qwen2vl import build_model, build_processor
+from recipes.embedded.sight import see
+
+SEEN = frozenset(
+    ("upper", "pattern", "inner", "lower", "shoes", "socks", "bag", "hat", "glasses", "held", "scarf", "hair", "face")
+)
+
+
+def scene(seed: int) -> Scene:
+    rng = Random(seed)
+    person = draw_person(rng)
+    return Scene(person, draw_views(person, rng)[0], SEEN)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    scenes = [scene(seed) for seed in range(30)]
+    processor = build_processor(corpus(scenes, Random(0)))
+    return processor, build_model(processor).eval(), scenes
+
+
+@pytest.fixture(scope="module")
+def picture():
+    rng = Random(0)
+    small = Image.new("RGB", (8, 24))
+    small.putdata([(rng.randrange(256), rng.randrange(256), rng.randrange(256)) for _ in range(8 * 24)])
+    return small.resize((150, 390))
+
+
+def pixels_of(picture):
+    fitted = fit(picture)
+    values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
+    return values.view(1, fitted.height, fitted.width, 3)
+
+
+def test_vision_tower_is_that_of_transformers(parts, picture):
+    processor, model, _ = parts
+    taken = processor.image_processor(picture, return_tensors="pt")
+    with torch.no_grad():
+        theirs = model.model.visual(taken["pixel_values"], taken["image_grid_thw"]).pooler_output
+        _, ours = see(model.model.visual, pixels_of(picture))
+    torch.testing.assert_close(ours[0], theirs, atol=0.02, rtol=0.01)  # two libraries enlarge the image
+
+
+def test_packed_tokens_are_predicted_as_in_a_dialogue_of_their_own(parts, picture):
+    processor, model, scenes = parts
+    branches = draw_branches(scenes[0], scenes[1], Random(5))
+    pixels = pixels_of(picture)
+    packed = Packer(processor, model).pack([branches], pixels.shape[1] // 14, pixels.shape[2] // 14, system=True)
+    with torch.no_grad():
+        speaker = Speaker(model)
+        last, _ = speaker.read(speaker.look(pixels)[1], packed)
+        learned = packed.labels[0, 1:] != IGNORED
+        ours = model.lm_head(last[0, :-1][learned]).log_softmax(-1)
+        theirs = torch.cat([_alone(processor, model, branch, picture) for branch in branches])
+    assert len(branches) >= 5
+    torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0.01)
+
+
+def _alone(processor, model, branch, picture):
+    """Log probabilities of the replies' tokens, by the chat template and transformers' own forward."""
+    said = [{"role": "system", "content": [{"type": "text", "text": prompt("system")}]}]
+    for index, turn in enumerate(branch):
+        image = [] if index else [{"type": "image", "image": picture}]
+        said.append({"role": "user", "content": [*image, {"type": "text", "text": turn.prompt}]})
+        said.append({"role": "assistant", "content": [{"type": "text", "text": turn.reply}]})
+    inputs = processor.apply_chat_template(said, tokenize=True, return_dict=True, return_tensors="pt")
+    logits = model(**inputs).logits[0].log_softmax(-1)
+    ids = inputs["input_ids"][0].tolist()
+    kept, at = [], 0
+    for turn in branch:
+        reply = processor.tokenizer(f"{turn.reply}<|im_end|>")["input_ids"]
+        header = processor.tokenizer("<|im_start|>assistant\n")["input_ids"]
+        at = next(i for i in range(at, len(ids)) if ids[i : i + len(header)] == header) + len(header)
+        assert ids[at : at + len(reply)] == reply
+        kept.append(logits[at - 1 : at + len(reply) - 1])
+    return torch.cat(kept)
+
+
+def test_claims_are_marked_at_their_last_token(parts):
+    processor, model, scenes = parts
+    packer, marked = Packer(processor, model), 0
+    for seed in range(20):
+        branches = draw_branches(scenes[seed], scenes[seed + 1], Random(seed))
+        packed = packer.pack([branches], 24, 8, system=True)
+        claims = [claim for branch in branches for turn in branch for claim in turn.claims if claim.true is not None]
+        places = (packed.claims[0] != IGNORED).nonzero().flatten()
+        assert packed.claims[0][places].tolist() == [int(claim.true) for claim in claims]
+        words = [processor.tokenizer.decode(packed.ids[0, : place + 1]) for place in places]
+        assert all(text.endswith(claim.text) for text, claim in zip(words, claims, strict=True))
+        marked += len(claims)
+    assert marked > 100
