@@ -14,7 +14,7 @@ from ctgi.config import Settings
 from ctgi.embedded import ABILITIES
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
-from ctgi.tools.types import Said, Verdict
+from ctgi.tools.types import Reply, Verdict
 
 LEAST_ACCURACY = 0.6
 """An attribute that is answered rightly less often, on drawn people or on photographs, is neither asked nor said."""
@@ -143,7 +143,7 @@ class EmbeddedCaptioner:
 
     mllm: Mllm
 
-    async def __call__(self, image: ImageRef) -> Said:
+    async def __call__(self, image: ImageRef) -> Reply:
         """Image -> T_s. Raises as `Captioner`."""
         told = await Captioner(self.mllm)(image)
         return replace(told, text=text, raw=told.raw or told.text) if (text := seen(told.text)) != told.text else told

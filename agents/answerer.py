@@ -7,7 +7,7 @@ from ctgi.agents.prompts import prompt
 from ctgi.agents.prose import said
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
-from ctgi.tools.types import Said
+from ctgi.tools.types import Reply
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Answerer:
 
     async def __call__(
         self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
-    ) -> Said:
+    ) -> Reply:
         """The dialogue is replayed word for word, so that a server's prefix cache holds all but the last turn."""
         history = [(prompt("caption"), description)] if description else []
         history += [(_ask(earlier), answer) for earlier, answer in turns]

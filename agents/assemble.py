@@ -19,7 +19,7 @@ from ctgi.network import public_url
 from ctgi.plugins import OWN_CODE
 from ctgi.tools.backends import Mllm, open_mllm
 from ctgi.tools.chat_cache import ChatCache
-from ctgi.tools.seam import DIRECT, Seam
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 
 Role = Callable[[Mllm], Any]
 
@@ -67,7 +67,7 @@ async def open_tools(
     *,
     cache: ChatCache | None = None,
     roles: Mapping[str, Role] | None = None,
-    seam: Seam = DIRECT,
+    interceptor: Interceptor = DIRECT,
     models: Models | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
@@ -81,7 +81,7 @@ async def open_tools(
         pool: what templates ask from.
         cache: where the models' replies are looked up first and kept.
         roles: by tool, other roles in front of a model than the usual ones.
-        seam: what stands between the callers and the tools: a trace that is written, or one that answers.
+        interceptor: what stands between the callers and the tools: a trace that is written, or one that answers.
         models: kept open by the caller; None opens them here and closes them at the end.
 
     Raises:
@@ -94,13 +94,13 @@ async def open_tools(
 
     def model(binding: Binding) -> Mllm:
         if binding not in shared:
-            mllm = seam.model(binding, opened.get(binding, settings))
+            mllm = interceptor.model(binding, opened.get(binding, settings))
             shared[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
         return shared[binding]
 
     try:
         yield {
-            name: seam.serve(
+            name: interceptor.serve(
                 name, settings.binding(name), partial(_open_tool, name, settings.binding(name), model, pool, speakers)
             )
             for name in names

@@ -8,7 +8,7 @@ from ctgi.agents.statements import is_refusal
 from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
-from ctgi.tools.types import Said
+from ctgi.tools.types import Reply
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Captioner:
 
     mllm: Mllm
 
-    async def __call__(self, image: ImageRef) -> Said:
+    async def __call__(self, image: ImageRef) -> Reply:
         """Image -> T_s.
 
         Raises:

@@ -13,7 +13,7 @@ from ctgi.agents.statements import state, why_unusable
 from ctgi.agents.wording import contradiction, meaning, share_said
 from ctgi.config import MtgSettings
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.types import Said
+from ctgi.tools.types import Reply
 
 
 class Similarity(Protocol):
@@ -44,7 +44,7 @@ class Judge:
     settings: MtgSettings
     similarity: Similarity | None = None
 
-    async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]) -> Judgement:
+    async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
         """Judge an answer against what is known: the description's and the kept turns' sentences.
 
         Of a list of things, or of several sentences, those that are known already are left out of the statement.
@@ -75,7 +75,7 @@ class Judge:
             return answer
         return " ".join(new) if is_clause(items[0]) else join_and(new)
 
-    async def _why_irrelevant(self, image: ImageRef, answer: Said, statement: str) -> str | None:
+    async def _why_irrelevant(self, image: ImageRef, answer: Reply, statement: str) -> str | None:
         floor = self.settings.min_confidence
         if answer.confidence is not None and answer.confidence < floor:
             return f"irrelevant: confidence {answer.confidence:.2f} < {floor:.2f}"

@@ -10,7 +10,7 @@ from typing import Any
 from ctgi.agents.lists import Item, sentences
 from ctgi.text import joined
 from ctgi.tools.backends import ChatReply
-from ctgi.tools.types import Said
+from ctgi.tools.types import Reply
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)[\w+-]*\s*$", re.MULTILINE)
 _HEADING = re.compile(r"^\s*#{1,6}\s+(?P<text>.*?)\s*#*\s*$")
@@ -95,10 +95,10 @@ def prose(reply: str) -> str:
     return unquoted(" ".join(_flowing(text).split()))
 
 
-def said(reply: ChatReply) -> Said:
+def said(reply: ChatReply) -> Reply:
     """A model's reply as a tool's result: its prose, and its own words where they differ."""
     text, own = prose(reply.text), " ".join(reply.text.split())
-    return Said(text, reply.confidence, reply.tokens, "" if text == own else reply.text)
+    return Reply(text, reply.confidence, reply.tokens, "" if text == own else reply.text)
 
 
 def unquoted(text: str) -> str:

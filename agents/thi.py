@@ -12,7 +12,7 @@ from ctgi.agents.prompts import prompt
 from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
-from ctgi.tools.types import Questions, Said
+from ctgi.tools.types import Questions, Reply
 
 ALL_AT_ONCE = "15 questions in one call"
 
@@ -66,7 +66,7 @@ class Interviewer:
 
     async def __call__(
         self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
-    ) -> Said:
+    ) -> Reply:
         """The answers as sentences in a row, lines without one left out.
 
         Raises:
@@ -76,9 +76,9 @@ class Interviewer:
         sentences = [sentence for sentence in parse_numbered(reply.text) if sentence]
         if not sentences:
             raise ToolError(f"no numbered answers in the model's reply: {reply.text!r:.80}")
-        return Said(" ".join(sentences), reply.confidence, reply.tokens)
+        return Reply(" ".join(sentences), reply.confidence, reply.tokens)
 
 
-async def keep_all(image: ImageRef, question: PoolQuestion, answer: Said, known: Sequence[str]) -> Judgement:
+async def keep_all(image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
     """THI's judge: no answer is dropped, not even "no glasses"."""
     return Judgement(answer.text, None)

@@ -8,7 +8,7 @@ from ctgi.agents.prose import said
 from ctgi.agents.statements import compose, is_refusal
 from ctgi.errors import ToolError
 from ctgi.tools.backends import ChatRequest, Mllm
-from ctgi.tools.types import Fact, Said
+from ctgi.tools.types import Fact, Reply
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Reconstructor:
 
     mllm: Mllm
 
-    async def __call__(self, description: str, facts: Sequence[Fact]) -> Said:
+    async def __call__(self, description: str, facts: Sequence[Fact]) -> Reply:
         """One call that sees the description and every kept answer.
 
         Raises:
@@ -33,7 +33,7 @@ class Aggregator:
 
     mllm: Mllm
 
-    async def __call__(self, query: str, facts: Sequence[Fact]) -> Said:
+    async def __call__(self, query: str, facts: Sequence[Fact]) -> Reply:
         """One call that sees the query and every answer.
 
         Raises:
@@ -45,20 +45,20 @@ class Aggregator:
 class TemplateReconstructor:
     """reconstruct_caption without a model: the description, then the statements as prose."""
 
-    async def __call__(self, description: str, facts: Sequence[Fact]) -> Said:
+    async def __call__(self, description: str, facts: Sequence[Fact]) -> Reply:
         """Deterministic; says nothing that was not said before."""
-        return Said(compose(description, [fact.statement for fact in facts]))
+        return Reply(compose(description, [fact.statement for fact in facts]))
 
 
 class TemplateAggregator:
     """aggregate_query without a model: the query, then the statements as prose."""
 
-    async def __call__(self, query: str, facts: Sequence[Fact]) -> Said:
+    async def __call__(self, query: str, facts: Sequence[Fact]) -> Reply:
         """Deterministic; keeps the query's own words."""
-        return Said(compose(query, [fact.statement for fact in facts]))
+        return Reply(compose(query, [fact.statement for fact in facts]))
 
 
-async def _write(mllm: Mllm, text: str) -> Said:
+async def _write(mllm: Mllm, text: str) -> Reply:
     reply = await mllm.chat(ChatRequest(text, system=prompt("system"), max_tokens=400))
     written = said(reply)
     if is_refusal(written.text):

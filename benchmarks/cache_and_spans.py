@@ -12,9 +12,9 @@ from ctgi.config import Binding, load_settings
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.chat_cache import open_user_cache
-from ctgi.tools.seam import DIRECT
 from ctgi.tools.telemetry import reporting
-from ctgi.tools.types import Said
+from ctgi.tools.traces.interceptor import DIRECT
+from ctgi.tools.types import Reply
 
 CALLS = 5000
 
@@ -48,11 +48,11 @@ async def _cached(file: Path, in_flight: int) -> float:
 
 
 async def _spans() -> float:
-    async def answer(image: ImageRef, question: str) -> Said:
-        return Said("a red coat")
+    async def answer(image: ImageRef, question: str) -> Reply:
+        return Reply("a red coat")
 
-    with reporting(load_settings(), "mtg", "benchmark", DIRECT, exporter=InMemorySpanExporter()) as seam:
-        tool = seam.serve("answer_question", Binding.parse("vllm:m"), lambda: answer)
+    with reporting(load_settings(), "mtg", "benchmark", DIRECT, exporter=InMemorySpanExporter()) as interceptor:
+        tool = interceptor.serve("answer_question", Binding.parse("vllm:m"), lambda: answer)
         started = time.perf_counter()
         for _ in range(CALLS):
             await tool(ImageRef("1.png", "sha"), "what color?")

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.machine import describe_machine
+from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.images import read_image
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.training.augment import Augment
-from ctgi.training.datasets import Split, load_dataset
 from ctgi.training.loader import train_loader
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

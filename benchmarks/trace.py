@@ -34,24 +34,24 @@ from ctgi.graphs.replay_run import replay_run
 from ctgi.graphs.search_run import search
 from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.recorded import NodeRun
-from ctgi.tools.seam import DIRECT, Seam
-from ctgi.tools.trace_reader import open_trace
-from ctgi.tools.types import Candidate, Ranking, Refinement, Said, Tokens, Verdict
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
+from ctgi.tools.traces.reader import open_trace
+from ctgi.tools.traces.recorder import NodeRun
+from ctgi.tools.types import Candidate, Ranking, Refinement, Reply, Tokens, Verdict
 
 ROUNDS = 5
 MTI_TOOLS = ("search_gallery", *TOOLS)
 MODEL = Binding("vllm", "double", None)
 
 
-async def caption_image(image: ImageRef) -> Said:
+async def caption_image(image: ImageRef) -> Reply:
     """Answers at once."""
-    return Said("A man in a red shirt.", 0.93, Tokens(300, 9))
+    return Reply("A man in a red shirt.", 0.93, Tokens(300, 9))
 
 
-async def answer_question(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Said:
+async def answer_question(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Reply:
     """Answers at once, each question in words of its own."""
-    return Said(f"something {question[9:24].lower()}", 0.87, Tokens(340, 4))
+    return Reply(f"something {question[9:24].lower()}", 0.87, Tokens(340, 4))
 
 
 def image_of(number: int) -> ImageRef:
@@ -59,12 +59,12 @@ def image_of(number: int) -> ImageRef:
     return ImageRef(f"{number:05}.jpg", hashlib.sha256(str(number).encode()).hexdigest())
 
 
-def served(seam: Seam, settings: Settings) -> MtgContext:
+def served(interceptor: Interceptor, settings: Settings) -> MtgContext:
     """The MTG graph's context over the tools above."""
-    reconstruct = seam.serve("reconstruct_caption", Binding("templates", "", None), TemplateReconstructor)
+    reconstruct = interceptor.serve("reconstruct_caption", Binding("templates", "", None), TemplateReconstructor)
     return MtgContext(
-        seam.serve("caption_image", MODEL, lambda: caption_image),
-        seam.serve("answer_question", MODEL, lambda: answer_question),
+        interceptor.serve("caption_image", MODEL, lambda: caption_image),
+        interceptor.serve("answer_question", MODEL, lambda: answer_question),
         reconstruct, load_pool(), Judge(settings.mtg), settings.mtg,
     )  # fmt: skip
 
@@ -73,9 +73,12 @@ async def overhead_us(settings: Settings, calls: int) -> tuple[float, float]:
     """Microseconds of a call, bare and recorded; medians of rounds that take turns."""
     image, turns = ImageRef("images/0001.jpg", "ab" * 32), [("What color is it?", "red")] * 3
     times: dict[str, list[float]] = {"bare": [], "recorded": []}
-    with tracing(settings, command="caption", graph="mtg", tools=MTG_TOOLS, given={}) as seam:
-        tools = {"bare": answer_question, "recorded": seam.serve("answer_question", MODEL, lambda: answer_question)}
-        with seam.item({"image": image}), NodeRun("ask", 3):
+    with tracing(settings, command="caption", graph="mtg", tools=MTG_TOOLS, given={}) as interceptor:
+        tools = {
+            "bare": answer_question,
+            "recorded": interceptor.serve("answer_question", MODEL, lambda: answer_question),
+        }
+        with interceptor.item({"image": image}), NodeRun("ask", 3):
             for _ in range(ROUNDS):
                 for name, tool in tools.items():
                     started = time.perf_counter()
@@ -85,16 +88,16 @@ async def overhead_us(settings: Settings, calls: int) -> tuple[float, float]:
     return statistics.median(times["bare"]), statistics.median(times["recorded"])
 
 
-async def run_captions(seam: Seam, settings: Settings, count: int, out: Path) -> None:
+async def run_captions(interceptor: Interceptor, settings: Settings, count: int, out: Path) -> None:
     """MTG over so many images, one after the other."""
-    graph, context = build_mtg(), served(seam, settings)
+    graph, context = build_mtg(), served(interceptor, settings)
     bindings = {tool: str(settings.binding(tool)) for tool in MTG_TOOLS}
     with out.open("wb") as file:
         for number in range(count):
             image = image_of(number)
-            with seam.item({"image": image}) as done:
+            with interceptor.item({"image": image}) as done:
                 record = await caption(graph, context, image)
-                done(record := record | {"bindings": bindings, "trace": seam.run})
+                done(record := record | {"bindings": bindings, "trace": interceptor.run})
             file.write(dump(record) + b"\n")
 
 
@@ -108,17 +111,17 @@ async def verify_match(image: ImageRef, description: str) -> Verdict:
     return Verdict(image == image_of(17), 0.9, "yes", Tokens(300, 1))
 
 
-async def run_searches(seam: Seam, settings: Settings, count: int, out: Path) -> None:
+async def run_searches(interceptor: Interceptor, settings: Settings, count: int, out: Path) -> None:
     """MTI over so many queries, one after the other."""
     pool = load_pool()
     templates = Binding("templates", "", None)
     context = MtiContext(
-        seam.serve("search_gallery", MODEL, lambda: search_gallery),
-        seam.serve("verify_match", MODEL, lambda: verify_match),
-        seam.serve("answer_question", MODEL, lambda: answer_question),
-        seam.serve("propose_questions", templates, lambda: TemplateQuestioner(pool)),
-        seam.serve("aggregate_query", templates, TemplateAggregator),
-        pool, Judge(settings.mtg), settings.mti, seam=seam,
+        interceptor.serve("search_gallery", MODEL, lambda: search_gallery),
+        interceptor.serve("verify_match", MODEL, lambda: verify_match),
+        interceptor.serve("answer_question", MODEL, lambda: answer_question),
+        interceptor.serve("propose_questions", templates, lambda: TemplateQuestioner(pool)),
+        interceptor.serve("aggregate_query", templates, TemplateAggregator),
+        pool, Judge(settings.mtg), settings.mti, interceptor=interceptor,
     )  # fmt: skip
     bindings = {tool: str(settings.binding(tool)) for tool in MTI_TOOLS}
     with out.open("wb") as file:
@@ -127,7 +130,7 @@ async def run_searches(seam: Seam, settings: Settings, count: int, out: Path) ->
             file.write(dump(found | {"cached": 0, "bindings": bindings}) + b"\n")
 
 
-Graph = Callable[[Seam, Settings, int, Path], Awaitable[None]]
+Graph = Callable[[Interceptor, Settings, int, Path], Awaitable[None]]
 
 
 async def compare_replay(name: str, graph: Graph, tools: Sequence[str], count: int, settings: Settings) -> None:
@@ -135,14 +138,14 @@ async def compare_replay(name: str, graph: Graph, tools: Sequence[str], count: i
     command = "caption" if name == "mtg" else "search"
     seconds = {}
     started = time.perf_counter()
-    with tracing(settings, command=command, graph=name, tools=tools, given={}) as seam:
-        await graph(seam, settings, count, Path(f"{name}.jsonl"))
+    with tracing(settings, command=command, graph=name, tools=tools, given={}) as interceptor:
+        await graph(interceptor, settings, count, Path(f"{name}.jsonl"))
     seconds["recorded"] = time.perf_counter() - started
     started = time.perf_counter()
     await graph(DIRECT, settings, count, Path(f"{name}-bare.jsonl"))
     seconds["bare"] = time.perf_counter() - started
     started = time.perf_counter()
-    trace = open_trace(settings.traces / f"{seam.run}.jsonl")
+    trace = open_trace(settings.traces / f"{interceptor.run}.jsonl")
     report = await replay_run(trace, replay_settings(trace, Plan()), Plan(), out=Path(f"{name}-again.jsonl"))
     seconds["replay"] = time.perf_counter() - started
     assert (report.identical, report.live) == (count, 0)

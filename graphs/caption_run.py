@@ -25,8 +25,8 @@ from ctgi.retrieval.finding import find_images
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
-from ctgi.tools.seam import Seam
 from ctgi.tools.similarity import open_similarity
+from ctgi.tools.traces.interceptor import Interceptor
 
 logger = logging.getLogger(__name__)
 
@@ -110,20 +110,20 @@ async def caption_images(
         open_captions(out, settings.without_locks) as file,
         tracing(
             settings, command="caption", graph="mtg", tools=TOOLS, given=given, root=root_of(inputs), wanted=trace
-        ) as seam,
+        ) as interceptor,
         open_user_cache(settings) as cache,
     ):
-        report.trace = seam.run
-        async with open_mtg(settings, seam, cache, models) as context:
+        report.trace = interceptor.run
+        async with open_mtg(settings, interceptor, cache, models) as context:
             bindings = {name: str(settings.binding(name)) for name in TOOLS}
             if file.bindings and file.bindings != bindings:
                 logger.warning(
                     "%s holds captions made with other bindings, which are kept; --out another file captions all anew",
                     plain(str(out)),
                 )
-            run = _Run(file, context, bindings, report, seam)
+            run = _Run(file, context, bindings, report, interceptor)
             started = time.perf_counter()
-            todo = _todo(inputs, file, report, seam, limit=limit, shard=shard)
+            todo = _todo(inputs, file, report, interceptor, limit=limit, shard=shard)
             try:
                 async for ref, result in run_many(todo, run.caption, in_flight=in_flight(settings)):
                     if isinstance(result, ToolError):
@@ -137,16 +137,16 @@ async def caption_images(
 
 @asynccontextmanager
 async def open_mtg(
-    settings: Settings, seam: Seam, cache: ChatCache | None = None, models: Models | None = None
+    settings: Settings, interceptor: Interceptor, cache: ChatCache | None = None, models: Models | None = None
 ) -> AsyncIterator[MtgContext]:
-    """The MTG graph's context: its tools as bound, behind the seam, with the cache in front of their models.
+    """The MTG graph's context: its tools as bound, behind the interceptor, with the cache in front of their models.
 
     Raises:
         CtgiError: a binding that cannot do its tool, or an unreadable question pool.
     """
     pool = askable(load_pool(settings.mtg.question_pool), settings)
-    async with open_tools(settings, TOOLS, pool, seam=seam, cache=cache, models=models) as tools:
-        judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, seam))
+    async with open_tools(settings, TOOLS, pool, interceptor=interceptor, cache=cache, models=models) as tools:
+        judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, interceptor))
         yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
 
 
@@ -159,7 +159,7 @@ def _todo(
     inputs: Sequence[str],
     file: CaptionsFile,
     report: CaptionReport,
-    seam: Seam,
+    interceptor: Interceptor,
     *,
     limit: int | None,
     shard: Shard | None,
@@ -173,7 +173,7 @@ def _todo(
             sha256 = digest(path)
         except ImageError as error:
             report.failed.append((path, error.reason))
-            with suppress(ImageError), seam.item({"image": ImageRef(path, "")}):
+            with suppress(ImageError), interceptor.item({"image": ImageRef(path, "")}):
                 raise
             continue
         if shard and not shard.takes(sha256):
@@ -189,9 +189,14 @@ class _Run:
     """Captions images; the same content is captioned once, whatever its paths."""
 
     def __init__(
-        self, file: CaptionsFile, context: MtgContext, bindings: dict[str, str], report: CaptionReport, seam: Seam
+        self,
+        file: CaptionsFile,
+        context: MtgContext,
+        bindings: dict[str, str],
+        report: CaptionReport,
+        interceptor: Interceptor,
     ) -> None:
-        self._file, self._context, self._report, self._seam = file, context, report, seam
+        self._file, self._context, self._report, self._interceptor = file, context, report, interceptor
         self._graph = build_mtg()
         self._bindings = bindings
         self._in_flight: dict[str, asyncio.Lock] = {}
@@ -205,7 +210,7 @@ class _Run:
         lock = self._in_flight.setdefault(image.sha256, asyncio.Lock())
         async with lock:
             known = self._file.find(image.sha256)
-            with self._seam.item({"image": image}) as done:
+            with self._interceptor.item({"image": image}) as done:
                 if known:
                     done(record := copied(known, image))
                     self._file.append(record)
@@ -215,7 +220,7 @@ class _Run:
                     record = await caption(self._graph, self._context, image)
                 finally:
                     self._in_flight.pop(image.sha256, None)
-                done(record := record | {"bindings": self._bindings, "trace": self._seam.run})
+                done(record := record | {"bindings": self._bindings, "trace": self._interceptor.run})
             self._file.append(record)
             self._report.count(record)
 

@@ -25,7 +25,7 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.metrics import row_slices
 from ctgi.tools.chat_cache import ChatCache
 from ctgi.tools.protocols import SearchGallery
-from ctgi.tools.seam import DIRECT, Seam
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 from ctgi.tools.types import Candidate, Ranking, Refinement
 
 VARIANTS = ("ctgi", "icl")
@@ -96,11 +96,11 @@ def check_variant(variant: str) -> None:
 
 @asynccontextmanager
 async def open_evaluation(
-    settings: Settings, gallery: SearchGallery, cache: ChatCache | None, variant: str, seam: Seam = DIRECT
+    settings: Settings, gallery: SearchGallery, cache: ChatCache | None, variant: str, interceptor: Interceptor = DIRECT
 ) -> AsyncIterator[MtiContext]:
     """MTI's context for an evaluation: every reply kept, candidates verified one by one (queries run side by side).
 
-    `seam` stands before all its tools, and before `gallery`.
+    `interceptor` stands before all its tools, and before `gallery`.
 
     Raises:
         CtgiError: an unknown variant.
@@ -109,14 +109,14 @@ async def open_evaluation(
     pool, icl = askable(load_pool(settings.mtg.question_pool), settings), variant == "icl"
     roles = {"answer_question": Interviewer} if icl else None
     mti = settings.mti.model_copy(update={"wave_growth": 1} | ({"max_anchors": 1, "rounds": 1} if icl else {}))
-    async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles, seam=seam) as tools:
+    async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles, interceptor=interceptor) as tools:
         yield MtiContext(
             **tools | ({"propose_questions": FixedQuestions()} if icl else {}),
-            search_gallery=seam.serve("search_gallery", settings.binding("search_gallery"), lambda: gallery),
+            search_gallery=interceptor.serve("search_gallery", settings.binding("search_gallery"), lambda: gallery),
             pool=pool,
             judge=keep_all if icl else Judge(settings.mtg),
             settings=mti,
-            seam=seam,
+            interceptor=interceptor,
         )
 
 

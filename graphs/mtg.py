@@ -14,9 +14,9 @@ from ctgi.config import MtgSettings
 from ctgi.graphs.steps import step
 from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.call_notes import timing
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
-from ctgi.tools.types import Fact, Said
+from ctgi.tools.traces.call_notes import timing
+from ctgi.tools.types import Fact, Reply
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -88,7 +88,7 @@ async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
 
 
 async def _judge(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
-    question, answer = _question(state, runtime), Said(**state["answer"])
+    question, answer = _question(state, runtime), Reply(**state["answer"])
     judgement = await runtime.context.judge(ImageRef(**state["image"]), question, answer, _known(state))
     turn = Turn(
         attribute=question.attribute,
@@ -118,7 +118,7 @@ def _known(state: MtgState) -> list[str]:
     return [state["initial_caption"], *(turn["statement"] for turn in state["turns"] if turn["kept"])]
 
 
-def _tokens(said: Said) -> dict[str, int]:
+def _tokens(said: Reply) -> dict[str, int]:
     return {"input": said.tokens.input, "output": said.tokens.output}
 
 

@@ -20,8 +20,8 @@ from ctgi.graphs.steps import step
 from ctgi.graphs.turn import Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
-from ctgi.tools.seam import DIRECT, Seam
-from ctgi.tools.types import Fact, Ranking, Refinement, Said, Verdict
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
+from ctgi.tools.types import Fact, Ranking, Refinement, Reply, Verdict
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -41,14 +41,14 @@ class MtiContext:
     propose_questions: ProposeQuestions
     aggregate_query: AggregateQuery
     pool: QuestionPool
-    judge: Callable[[ImageRef, PoolQuestion, Said, Sequence[str]], Awaitable[Judgement]]
+    judge: Callable[[ImageRef, PoolQuestion, Reply, Sequence[str]], Awaitable[Judgement]]
     settings: MtiSettings
     interactive: bool = False
-    seam: Seam = DIRECT
+    interceptor: Interceptor = DIRECT
     """Where searches begin and end in the trace."""
 
 
-class Asked(TypedDict):
+class VerdictRecord(TypedDict):
     """One verdict: a candidate, its rank under the current ranking, and what the verifier said."""
 
     path: str
@@ -92,8 +92,8 @@ class MtiState(TypedDict, total=False):
     """The current ranking: by S(q, v), after a refinement by Eq. 7."""
     cursor: int
     """Candidates of this round that were verified."""
-    verified: Annotated[list[Asked], operator.add]
-    anchors: Annotated[list[Asked], operator.add]
+    verified: Annotated[list[VerdictRecord], operator.add]
+    anchors: Annotated[list[VerdictRecord], operator.add]
     """Confirmed candidates, of every round."""
     early_stop: bool
     questions: list[tuple[str, str]]
@@ -148,13 +148,13 @@ def _wave(state: MtiState, settings: MtiSettings) -> list[Found]:
     return state["ranking"][: settings.k][start : start + size]
 
 
-async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, found: Found) -> Asked:
+async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, found: Found) -> VerdictRecord:
     image, error = ImageRef(found["path"], found["sha256"]), None
     try:
         verdict = await runtime.context.verify_match(image, _current_query(state))
     except (ToolError, *EXHAUSTED) as failure:  # it cannot be judged, so it is no anchor, and the search goes on
         verdict, error = Verdict(False, None, ""), str(exhausted(failure))
-    return Asked(
+    return VerdictRecord(
         path=image.path, sha256=image.sha256, rank=rank, score=found["score"], round=state["round"],
         match=verdict.match, probability=verdict.probability, text=verdict.text, error=error,
         threshold=verdict.threshold,
@@ -211,7 +211,7 @@ async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str
     answer = str(interrupt({"question": question, "left": len(rest)}))
     if answer.strip().lower() == STOP:
         return {"questions": []}
-    turn = await _turn(state, runtime, [], attribute, Said(answer), None)
+    turn = await _turn(state, runtime, [], attribute, Reply(answer), None)
     return {"questions": rest, "dialogue": [turn], "calls": {"ask_user": 1}}
 
 
@@ -220,8 +220,8 @@ async def _turn(
     runtime: Runtime[MtiContext],
     new: list[DialogueTurn],
     attribute: str,
-    said: Said,
-    anchor: Asked | None,
+    said: Reply,
+    anchor: VerdictRecord | None,
 ) -> DialogueTurn:
     context = runtime.context
     question = context.pool.by_attribute(attribute) or PoolQuestion(
@@ -293,7 +293,7 @@ def _ranked(ranking: Ranking) -> dict[str, Any]:
     return {"ranking": found, "truncated_tokens": ranking.truncated_tokens}
 
 
-def _anchors(state: MtiState) -> list[Asked]:
+def _anchors(state: MtiState) -> list[VerdictRecord]:
     """The candidates confirmed in this round."""
     return [anchor for anchor in state.get("anchors", []) if anchor["round"] == state["round"]]
 

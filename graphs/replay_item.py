@@ -19,10 +19,10 @@ from ctgi.graphs.search_run import converse_in, open_mti, search, search_plain, 
 from ctgi.graphs.thread_data import PlainData
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends.human import ask_user
-from ctgi.tools.replay import MissError, Replay
-from ctgi.tools.seam import Seam
-from ctgi.tools.trace_format import Item
-from ctgi.tools.trace_reader import Trace
+from ctgi.tools.traces.format import Item
+from ctgi.tools.traces.interceptor import Interceptor
+from ctgi.tools.traces.player import MissError, Replay
+from ctgi.tools.traces.reader import Trace
 from ctgi.tools.types import Ranking, Refinement
 
 if TYPE_CHECKING:
@@ -50,16 +50,16 @@ async def replay_one(trace: Trace, replay: Replay, work: Work, number: int) -> R
     """Run one recorded item again."""
     recorded = trace.done(number)
     output, error = None, None
-    with replay.at(number) as lanes:
-        if recorded and recorded.error and not lanes.calls:  # such as an image that could not even be read
+    with replay.at(number) as pending:
+        if recorded and recorded.error and not pending.calls:  # such as an image that could not even be read
             error = recorded.error.message
         elif not (recorded and recorded.output and "same_as" in recorded.output):
             try:
                 output = await work(trace.items[number].item)
             except (ToolError, MissError) as failure:
                 error = str(failure)
-    cached = sum(call.src == "cache" for call in lanes.calls)
-    return Replayed(output, error, lanes.served, lanes.live, len(lanes.unused), cached)
+    cached = sum(call.src == "cache" for call in pending.calls)
+    return Replayed(output, error, pending.served, pending.live, len(pending.unused), cached)
 
 
 def graph_nodes(graph: str) -> list[str]:
@@ -69,7 +69,9 @@ def graph_nodes(graph: str) -> list[str]:
 
 
 @asynccontextmanager
-async def open_work(trace: Trace, settings: Settings, seam: Seam, gallery: Path | None) -> AsyncIterator[Work]:
+async def open_work(
+    trace: Trace, settings: Settings, interceptor: Interceptor, gallery: Path | None
+) -> AsyncIterator[Work]:
     """What runs one item of this trace again; it gives a captions.jsonl record or a search.
 
     Raises:
@@ -77,25 +79,27 @@ async def open_work(trace: Trace, settings: Settings, seam: Seam, gallery: Path 
     """
     header = trace.header
     if header.graph == "mtg":
-        async with open_mtg(settings, seam) as captioning:
-            yield _captioning(captioning, trace, settings, seam)
+        async with open_mtg(settings, interceptor) as captioning:
+            yield _captioning(captioning, trace, settings, interceptor)
     elif header.graph == "plain":
-        tool = serve_gallery(settings, lambda: _open_gallery(trace, settings, gallery), seam)
-        yield lambda item: search_plain(tool, *_asked(item), seam)
+        tool = serve_gallery(settings, lambda: _open_gallery(trace, settings, gallery), interceptor)
+        yield lambda item: search_plain(tool, *_asked(item), interceptor)
     elif header.graph == "mti" and header.command == "evaluate":
         variant = str(header.input.get("variant"))
-        async with open_evaluation(settings, _not_searched, None, variant, seam) as context:
+        async with open_evaluation(settings, _not_searched, None, variant, interceptor) as context:
             yield _searching(context)
     elif header.graph == "mti":
         interactive = header.input.get("interactive") is True
-        opened = open_mti(settings, lambda: _open_gallery(trace, settings, gallery), interactive=interactive, seam=seam)
+        opened = open_mti(
+            settings, lambda: _open_gallery(trace, settings, gallery), interactive=interactive, interceptor=interceptor
+        )
         async with opened as context:
             yield _conversing(context) if interactive else _searching(context)
     else:
         raise CtgiError(f"run {header.run} is of the graph {header.graph!r}, which this ctgi does not have")
 
 
-def _captioning(context: Any, trace: Trace, settings: Settings, seam: Seam) -> Work:
+def _captioning(context: Any, trace: Trace, settings: Settings, interceptor: Interceptor) -> Work:
     graph = build_mtg()
     bindings = {name: str(settings.binding(name)) for name in MTG_TOOLS}
 
@@ -103,9 +107,9 @@ def _captioning(context: Any, trace: Trace, settings: Settings, seam: Seam) -> W
         image = trace.values.images(item.input.get("image"))
         if not isinstance(image, ImageRef):
             raise MissError(f"item {item.item} names no image: the line was edited")
-        with seam.item({"image": image}) as done:
+        with interceptor.item({"image": image}) as done:
             record = await caption(graph, context, image)
-            done(record := record | {"bindings": bindings, "trace": seam.run})
+            done(record := record | {"bindings": bindings, "trace": interceptor.run})
         return record
 
     return work

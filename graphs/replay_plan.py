@@ -9,9 +9,9 @@ from ctgi.errors import CtgiError
 from ctgi.graphs.trace_run import digests
 from ctgi.network import is_local
 from ctgi.plugins import OWN_CODE
-from ctgi.tools.replay import OnMiss
-from ctgi.tools.trace_format import Item
-from ctgi.tools.trace_reader import Trace
+from ctgi.tools.traces.format import Item
+from ctgi.tools.traces.player import OnMiss
+from ctgi.tools.traces.reader import Trace
 
 NO_MODEL = ("templates", "human")
 _SAID_BY = {

@@ -19,11 +19,11 @@ from ctgi.graphs.replay_workers import in_processes, worker_count
 from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import plain
-from ctgi.tools.recorded import ITEMS_OWN
-from ctgi.tools.replay import Replay
-from ctgi.tools.seam import Seam
-from ctgi.tools.trace_format import Done
-from ctgi.tools.trace_reader import Trace
+from ctgi.tools.traces.format import Done
+from ctgi.tools.traces.interceptor import Interceptor
+from ctgi.tools.traces.player import Replay
+from ctgi.tools.traces.reader import Trace
+from ctgi.tools.traces.recorder import ITEMS_OWN
 
 OWN = frozenset({"seconds", "trace", "bindings", "tokens"})
 """Fields that tell how an outcome was made, not what it is."""
@@ -89,17 +89,17 @@ async def replay_run(
         settings, command=header.command, graph=header.graph, tools=[*header.bindings], root=header.root,
         given=trace.values.load(header.input), replay=how, inner=replay, wanted=not certain,
     )  # fmt: skip
-    with _results(out, trace, settings) as results, tracer as seam:
-        report.trace = seam.run
+    with _results(out, trace, settings) as results, tracer as interceptor:
+        report.trace = interceptor.run
         items: AsyncIterator[tuple[int, Replayed | ToolError]]
         if certain and (jobs := worker_count(len(order))) > 1:
             items = in_processes(trace, settings, replay, order, jobs)
-            await _Run(trace, report, results, seam).all(order, items, on_progress)
+            await _Run(trace, report, results, interceptor).all(order, items, on_progress)
         else:
-            async with open_work(trace, settings, seam, plan.gallery) as work:
+            async with open_work(trace, settings, interceptor, plan.gallery) as work:
                 one = partial(replay_one, trace, replay, work)
                 items = run_many(order, one, in_flight=1 if plan.pure else in_flight(settings))
-                await _Run(trace, report, results, seam).all(order, items, on_progress)
+                await _Run(trace, report, results, interceptor).all(order, items, on_progress)
     return report
 
 
@@ -130,8 +130,10 @@ def _finished(done: Done | None) -> bool:
 
 
 class _Run:
-    def __init__(self, trace: Trace, report: ReplayReport, results: "_Results | None", seam: Seam) -> None:
-        self._trace, self._report, self._results, self._seam = trace, report, results, seam
+    def __init__(
+        self, trace: Trace, report: ReplayReport, results: "_Results | None", interceptor: Interceptor
+    ) -> None:
+        self._trace, self._report, self._results, self._interceptor = trace, report, results, interceptor
         self._waiting: dict[int, Replayed] = {}
 
     async def all(
@@ -183,7 +185,7 @@ class _Run:
         image = ImageRef(recorded["path"], recorded["sha256"])
         original = self._results.find(image.sha256) if self._results else None
         record = copied(original, image) if original else recorded
-        with self._seam.item({"image": image}) as done:
+        with self._interceptor.item({"image": image}) as done:
             done(record)
         return record
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from ctgi.config import Settings
 from ctgi.graphs.replay_item import Replayed, open_work, replay_one
-from ctgi.tools.replay import Replay
-from ctgi.tools.trace_reader import Trace, open_trace
+from ctgi.tools.traces.player import Replay
+from ctgi.tools.traces.reader import Trace, open_trace
 
 _SHARE = {"fork": 25, "spawn": 400}
 """Items for which a process is worth starting: a new one reads every package again, a fork has them."""

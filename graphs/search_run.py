@@ -22,9 +22,9 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.text import joined
 from ctgi.tools.chat_cache import ChatCache
 from ctgi.tools.protocols import AskUser, SearchGallery
-from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.search_gallery import GallerySearch
-from ctgi.tools.types import Ranking, Said
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
+from ctgi.tools.types import Ranking, Reply
 
 if TYPE_CHECKING:
     from ctgi.retrieval.gallery import Gallery
@@ -41,29 +41,29 @@ async def open_mti(
     open_gallery: Callable[[], "Gallery"],
     *,
     interactive: bool = False,
-    seam: Seam = DIRECT,
+    interceptor: Interceptor = DIRECT,
     cache: ChatCache | None = None,
     models: Models | None = None,
 ) -> AsyncIterator[MtiContext]:
-    """The MTI graph's context: its tools as bound, behind the seam; the gallery is opened when the seam asks for it."""
+    """The MTI graph's context: its tools as bound, behind the interceptor, which opens the gallery when needed."""
     pool = load_pool(settings.mtg.question_pool)
     pool = pool if interactive else askable(pool, settings)
     names = WITHOUT_ANCHOR if interactive else TOOLS
-    async with open_tools(settings, names, pool, seam=seam, cache=cache, models=models) as tools:
+    async with open_tools(settings, names, pool, interceptor=interceptor, cache=cache, models=models) as tools:
         yield MtiContext(
             **dict.fromkeys(TOOLS, _not_called) | tools,
-            search_gallery=serve_gallery(settings, open_gallery, seam),
+            search_gallery=serve_gallery(settings, open_gallery, interceptor),
             pool=pool,
             judge=Judge(settings.mtg),
             settings=settings.mti,
             interactive=interactive,
-            seam=seam,
+            interceptor=interceptor,
         )
 
 
-def serve_gallery(settings: Settings, open_gallery: Callable[[], "Gallery"], seam: Seam) -> SearchGallery:
-    """search_gallery over a gallery, behind the seam."""
-    tool: SearchGallery = seam.serve(
+def serve_gallery(settings: Settings, open_gallery: Callable[[], "Gallery"], interceptor: Interceptor) -> SearchGallery:
+    """search_gallery over a gallery, behind the interceptor."""
+    tool: SearchGallery = interceptor.serve(
         "search_gallery", settings.binding("search_gallery"), lambda: GallerySearch(open_gallery())
     )
     return tool
@@ -83,10 +83,10 @@ async def search(
         EndpointDownError: a server is gone.
     """
     given = _start(query, length)
-    with context.seam.item({**given, "xi": context.settings.xi, **(label or {})}) as done:
+    with context.interceptor.item({**given, "xi": context.settings.xi, **(label or {})}) as done:
         started = time.perf_counter()
         state = await _compiled().ainvoke(given, _config(context), context=context)
-        done(found := outcome(state, started, context.seam))
+        done(found := outcome(state, started, context.interceptor))
     return found
 
 
@@ -96,13 +96,15 @@ def _compiled() -> Any:
     return build_mti()
 
 
-async def search_plain(search_gallery: SearchGallery, query: str, length: int, seam: Seam = DIRECT) -> dict[str, Any]:
+async def search_plain(
+    search_gallery: SearchGallery, query: str, length: int, interceptor: Interceptor = DIRECT
+) -> dict[str, Any]:
     """One query without MTI: the ranking by S(q, v)."""
     given = _start(query, length)
-    with seam.item(given) as done:
+    with interceptor.item(given) as done:
         started = time.perf_counter()
         ranking = await search_gallery(given["query"], length)
-        done(result := outcome(_plain_state(given, ranking), started, seam))
+        done(result := outcome(_plain_state(given, ranking), started, interceptor))
     return result
 
 
@@ -158,11 +160,11 @@ async def converse_in(
     if not known and query is None:
         raise CtgiError(f"no thread {thread!r} to go on with: give a query to start one")
     given = _start(known.get("query") or query or "", length)
-    with context.seam.item({**given, "resumed": bool(known)}) as done:
+    with context.interceptor.item({**given, "resumed": bool(known)}) as done:
         if not known:
             await graph.ainvoke(given, config, context=context)
         values = await _talk(graph, config, context, ask)
-        done(found := outcome(values, started, context.seam))
+        done(found := outcome(values, started, context.interceptor))
     return found
 
 
@@ -170,10 +172,10 @@ async def _talk(graph: Any, config: Any, context: MtiContext, ask: Ask) -> Any:
     """Put question after question to the person; the state at the end."""
     left = 0
 
-    async def ask_user(question: str, image: ImageRef | None = None) -> Said:
-        return Said(await ask(question, left))
+    async def ask_user(question: str, image: ImageRef | None = None) -> Reply:
+        return Reply(await ask(question, left))
 
-    asked: AskUser = context.seam.serve("ask_user", Binding("human", "", None), lambda: ask_user)
+    asked: AskUser = context.interceptor.serve("ask_user", Binding("human", "", None), lambda: ask_user)
     while (snapshot := await graph.aget_state(config)).next:
         command: Command[Any] | None = None  # a run killed between questions goes on by itself
         if snapshot.interrupts:
@@ -196,7 +198,7 @@ def _config(context: MtiContext) -> Any:
     return {"recursion_limit": context.settings.rounds * (_STEPS_PER_ROUND + waves + asked) + 10}
 
 
-def outcome(state: Any, started: float, seam: Seam = DIRECT) -> dict[str, Any]:
+def outcome(state: Any, started: float, interceptor: Interceptor = DIRECT) -> dict[str, Any]:
     """A finished search as the fields of `ctgi search --json` (DESIGN, section 6)."""
     ranking = state["ranking"][: state["length"]]
     anchors = {anchor["sha256"]: anchor for anchor in state.get("anchors", [])}
@@ -217,5 +219,5 @@ def outcome(state: Any, started: float, seam: Seam = DIRECT) -> dict[str, Any]:
         "truncated_tokens": state["truncated_tokens"],
         "not_english": sum(not is_english(turn["answer"]) for turn in state.get("dialogue", [])),
         "seconds": round(time.perf_counter() - started, 3),
-        "trace": seam.run,
+        "trace": interceptor.run,
     }

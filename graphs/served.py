@@ -34,7 +34,7 @@ from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
-from ctgi.tools.seam import DIRECT
+from ctgi.tools.traces.interceptor import DIRECT
 
 Graph = Any  # compiled; its four type parameters say nothing to a server
 Context = TypeVar("Context")

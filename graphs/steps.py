@@ -7,7 +7,7 @@ from typing import Any
 from langgraph.config import get_config
 from langgraph.types import Command
 
-from ctgi.tools.recorded import NodeRun
+from ctgi.tools.traces.recorder import NodeRun
 
 Node = Callable[..., Awaitable[dict[str, Any] | Command[Any]]]
 

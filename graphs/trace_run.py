@@ -17,12 +17,12 @@ import ctgi.version
 from ctgi.config import Settings
 from ctgi.reading import read_bytes
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.recorded import Recorder
-from ctgi.tools.seam import DIRECT, Seam
 from ctgi.tools.telemetry import reporting
-from ctgi.tools.trace_format import Header
-from ctgi.tools.trace_values import Values
-from ctgi.tools.trace_writer import TraceWriter
+from ctgi.tools.traces.format import Header
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
+from ctgi.tools.traces.recorder import Recorder
+from ctgi.tools.traces.values import Values
+from ctgi.tools.traces.writer import TraceWriter
 
 _CODE = ("agents", "graphs", "retrieval", "tools")
 _PACKAGES = ("langgraph", "langchain-core", "httpx2", "transformers", "open_clip_torch", "torch", "faiss-cpu")
@@ -41,10 +41,10 @@ def tracing(
     given: Mapping[str, Any],
     root: str = "",
     replay: Mapping[str, Any] | None = None,
-    inner: Seam = DIRECT,
+    inner: Interceptor = DIRECT,
     wanted: bool = True,
-) -> Iterator[Seam]:
-    """The seam that a command's tools go through: a recorder with its header written, or none where none is wanted.
+) -> Iterator[Interceptor]:
+    """The interceptor for a command's tools: a recorder with its header written, or none if not `wanted`.
 
     Args:
         settings: as the command runs under them; `settings.traces` is the folder.
@@ -78,14 +78,16 @@ def tracing(
         )
 
     with (
-        _recording(settings, root, header, inner) if wanted else nullcontext(inner) as seam,
-        nullcontext(seam) if replay else reporting(settings, graph, command, seam) as outer,
+        _recording(settings, root, header, inner) if wanted else nullcontext(inner) as interceptor,
+        nullcontext(interceptor) if replay else reporting(settings, graph, command, interceptor) as outer,
     ):
         yield outer
 
 
 @contextmanager
-def _recording(settings: Settings, root: str, header: Callable[[str], Header], inner: Seam) -> Iterator[Seam]:
+def _recording(
+    settings: Settings, root: str, header: Callable[[str], Header], inner: Interceptor
+) -> Iterator[Interceptor]:
     writer = TraceWriter(settings.traces, Values(root), settings.secrets())
     recorder = Recorder(writer, inner)
     failure: BaseException | None = None

@@ -24,8 +24,8 @@ from ctgi.reading import parse_json
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.thoughts import part
-from ctgi.tools.call_notes import note
 from ctgi.tools.reply_store import ReplyStore, is_broken, open_store, set_aside
+from ctgi.tools.traces.call_notes import note
 from ctgi.tools.types import Tokens
 
 Result = TypeVar("Result")

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.types import Fact, Questions, Ranking, Refinement, Said, Verdict
+from ctgi.tools.types import Fact, Questions, Ranking, Refinement, Reply, Verdict
 
 
 class CaptionImage(Protocol):
     """Describe the person in an image."""
 
-    async def __call__(self, image: ImageRef) -> Said:
+    async def __call__(self, image: ImageRef) -> Reply:
         """Image -> initial caption T_s (Eq. 1)."""
         ...
 
@@ -20,7 +20,7 @@ class AnswerQuestion(Protocol):
 
     async def __call__(
         self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
-    ) -> Said:
+    ) -> Reply:
         """Image, question, and what was said before (the description, earlier turns) -> answer."""
         ...
 
@@ -44,7 +44,7 @@ class ProposeQuestions(Protocol):
 class ReconstructCaption(Protocol):
     """Merge a description and the answers into one dense caption."""
 
-    async def __call__(self, description: str, facts: Sequence[Fact]) -> Said:
+    async def __call__(self, description: str, facts: Sequence[Fact]) -> Reply:
         """T_s and the kept turns -> T_e (Eqs. 2-3)."""
         ...
 
@@ -52,7 +52,7 @@ class ReconstructCaption(Protocol):
 class AggregateQuery(Protocol):
     """Refine a query with the answers."""
 
-    async def __call__(self, query: str, facts: Sequence[Fact]) -> Said:
+    async def __call__(self, query: str, facts: Sequence[Fact]) -> Reply:
         """Query and answers -> refined query (Eq. 6)."""
         ...
 
@@ -68,6 +68,6 @@ class SearchGallery(Protocol):
 class AskUser(Protocol):
     """Ask the person at the terminal."""
 
-    async def __call__(self, question: str, image: ImageRef | None = None) -> Said:
+    async def __call__(self, question: str, image: ImageRef | None = None) -> Reply:
         """Question, perhaps about an image -> what the person typed."""
         ...

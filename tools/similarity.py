@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ctgi.config import Settings
 from ctgi.retrieval.images import ImageRef, picture_at
-from ctgi.tools.call_notes import spending
-from ctgi.tools.seam import Seam
+from ctgi.tools.traces.call_notes import spending
+from ctgi.tools.traces.interceptor import Interceptor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ class EncoderSimilarity:
 class _SeamSimilarity:
     """The two comparisons as calls that can be recorded; the encoder is loaded when one of them first needs it."""
 
-    def __init__(self, settings: Settings, seam: Seam) -> None:
+    def __init__(self, settings: Settings, interceptor: Interceptor) -> None:
         binding = settings.binding("search_gallery")
 
         @cache
@@ -65,10 +65,10 @@ class _SeamSimilarity:
 
             return EncoderSimilarity(load_encoder(str(binding), settings.retriever))
 
-        self.to_image = seam.serve("compare_image", binding, lambda: opened().to_image)
-        self.to_texts = seam.serve("compare_texts", binding, lambda: opened().to_texts)
+        self.to_image = interceptor.serve("compare_image", binding, lambda: opened().to_image)
+        self.to_texts = interceptor.serve("compare_texts", binding, lambda: opened().to_texts)
 
 
-def open_similarity(settings: Settings, seam: Seam) -> _SeamSimilarity:
-    """Similarities by the encoder that search_gallery is bound to, behind the seam."""
-    return _SeamSimilarity(settings, seam)
+def open_similarity(settings: Settings, interceptor: Interceptor) -> _SeamSimilarity:
+    """Similarities by the encoder that search_gallery is bound to, behind the interceptor."""
+    return _SeamSimilarity(settings, interceptor)

@@ -15,11 +15,11 @@ from ctgi.errors import CtgiError
 from ctgi.network import is_local, proxy_for, public_url
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
-from ctgi.tools.call_notes import noting
 from ctgi.tools.chat_spans import TracedMllm
-from ctgi.tools.seam import OpenTool, Outcome, Seam
 from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable
-from ctgi.tools.trace_values import arguments
+from ctgi.tools.traces.call_notes import noting
+from ctgi.tools.traces.interceptor import Interceptor, OpenTool, Outcome
+from ctgi.tools.traces.values import arguments
 from ctgi.version import __version__
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -50,20 +50,20 @@ def _traces_at(base: str) -> str:
 
 
 class Spans:
-    """A seam that reports what passes it: a span per call of a model, in its tool's, in its item's, in the run's."""
+    """An interceptor that reports every call: spans for the model, inside its tool's, its item's and the run's."""
 
-    def __init__(self, tracer: Any, settings: Settings, graph: str, inner: Seam) -> None:
+    def __init__(self, tracer: Any, settings: Settings, graph: str, inner: Interceptor) -> None:
         """Report what passes through `inner`, as the agent `graph`."""
         self._tracer, self._settings, self._graph, self._inner = tracer, settings, graph, inner
         self._content = _with_content(settings)
 
     @property
     def run(self) -> str | None:
-        """The name of the trace that the inner seam writes."""
+        """The name of the trace that the inner interceptor writes."""
         return self._inner.run
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
-        """The tool as the inner seam serves it, with a span around each call."""
+        """The tool as the inner interceptor serves it, with a span around each call."""
         served = self._inner.serve(tool, binding, open_tool)
         known = of_binding(binding, self._settings)
         return traced(tool, served, known, tracer=self._tracer, content=self._content)
@@ -130,8 +130,10 @@ def _of_call(notes: Mapping[str, Any]) -> Attributes:
 
 
 @contextmanager
-def reporting(settings: Settings, graph: str, command: str, inner: Seam, *, exporter: Any = None) -> Iterator[Seam]:
-    """A seam that sends spans to the configured collector, around `inner`; `inner` itself where none is configured.
+def reporting(
+    settings: Settings, graph: str, command: str, inner: Interceptor, *, exporter: Any = None
+) -> Iterator[Interceptor]:
+    """An interceptor around `inner` that sends spans to the configured collector; `inner` itself without one.
 
     A collector that is down costs the run a warning and a few seconds at its end, nothing else.
 
@@ -139,7 +141,7 @@ def reporting(settings: Settings, graph: str, command: str, inner: Seam, *, expo
         settings: say where to, and whether with texts.
         graph: the graph that runs: mtg, mti or plain.
         command: what the span of the whole run is called by.
-        inner: the seam that does the work.
+        inner: the interceptor that does the work.
         exporter: an OpenTelemetry span exporter to use instead of OTLP over HTTP.
 
     Raises:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 
-__all__ = ["Candidate", "Fact", "Questions", "Ranking", "Refinement", "Said", "Tokens", "Verdict"]
+__all__ = ["Candidate", "Fact", "Questions", "Ranking", "Refinement", "Reply", "Tokens", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Said:
+class Reply:
     """A text that a tool produced, and how sure its backend was."""
 
     text: str

@@ -7,12 +7,12 @@ from torch import Generator, nn
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.datasets import DataSet, Split, hold_out, load_dataset
 from ctgi.retrieval.clip_tokens import ClipTokens, load_clip
 from ctgi.retrieval.token_selection import TwoBranches
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.training.config import DataSettings, TrainConfig
 from ctgi.training.consensus import CAREFUL, QUICK, MixtureFit, inject_noise
-from ctgi.training.datasets import DataSet, Split, hold_out, load_dataset
 from ctgi.training.distributed import World
 from ctgi.training.irra import Irra
 from ctgi.training.loader import TrainLoader, train_loader

@@ -25,7 +25,7 @@ class World:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the files and speaks for the run."""
         return self.rank == 0
 

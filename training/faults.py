@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.datasets import Split
 from ctgi.text import plain
 from ctgi.training.checkpoints import save_checkpoint
 from ctgi.training.config import TrainConfig
-from ctgi.training.datasets import Split
 from ctgi.training.loader import Batch
 
 

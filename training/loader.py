@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ctgi.errors import CtgiError, ImageError
+from ctgi.retrieval.benchmarks.datasets import Split
 from ctgi.retrieval.images import display, read_image
 from ctgi.text import plain
 from ctgi.training.augment import Augment, Box, Preprocess, View
-from ctgi.training.datasets import Split
 
 logger = logging.getLogger(__name__)
 

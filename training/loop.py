@@ -12,13 +12,13 @@ import torch
 from torch import Generator, Tensor
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.datasets import DataSet
 from ctgi.retrieval.metrics import Metrics
 from ctgi.text import plain
 from ctgi.training.assemble import build_data, build_loader, build_model, clip_of, mixture_fit
 from ctgi.training.checkpoints import differences, load_checkpoint, save_checkpoint
 from ctgi.training.config import TrainConfig
 from ctgi.training.consensus import consensus_labels
-from ctgi.training.datasets import DataSet
 from ctgi.training.distributed import WholeBatch, World, joined_world
 from ctgi.training.faults import NotFiniteError, memory_explained, stopped_by
 from ctgi.training.loader import Batch
@@ -69,7 +69,7 @@ class TrainReport:
     """Of this call."""
     bad_images: dict[str, str]
     """Images left out for they could not be read, with the reasons."""
-    leads: bool
+    is_main: bool
     """Whether this process speaks for the run."""
 
     def as_json(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class _Run:
     def to_the_end(self) -> TrainReport:
         """Train the epochs that are left."""
         started = time.monotonic()
-        if self.world.leads:
+        if self.world.is_main:
             self._open_folder()
         while not (ended := self._ended()):
             self._epoch(self.state.epoch + 1)
@@ -177,7 +177,7 @@ class _Run:
             retrieval=self.state.retrieval,
             seconds=time.monotonic() - started,
             bad_images=self.loader.bad_images,
-            leads=self.world.leads,
+            is_main=self.world.is_main,
         )
 
     def _open_folder(self) -> None:
@@ -230,7 +230,7 @@ class _Run:
         if better:
             r1 = None if metrics is None else metrics.recall[1]
             self.state = _State(epoch, epoch, r1, record.get("retrieval"))
-        if self.world.leads:
+        if self.world.is_main:
             self._save(record, better)
 
     def _steps(self, epoch: int, kept: Tensor | None) -> Terms:
@@ -308,7 +308,7 @@ class _Run:
 
     def _tell(self, doing: Any, epoch: int, step: int, loss: float | None) -> None:
         epochs = self.config.schedule.epochs
-        if self.world.leads:
+        if self.world.is_main:
             self.on_progress(Progress(doing, epoch, epochs, step, len(self.loader), loss, self.state.best_r1))
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ctgi.retrieval.benchmarks.datasets import Split
 from ctgi.retrieval.images import picture_at
 from ctgi.retrieval.metrics import Metrics, evaluate_features
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.training.assemble import Model, clip_of
 from ctgi.training.augment import Preprocess
-from ctgi.training.datasets import Split
 from ctgi.training.distributed import World
 
 _BATCH = 64

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ctgi.errors import CtgiError
-from ctgi.training.datasets import Split
+from ctgi.retrieval.benchmarks.datasets import Split
 
 
 def keep_confident(split: Split, at_least: float) -> Split:

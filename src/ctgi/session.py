@@ -117,12 +117,12 @@ class Session:
         )  # fmt: skip
         self._tell(TOOLS)
         named = await asyncio.to_thread(ref, image)
-        with tracer as seam, open_user_cache(self.settings) as cache:
-            async with open_mtg(self.settings, seam, cache, self._warm_models()) as context:
+        with tracer as interceptor, open_user_cache(self.settings) as cache:
+            async with open_mtg(self.settings, interceptor, cache, self._warm_models()) as context:
                 bindings = {tool: str(self.settings.binding(tool)) for tool in TOOLS}
-                with seam.item({"image": named}) as done:
+                with interceptor.item({"image": named}) as done:
                     record = await caption(build_mtg(), context, named)
-                    done(record := record | {"bindings": bindings, "trace": seam.run})
+                    done(record := record | {"bindings": bindings, "trace": interceptor.run})
         return CaptionRecord.from_json(record)
 
     async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":

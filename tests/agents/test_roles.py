@@ -15,7 +15,7 @@ from ctgi.config import MtgSettings
 from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
-from ctgi.tools.types import Fact, Said
+from ctgi.tools.types import Fact, Reply
 
 IMAGE = ImageRef("a.png", "0" * 64)
 FACT = Fact("What color are the shoes?", "red", "The shoes are red.")
@@ -144,16 +144,16 @@ def test_the_writers_hand_over_every_fact_as_data(role: type[Reconstructor] | ty
 @pytest.mark.parametrize(
     ("answer", "known", "reason"),
     [
-        (Said("red", 0.9), ["A man in black."], None),
-        (Said("red", 0.1), ["A man in black."], "irrelevant: confidence 0.10 < 0.20"),
-        (Said("not visible", 0.9), [], "unusable: not visible"),
-        (Said("yes"), [], "unusable: a bare yes"),
-        (Said("red"), ["A man with red shoes."], "redundant: 1.00 similar to what is known"),
-        (Said("red"), ["A man in a red shirt and black socks."], None),
-        (Said("red"), ["A man in black shoes."], "contradictory: shoe color black, not red"),
+        (Reply("red", 0.9), ["A man in black."], None),
+        (Reply("red", 0.1), ["A man in black."], "irrelevant: confidence 0.10 < 0.20"),
+        (Reply("not visible", 0.9), [], "unusable: not visible"),
+        (Reply("yes"), [], "unusable: a bare yes"),
+        (Reply("red"), ["A man with red shoes."], "redundant: 1.00 similar to what is known"),
+        (Reply("red"), ["A man in a red shirt and black socks."], None),
+        (Reply("red"), ["A man in black shoes."], "contradictory: shoe color black, not red"),
     ],
 )
-def test_the_judge_says_why(answer: Said, known: list[str], reason: str | None) -> None:
+def test_the_judge_says_why(answer: Reply, known: list[str], reason: str | None) -> None:
     question = load_pool().by_attribute("shoes_color")
     assert question is not None
     judgement = asyncio.run(Judge(MtgSettings())(IMAGE, question, answer, known))
@@ -214,7 +214,7 @@ def test_nothing_is_said_twice_or_against_what_is_known(
 ) -> None:
     question = load_pool().by_attribute(attribute)
     assert question is not None
-    judged = asyncio.run(Judge(MtgSettings())(IMAGE, question, Said(answer), [known]))
+    judged = asyncio.run(Judge(MtgSettings())(IMAGE, question, Reply(answer), [known]))
     assert judged.statement == statement
     assert judged.reason is None if reason is None else (judged.reason or "").startswith(reason)
 
@@ -234,7 +234,7 @@ def test_the_judge_by_embeddings() -> None:
         question = load_pool().by_attribute("shoes_color")
         assert question is not None
         judge = Judge(MtgSettings(), Cosines(image, text))
-        return asyncio.run(judge(IMAGE, question, Said("red"), ["a", "b"])).reason
+        return asyncio.run(judge(IMAGE, question, Reply("red"), ["a", "b"])).reason
 
     assert reason(0.3, 0.5) is None
     assert (reason(0.1, 0.5) or "").startswith("irrelevant: image similarity 0.10")

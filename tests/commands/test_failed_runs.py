@@ -115,7 +115,7 @@ def test_an_old_trace_that_called_itself_done_is_told_by_its_counts(
     ctgi: Run, double: OpenAiDouble, people: Path
 ) -> None:
     """Earlier versions wrote "done" whatever had failed."""
-    from ctgi.tools.trace_format import seal
+    from ctgi.tools.traces.format import seal
 
     (people / "0_a.png").write_bytes(b"no image")
     double.answer = wordy()

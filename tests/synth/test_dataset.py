@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.datasets import load_dataset
 from ctgi.synth.dataset import Splits, write_dataset
 from ctgi.synth.person import VIEWS, Person, View, draw_person
 from ctgi.synth.processes import in_order
-from ctgi.training.datasets import load_dataset
 
 SPLITS = Splits(train=3, val=1, test=2)
 

@@ -12,8 +12,8 @@ from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
-from ctgi.tools.call_notes import noting
 from ctgi.tools.chat_cache import ChatCache, open_chat_cache, open_user_cache
+from ctgi.tools.traces.call_notes import noting
 from ctgi.tools.types import Tokens
 
 VLLM = Binding.parse("vllm:model@http://a/v1")

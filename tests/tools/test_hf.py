@@ -23,7 +23,7 @@ from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, open_mllm
 from ctgi.tools.backends.hf import HfMllm, open_hf
-from ctgi.tools.call_notes import timing
+from ctgi.tools.traces.call_notes import timing
 from recipes.embedded.qwen2vl import build_model, build_processor
 
 COLOURS = ("red", "green", "blue", "black", "white", "orange")

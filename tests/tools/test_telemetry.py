@@ -21,10 +21,10 @@ from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.secrets import basic_authorization
 from ctgi.tools.backends import ChatReply, ChatRequest
-from ctgi.tools.call_notes import note, noting
-from ctgi.tools.seam import DIRECT
 from ctgi.tools.telemetry import collector, reporting
-from ctgi.tools.types import Said, Tokens
+from ctgi.tools.traces.call_notes import note, noting
+from ctgi.tools.traces.interceptor import DIRECT
+from ctgi.tools.types import Reply, Tokens
 
 VLLM = Binding.parse("vllm:qwen@http://user:secret@gpu-box:8000/v1")
 IMAGE = ImageRef("private/anna.png", "sha-1")
@@ -48,17 +48,17 @@ def work(settings: Settings, *questions: str, exporter: Any = None) -> None:
     """A run with one item that asks these questions at once; "again?" is answered without the model."""
 
     async def ask() -> None:
-        with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as seam:
-            answerer = Answerer(seam.model(VLLM, ScriptedMllm(script)))
+        with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as interceptor:
+            answerer = Answerer(interceptor.model(VLLM, ScriptedMllm(script)))
 
-            async def answer(image: ImageRef, question: str, **options: Any) -> Said:
+            async def answer(image: ImageRef, question: str, **options: Any) -> Reply:
                 if question == "again?":
                     note(src="cache")
-                    return Said("a red coat", 0.9)
+                    return Reply("a red coat", 0.9)
                 return await answerer(image, question, **options)
 
-            tool = seam.serve("answer_question", VLLM, lambda: answer)
-            with seam.item({"image": IMAGE}):
+            tool = interceptor.serve("answer_question", VLLM, lambda: answer)
+            with interceptor.item({"image": IMAGE}):
                 calls = (tool(IMAGE, question) for question in questions)
                 await asyncio.gather(*calls, return_exceptions=True)
 
@@ -162,8 +162,10 @@ def test_a_result_that_is_no_object_stands_in_one() -> None:
 
     async def compare_once(exporter: InMemorySpanExporter) -> None:
         settings = load_settings(telemetry={"content": True})
-        with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as seam:
-            await seam.serve("compare_texts", Binding.parse("embedded"), lambda: compare)("red", ["blue", "green"])
+        with reporting(settings, "mtg", "caption", DIRECT, exporter=exporter) as interceptor:
+            await interceptor.serve("compare_texts", Binding.parse("embedded"), lambda: compare)(
+                "red", ["blue", "green"]
+            )
 
     memory = InMemorySpanExporter()
     asyncio.run(compare_once(memory))
@@ -175,12 +177,12 @@ def test_a_result_that_is_no_object_stands_in_one() -> None:
 def test_words_that_are_no_unicode_do_not_cost_the_other_spans() -> None:
     """The name of a file may be any bytes; protobuf takes Unicode only, and a batch is lost as a whole."""
 
-    async def fail(image: ImageRef) -> Said:
+    async def fail(image: ImageRef) -> Reply:
         raise ImageError("caf\udce9.png", "damaged image")
 
     async def look(settings: Settings) -> None:
-        with reporting(settings, "mtg", "caption", DIRECT) as seam, suppress(ImageError):
-            await seam.serve("caption_image", VLLM, lambda: fail)(IMAGE)
+        with reporting(settings, "mtg", "caption", DIRECT) as interceptor, suppress(ImageError):
+            await interceptor.serve("caption_image", VLLM, lambda: fail)(IMAGE)
 
     with running_collector() as collector_double:
         asyncio.run(look(load_settings(telemetry={"endpoint": collector_double.url, "content": True})))
@@ -195,9 +197,9 @@ def test_a_failed_call_is_marked_and_still_raises() -> None:
         assert (failed.attributes or {})["error.type"] == "ToolError"
 
     async def raises() -> None:
-        with reporting(load_settings(), "mtg", "caption", DIRECT, exporter=InMemorySpanExporter()) as seam:
-            answerer = Answerer(seam.model(VLLM, ScriptedMllm(script)))
-            await seam.serve("answer_question", VLLM, lambda: answerer)(IMAGE, "fail?")
+        with reporting(load_settings(), "mtg", "caption", DIRECT, exporter=InMemorySpanExporter()) as interceptor:
+            answerer = Answerer(interceptor.model(VLLM, ScriptedMllm(script)))
+            await interceptor.serve("answer_question", VLLM, lambda: answerer)(IMAGE, "fail?")
 
     with pytest.raises(ToolError, match="red coat"):
         asyncio.run(raises())
@@ -212,8 +214,8 @@ def test_a_recorder_around_hears_the_notes_too() -> None:
 
 def test_nothing_is_sent_unless_an_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collector(load_settings()) is None
-    with reporting(load_settings(), "mtg", "caption", DIRECT) as seam:
-        assert seam is DIRECT
+    with reporting(load_settings(), "mtg", "caption", DIRECT) as interceptor:
+        assert interceptor is DIRECT
     assert collector(load_settings(telemetry={"endpoint": "http://a:4318/"})) == "http://a:4318/v1/traces"
     assert collector(load_settings(telemetry={"endpoint": "http://a/x/?k=v"})) == "http://a/x/v1/traces?k=v"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://b:4318")

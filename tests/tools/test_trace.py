@@ -12,14 +12,14 @@ import pytest
 from ctgi.config import Binding, Settings, load_settings, public_url
 from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
-from ctgi.tools.call_notes import note
-from ctgi.tools.recorded import NodeRun, Recorder
-from ctgi.tools.replay import MissError, Replay
-from ctgi.tools.trace_format import Done, Failure, Header, Item, read_line, seal
-from ctgi.tools.trace_reader import find_trace, glance, open_trace
-from ctgi.tools.trace_values import Values, arguments, call_key
-from ctgi.tools.trace_writer import TraceWriter
-from ctgi.tools.types import Candidate, Fact, Questions, Ranking, Refinement, Said, Tokens, Verdict
+from ctgi.tools.traces.call_notes import note
+from ctgi.tools.traces.format import Done, Failure, Header, Item, read_line, seal
+from ctgi.tools.traces.player import MissError, Replay
+from ctgi.tools.traces.reader import find_trace, glance, open_trace
+from ctgi.tools.traces.recorder import NodeRun, Recorder
+from ctgi.tools.traces.values import Values, arguments, call_key
+from ctgi.tools.traces.writer import TraceWriter
+from ctgi.tools.types import Candidate, Fact, Questions, Ranking, Refinement, Reply, Tokens, Verdict
 
 IMAGE = ImageRef("/data/people/a.png", "ab" * 32)
 HERE = ref(__file__)
@@ -41,13 +41,13 @@ def recorder(folder: Path, root: str = "", hidden: tuple[str, ...] = ()) -> tupl
     return made, writer
 
 
-def serve(seam: Any, tool: str, function: Any, binding: Binding = MODEL) -> Any:
-    return seam.serve(tool, binding, lambda: function)
+def serve(interceptor: Any, tool: str, function: Any, binding: Binding = MODEL) -> Any:
+    return interceptor.serve(tool, binding, lambda: function)
 
 
-async def answer(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Said:
+async def answer(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Reply:
     await asyncio.sleep(0.001 if "slow" in question else 0)
-    return Said(f"{question} {len(turns)}", 0.1 + 0.2, Tokens(10, 2))
+    return Reply(f"{question} {len(turns)}", 0.1 + 0.2, Tokens(10, 2))
 
 
 def test_the_same_call_has_the_same_key_however_it_is_written_and_wherever_its_image_lies() -> None:
@@ -62,10 +62,10 @@ def test_the_same_call_has_the_same_key_however_it_is_written_and_wherever_its_i
 @pytest.mark.parametrize(
     ("tool", "result"),
     [
-        ("caption_image", Said("a man in 红 \x1b[0m", 0.1 + 0.2, Tokens(3, 4))),
+        ("caption_image", Reply("a man in 红 \x1b[0m", 0.1 + 0.2, Tokens(3, 4))),
         ("verify_match", Verdict(True, 1 / 3, "yes", Tokens(1, 1))),
         ("propose_questions", Questions((("color", "What color?"), ("bag", "A bag?")))),
-        ("aggregate_query", Said("x", None)),
+        ("aggregate_query", Reply("x", None)),
         ("search_gallery", Ranking((Candidate(IMAGE, 0.1 + 0.2, 1 / 3, None), Candidate(IMAGE, 1e-17, 0.0, 7)), 3)),
         ("compare_image", 0.1 + 0.2),
         ("compare_texts", [1 / 3, 0.5]),
@@ -106,15 +106,15 @@ def test_a_line_knows_when_it_was_edited() -> None:
 
 
 def test_calls_nodes_and_items_are_recorded(tmp_path: Path) -> None:
-    seam, writer = recorder(tmp_path, "/data/people")
+    interceptor, writer = recorder(tmp_path, "/data/people")
 
-    async def retried(image: ImageRef) -> Said:
+    async def retried(image: ImageRef) -> Reply:
         note(retries=2)
-        return Said("a man", 0.5, Tokens(100, 9))
+        return Reply("a man", 0.5, Tokens(100, 9))
 
     async def work() -> None:
-        caption, ask = serve(seam, "caption_image", retried), serve(seam, "answer_question", answer)
-        with seam.item({"image": IMAGE}) as done:
+        caption, ask = serve(interceptor, "caption_image", retried), serve(interceptor, "answer_question", answer)
+        with interceptor.item({"image": IMAGE}) as done:
             with NodeRun("describe", 1) as node:
                 await caption(IMAGE)
                 node.changed = ["initial_caption"]
@@ -125,7 +125,7 @@ def test_calls_nodes_and_items_are_recorded(tmp_path: Path) -> None:
             done({"path": IMAGE.path, "caption": "a man"})
 
     asyncio.run(work())
-    seam.end(None)
+    interceptor.end(None)
     trace = open_trace(writer.path)
     assert (trace.status, trace.problems) == ("done", [])
     first, slow, fast = trace.calls(1)
@@ -151,30 +151,30 @@ def test_calls_nodes_and_items_are_recorded(tmp_path: Path) -> None:
 
 
 def test_failures_are_recorded_and_an_interrupted_item_is_not_done(tmp_path: Path) -> None:
-    seam, writer = recorder(tmp_path)
+    interceptor, writer = recorder(tmp_path)
 
-    async def broken(image: ImageRef) -> Said:
+    async def broken(image: ImageRef) -> Reply:
         raise ImageError(image.path, "damaged image")
 
-    async def endless(image: ImageRef) -> Said:
+    async def endless(image: ImageRef) -> Reply:
         await asyncio.sleep(60)
         raise AssertionError
 
     async def item(tool: Any) -> None:
-        with seam.item({"image": IMAGE}):
+        with interceptor.item({"image": IMAGE}):
             await tool(IMAGE)
 
     async def work() -> None:
         with pytest.raises(ImageError):
-            await item(serve(seam, "caption_image", broken))
-        task = asyncio.create_task(item(serve(seam, "caption_image", endless)))
+            await item(serve(interceptor, "caption_image", broken))
+        task = asyncio.create_task(item(serve(interceptor, "caption_image", endless)))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(work())
-    seam.end(KeyboardInterrupt())
+    interceptor.end(KeyboardInterrupt())
     trace = open_trace(writer.path)
     assert trace.status == "interrupted"
     done = trace.done(1)
@@ -187,27 +187,27 @@ def test_failures_are_recorded_and_an_interrupted_item_is_not_done(tmp_path: Pat
 
 def record(folder: Path, questions: list[str]) -> Path:
     """Two items that ask the same questions, the second in the other order."""
-    seam, writer = recorder(folder)
+    interceptor, writer = recorder(folder)
     counts: dict[str, int] = {}
 
-    async def counting(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Said:
+    async def counting(image: ImageRef, question: str, *, description: str = "", turns: Any = ()) -> Reply:
         await asyncio.sleep(0.002 if question == questions[0] else 0)
         if question == "broken":
             raise ToolError("refused")
         if question == "down":
             raise EndpointDownError("gone")
         counts[question] = counts.get(question, 0) + 1
-        return Said(f"{question} {counts[question]}")
+        return Reply(f"{question} {counts[question]}")
 
     async def work() -> None:
-        ask = serve(seam, "answer_question", counting)
+        ask = serve(interceptor, "answer_question", counting)
         for order in (questions, questions[::-1]):
-            with seam.item({"image": HERE}) as done:
+            with interceptor.item({"image": HERE}) as done:
                 await asyncio.gather(*(ask(HERE, question) for question in order), return_exceptions=True)
                 done({})
 
     asyncio.run(work())
-    seam.end(None)
+    interceptor.end(None)
     return writer.path
 
 
@@ -215,7 +215,7 @@ async def ask_all(replay: Replay, item: int, questions: list[str]) -> list[Any]:
     ask = serve(replay, "answer_question", answer)
     with replay.at(item):
         said = await asyncio.gather(*(ask(HERE, question) for question in questions), return_exceptions=True)
-    return [one.text if isinstance(one, Said) else one for one in said]
+    return [one.text if isinstance(one, Reply) else one for one in said]
 
 
 def test_concurrent_calls_get_their_own_answers_again(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_miss_names_the_nearest_recording(tmp_path: Path) -> None:
     assert isinstance(miss, MissError)
     assert 'question is "what color is the hat?", recorded was "what color is the coat?"' in str(miss)
     used_up = asyncio.run(ask_all(replay, 1, ["any shoes?", "any shoes?"]))[1]
-    assert "once more: recorded 1 times" in str(used_up)
+    assert "more often with these arguments than recorded (recorded: 1)" in str(used_up)
 
 
 def test_a_miss_may_go_live_and_a_tool_may_be_live(tmp_path: Path) -> None:
@@ -275,10 +275,10 @@ def test_a_recorded_tool_is_not_opened(tmp_path: Path) -> None:
 
     replay = Replay(open_trace(record(tmp_path, ["one"])))
 
-    async def work() -> Said:
+    async def work() -> Reply:
         ask = replay.serve("answer_question", MODEL, explode)
         with replay.at(1):
-            found: Said = await ask(HERE, "one")
+            found: Reply = await ask(HERE, "one")
         return found
 
     assert asyncio.run(work()).text == "one 1"
@@ -383,15 +383,15 @@ def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path) -> None:
     import resource
     import signal
 
-    seam, writer = recorder(tmp_path)
+    interceptor, writer = recorder(tmp_path)
     size = writer.path.stat().st_size
     old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, old[1]))
     try:
-        with pytest.raises(CtgiError, match=r"make room.*--no-trace"), seam.item({"query": "x" * 100}):
+        with pytest.raises(CtgiError, match=r"make room.*--no-trace"), interceptor.item({"query": "x" * 100}):
             raise AssertionError
         with pytest.raises(CtgiError):
-            seam.end(None)
+            interceptor.end(None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)

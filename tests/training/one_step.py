@@ -25,7 +25,7 @@ def one_step(config: TrainConfig, out: Path, world: World) -> None:
     stepper = Stepper(model, build_optimizer(model, config.optim), world, config.run)
     terms = stepper.step(next(iter(loader)), seed=0)
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    if world.leads:
+    if world.is_main:
         torch.save({"terms": terms, "gradients": gradients}, out)
 
 

@@ -12,10 +12,10 @@ import torch
 from people_dataset import save_people_dataset
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.images import read_image
 from ctgi.retrieval.tokenizer import END_ID, CaptionTokenizer
 from ctgi.training.augment import Preprocess
-from ctgi.training.datasets import Split, load_dataset
 from ctgi.training.loader import Batch, EpochOrder, TrainLoader, train_loader, trimmed
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

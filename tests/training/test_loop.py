@@ -11,11 +11,11 @@ from people_dataset import save_people_dataset
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.evaluate import encode_split, text_to_image
 from ctgi.training.assemble import build_data, build_loader, build_model, clip_of
 from ctgi.training.checkpoints import load_checkpoint
 from ctgi.training.config import TrainConfig
 from ctgi.training.distributed import World
-from ctgi.training.evaluate import encode_split, text_to_image
 from ctgi.training.faults import memory_explained
 from ctgi.training.loop import Progress, train
 from ctgi.training.optimizer import build_optimizer

@@ -7,8 +7,8 @@ import pytest
 from people_dataset import mtg_records, save_people_dataset, save_records
 
 from ctgi.errors import CtgiError
-from ctgi.training.caption_choice import caption_confidence
-from ctgi.training.datasets import Split, load_dataset
+from ctgi.retrieval.benchmarks.caption_choice import caption_confidence
+from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.training.weights import keep_confident, weigh_by_confidence
 
 SPLIT = Split(

@@ -16,7 +16,7 @@ from tenacity import (
 
 from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
-from ctgi.tools.call_notes import note, spending
+from ctgi.tools.traces.call_notes import note, spending
 
 MAX_BACKOFF_S = 30.0
 MAX_RETRY_AFTER_S = 120.0

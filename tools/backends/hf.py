@@ -25,7 +25,7 @@ from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened
 from ctgi.tools.backends.thoughts import closing, opens
-from ctgi.tools.call_notes import spend
+from ctgi.tools.traces.call_notes import spend
 
 T = TypeVar("T")
 PREPARING_THREADS = 2

@@ -8,11 +8,11 @@ from typing import Any
 from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import plain
-from ctgi.tools.call_notes import spending
-from ctgi.tools.types import Said, Verdict
+from ctgi.tools.traces.call_notes import spending
+from ctgi.tools.types import Reply, Verdict
 
 
-async def ask_user(question: str, image: ImageRef | None = None) -> Said:
+async def ask_user(question: str, image: ImageRef | None = None) -> Reply:
     """Show the question, and where the image lies, and return the line typed.
 
     Raises:
@@ -20,17 +20,17 @@ async def ask_user(question: str, image: ImageRef | None = None) -> Said:
     """
     shown = f"[{plain(image.path)}] " if image else ""
     with spending():
-        return Said(await asyncio.to_thread(_read_line, f"{shown}{plain(question)} "))
+        return Reply(await asyncio.to_thread(_read_line, f"{shown}{plain(question)} "))
 
 
-async def caption_image(image: ImageRef) -> Said:
+async def caption_image(image: ImageRef) -> Reply:
     """Ask for the initial caption."""
     return await ask_user("Describe the person:", image)
 
 
 async def answer_question(
     image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
-) -> Said:
+) -> Reply:
     """Ask one question about an image."""
     return await ask_user(question, image)
 

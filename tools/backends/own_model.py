@@ -14,7 +14,7 @@ from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.per_loop import PerLoop
-from ctgi.tools.call_notes import spending
+from ctgi.tools.traces.call_notes import spending
 
 
 def open_own_model(where: str, endpoint: Endpoint) -> Mllm:

@@ -8,7 +8,7 @@ from ctgi.errors import ToolError
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.thoughts import part
-from ctgi.tools.call_notes import note
+from ctgi.tools.traces.call_notes import note
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from ctgi.config import Settings
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
 from ctgi.reading import read_json
+from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder, load_encoder
+from ctgi.retrieval.evaluate import EncodedSplit, encode_split, text_to_image
 from ctgi.runs.evaluate_mti import as_row, mti_row, run_mti
 from ctgi.training.config import TrainConfig, load_config
-from ctgi.training.datasets import Split, load_dataset
-from ctgi.training.evaluate import EncodedSplit, encode_split, text_to_image
 from ctgi.training.loop import train
 
 

@@ -168,7 +168,7 @@ def _estimate(
 
 def _check_annotations(layouts: list[str], annotations: Path) -> None:
     """Refuse annotations that no export could use, before images are captioned for it."""
-    from ctgi.training.layouts import LAYOUTS, read_annotations
+    from ctgi.retrieval.benchmarks.layouts import LAYOUTS, read_annotations
 
     for layout in layouts:
         read_annotations(annotations, LAYOUTS[layout])

@@ -12,9 +12,9 @@ from ctgi.errors import CtgiError
 if TYPE_CHECKING:
     from ctgi.cli.console import Terminal
     from ctgi.config import Settings
+    from ctgi.retrieval.evaluate import EncodedSplit
     from ctgi.runs.evaluate import DataSpec
     from ctgi.runs.evaluate_mti import MtiRun
-    from ctgi.training.evaluate import EncodedSplit
 
 _USERS = ("anchor", "oracle")
 

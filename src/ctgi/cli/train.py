@@ -57,7 +57,7 @@ def train(
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_config(model, file=config, sets=sets, data=chosen)
     from ctgi.cli.console import notice, progress
-    from ctgi.training.datasets import DataSet
+    from ctgi.retrieval.benchmarks.datasets import DataSet
     from ctgi.training.loop import train as run
     from ctgi.training.run_folder import missing_extras
 
@@ -71,7 +71,7 @@ def train(
 
     with progress(f"train {model}", None, quiet=quiet) as update:
         report = run(settings, out, resume=resume, on_progress=lambda state: update(*_shown(state)), on_data=tell)
-    if report.leads:
+    if report.is_main:
         _print_report(report, as_json)
     if report.bad_images:
         raise typer.Exit(1)

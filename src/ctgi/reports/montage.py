@@ -30,7 +30,7 @@ RIGHT, WRONG, ANCHOR, ANCHOR_TINT = "#1f9d57", "#d8393e", "#d99a1c", "#ffefcc"
 _FORMATS = {"": "PNG", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _WORD = re.compile(r"\s+|\S+")
 Word = tuple[str, str]
-"""Letters without a break in them, or the space between such, and their colour."""
+"""Letters without a break in them, or the space between such, and their color."""
 
 
 def image_format(out: Path) -> str:
@@ -101,14 +101,14 @@ def _wrap(words: list[Word], width: int) -> list[list[Word]]:
     """Words in lines that fit `width` px; a word wider than a line is broken between its letters."""
     lines: list[list[Word]] = [[]]
     x = 0.0
-    for word, colour in words:
+    for word, color in words:
         for part in _fitting(word, width):
             length = _font(24).getlength(part)
             if x + length > width:
                 lines.append([])
                 x = 0.0
             if lines[-1] or not part.isspace():
-                lines[-1].append((part, colour))
+                lines[-1].append((part, color))
                 x += length
         if len(lines) > MAX_LINES:
             return [*lines[: MAX_LINES - 1], [*lines[MAX_LINES - 1][:-1], ("…", MUTED)]]
@@ -132,8 +132,8 @@ def _write(draw: "ImageDraw", y: int, heading: str, lines: list[list[Word]]) -> 
     y += 30
     for line in lines:
         x = float(MARGIN)
-        for word, colour in line:
-            draw.text((x, y), word, fill=colour, font=_font(24))
+        for word, color in line:
+            draw.text((x, y), word, fill=color, font=_font(24))
             x += _font(24).getlength(word)
         y += 32
     return y + 12
@@ -148,8 +148,8 @@ def _place(canvas: "Image", draw: "ImageDraw", card: Card, x: int, y: int) -> No
         draw.rectangle((x, bottom - 26, right, bottom), fill=ANCHOR_TINT)
         _centre(draw, x, bottom - 14, "ANCHOR", "#7a4d00", 14)
     if card.right is not None or card.anchor:
-        colour = ANCHOR if card.right is None else RIGHT if card.right else WRONG
-        draw.rectangle((x, y, right, bottom), outline=colour, width=FRAME)
+        color = ANCHOR if card.right is None else RIGHT if card.right else WRONG
+        draw.rectangle((x, y, right, bottom), outline=color, width=FRAME)
     draw.rounded_rectangle((x + 8, y + 8, x + 38, y + 32), 12, fill="#191b20")
     draw.text((x + 23, y + 20), str(card.rank), fill="white", font=_font(15), anchor="mm")
     if card.right is not None:
@@ -173,7 +173,7 @@ def _paste(canvas: "Image", draw: "ImageDraw", card: Card, x: int, y: int) -> No
 
 
 def _mark(draw: "ImageDraw", x: int, y: int, *, good: bool) -> None:
-    """A tick or a cross on a disc, so that the verdict does not hang on colour alone."""
+    """A tick or a cross on a disc, so that the verdict does not hang on color alone."""
     draw.ellipse((x - 12, y - 12, x + 12, y + 12), fill=RIGHT if good else WRONG)
     if good:
         draw.line([(x - 6, y), (x - 2, y + 5), (x + 6, y - 5)], fill="white", width=3)
@@ -196,8 +196,8 @@ def _label(draw: "ImageDraw", card: Card, x: int, y: int) -> None:
         draw.text((x, y + 23), _cut(plain(PurePath(card.path).name), 13), fill=MUTED, font=_font(13))
 
 
-def _centre(draw: "ImageDraw", x: int, y: int, text: str, colour: str, size: int) -> None:
-    draw.text((x + PHOTO[0] // 2, y), _cut(plain(text), size), fill=colour, font=_font(size), anchor="mm")
+def _centre(draw: "ImageDraw", x: int, y: int, text: str, color: str, size: int) -> None:
+    draw.text((x + PHOTO[0] // 2, y), _cut(plain(text), size), fill=color, font=_font(size), anchor="mm")
 
 
 def _cut(text: str, size: int) -> str:

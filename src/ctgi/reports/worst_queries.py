@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.reports.search_page import write_html
+from ctgi.retrieval.evaluate import EncodedSplit
 from ctgi.runs.evaluate_mti import MtiRun
-from ctgi.training.evaluate import EncodedSplit
 
 SHOWN = 20
 """Queries on the page."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from ctgi.config import Settings
 from ctgi.graphs.mti import TOOLS
+from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
 from ctgi.runs.beforehand import beforehand
 from ctgi.runs.evaluate_mti import MtiRun, User, as_row, mti_row, run_mti, sweep, turn_curves
 from ctgi.runs.events import Events
-from ctgi.training.datasets import Split, load_dataset
-from ctgi.training.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
 
 
 @dataclass(frozen=True)

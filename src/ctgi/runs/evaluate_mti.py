@@ -27,11 +27,11 @@ from ctgi.graphs.evaluate_mti import (
 )
 from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.graphs.trace_run import digest_of, root_of, tracing
+from ctgi.retrieval.dialogue_metrics import dialogue_curves
 from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.evaluate import EncodedSplit
 from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
 from ctgi.tools.chat_cache import open_chat_cache
-from ctgi.training.dialogue_metrics import dialogue_curves
-from ctgi.training.evaluate import EncodedSplit
 
 User = Literal["anchor", "oracle"]
 Progress = Callable[[int], None]
@@ -126,12 +126,12 @@ async def run_mti(
         settings, command="evaluate", graph="mti", tools=("search_gallery", *TOOLS), given=given,
         root=root_of([image.path for image in encoded.images]), wanted=trace,
     )  # fmt: skip
-    with open_chat_cache(cache) as kept, tracer as seam:
-        async with open_evaluation(settings, gallery, kept, variant, seam) as context:
+    with open_chat_cache(cache) as kept, tracer as interceptor:
+        async with open_evaluation(settings, gallery, kept, variant, interceptor) as context:
             found, failed = await interact_all(
                 context, queries, in_flight=in_flight, on_progress=on_progress, label=partial(_label, encoded)
             )
-            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {}, seam.run)
+            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {}, interceptor.run)
             for user in users:
                 run.turns[user] = await _turns(user, run, context, in_flight)
                 await _read(gallery, run.turns[user])

@@ -9,8 +9,8 @@ from typing import Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.retrieval.benchmarks.layouts import LAYOUTS, Layout, below_root, match_images, read_annotations
 from ctgi.text import plain
-from ctgi.training.layouts import LAYOUTS, Layout, below_root, match_images, read_annotations
 
 _SHOWN = 3
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
@@ -68,7 +68,7 @@ def export_captions(
         objects = _people(captions, form, root, split)
         report = ExportReport(len(objects), replaced=0, kept=0, without_caption=empty, unmatched=0)
     else:
-        _spare(annotations, out)
+        _refuse_overwrite(annotations, out)
         objects = read_annotations(annotations, form)
         known = [entry[form.path_key] for entry in objects]
         wanted = [entry[form.path_key] for entry in objects if entry["split"] == split]
@@ -137,7 +137,7 @@ def _texts(caption: str, form: Layout) -> dict[str, Any]:
     return {"captions": [caption]} | words
 
 
-def _spare(annotations: Path, out: Path) -> None:
+def _refuse_overwrite(annotations: Path, out: Path) -> None:
     if out.exists() and annotations.exists() and out.samefile(annotations):
         raise CtgiError(f"{plain(str(out))}: would replace the data set's own annotations: write to another file")
 

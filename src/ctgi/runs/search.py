@@ -17,7 +17,7 @@ from ctgi.retrieval.gallery import Gallery, GalleryReport
 from ctgi.runs.beforehand import beforehand
 from ctgi.runs.events import Events
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
-from ctgi.tools.seam import Seam
+from ctgi.tools.traces.interceptor import Interceptor
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,13 @@ async def search(
         settings, command="search", graph="mti" if mti else "plain", tools=tools, root=gallery.root, given=given,
         wanted=trace,
     )  # fmt: skip
-    with tracer as seam, open_user_cache(settings) as cache:
+    with tracer as interceptor, open_user_cache(settings) as cache:
         if mti:
-            found = await _refined(gallery, query, length, settings, conversation, seam, cache, models)
+            found = await _refined(gallery, query, length, settings, conversation, interceptor, cache, models)
         else:
-            found = await search_plain(serve_gallery(settings, lambda: gallery, seam), query or "", length, seam)
+            found = await search_plain(
+                serve_gallery(settings, lambda: gallery, interceptor), query or "", length, interceptor
+            )
     if cache.reused:
         events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
     if unknown := _unknown(settings, tools, found["query"], events):
@@ -97,12 +99,17 @@ async def _refined(
     length: int,
     settings: Settings,
     conversation: Conversation | None,
-    seam: Seam,
+    interceptor: Interceptor,
     cache: ChatCache,
     models: Models | None,
 ) -> dict[str, Any]:
     opening = open_mti(
-        settings, lambda: gallery, interactive=conversation is not None, seam=seam, cache=cache, models=models
+        settings,
+        lambda: gallery,
+        interactive=conversation is not None,
+        interceptor=interceptor,
+        cache=cache,
+        models=models,
     )
     async with opening as context:
         if conversation is None:

@@ -7,7 +7,7 @@ import skia
 from numpy.typing import NDArray
 
 SIZE = 192
-"""Side of a tile in pixels; tiles repeat without a seam."""
+"""Side of a tile in pixels; tiles repeat without an interceptor."""
 Tile = NDArray[np.float64]
 """[SIZE, SIZE], about -1 (dark) to 1 (light)."""
 

@@ -11,7 +11,7 @@ from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.cli.trace.selection import Selection
-    from ctgi.tools.trace_reader import Trace
+    from ctgi.tools.traces.reader import Trace
 
 trace = typer.Typer(
     help="Look at recorded runs, replay them offline, swap a model and see what changes.",
@@ -43,7 +43,7 @@ def list_runs(
     """
     from ctgi.cli.trace.listing import print_runs, rows
     from ctgi.config import load_settings
-    from ctgi.tools.trace_reader import trace_files
+    from ctgi.tools.traces.reader import trace_files
 
     folder = load_settings(config=config).traces
     print_runs(rows(trace_files(folder)[-limit:]), folder, as_json)
@@ -183,7 +183,7 @@ def diff_runs(
     from ctgi.cli.trace.comparing import print_diff
     from ctgi.cli.trace.selection import Selection
     from ctgi.cli.trace.truth import load_truth
-    from ctgi.tools.trace_diff import diff_traces
+    from ctgi.tools.traces.diff import diff_traces
 
     _check_page(html, images)
     one, other = _open(before, config), _open(after, config)
@@ -212,7 +212,7 @@ def _check_page(html: Path | None, images: Path | None) -> None:
 
 def _open(run: str, config: Path | None) -> "Trace":
     from ctgi.config import load_settings
-    from ctgi.tools.trace_reader import find_trace, open_trace
+    from ctgi.tools.traces.reader import find_trace, open_trace
 
     return open_trace(find_trace(run, load_settings(config=config).traces))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ctgi.cli.terminal import markup, plain
 from ctgi.cli.trace.words import answered, asked, duration, gave
-from ctgi.tools.trace_diff import CallChange, ItemDiff, TraceDiff
-from ctgi.tools.trace_format import Call
+from ctgi.tools.traces.diff import CallChange, ItemDiff, TraceDiff
+from ctgi.tools.traces.format import Call
 
 _TOLD = 20
 _KS = (1, 5, 10)

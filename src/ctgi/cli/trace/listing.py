@@ -7,7 +7,7 @@ from typing import Any
 
 from ctgi.cli.terminal import markup
 from ctgi.errors import CtgiError
-from ctgi.tools.trace_reader import Trace, glance
+from ctgi.tools.traces.reader import Trace, glance
 
 
 def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:

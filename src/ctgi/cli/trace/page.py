@@ -14,9 +14,9 @@ from ctgi.cli.trace.words import answered, asked, duration, failed
 from ctgi.files import write_whole
 from ctgi.reports.rankings import added
 from ctgi.text import plain
-from ctgi.tools.trace_diff import ItemDiff, TraceDiff
-from ctgi.tools.trace_format import Call, Done, Node
-from ctgi.tools.trace_reader import Trace
+from ctgi.tools.traces.diff import ItemDiff, TraceDiff
+from ctgi.tools.traces.format import Call, Done, Node
+from ctgi.tools.traces.reader import Trace
 
 MAX_ITEMS = 500
 """On one page; the rest can be chosen with --item."""

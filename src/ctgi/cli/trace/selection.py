@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ctgi.tools.trace_format import Call, Item
-from ctgi.tools.trace_values import Values
+from ctgi.tools.traces.format import Call, Item
+from ctgi.tools.traces.values import Values
 
 _HASH_DIGITS = 6
 

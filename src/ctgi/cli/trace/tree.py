@@ -10,8 +10,8 @@ from ctgi.cli.terminal import markup
 from ctgi.cli.trace.listing import summary
 from ctgi.cli.trace.selection import Selection
 from ctgi.cli.trace.words import answered, asked, duration, failed
-from ctgi.tools.trace_format import Call, Node
-from ctgi.tools.trace_reader import Trace
+from ctgi.tools.traces.format import Call, Node
+from ctgi.tools.traces.reader import Trace
 
 if TYPE_CHECKING:
     from rich.tree import Tree

@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 from ctgi.reading import read_json
-from ctgi.tools.trace_diff import Right
-from ctgi.tools.trace_format import Item
+from ctgi.tools.traces.diff import Right
+from ctgi.tools.traces.format import Item
 
 
 def load_truth(given: Sequence[str]) -> Right:

@@ -4,7 +4,7 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-from ctgi.tools.trace_format import Call, Failure
+from ctgi.tools.traces.format import Call, Failure
 
 _LONG = 160
 

@@ -14,12 +14,12 @@ from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain
 from ctgi.tools.backends import Mllm
-from ctgi.tools.call_notes import note
-from ctgi.tools.recorded import ITEMS_OWN, running_node
-from ctgi.tools.seam import OpenTool, Outcome
-from ctgi.tools.trace_format import Call
-from ctgi.tools.trace_reader import Trace
-from ctgi.tools.trace_values import Values, arguments, call_key
+from ctgi.tools.traces.call_notes import note
+from ctgi.tools.traces.format import Call
+from ctgi.tools.traces.interceptor import OpenTool, Outcome
+from ctgi.tools.traces.reader import Trace
+from ctgi.tools.traces.recorder import ITEMS_OWN, running_node
+from ctgi.tools.traces.values import Values, arguments, call_key
 
 OnMiss = Literal["error", "live"]
 _COMPARED = 50
@@ -31,12 +31,12 @@ class MissError(CtgiError):
 
 
 @dataclass
-class Lanes:
+class PendingCalls:
     """The recorded calls of one item that are not used up yet."""
 
     item: int
     calls: list[Call]
-    lanes: dict[tuple[str, str], deque[Call]] = field(default_factory=lambda: defaultdict(deque))
+    pending: dict[tuple[str, str], deque[Call]] = field(default_factory=lambda: defaultdict(deque))
     live_from_here: bool = False
     """Whether the node was reached from which on everything is made anew."""
     served: int = 0
@@ -45,25 +45,25 @@ class Lanes:
     def __post_init__(self) -> None:
         for call in self.calls:
             if call.error is None or call.error.type in ITEMS_OWN:
-                self.lanes[call.tool, call.key].append(call)
+                self.pending[call.tool, call.key].append(call)
 
     def take(self, tool: str, key: str) -> Call | None:
         """The next recorded call like this."""
-        lane = self.lanes.get((tool, key))
-        return lane.popleft() if lane else None
+        queue = self.pending.get((tool, key))
+        return queue.popleft() if queue else None
 
     @property
     def unused(self) -> list[Call]:
         """Recorded calls that nobody asked for."""
-        return [call for lane in self.lanes.values() for call in lane]
+        return [call for queue in self.pending.values() for call in queue]
 
 
-_LANES: ContextVar[Lanes | None] = ContextVar("ctgi_replayed_item", default=None)
+_PENDING: ContextVar[PendingCalls | None] = ContextVar("ctgi_replayed_item", default=None)
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A seam that serves recorded results. Enter `at(item)` around the work on a recorded item."""
+    """An interceptor that serves recorded results. Enter `at(item)` around the work on a recorded item."""
 
     trace: Trace
     live: Collection[str] = ()
@@ -76,14 +76,14 @@ class Replay:
     run: str | None = None
 
     @contextmanager
-    def at(self, item: int) -> Iterator[Lanes]:
+    def at(self, item: int) -> Iterator[PendingCalls]:
         """Answer from the calls of this item."""
-        lanes = Lanes(item, self.trace.calls(item))
-        token = _LANES.set(lanes)
+        pending = PendingCalls(item, self.trace.calls(item))
+        token = _PENDING.set(pending)
         try:
-            yield lanes
+            yield pending
         finally:
-            _LANES.reset(token)
+            _PENDING.reset(token)
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
         """A callable that answers from the recording; the tool itself is opened when it is needed first."""
@@ -98,14 +98,14 @@ class Replay:
 
     @contextmanager
     def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
-        """Nothing: the lanes are those of `at`."""
+        """Nothing: the pending calls are those of `at`."""
         yield lambda output: None
 
-    def goes_live(self, tool: str, lanes: Lanes) -> bool:
+    def goes_live(self, tool: str, pending: PendingCalls) -> bool:
         """Whether a call is made anew whatever was recorded."""
         if self.from_node and running_node() == self.from_node:
-            lanes.live_from_here = True
-        return tool in self.live or lanes.live_from_here
+            pending.live_from_here = True
+        return tool in self.live or pending.live_from_here
 
 
 @dataclass
@@ -116,18 +116,18 @@ class _Replayed:
     opened: Callable[..., Awaitable[Any]] | None = None
 
     async def __call__(self, *args: Any, **options: Any) -> Any:
-        lanes = _LANES.get()
-        if lanes is None:
+        pending = _PENDING.get()
+        if pending is None:
             raise CtgiError(f"{self.tool} was called outside of a recorded item: this part of a run cannot be replayed")
         named = arguments(self.tool, args, options)
-        if not self.replay.goes_live(self.tool, lanes):
-            call = lanes.take(self.tool, call_key(self.tool, named))
+        if not self.replay.goes_live(self.tool, pending):
+            call = pending.take(self.tool, call_key(self.tool, named))
             if call:
-                lanes.served += 1
+                pending.served += 1
                 return _answer(call, self.replay.trace)
             if self.replay.on_miss == "error" and self.tool not in self.replay.computed:
-                raise MissError(_missed(self.tool, named, lanes, self.replay.trace))
-        lanes.live += 1
+                raise MissError(_missed(self.tool, named, pending, self.replay.trace))
+        pending.live += 1
         _check_images(named.values())
         if self.opened is None:
             self.opened = self.open_tool()
@@ -161,16 +161,17 @@ def _answer(call: Call, trace: Trace) -> Any:
         ) from None
 
 
-def _missed(tool: str, named: Mapping[str, Any], lanes: Lanes, trace: Trace) -> str:
+def _missed(tool: str, named: Mapping[str, Any], pending: PendingCalls, trace: Trace) -> str:
     """What was asked, and what recorded call comes nearest."""
     asked = json.loads(trace.values.dumps(named))
-    told = f"item {lanes.item}: {tool} was never recorded with these arguments"
-    nearest = _nearest(asked, [call for call in lanes.calls if call.tool == tool][:_COMPARED], trace.values)
+    told = f"item {pending.item}: {tool} was never recorded with these arguments"
+    nearest = _nearest(asked, [call for call in pending.calls if call.tool == tool][:_COMPARED], trace.values)
     if nearest is None:
         return f"{told}, nor with any: {_short(asked)}. Make it now with --on-miss live"
     changed = [name for name in asked if asked[name] != nearest.args.get(name)]
     if not changed:
-        return f"{told} once more: recorded {_uses(lanes, nearest)} times, all used up. Make it now with --on-miss live"
+        used = f"item {pending.item}: {tool} was called more often with these arguments than recorded"
+        return f"{used} (recorded: {_uses(pending, nearest)}). Make it now with --on-miss live"
     differences = "; ".join(
         f"{name} is {_short(asked[name])}, recorded was {_short(nearest.args.get(name))}" for name in changed
     )
@@ -188,8 +189,8 @@ def _nearest(asked: Any, calls: list[Call], values: Values) -> Call | None:
     )
 
 
-def _uses(lanes: Lanes, call: Call) -> int:
-    return sum(one.key == call.key and one.tool == call.tool for one in lanes.calls)
+def _uses(pending: PendingCalls, call: Call) -> int:
+    return sum(one.key == call.key and one.tool == call.tool for one in pending.calls)
 
 
 def _short(value: Any) -> str:

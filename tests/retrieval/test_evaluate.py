@@ -8,9 +8,9 @@ from people_dataset import save_people_dataset
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
+from ctgi.retrieval.evaluate import encode_split, image_to_text, text_to_image
 from ctgi.retrieval.metrics import evaluate_scores
-from ctgi.training.datasets import Split, load_dataset
-from ctgi.training.evaluate import encode_split, image_to_text, text_to_image
 
 SETTINGS = RetrieverSettings(batch_size=4, workers=1)
 

@@ -10,7 +10,7 @@ from people_dataset import mtg_records, save_people_dataset, save_records
 from PIL import Image
 
 from ctgi.errors import CtgiError
-from ctgi.training.datasets import DataSet, hold_out, load_dataset
+from ctgi.retrieval.benchmarks.datasets import DataSet, hold_out, load_dataset
 
 Entry = dict[str, Any]
 

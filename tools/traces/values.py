@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools import protocols
-from ctgi.tools.types import Questions, Ranking, Said, Verdict
+from ctgi.tools.types import Questions, Ranking, Reply, Verdict
 
 _PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
 """Fields of results that hold a path."""
@@ -28,14 +28,14 @@ class _CompareTexts(Protocol):
 
 
 _TOOLS: dict[str, tuple[type, Any]] = {
-    "caption_image": (protocols.CaptionImage, Said),
-    "answer_question": (protocols.AnswerQuestion, Said),
+    "caption_image": (protocols.CaptionImage, Reply),
+    "answer_question": (protocols.AnswerQuestion, Reply),
     "verify_match": (protocols.VerifyMatch, Verdict),
     "propose_questions": (protocols.ProposeQuestions, Questions),
-    "reconstruct_caption": (protocols.ReconstructCaption, Said),
-    "aggregate_query": (protocols.AggregateQuery, Said),
+    "reconstruct_caption": (protocols.ReconstructCaption, Reply),
+    "aggregate_query": (protocols.AggregateQuery, Reply),
     "search_gallery": (protocols.SearchGallery, Ranking),
-    "ask_user": (protocols.AskUser, Said),
+    "ask_user": (protocols.AskUser, Reply),
     "compare_image": (_CompareImage, float),  # the two of the judge that measures by embeddings
     "compare_texts": (_CompareTexts, list[float]),
 }

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctgi.tools.trace_format import Call, Done, Item
-from ctgi.tools.trace_reader import Trace
+from ctgi.tools.traces.format import Call, Done, Item
+from ctgi.tools.traces.reader import Trace
 
 Right = Callable[[str, Item, str, str], bool | None]
 """(query, item, path, sha256) -> whether an image is of the right person; None where nobody knows."""

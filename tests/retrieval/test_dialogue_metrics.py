@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ctgi.errors import CtgiError
-from ctgi.training.dialogue_metrics import dialogue_curves
+from ctgi.retrieval.dialogue_metrics import dialogue_curves
 
 RANKS = np.array([[4, 2, 3], [1, 1, 1], [20, 12, 5]])  # 3 queries, the query alone and two turns
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from ctgi.errors import CtgiError
-from ctgi.suggest import did_you_mean
-from ctgi.text import plain
-from ctgi.training.caption_choice import CaptionChoice
-from ctgi.training.layouts import LAYOUTS
-from ctgi.training.pictures import (
+from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice
+from ctgi.retrieval.benchmarks.layouts import LAYOUTS
+from ctgi.retrieval.benchmarks.pictures import (
     SPLITS,
     Picture,
     check_images,
@@ -23,6 +21,8 @@ from ctgi.training.pictures import (
     recaptioned,
     some,
 )
+from ctgi.suggest import did_you_mean
+from ctgi.text import plain
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from ctgi.errors import CtgiError
 from ctgi.files import is_full, lock
 from ctgi.secrets import Secrets
 from ctgi.text import plain
-from ctgi.tools.trace_format import SUFFIX, Counts, Record, seal
-from ctgi.tools.trace_values import Values
+from ctgi.tools.traces.format import SUFFIX, Counts, Record, seal
+from ctgi.tools.traces.values import Values
 
 
 class TraceWriter:

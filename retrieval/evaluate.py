@@ -16,13 +16,13 @@ from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import MALFORMED
+from ctgi.retrieval.benchmarks.datasets import Split
 from ctgi.retrieval.checkpoint import first_line
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.metrics import Metrics, evaluate_features
 from ctgi.text import plain
-from ctgi.training.datasets import Split
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Records what passes the seam: every tool call, every node that ran, every item with what it came to."""
+"""Records what passes the interceptor: every tool call, every node that ran, every item with what it came to."""
 
 import itertools
 import time
@@ -11,11 +11,11 @@ from typing import Any, Self
 from ctgi.config import Binding
 from ctgi.errors import EXHAUSTED, ImageError, exhausted
 from ctgi.tools.backends import Mllm
-from ctgi.tools.call_notes import noting
-from ctgi.tools.seam import DIRECT, OpenTool, Outcome, Seam
-from ctgi.tools.trace_format import Call, Done, End, Failure, Header, Item, Node, Status
-from ctgi.tools.trace_values import arguments, call_key
-from ctgi.tools.trace_writer import TraceWriter
+from ctgi.tools.traces.call_notes import noting
+from ctgi.tools.traces.format import Call, Done, End, Failure, Header, Item, Node, Status
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor, OpenTool, Outcome
+from ctgi.tools.traces.values import arguments, call_key
+from ctgi.tools.traces.writer import TraceWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ _PLACE: ContextVar[_Place | None] = ContextVar("ctgi_trace_place", default=None)
 
 
 class Recorder:
-    """A seam that writes a trace. Made by `ctgi.graphs.trace_run.tracing`."""
+    """An interceptor that writes a trace. Made by `ctgi.graphs.trace_run.tracing`."""
 
-    def __init__(self, writer: TraceWriter, inner: Seam = DIRECT) -> None:
+    def __init__(self, writer: TraceWriter, inner: Interceptor = DIRECT) -> None:
         """Record what passes through `inner`, which may be a replay."""
         self.run: str | None = writer.run
         self._writer = writer
@@ -56,12 +56,12 @@ class Recorder:
         self._writer.write(header)
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
-        """The tool as the inner seam serves it, recorded."""
+        """The tool as the inner interceptor serves it, recorded."""
         served = self._inner.serve(tool, binding, open_tool)
         return _Recorded(self, tool, binding, served)
 
     def model(self, binding: Binding, mllm: Mllm) -> Mllm:
-        """The model as the inner seam has it; what is recorded are the calls of tools."""
+        """The model as the inner interceptor has it; what is recorded are the calls of tools."""
         return self._inner.model(binding, mllm)
 
     @contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice, Text
+from ctgi.retrieval.benchmarks.layouts import Counts, Layout, below_root, match_images, read_annotations
 from ctgi.text import plain
-from ctgi.training.caption_choice import CaptionChoice, Text
-from ctgi.training.layouts import Counts, Layout, below_root, match_images, read_annotations
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The seam between a graph and its tools: where calls are recorded, and where a recording answers in their place."""
+"""What stands between a graph and its tools: calls are recorded here, or answered from a recording."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +12,7 @@ Outcome = Callable[[dict[str, Any]], None]
 """Takes what an item came to: its record of captions.jsonl, or its search."""
 
 
-class Seam(Protocol):
+class Interceptor(Protocol):
     """What stands between a graph and its tools."""
 
     @property
@@ -21,7 +21,7 @@ class Seam(Protocol):
         ...
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
-        """A callable to use as `tool`; whether and when `open_tool` makes the one that does the work is the seam's."""
+        """A callable to use as `tool`; the interceptor decides whether and when `open_tool` runs."""
         ...
 
     def model(self, binding: Binding, mllm: Mllm) -> Mllm:
@@ -34,7 +34,7 @@ class Seam(Protocol):
 
 
 class Direct:
-    """No seam: the tools themselves, and nothing is written."""
+    """No interceptor: the tools themselves, and nothing is written."""
 
     run = None
 

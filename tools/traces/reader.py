@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ctgi.errors import CtgiError
 from ctgi.files import lock
 from ctgi.text import plain
-from ctgi.tools.trace_format import (
+from ctgi.tools.traces.format import (
     SUFFIX,
     VERSION,
     Call,
@@ -24,7 +24,7 @@ from ctgi.tools.trace_format import (
     Record,
     read_line,
 )
-from ctgi.tools.trace_values import Values
+from ctgi.tools.traces.values import Values
 
 _TAIL = 1 << 16
 _NO_LOCKS = "its file system has no locks, so a run that is still going cannot be told from one that was killed"
