@@ -185,7 +185,7 @@ def test_they_leave_things_out_but_tell_what_matters() -> None:
     lower = [told for told in whole if told.person.lower_type != NONE]
     assert mean(bool(_tokens(told.text) & _spoken(words.LOWER, words.VAGUE_LOWER)) for told in lower) > 0.85
     vague = [bool(_tokens(told.text) & {"dark", "light", "light-colored", "something", "top"}) for told in whole]
-    assert 0.1 < mean(vague) < 0.5
+    assert 0.1 < mean(vague) < 0.55
 
 
 def test_words_come_about_as_often_as_in_human_captions() -> None:

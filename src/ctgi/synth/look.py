@@ -156,7 +156,7 @@ def _draw_colors(person: Person, rng: Random) -> dict[str, RGB]:
     def of(name: str) -> RGB:
         return shade("gray" if name == NONE else name, rng)
 
-    denim = person.lower_type == "jeans" and person.lower_color == "blue" and rng.random() < 0.7
+    denim = DENIM.get(person.lower_color) if person.lower_type == "jeans" and rng.random() < 0.7 else None
     shoes = shade(person.shoes_color, rng)
     pale = shade(rng.choice(("white", "white", "cream")), rng)
     return {
@@ -165,7 +165,7 @@ def _draw_colors(person: Person, rng: Random) -> dict[str, RGB]:
         "upper": shade(person.upper_color, rng),
         "pattern": of(person.pattern_color),
         "inner": of(person.inner_color),
-        "lower": shade("blue", rng, DENIM) if denim else of(person.lower_color),
+        "lower": shade(person.lower_color, rng, denim) if denim else of(person.lower_color),
         "shoes": shoes,
         "sole": pale if person.shoes_type == "sneakers" and rng.random() < 0.6 else shoes,
         "socks": of(person.socks_color),

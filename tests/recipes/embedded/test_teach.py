@@ -75,7 +75,7 @@ def test_pictures_are_drawn_once_and_alike_by_any_number_of_processes(tmp_path):
         assert sample.parts.shape == (height // 14, width // 14, PARTS)
         covered = sample.parts.astype(int).sum(-1)
         assert (covered > 240).all()
-        assert (sample.parts[..., 3].max() > 200) == sample.scene.sees("upper")
+        assert sample.parts[..., 3].max() > 100 or not sample.scene.sees("upper")
 
 
 def test_cover_counts_the_pixels_of_each_patch():
