@@ -3,7 +3,7 @@
     python -m benchmarks.mti [--latency-ms 100] [--queries 5]
 
 The server is the test suite's double, in a thread; it answers "no" to every candidate. Time is that of
-`ctgi.graphs.search_run.search` alone: the gallery is open and the encoder (a small random CLIP) loaded.
+`ctgi.runs.query.search` alone: the gallery is open and the encoder (a small random CLIP) loaded.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from pathlib import Path
 from benchmarks.client import make_images
 from benchmarks.machine import describe_machine
 from ctgi.config import load_settings
-from ctgi.graphs.search_run import open_mti, search
+from ctgi.graphs.contexts import open_mti
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
+from ctgi.runs.query import search
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path += [str(TESTS / "retrieval"), str(TESTS / "doubles")]

@@ -25,15 +25,15 @@ from ctgi.agents.pool import load_pool
 from ctgi.agents.questioner import TemplateQuestioner
 from ctgi.agents.writers import TemplateAggregator, TemplateReconstructor
 from ctgi.config import Binding, Settings, load_settings
-from ctgi.graphs.captions_file import dump
 from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
 from ctgi.graphs.mtg import MtgContext, build_mtg, caption
 from ctgi.graphs.mti import TOOLS, MtiContext
-from ctgi.graphs.replay_plan import Plan, replay_settings
-from ctgi.graphs.replay_run import replay_run
-from ctgi.graphs.search_run import search
-from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.captions_file import dump
+from ctgi.runs.query import search
+from ctgi.runs.recording import tracing
+from ctgi.runs.replay.plan import Plan, replay_settings
+from ctgi.runs.replay.run import replay_run
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 from ctgi.tools.traces.reader import open_trace
 from ctgi.tools.traces.recorder import NodeRun

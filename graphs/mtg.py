@@ -11,8 +11,7 @@ from langgraph.types import Command
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import QuestionPool
 from ctgi.config import MtgSettings
-from ctgi.graphs.steps import step
-from ctgi.graphs.turn import Turn
+from ctgi.graphs.steps import Turn, step
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
 from ctgi.tools.traces.call_notes import timing

@@ -16,8 +16,7 @@ from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
-from ctgi.graphs.steps import step
-from ctgi.graphs.turn import Turn
+from ctgi.graphs.steps import Turn, step
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor

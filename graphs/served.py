@@ -24,12 +24,11 @@ from ctgi.agents.prompts import prompt, prompt_names
 from ctgi.agents.senders import IMAGE_SENDERS, senders
 from ctgi.config import Settings, load_settings
 from ctgi.errors import ArgumentError, CtgiError
-from ctgi.graphs.caption_run import open_mtg
+from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mtg, open_mti
 from ctgi.graphs.mtg import TOOLS as mtg_tools
 from ctgi.graphs.mtg import MtgState, build_mtg
 from ctgi.graphs.mti import TOOLS as mti_tools
 from ctgi.graphs.mti import MtiState, build_mti
-from ctgi.graphs.search_run import WITHOUT_ANCHOR, open_mti
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref

@@ -1,4 +1,4 @@
-"""Nodes that tell the trace when they ran."""
+"""What both graphs are made of: nodes that tell the trace when they ran, and the turn of a dialogue."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -6,6 +6,7 @@ from typing import Any
 
 from langgraph.config import get_config
 from langgraph.types import Command
+from typing_extensions import TypedDict
 
 from ctgi.tools.traces.recorder import NodeRun
 
@@ -28,3 +29,15 @@ def step(node: Node) -> Node:
 
 def _written(update: dict[str, Any] | Command[Any]) -> dict[str, Any]:
     return dict(update.update or {}) if isinstance(update, Command) else update
+
+
+class Turn(TypedDict):
+    """One question and its answer, and why the answer was kept or dropped; in the state and in what is written."""
+
+    attribute: str
+    question: str
+    answer: str
+    confidence: float | None
+    statement: str
+    kept: bool
+    reason: str | None

@@ -7,8 +7,8 @@ from ctgi.results import CaptionRecord, SearchResult
 from ctgi.session import Session, StrPath
 
 if TYPE_CHECKING:
-    from ctgi.graphs.caption_run import CaptionReport
     from ctgi.retrieval.gallery import GalleryReport
+    from ctgi.runs.caption import CaptionReport
 
 
 def caption_image(

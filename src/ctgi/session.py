@@ -14,9 +14,9 @@ from ctgi.results import CaptionRecord, SearchResult
 from ctgi.runs.events import Logged
 
 if TYPE_CHECKING:
-    from ctgi.graphs.caption_run import CaptionReport
     from ctgi.retrieval.encoder import Encoder
     from ctgi.retrieval.gallery import Gallery, GalleryReport
+    from ctgi.runs.caption import CaptionReport
 
 T = TypeVar("T")
 StrPath = str | Path
@@ -105,10 +105,10 @@ class Session:
         return await self._loop.wait(self._caption(images, out, limit))
 
     async def _caption_image(self, image: str) -> CaptionRecord:
-        from ctgi.graphs.caption_run import open_mtg
+        from ctgi.graphs.contexts import open_mtg
         from ctgi.graphs.mtg import TOOLS, build_mtg, caption
-        from ctgi.graphs.trace_run import root_of, tracing
         from ctgi.retrieval.images import ref
+        from ctgi.runs.recording import root_of, tracing
         from ctgi.tools.chat_cache import open_user_cache
 
         tracer = tracing(
@@ -126,8 +126,8 @@ class Session:
         return CaptionRecord.from_json(record)
 
     async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":
-        from ctgi.graphs.caption_run import caption_images
         from ctgi.graphs.mtg import TOOLS
+        from ctgi.runs.caption import caption_images
 
         self._tell(TOOLS)
         inputs = [str(images)] if isinstance(images, (str, Path)) else [str(image) for image in images]

@@ -258,7 +258,7 @@ def test_a_killed_run_goes_on(ctgi: Run, double: OpenAiDouble, people: Path, sig
 
 
 def test_two_writers(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    from ctgi.graphs.captions_file import open_captions
+    from ctgi.runs.captions_file import open_captions
 
     with open_captions(Path("captions.jsonl")):
         done = ctgi("caption", people, *bind(double))

@@ -35,8 +35,8 @@ def test_processes_share_out_a_long_replay(
     ctgi: Run, captioned: str, monkeypatch: pytest.MonkeyPatch, double: OpenAiDouble
 ) -> None:
     double.die()
-    monkeypatch.setattr("ctgi.graphs.replay_run.worker_count", lambda items: 2)
-    monkeypatch.setattr("ctgi.graphs.replay_workers._CHUNK", 2)
+    monkeypatch.setattr("ctgi.runs.replay.run.worker_count", lambda items: 2)
+    monkeypatch.setattr("ctgi.runs.replay.workers._CHUNK", 2)
     done = ctgi("trace", "replay", captioned, "--out", "again.jsonl", "--json")
     assert done.code == 0, done.err
     assert Path("again.jsonl").read_bytes() == Path("captions.jsonl").read_bytes()
@@ -260,10 +260,10 @@ def test_two_processes_do_not_mix(ctgi: Run, double: OpenAiDouble, people: Path)
 def test_a_changed_prompt_is_named(
     ctgi: Run, double: OpenAiDouble, captioned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ctgi.graphs import trace_run
+    from ctgi.runs import recording
 
-    real = trace_run._packaged_digests()
-    monkeypatch.setattr(trace_run, "_packaged_digests", lambda: real | {"prompts/answer.txt": "another"})
+    real = recording._packaged_digests()
+    monkeypatch.setattr(recording, "_packaged_digests", lambda: real | {"prompts/answer.txt": "another"})
     done = ctgi("trace", "replay", captioned)
     assert done.code == 2
     assert "prompts/answer.txt was changed since run" in done.err

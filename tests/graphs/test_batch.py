@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from ctgi.errors import EndpointDownError, ToolError
-from ctgi.graphs.batch import run_many
+from ctgi.runs.batch import run_many
 
 
 async def collect(items: object, work: object, in_flight: int) -> list[tuple[int, object]]:

@@ -10,7 +10,7 @@ import pytest
 
 from ctgi.captions import read_captions
 from ctgi.errors import CtgiError
-from ctgi.graphs.captions_file import open_captions
+from ctgi.runs.captions_file import open_captions
 
 
 def record(path: str, sha256: str = "0") -> dict[str, object]:
@@ -188,7 +188,7 @@ _FILL = """
 import resource, signal, sys
 from pathlib import Path
 from ctgi.errors import CtgiError
-from ctgi.graphs.captions_file import open_captions
+from ctgi.runs.captions_file import open_captions
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 with open_captions(Path(sys.argv[1])) as file:

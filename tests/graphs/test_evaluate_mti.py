@@ -16,12 +16,13 @@ from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import TemplateAggregator
 from ctgi.config import MtgSettings, MtiSettings
 from ctgi.errors import ToolError
-from ctgi.graphs.evaluate_dialogue import anchor_turns, oracle_turns
-from ctgi.graphs.evaluate_mti import SplitSearch, choose, fused_blocks, interact_all
 from ctgi.graphs.mti import MtiContext
-from ctgi.graphs.search_run import search
 from ctgi.retrieval.encoder import TextFeatures
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.evaluate_dialogue import anchor_turns, oracle_turns
+from ctgi.runs.interactions import choose, fused_blocks, interact_all
+from ctgi.runs.query import search
+from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.backends import ChatRequest
 
 QUERIES = [f"person {number}" for number in range(6)]

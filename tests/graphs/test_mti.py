@@ -18,8 +18,8 @@ from ctgi.agents.writers import TemplateAggregator
 from ctgi.config import MtgSettings, MtiSettings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.graphs.mti import MtiContext, build_mti
-from ctgi.graphs.search_run import converse, search
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.query import converse, search
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.types import Candidate, Ranking, Refinement, Verdict
 

@@ -8,7 +8,7 @@ from openai_server import OpenAiDouble
 from traces import read, wordy
 
 from ctgi.config import load_settings
-from ctgi.graphs.caption_run import CaptionReport, caption_images
+from ctgi.runs.caption import CaptionReport, caption_images
 
 
 async def caption(people: Path, **endpoint: Any) -> tuple[CaptionReport, list[dict[str, Any]]]:

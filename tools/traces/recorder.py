@@ -39,7 +39,7 @@ _PLACE: ContextVar[_Place | None] = ContextVar("ctgi_trace_place", default=None)
 
 
 class Recorder:
-    """An interceptor that writes a trace. Made by `ctgi.graphs.trace_run.tracing`."""
+    """An interceptor that writes a trace. Made by `ctgi.runs.recording.tracing`."""
 
     def __init__(self, writer: TraceWriter, inner: Interceptor = DIRECT) -> None:
         """Record what passes through `inner`, which may be a replay."""

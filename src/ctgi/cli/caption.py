@@ -11,8 +11,8 @@ from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
-    from ctgi.graphs.caption_run import CaptionReport, Shard
     from ctgi.retrieval.finding import PassedOver
+    from ctgi.runs.caption import CaptionReport, Shard
     from ctgi.runs.export import ExportReport
 
 _LAYOUTS = ("cuhk", "icfg", "rstp")
@@ -92,7 +92,7 @@ def caption(
 
 
 def _parse_shard(text: str) -> "Shard":
-    from ctgi.graphs.caption_run import Shard
+    from ctgi.runs.caption import Shard
 
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
@@ -115,9 +115,9 @@ def _run(
 
     from ctgi.cli.console import notice, progress
     from ctgi.cli.senders import tell_senders
-    from ctgi.graphs.caption_run import CaptionReport, caption_images
     from ctgi.graphs.mtg import TOOLS
     from ctgi.retrieval.finding import find_images
+    from ctgi.runs.caption import CaptionReport, caption_images
 
     tell_senders(settings, TOOLS, quiet=quiet)
     total = sum(1 for _ in find_images(images, passed)) // (shard.count if shard else 1)
@@ -145,8 +145,8 @@ def _estimate(
     images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool, quiet: bool
 ) -> None:
     from ctgi.cli.console import notice
-    from ctgi.graphs.estimate import estimate
     from ctgi.retrieval.finding import PassedOver
+    from ctgi.runs.estimate import estimate
 
     passed = PassedOver()
     expected = estimate(images, out, settings, limit=limit, passed=passed)

@@ -113,7 +113,7 @@ def _settings(
     retriever: str | None,
 ) -> "Settings":
     from ctgi.config import load_settings
-    from ctgi.graphs.evaluate_mti import ICL_K, ICL_XI
+    from ctgi.runs.interactions import ICL_K, ICL_XI
 
     paper: dict[str, float] = {"k": ICL_K, "xi": ICL_XI} if variant == "icl" else {}
     chosen = paper | {name: value for name, value in given.items() if value is not None}
@@ -123,8 +123,8 @@ def _settings(
 
 def _check(settings: "Settings", variant: str, *, sweeping: bool) -> None:
     """What MTI is asked for, before anything is encoded."""
-    from ctgi.graphs.evaluate_mti import check_variant
     from ctgi.runs.evaluate_mti import check_sweep
+    from ctgi.runs.interactions import check_variant
 
     check_variant(variant)
     if sweeping:
@@ -183,7 +183,7 @@ def _write(
 def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Terminal", as_json: bool) -> None:
     import json
 
-    from ctgi.graphs.estimate import estimate_mti
+    from ctgi.runs.estimate import estimate_mti
 
     chosen = spec.load(events)
     expected = estimate_mti(chosen.captions, chosen.images, settings, variant)

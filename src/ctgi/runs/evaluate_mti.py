@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
-from ctgi.graphs.evaluate_dialogue import Turns, anchor_turns, oracle_turns
-from ctgi.graphs.evaluate_mti import (
+from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.retrieval.dialogue_metrics import dialogue_curves
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.evaluate import EncodedSplit
+from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
+from ctgi.runs.evaluate_dialogue import Turns, anchor_turns, oracle_turns
+from ctgi.runs.interactions import (
     Choice,
     Interaction,
-    SplitSearch,
     calls_per_query,
     choose,
     fused_blocks,
     interact_all,
     open_evaluation,
 )
-from ctgi.graphs.mti import TOOLS, MtiContext
-from ctgi.graphs.trace_run import digest_of, root_of, tracing
-from ctgi.retrieval.dialogue_metrics import dialogue_curves
-from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.evaluate import EncodedSplit
-from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
+from ctgi.runs.recording import digest_of, root_of, tracing
+from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.chat_cache import open_chat_cache
 
 User = Literal["anchor", "oracle"]

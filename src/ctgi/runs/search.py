@@ -8,14 +8,15 @@ from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
 from ctgi.agents.senders import IMAGE_SENDERS
 from ctgi.config import Settings
+from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mti, serve_gallery
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
-from ctgi.graphs.search_run import WITHOUT_ANCHOR, Ask, converse, open_mti, search_plain, serve_gallery
-from ctgi.graphs.search_run import search as search_refined
 from ctgi.graphs.threads import FILE
-from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.gallery import Gallery, GalleryReport
 from ctgi.runs.beforehand import beforehand
 from ctgi.runs.events import Events
+from ctgi.runs.query import Ask, converse, search_plain
+from ctgi.runs.query import search as search_refined
+from ctgi.runs.recording import tracing
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
 from ctgi.tools.traces.interceptor import Interceptor
 

@@ -131,8 +131,8 @@ def replay(
     from ctgi.cli.senders import tell_senders
     from ctgi.cli.trace.replaying import print_report, tell
     from ctgi.cli.trace.selection import Selection
-    from ctgi.graphs.replay_plan import Plan, may_go_live, replay_settings
-    from ctgi.graphs.replay_run import ReplayReport, replay_run
+    from ctgi.runs.replay.plan import Plan, may_go_live, replay_settings
+    from ctgi.runs.replay.run import ReplayReport, replay_run
 
     if on_miss not in ("error", "live"):
         raise CtgiError(f"--on-miss {on_miss!r}: expected error or live")

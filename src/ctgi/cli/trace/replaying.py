@@ -8,7 +8,7 @@ from ctgi.cli.console import notice
 from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
-    from ctgi.graphs.replay_run import ReplayReport
+    from ctgi.runs.replay.run import ReplayReport
 
 _TOLD = 5
 

@@ -4,28 +4,25 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ctgi.agents.abilities import askable
-from ctgi.agents.assemble import Models, open_tools
-from ctgi.agents.judge import Judge
+from ctgi.agents.assemble import Models
 from ctgi.agents.languages import is_english
-from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
-from ctgi.graphs.batch import run_many
-from ctgi.graphs.captions_file import CaptionsFile, open_captions
+from ctgi.graphs.contexts import open_mtg
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
-from ctgi.graphs.trace_run import root_of, tracing
 from ctgi.retrieval.finding import find_images
 from ctgi.retrieval.images import ImageRef, digest
+from ctgi.runs.batch import run_many
+from ctgi.runs.captions_file import CaptionsFile, open_captions
+from ctgi.runs.recording import root_of, tracing
 from ctgi.text import plain
-from ctgi.tools.chat_cache import ChatCache, open_user_cache
-from ctgi.tools.similarity import open_similarity
+from ctgi.tools.chat_cache import open_user_cache
 from ctgi.tools.traces.interceptor import Interceptor
 
 logger = logging.getLogger(__name__)
@@ -133,21 +130,6 @@ async def caption_images(
                 report.seconds = time.perf_counter() - started
                 report.calls, report.cached, report.thoughts = cache.made, cache.reused, cache.thoughts
     return report
-
-
-@asynccontextmanager
-async def open_mtg(
-    settings: Settings, interceptor: Interceptor, cache: ChatCache | None = None, models: Models | None = None
-) -> AsyncIterator[MtgContext]:
-    """The MTG graph's context: its tools as bound, behind the interceptor, with the cache in front of their models.
-
-    Raises:
-        CtgiError: a binding that cannot do its tool, or an unreadable question pool.
-    """
-    pool = askable(load_pool(settings.mtg.question_pool), settings)
-    async with open_tools(settings, TOOLS, pool, interceptor=interceptor, cache=cache, models=models) as tools:
-        judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, interceptor))
-        yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
 
 
 def in_flight(settings: Settings) -> int:

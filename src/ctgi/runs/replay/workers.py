@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ctgi.config import Settings
-from ctgi.graphs.replay_item import Replayed, open_work, replay_one
+from ctgi.runs.replay.item import Replayed, open_work, replay_one
 from ctgi.tools.traces.player import Replay
 from ctgi.tools.traces.reader import Trace, open_trace
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ctgi.config import TOOL_NAMES, Binding, Settings, load_settings, parse_binds
 from ctgi.errors import CtgiError
-from ctgi.graphs.trace_run import digests
 from ctgi.network import is_local
 from ctgi.plugins import OWN_CODE
+from ctgi.runs.recording import digests
 from ctgi.tools.traces.format import Item
 from ctgi.tools.traces.player import OnMiss
 from ctgi.tools.traces.reader import Trace

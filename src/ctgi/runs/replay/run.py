@@ -10,14 +10,14 @@ from typing import Any
 
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
-from ctgi.graphs.batch import run_many
-from ctgi.graphs.caption_run import copied, in_flight
-from ctgi.graphs.captions_file import CaptionsFile, dump, open_captions
-from ctgi.graphs.replay_item import Replayed, graph_nodes, open_work, replay_one
-from ctgi.graphs.replay_plan import Plan, changes, computed_tools, live_tools
-from ctgi.graphs.replay_workers import in_processes, worker_count
-from ctgi.graphs.trace_run import tracing
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.batch import run_many
+from ctgi.runs.caption import copied, in_flight
+from ctgi.runs.captions_file import CaptionsFile, dump, open_captions
+from ctgi.runs.recording import tracing
+from ctgi.runs.replay.item import Replayed, graph_nodes, open_work, replay_one
+from ctgi.runs.replay.plan import Plan, changes, computed_tools, live_tools
+from ctgi.runs.replay.workers import in_processes, worker_count
 from ctgi.text import plain
 from ctgi.tools.traces.format import Done
 from ctgi.tools.traces.interceptor import Interceptor

@@ -24,7 +24,7 @@ from ctgi.tools.traces.recorder import Recorder
 from ctgi.tools.traces.values import Values
 from ctgi.tools.traces.writer import TraceWriter
 
-_CODE = ("agents", "graphs", "retrieval", "tools")
+_CODE = ("agents", "graphs", "retrieval", "runs", "tools")
 _PACKAGES = ("langgraph", "langchain-core", "httpx2", "transformers", "open_clip_torch", "torch", "faiss-cpu")
 _DIGITS = 12
 _DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti")

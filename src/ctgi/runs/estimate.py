@@ -11,9 +11,9 @@ from ctgi.agents.prompts import prompt
 from ctgi.captions import has_caption, read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
-from ctgi.graphs.captions_file import Captioned
 from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import digest, image_size
+from ctgi.runs.captions_file import Captioned
 
 _CHARACTERS_PER_TOKEN = 4  # English prose under a BPE vocabulary
 _CAPTION_TOKENS, _ANSWER_TOKENS, _RECONSTRUCTED_TOKENS = 50, 10, 100  # typical of a 7B model on person crops

@@ -6,9 +6,9 @@ from typing import Any
 
 from ctgi.agents.pool import PoolQuestion
 from ctgi.errors import ToolError
-from ctgi.graphs.batch import run_many
 from ctgi.graphs.mti import MtiContext
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.batch import run_many
 from ctgi.tools.types import Fact
 
 
@@ -68,7 +68,7 @@ async def anchor_turns(
     Args:
         context: MTI's tools; only aggregate_query is called, once per turn that a model sums up.
         queries: Q texts.
-        searches: what `ctgi.graphs.search_run.search` gave for each; None for a query that is left as it is.
+        searches: what `ctgi.runs.query.search` gave for each; None for a query that is left as it is.
     """
     turns = []
     for query, search in zip(queries, searches, strict=True):

@@ -10,14 +10,14 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
-from ctgi.graphs.caption_run import open_mtg
-from ctgi.graphs.evaluate_mti import open_evaluation
+from ctgi.graphs.contexts import open_mtg, open_mti, serve_gallery
 from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
 from ctgi.graphs.mtg import build_mtg, caption
 from ctgi.graphs.mti import MtiContext, build_mti
-from ctgi.graphs.search_run import converse_in, open_mti, search, search_plain, serve_gallery
 from ctgi.graphs.thread_data import PlainData
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.interactions import open_evaluation
+from ctgi.runs.query import converse_in, search, search_plain
 from ctgi.tools.backends.human import ask_user
 from ctgi.tools.traces.format import Item
 from ctgi.tools.traces.interceptor import Interceptor

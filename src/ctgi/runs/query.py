@@ -1,76 +1,29 @@
 """A query through the MTI graph, and its outcome as the one JSON object that every output is made from."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
-from ctgi.agents.abilities import askable
-from ctgi.agents.assemble import Models, open_tools
-from ctgi.agents.judge import Judge
 from ctgi.agents.languages import is_english
-from ctgi.agents.pool import load_pool
-from ctgi.config import Binding, Settings
+from ctgi.config import Binding
 from ctgi.errors import CtgiError
 from ctgi.graphs.anchor_trust import overruled, weakness
-from ctgi.graphs.mti import TOOLS, Found, MtiContext, MtiState, build_mti
+from ctgi.graphs.mti import Found, MtiContext, MtiState, build_mti
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import joined
-from ctgi.tools.chat_cache import ChatCache
 from ctgi.tools.protocols import AskUser, SearchGallery
-from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 from ctgi.tools.types import Ranking, Reply
 
 if TYPE_CHECKING:
-    from ctgi.retrieval.gallery import Gallery
+    pass
 
 Ask = Callable[[str, int], Awaitable[str]]
-WITHOUT_ANCHOR = ("propose_questions", "aggregate_query")
-"""The tools of an interactive search, in which the person answers; they see no image."""
 _STEPS_PER_ROUND = 12  # waves of verification and the nodes around them, rounded up
-
-
-@asynccontextmanager
-async def open_mti(
-    settings: Settings,
-    open_gallery: Callable[[], "Gallery"],
-    *,
-    interactive: bool = False,
-    interceptor: Interceptor = DIRECT,
-    cache: ChatCache | None = None,
-    models: Models | None = None,
-) -> AsyncIterator[MtiContext]:
-    """The MTI graph's context: its tools as bound, behind the interceptor, which opens the gallery when needed."""
-    pool = load_pool(settings.mtg.question_pool)
-    pool = pool if interactive else askable(pool, settings)
-    names = WITHOUT_ANCHOR if interactive else TOOLS
-    async with open_tools(settings, names, pool, interceptor=interceptor, cache=cache, models=models) as tools:
-        yield MtiContext(
-            **dict.fromkeys(TOOLS, _not_called) | tools,
-            search_gallery=serve_gallery(settings, open_gallery, interceptor),
-            pool=pool,
-            judge=Judge(settings.mtg),
-            settings=settings.mti,
-            interactive=interactive,
-            interceptor=interceptor,
-        )
-
-
-def serve_gallery(settings: Settings, open_gallery: Callable[[], "Gallery"], interceptor: Interceptor) -> SearchGallery:
-    """search_gallery over a gallery, behind the interceptor."""
-    tool: SearchGallery = interceptor.serve(
-        "search_gallery", settings.binding("search_gallery"), lambda: GallerySearch(open_gallery())
-    )
-    return tool
-
-
-async def _not_called(*arguments: Any, **options: Any) -> Any:
-    raise AssertionError("an interactive search asks the person, not an anchor")
 
 
 async def search(

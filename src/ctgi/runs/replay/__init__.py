@@ -1,0 +1,1 @@
+"""A recorded run again: the same graph, answered by its trace."""
