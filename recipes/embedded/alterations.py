@@ -74,8 +74,6 @@ def _add(field: str, part: str, table: dict[str, int], colors: dict[str, int] | 
         if part == "glasses" and not scene.sees("face"):
             return None
         kinds = {kind: share for kind, share in table.items() if kind != NONE}
-        if part == "bag" and scene.view.side == "front":
-            kinds.pop("backpack")
         thing = {field: tables.draw(kinds, rng)}
         if colors:
             thing |= {f"{field}_color": tables.draw_color(colors, rng)}

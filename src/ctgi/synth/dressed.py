@@ -3,6 +3,15 @@
 import math
 from random import Random
 
+from ctgi.synth.bags import (
+    bag_is_near,
+    draw_backpack,
+    draw_handbag,
+    draw_shoulder_bag,
+    draw_shoulder_strap,
+    draw_straps,
+    draw_suitcase,
+)
 from ctgi.synth.bicycle import draw_bicycle
 from ctgi.synth.body import draw_arm, draw_hand, draw_hanging_hair, draw_head, draw_neck
 from ctgi.synth.brush import Brush
@@ -12,19 +21,7 @@ from ctgi.synth.lower import draw_belt, draw_legs
 from ctgi.synth.person import NONE, Person, View
 from ctgi.synth.scene import lively
 from ctgi.synth.skeleton import strike
-from ctgi.synth.things import (
-    bag_is_near,
-    draw_backpack,
-    draw_glasses,
-    draw_handbag,
-    draw_hat,
-    draw_held,
-    draw_scarf,
-    draw_shoulder_bag,
-    draw_shoulder_strap,
-    draw_straps,
-    draw_suitcase,
-)
+from ctgi.synth.things import draw_glasses, draw_hat, draw_held, draw_scarf
 from ctgi.synth.upper import draw_sleeve, draw_upper
 
 _IDLE = ("swing", "swing", "swing", "swing", "pocket", "pocket", "hip", "strap", "show")
@@ -128,7 +125,7 @@ def _draw_worn_bag(brush: Brush, figure: Figure, person: Person, look: Look) -> 
     elif person.bag == "handbag" and figure.pose.tasks[look.bag_side] not in ("carry", "crook"):
         draw_handbag(brush, figure, look, figure.at(f"shoulder{look.bag_side}") - 2j, 13.0)
     elif person.bag == "shoulder bag":
-        draw_shoulder_strap(brush, figure, look, across=look.bag_shape > 0.4)
+        draw_shoulder_strap(brush, figure, look, across=look.bag_cut == "sling" or look.bag_across)
         if bag_is_near(figure, look):
             draw_shoulder_bag(brush, figure, look)
 

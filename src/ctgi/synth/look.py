@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from ctgi.synth.colors import DENIM, RGB, shade
 from ctgi.synth.person import NONE, OUTER, Person
@@ -107,6 +108,14 @@ class Look:
     """0 is soft and wide, 1 is boxy and tall."""
     bag_swing: float
     """Where at the hip a shoulder bag hangs: -1 is behind, 1 in front; its size is how far out a suitcase rolls."""
+    bag_cut: str
+    """Within its kind, one of BAG_CUTS."""
+    bag_across: bool
+    """Whether the strap of a shoulder bag goes to the other shoulder."""
+    bag_strap: float
+    """Width of straps, 0 to 1; a wide one of a backpack has a strap on the chest."""
+    bag_gloss: float
+    """0 is cloth, 1 shines."""
     bag_side: int
     """On which side the bag is carried: 1 is the person's left, -1 the right."""
     umbrella_open: bool
@@ -144,12 +153,33 @@ def draw_look(person: Person, rng: Random) -> Look:
         pattern_share=rng.uniform(0.3, 0.5),
         pattern_seed=rng.getrandbits(32),
         printed_all_over=person.upper_type in ("blouse", "dress"),
-        bag_size=rng.uniform(0.75, 2.0 if person.bag == "shoulder bag" else 1.3),
+        **_draw_bag(person.bag, rng),
         bag_shape=rng.random(),
         bag_swing=rng.uniform(-1, 1),
         bag_side=rng.choice((-1, 1)),
         umbrella_open=rng.random() < 0.65,
     )
+
+
+BAG_CUTS = {
+    "backpack": {"plain": 50, "two colors": 15, "tall": 15, "one shoulder": 20},
+    "handbag": {"handles": 60, "tote": 40},
+    "shoulder bag": {"messenger": 25, "pouch": 25, "tote": 15, "duffel": 12, "sling": 15, "flap": 8},
+    "suitcase": {"hard": 45, "soft": 55},
+}
+_BAG_SIZES = {"shoulder bag": (0.7, 1.5), "duffel": (1.2, 2.0), "suitcase": (0.75, 1.7), "handbag": (0.7, 1.5)}
+
+
+def _draw_bag(kind: str, rng: Random) -> dict[str, Any]:
+    cuts = BAG_CUTS.get(kind, {NONE: 1})
+    cut = rng.choices(list(cuts), list(cuts.values()))[0]
+    return {
+        "bag_size": rng.uniform(*_BAG_SIZES.get(cut, _BAG_SIZES.get(kind, (0.75, 1.35)))),
+        "bag_cut": cut,
+        "bag_across": rng.random() < 0.6 and cut != "tote",
+        "bag_strap": rng.random(),
+        "bag_gloss": rng.random(),
+    }
 
 
 def _draw_colors(person: Person, rng: Random) -> dict[str, RGB]:

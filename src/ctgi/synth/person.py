@@ -79,10 +79,10 @@ WINTER_LOWERS = {"trousers": 56, "jeans": 27, "shorts": 1, "skirt": 7, "leggings
 """Under a coat."""
 PATTERNS = {"plain": 70, "striped": 9, "checked": 7, "floral": 4, "dotted": 3, "printed": 7}
 SHOES = {"sneakers": 42, "shoes": 30, "boots": 11, "sandals": 11, "high heels": 6}
-BAGS = {NONE: 38, "backpack": 18, "handbag": 13, "shoulder bag": 19, "suitcase": 12}
-HATS = {NONE: 84, "cap": 9, "hat": 4, "beanie": 3}
-GLASSES = {NONE: 80, "glasses": 13, "sunglasses": 7}
-HELD = {NONE: 74, "phone": 8, "umbrella": 4, "book": 4, "bottle": 4, "cup": 3, "plastic bag": 3}
+BAGS = {NONE: 58, "backpack": 15, "handbag": 9, "shoulder bag": 12, "suitcase": 6}
+HATS = {NONE: 89, "cap": 6, "hat": 3, "beanie": 2}
+GLASSES = {NONE: 83, "glasses": 12, "sunglasses": 5}
+HELD = {NONE: 79, "phone": 6, "umbrella": 3, "book": 3, "bottle": 3, "cup": 3, "plastic bag": 3}
 SIDES = {"front": 40, "back": 32, "left": 14, "right": 14}
 ACTIONS = {"standing": 34, "walking": 48, "running": 6, "riding a bicycle": 4, "talking on the phone": 8}
 SCENES = {"street": 44, "park": 14, "wall": 12, "hall": 16, "shop": 12}
@@ -96,7 +96,7 @@ LOWER_COLORS = {
 }  # fmt: skip
 SHOE_COLORS = {"black": 36, "white": 28, "gray": 9, "brown": 11, "tan": 4, "red": 5, "blue": 4, "pink": 2, "green": 1}
 BAG_COLORS = {
-    "black": 46, "gray": 7, "white": 6, "tan": 6, "brown": 10, "red": 11, "pink": 5, "orange": 2, "yellow": 3,
+    "black": 60, "gray": 8, "white": 6, "tan": 6, "brown": 10, "red": 11, "pink": 5, "orange": 2, "yellow": 3,
     "green": 5, "blue": 7, "navy": 3, "purple": 3,
 }  # fmt: skip
 HAIR_COLORS = {"black": 70, "brown": 15, "blond": 7, "gray": 7, "red": 1}
@@ -217,8 +217,8 @@ def _draw_things(gender: str, rng: Random) -> dict[str, str]:
         "hat": hat,
         "hat_color": NONE if hat == NONE else draw_color(BAG_COLORS, rng),
         "glasses": draw(GLASSES, rng),
-        "scarf_color": draw_color(CLOTH, rng) if rng.random() < 0.06 else NONE,
-        "belt_color": draw({"black": 60, "brown": 40}, rng) if rng.random() < 0.08 else NONE,
+        "scarf_color": draw_color(CLOTH, rng) if rng.random() < 0.05 else NONE,
+        "belt_color": draw({"black": 60, "brown": 40}, rng) if rng.random() < 0.06 else NONE,
         "held": held,
         "held_color": NONE if held == NONE else draw_color(BAG_COLORS, rng),
     }

@@ -187,7 +187,7 @@ def _box(parts: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
 
 _SHARES = {
-    Part.UPPER: 0.03, Part.INNER: 0.008, Part.LOWER: 0.03, Part.SHOES: 0.006, Part.SOCKS: 0.005, Part.BAG: 0.02,
+    Part.UPPER: 0.03, Part.INNER: 0.008, Part.LOWER: 0.03, Part.SHOES: 0.006, Part.SOCKS: 0.005, Part.BAG: 0.01,
     Part.HAT: 0.008, Part.GLASSES: 0.0008, Part.HELD: 0.004, Part.SCARF: 0.008, Part.BELT: 0.003, Part.HAIR: 0.006,
 }  # fmt: skip
 """Least share of the person's pixels at which a part counts as seen."""
@@ -197,8 +197,6 @@ def _visible(parts: NDArray[np.uint8], person: Person, look: Look, view: View) -
     counts = np.bincount(parts.ravel(), minlength=len(Part))
     total = int(counts.sum() - counts[Part.BACKGROUND] - counts[Part.OTHERS] - counts[Part.VEHICLE]) or 1
     seen = {part.name.lower() for part, share in _SHARES.items() if counts[part] >= max(3, share * total)}
-    if person.bag == "backpack" and view.side == "front":
-        seen.discard("bag")
     if person.hair_length == "bald" and person.hat == NONE and _head_skin(parts) > 0.3:
         seen.add("hair")
     if "upper" in seen and _pattern_shows(person, look, view):
