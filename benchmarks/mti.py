@@ -9,7 +9,6 @@ The server is the test suite's double, in a thread; it answers "no" to every can
 import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,11 +19,8 @@ from ctgi.graphs.contexts import open_mti
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.runs.query import search
-
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path += [str(TESTS / "retrieval"), str(TESTS / "doubles")]
-from openai_server import OpenAiDouble, Reply  # noqa: E402
-from tiny_clip import save_tiny_clip  # noqa: E402
+from tests.support.openai_server import OpenAiDouble, Reply
+from tests.support.tiny_clip import save_tiny_clip
 
 
 async def median_seconds(gallery: Gallery, base_url: str, growth: int, queries: int) -> tuple[float, int]:

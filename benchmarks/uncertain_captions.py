@@ -9,7 +9,6 @@ they do on photographs. R@1 is text to image on people never seen in training.
 
 import argparse
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,12 +17,8 @@ import torch
 from benchmarks.machine import describe_machine
 from ctgi.training.config import load_config
 from ctgi.training.loop import train
-
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path += [str(TESTS / "retrieval"), str(TESTS / "training")]
-from people_dataset import mtg_records, save_people_dataset, save_records  # noqa: E402
-from test_learning import LEARNER, RECIPES  # noqa: E402
-from tiny_clip import save_tiny_clip  # noqa: E402
+from tests.support.people_dataset import mtg_records, save_people_dataset, save_records
+from tests.support.tiny_clip import LEARNER, save_tiny_clip
 
 ARMS = {
     "no wrong answers": ("right.jsonl", []),
@@ -38,7 +33,7 @@ def recall_at_1(root: Path, captions: Path, clip: Path, sets: list[str], seed: i
     base = [
         f"model.clip=open_clip:local-dir:{clip}", "model.image_size=[64,32]", "data.batch_size=8", "data.workers=0",
         "data.augment=none", "optim.lr=5e-4", "optim.new_lr_factor=1", "optim.bias_lr_factor=1", "optim.eps=1e-8",
-        "schedule.warmup_epochs=1", "run.device=cpu", f"run.seed={seed}", *RECIPES["irra"], "schedule.epochs=8",
+        "schedule.warmup_epochs=1", "run.device=cpu", f"run.seed={seed}", "schedule.epochs=8",
     ]  # fmt: skip
     data = {"dataset": "rstp", "root": str(root), "captions": f"mtg:{captions}"}
     with tempfile.TemporaryDirectory() as out:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openai_server import OpenAiDouble
+
+from tests.support.openai_server import OpenAiDouble
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def double() -> Iterator[OpenAiDouble]:
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a real open_clip checkpoint of 0.35 million random parameters: `open_clip:local-dir:FOLDER`."""
-    from tiny_clip import save_tiny_clip
+    from tests.support.tiny_clip import save_tiny_clip
 
     return save_tiny_clip(tmp_path_factory.mktemp("tiny_clip"))
 
@@ -27,7 +28,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
     """A folder of 8 PNG images of 4 people in different clothes: 0_a.png, 0_b.png, 1_a.png ..."""
-    from tiny_clip import save_people
+    from tests.support.tiny_clip import save_people
 
     return save_people(tmp_path / "people")
 

@@ -160,7 +160,7 @@ def test_a_result_keeps_names_that_are_no_utf8_and_fields_of_later_versions() ->
 
 
 def test_evaluation(people: Path, clip: str, tmp_path: Path) -> None:
-    from people_dataset import save_people_dataset
+    from tests.support.people_dataset import save_people_dataset
 
     root = save_people_dataset(tmp_path / "data")
     metrics = ctgi.evaluate("rstp", root, retriever=clip, limit=4)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session
-from openai_server import OpenAiDouble
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.hub import hub
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.tools.backends.hf_checkpoint import load_checkpoint
+from tests.support.openai_server import OpenAiDouble
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from scripted_mllm import ScriptedMllm
 
 from ctgi.agents.abilities import (
     EmbeddedCaptioner,
@@ -19,6 +18,7 @@ from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply
+from tests.support.scripted_mllm import ScriptedMllm
 
 IMAGE = ImageRef("a.png", "0" * 64)
 

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-from scripted_mllm import ScriptedMllm
 
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.captioner import Captioner
@@ -16,6 +15,7 @@ from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.types import Fact, Reply
+from tests.support.scripted_mllm import ScriptedMllm
 
 IMAGE = ImageRef("a.png", "0" * 64)
 FACT = Fact("What color are the shoes?", "red", "The shoes are red.")

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Done, Run
-from openai_server import OpenAiDouble
-from traces import images, wordy
 
 from ctgi.cli import main
+from tests.support.commands import Done, Run
+from tests.support.openai_server import OpenAiDouble
+from tests.support.traces import images, wordy
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Run
-from looking_model import look, name_shirts_alone
-from openai_server import OpenAiDouble, Seen, error
-from people_dataset import mtg_records, save_people_dataset, save_records
 from PIL import Image
+
+from tests.support.commands import Run
+from tests.support.looking_model import look, name_shirts_alone
+from tests.support.openai_server import OpenAiDouble, Seen, error
+from tests.support.people_dataset import mtg_records, save_people_dataset, save_records
 
 TINY = ("schedule.epochs=1", "schedule.warmup_epochs=0", "data.batch_size=8", "data.workers=0", "optim.lr=1e-3")
 

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Run
-from looking_model import look
-from openai_server import OpenAiDouble
-from tiny_clip import save_people
+
+from tests.support.commands import Run
+from tests.support.looking_model import look
+from tests.support.openai_server import OpenAiDouble
+from tests.support.tiny_clip import save_people
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Run, start
-from openai_server import Fault, OpenAiDouble, Reply, Seen
 from PIL import Image
+
+from tests.support.commands import Run, start
+from tests.support.openai_server import Fault, OpenAiDouble, Reply, Seen
 
 ANSI, HTML = "\x1b[31mred\x1b[0m", "<script>alert(1)</script>"
 

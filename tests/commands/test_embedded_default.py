@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import Run
-from drawn_people import draw_people, names
 
 from ctgi.agents.abilities import not_seen
 from ctgi.agents.assemble import open_tools
@@ -15,6 +13,8 @@ from ctgi.config import load_settings
 from ctgi.embedded import CLIP, MLLM
 from ctgi.retrieval.images import ref
 from recipes.embedded.answers import Scene
+from tests.support.commands import Run
+from tests.support.drawn_people import draw_people, names
 
 PEOPLE = 10
 SHARD_BYTES, MODEL_BYTES = 15_000_000, 40_000_000

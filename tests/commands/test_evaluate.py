@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Run
-from looking_model import look, name_shirts_alone
-from openai_server import OpenAiDouble, Seen, error
-from people_dataset import save_people_dataset
 
 from ctgi.retrieval.metrics import evaluate_scores
+from tests.support.commands import Run
+from tests.support.looking_model import look, name_shirts_alone
+from tests.support.openai_server import OpenAiDouble, Seen, error
+from tests.support.people_dataset import save_people_dataset
 
 QUERIES = 8
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble, Seen, error
-from traces import calls, images, lines, runs, wordy
+
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble, Seen, error
+from tests.support.traces import calls, images, lines, runs, wordy
 
 
 def left(folder: Path) -> list[Path]:

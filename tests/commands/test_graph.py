@@ -3,8 +3,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Run
 from PIL import Image
+
+from tests.support.commands import Run
 
 DOCS = Path(__file__).parents[2] / "docs" / "graphs.md"
 

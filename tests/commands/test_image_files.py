@@ -7,9 +7,10 @@ import struct
 from pathlib import Path
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble
 from PIL import Image, ImageDraw
+
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble
 
 
 def jpeg(color: str, **options: object) -> bytes:

@@ -7,13 +7,13 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from commands import Run
-from looking_model import look, name_shirts_alone
-from openai_server import Fault, OpenAiDouble, Reply
-from people_dataset import save_people_dataset
-from traces import wordy
 
 from ctgi.cli.console import Notices, tell_bug
+from tests.support.commands import Run
+from tests.support.looking_model import look, name_shirts_alone
+from tests.support.openai_server import Fault, OpenAiDouble, Reply
+from tests.support.people_dataset import save_people_dataset
+from tests.support.traces import wordy
 
 REMOTE = "http://models.example/v1"
 IMAGES = "these bindings send images and texts to"

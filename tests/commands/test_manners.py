@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Run
 from PIL import Image
+
+from tests.support.commands import Run
 
 
 def said(ctgi: Run, *arguments: object) -> str:

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble, Reply
 
 from ctgi.graphs.thread_data import PlainData
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble, Reply
 
 
 @pytest.fixture

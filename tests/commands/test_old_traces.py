@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import Run
-from traces import FOLDER, lines
+
+from tests.support.commands import Run
+from tests.support.traces import FOLDER, lines
 
 ASSET = Path(__file__).parents[1] / "assets" / "trace_of_0_1_0.jsonl"
 

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble, Reply, Seen
-from traces import images
+
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble, Reply, Seen
+from tests.support.traces import images
 
 MARKED = (
     "Here is a description of the person in the image:\n\n### Clothing\n- **Top:** red coat\n- **Bottom:** blue jeans\n"

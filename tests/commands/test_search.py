@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Run, start
-from openai_server import OpenAiDouble, Reply, Seen
 from PIL import Image
+
+from tests.support.commands import Run, start
+from tests.support.openai_server import OpenAiDouble, Reply, Seen
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_a_candidate_that_is_gone_is_reported_and_the_search_goes_on(ctgi: Run, 
 def test_another_encoder_gets_a_gallery_of_its_own(
     ctgi: Run, bind: list[str], people: Path, tmp_path: Path, work: Path
 ) -> None:
-    from tiny_clip import save_tiny_clip
+    from tests.support.tiny_clip import save_tiny_clip
 
     ctgi("index", people, *bind)
     (tmp_path / "other").mkdir()

@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import pytest
-from commands import Run
-from looking_model import look
-from openai_server import OpenAiDouble
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from otlp_collector import attributes, running_collector
 
 from ctgi.retrieval.images import digest
+from tests.support.commands import Run
+from tests.support.looking_model import look
+from tests.support.openai_server import OpenAiDouble
+from tests.support.otlp_collector import attributes, running_collector
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import Run, start
+
+from tests.support.commands import Run, start
 
 LIMITED = """
 import resource, sys

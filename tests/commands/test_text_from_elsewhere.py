@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble, Reply
+
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble, Reply
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble, Reply, Seen
-from traces import images
+
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble, Reply, Seen
+from tests.support.traces import images
 
 THOUGHTS = "The user wants me to look. I see a person, no bag. There may be a hat, I look again."
 

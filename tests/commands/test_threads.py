@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Done, Run
+
+from tests.support.commands import Done, Run
 
 
 @pytest.fixture

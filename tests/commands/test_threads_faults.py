@@ -12,7 +12,8 @@ from typing import Any
 
 import ormsgpack
 import pytest
-from commands import Done, Run
+
+from tests.support.commands import Done, Run
 
 KEYS = ormsgpack.OPT_NON_STR_KEYS
 

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from commands import Run
-from openai_server import OpenAiDouble
 
 from ctgi.config import TOOL_NAMES
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble
 
 
 def test_list_names_every_tool_and_where_it_is_served(ctgi: Run) -> None:

@@ -5,11 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import Run, start
-from looking_model import look, name_shirts_alone
-from openai_server import OpenAiDouble, Reply, error
-from people_dataset import save_people_dataset
-from traces import FOLDER, calls, images, lines, read, runs, wordy
+
+from tests.support.commands import Run, start
+from tests.support.looking_model import look, name_shirts_alone
+from tests.support.openai_server import OpenAiDouble, Reply, error
+from tests.support.people_dataset import save_people_dataset
+from tests.support.traces import FOLDER, calls, images, lines, read, runs, wordy
 
 KEY = "sk-a-key-that-must-stay-here"
 

@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
 
-from commands import Run
-from openai_server import OpenAiDouble, Reply
 from PIL import Image
-from traces import FOLDER, calls, images, wordy
+
+from tests.support.commands import Run
+from tests.support.openai_server import OpenAiDouble, Reply
+from tests.support.traces import FOLDER, calls, images, wordy
 
 
 def test_list_and_show(ctgi: Run, captioned: str, searching: list[object]) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Run, start
-from people_dataset import save_people_dataset
 from PIL import Image
+
+from tests.support.commands import Run, start
+from tests.support.people_dataset import save_people_dataset
 
 
 @pytest.fixture(autouse=True)

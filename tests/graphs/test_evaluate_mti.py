@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripted_mllm import ScriptedMllm
 
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.judge import Judge
@@ -24,6 +23,7 @@ from ctgi.runs.interactions import choose, fused_blocks, interact_all
 from ctgi.runs.query import search
 from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.backends import ChatRequest
+from tests.support.scripted_mllm import ScriptedMllm
 
 QUERIES = [f"person {number}" for number in range(6)]
 IMAGES = [ImageRef(f"im{number}", f"sha{number}") for number in range(12)]

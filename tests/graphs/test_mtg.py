@@ -2,7 +2,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from scripted_mllm import Script, ScriptedMllm
 
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.captioner import Captioner
@@ -15,6 +14,7 @@ from ctgi.graphs.mtg import MtgContext, build_mtg, caption
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.types import Tokens
+from tests.support.scripted_mllm import Script, ScriptedMllm
 
 IMAGE = ImageRef("a.png", "ab" * 32)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_mllm import ScriptedMllm
 
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.judge import Judge
@@ -22,6 +21,7 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.runs.query import converse, search
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.types import Candidate, Ranking, Refinement, Verdict
+from tests.support.scripted_mllm import ScriptedMllm
 
 
 @dataclass

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_server import OpenAiDouble
-from traces import read, wordy
 
 from ctgi.config import load_settings
 from ctgi.runs.caption import CaptionReport, caption_images
+from tests.support.openai_server import OpenAiDouble
+from tests.support.traces import read, wordy
 
 
 async def caption(people: Path, **endpoint: Any) -> tuple[CaptionReport, list[dict[str, Any]]]:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_server import OpenAiDouble
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import ArgumentError, ImageError
 from ctgi.graphs import served
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery
+from tests.support.openai_server import OpenAiDouble
 
 
 @pytest.fixture

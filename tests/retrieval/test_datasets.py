@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from people_dataset import mtg_records, save_people_dataset, save_records
 from PIL import Image
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.datasets import DataSet, hold_out, load_dataset
+from tests.support.people_dataset import mtg_records, save_people_dataset, save_records
 
 Entry = dict[str, Any]
 

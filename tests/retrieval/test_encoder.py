@@ -6,12 +6,12 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from tiny_clip import CONFIG, save_tiny_clip, tiny_model
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.positions import resize_positions
+from tests.support.tiny_clip import CONFIG, save_tiny_clip, tiny_model
 
 PLAIN = RetrieverSettings()
 

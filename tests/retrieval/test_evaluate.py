@@ -3,14 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_encoder import ColourEncoder
-from people_dataset import save_people_dataset
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.evaluate import encode_split, image_to_text, text_to_image
 from ctgi.retrieval.metrics import evaluate_scores
+from tests.support.colour_encoder import ColourEncoder
+from tests.support.people_dataset import save_people_dataset
 
 SETTINGS = RetrieverSettings(batch_size=4, workers=1)
 

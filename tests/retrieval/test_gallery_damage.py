@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from colour_encoder import ColourEncoder
 from PIL import Image
 
 from ctgi.config import RetrieverSettings
@@ -17,6 +16,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval import checksums
 from ctgi.retrieval.gallery import GalleryReport, build_gallery, damage_of, open_gallery
 from ctgi.retrieval.gallery_files import DamagedGalleryError, UnreadableError
+from tests.support.colour_encoder import ColourEncoder
 
 SMALL = RetrieverSettings(batch_size=4)
 WRONG: list[Any] = [

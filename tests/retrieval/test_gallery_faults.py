@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from colour_encoder import ColourEncoder
-from tiny_clip import save_people
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
+from tests.support.colour_encoder import ColourEncoder
+from tests.support.tiny_clip import save_people
 
 SMALL = RetrieverSettings(batch_size=2)
 
@@ -23,7 +23,7 @@ INDEX_WITH_A_FAULT = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from colour_encoder import ColourEncoder
+from tests.support.colour_encoder import ColourEncoder
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval import gallery_writer
@@ -53,7 +53,7 @@ def encoder() -> ColourEncoder:
 
 
 def run(folder: Path, fault: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", INDEX_WITH_A_FAULT, str(folder), fault, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", INDEX_WITH_A_FAULT, str(folder), fault, str(Path(__file__).parents[2])]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

@@ -3,8 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import captions, small_clip
-from tiny_clip import CONFIG
 
 from ctgi.agents.assemble import where
 from ctgi.config import Binding, RetrieverSettings, Settings
@@ -17,6 +15,8 @@ from ctgi.retrieval.trained_encoder import live_encoder
 from ctgi.training.checkpoints import save_checkpoint
 from ctgi.training.irra import Irra
 from ctgi.training.rde import Rde
+from tests.support.small_models import captions, small_clip
+from tests.support.tiny_clip import CONFIG
 
 PLAIN = RetrieverSettings()
 

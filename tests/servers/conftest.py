@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from environment import VllmUnavailableError, vllm_python
-from model_servers import start_transformers, start_vllm
-from server_process import ModelServer
+
+from tests.servers.environment import VllmUnavailableError, vllm_python
+from tests.servers.model_servers import start_transformers, start_vllm
+from tests.servers.server_process import ModelServer
 
 
 @pytest.fixture(scope="session")

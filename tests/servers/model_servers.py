@@ -4,9 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from server_process import ModelServer, free_port, start
-
 from ctgi.embedded import MLLM
+from tests.servers.server_process import ModelServer, free_port, start
 
 COMMANDS = Path(sys.executable).parent
 VLLM_START_S = 300

@@ -4,14 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from drawn_people import draw_people
-from model_servers import start_vllm
 
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
 from ctgi.embedded import MLLM
 from ctgi.retrieval.images import ref
+from tests.servers.model_servers import start_vllm
+from tests.support.drawn_people import draw_people
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_people import draw_people, names
-from model_servers import COMMANDS, start_transformers
-from server_process import ModelServer
 
 from recipes.embedded.answers import Scene
+from tests.servers.model_servers import COMMANDS, start_transformers
+from tests.servers.server_process import ModelServer
+from tests.support.drawn_people import draw_people, names
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

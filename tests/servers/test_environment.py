@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from environment import VllmUnavailableError, vllm_python
+
+from tests.servers.environment import VllmUnavailableError, vllm_python
 
 
 def test_a_python_without_vllm_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from drawn_people import draw_people, names
-from model_servers import COMMANDS
-from server_process import OFFLINE, free_port
 
 from recipes.embedded.answers import Scene
+from tests.servers.model_servers import COMMANDS
+from tests.servers.server_process import OFFLINE, free_port
+from tests.support.drawn_people import draw_people, names
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from drawn_people import draw_people
-from server_process import ModelServer
 
 from ctgi.agents.pool import load_pool
 from ctgi.config import Endpoint
@@ -15,6 +13,8 @@ from ctgi.errors import CtgiError, EndpointDownError
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.openai_compatible import open_openai, open_vllm
+from tests.servers.server_process import ModelServer
+from tests.support.drawn_people import draw_people
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

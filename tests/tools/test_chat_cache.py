@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_mllm import ScriptedMllm
 
 from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, ToolError
@@ -15,6 +14,7 @@ from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.chat_cache import ChatCache, open_chat_cache, open_user_cache
 from ctgi.tools.traces.call_notes import noting
 from ctgi.tools.types import Tokens
+from tests.support.scripted_mllm import ScriptedMllm
 
 VLLM = Binding.parse("vllm:model@http://a/v1")
 ASKED = ChatRequest("a red coat?", ImageRef("1.png", "sha-1"), choices=("yes", "no"))

@@ -10,7 +10,6 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from scripted_mllm import ScriptedMllm
 
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.verifier import Verifier
@@ -22,6 +21,7 @@ from ctgi.retrieval.images import ref
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.search_gallery import GallerySearch
+from tests.support.scripted_mllm import ScriptedMllm
 
 
 class ScriptedAgentModel(GenericFakeChatModel):

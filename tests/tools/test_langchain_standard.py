@@ -7,8 +7,6 @@ import pytest
 from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
-from scripted_mllm import ScriptedMllm
-from tiny_clip import save_people
 
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.captioner import Captioner
@@ -19,6 +17,8 @@ from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.images import ref
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.search_gallery import GallerySearch
+from tests.support.scripted_mllm import ScriptedMllm
+from tests.support.tiny_clip import save_people
 
 pytestmark = pytest.mark.anyio
 

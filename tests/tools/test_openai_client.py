@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
-from openai_server import Fault, OpenAiDouble, error
 
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
 from ctgi.tools.backends import ChatReply, ChatRequest, Mllm, open_mllm
 from ctgi.tools.backends.openai_client import MAX_BODY_BYTES
+from tests.support.openai_server import Fault, OpenAiDouble, error
 
 Result = TypeVar("Result")
 HELLO = ChatRequest("What does the person wear?")

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked_server import HELLO, VERDICT, chat, outcomes, with_mllm
-from openai_server import EMPTY, HANG, HUGE, HUGE_CHUNKED, MALFORMED, RESET, Fault, OpenAiDouble, Reply, Seen, error
 from PIL import Image
 
 from ctgi.config import Binding, Settings
@@ -16,6 +14,20 @@ from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm, open_mllm
 from ctgi.tools.backends.chat_completions import choice_probabilities
 from ctgi.tools.types import Tokens
+from tests.support.asked_server import HELLO, VERDICT, chat, outcomes, with_mllm
+from tests.support.openai_server import (
+    EMPTY,
+    HANG,
+    HUGE,
+    HUGE_CHUNKED,
+    MALFORMED,
+    RESET,
+    Fault,
+    OpenAiDouble,
+    Reply,
+    Seen,
+    error,
+)
 
 YES = Reply("yes", top={"y": 0.5, "Yes": 0.2, " no": 0.3})
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_server import OpenAiDouble
 
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
@@ -14,6 +13,7 @@ from ctgi.config import Settings, load_settings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ref
 from ctgi.tools.langchain_export import as_langchain_tools
+from tests.support.openai_server import OpenAiDouble
 
 SAID = "a person in a red coat"
 

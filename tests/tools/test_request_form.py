@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asked_server import HELLO, VERDICT, chat, outcomes, with_mllm
-from openai_server import RESET, Fault, OpenAiDouble, Reply, Seen, error
 
 from ctgi.config import Binding, Endpoint, Settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.tools.backends import ChatReply, ChatRequest
+from tests.support.asked_server import HELLO, VERDICT, chat, outcomes, with_mllm
+from tests.support.openai_server import RESET, Fault, OpenAiDouble, Reply, Seen, error
 
 TOLD = ChatRequest("Describe.", system="Be brief.")
 ALL = {"temperature", "top_p", "seed", "max_tokens", "logprobs", "stream"}

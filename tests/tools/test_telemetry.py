@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from otlp_collector import running_collector
-from scripted_mllm import ScriptedMllm
 
 from ctgi.agents.answerer import Answerer
 from ctgi.config import Binding, Settings, load_settings
@@ -25,6 +23,8 @@ from ctgi.tools.telemetry import collector, reporting
 from ctgi.tools.traces.call_notes import note, noting
 from ctgi.tools.traces.interceptor import DIRECT
 from ctgi.tools.types import Reply, Tokens
+from tests.support.otlp_collector import running_collector
+from tests.support.scripted_mllm import ScriptedMllm
 
 VLLM = Binding.parse("vllm:qwen@http://user:secret@gpu-box:8000/v1")
 IMAGE = ImageRef("private/anna.png", "sha-1")

@@ -2,12 +2,12 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from scripted_mllm import ScriptedMllm
 
 from ctgi.errors import ToolError
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.whole_replies import WholeReplies
 from ctgi.tools.types import Tokens
+from tests.support.scripted_mllm import ScriptedMllm
 
 TEXT = ChatRequest("Describe.", max_tokens=64)
 VERDICT = ChatRequest("Does it match?", choices=("yes", "no"), max_tokens=8)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from people_dataset import save_people_dataset
 
 from ctgi.training.config import TrainConfig, load_config
+from tests.support.people_dataset import save_people_dataset
 
 
 @pytest.fixture(autouse=True)

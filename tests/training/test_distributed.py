@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from one_step import everything
 
 from ctgi.errors import CtgiError
 from ctgi.training.config import TrainConfig
 from ctgi.training.distributed import WholeBatch, World, joined_world, split_rows
+from tests.support import one_step
 
 CPU = World(torch.device("cpu"))
 
@@ -34,10 +34,9 @@ def both(tiny_config: Callable[..., TrainConfig], tmp_path_factory: pytest.TempP
         for name, config in configs.items():
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(config.resolved()))
     files = [[folder / f"{name}.yaml" for name in configs] for folder in folders]
-    everything(files[0], folders[0])
-    script = Path(__file__).parent / "one_step.py"
+    one_step.everything(files[0], folders[0])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, str(script), str(folders[1]), *map(str, files[1])]
+    command = [*torchrun, one_step.__file__, str(folders[1]), *map(str, files[1])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return folders

@@ -3,8 +3,6 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from published_weights import clip_of, irra_names, load, tensors, weights
-from small_models import batch_of, captions, seeded, small_clip
 from torch import Tensor, nn
 
 from ctgi.errors import CtgiError
@@ -12,6 +10,8 @@ from ctgi.retrieval.clip_tokens import ClipTokens
 from ctgi.training.irra import Irra
 from ctgi.training.loader import Batch
 from ctgi.training.masking import Masked, mask_words, uniform_draws
+from tests.support.published_weights import clip_of, irra_names, load, tensors, weights
+from tests.support.small_models import batch_of, captions, seeded, small_clip
 
 
 def published(case, *losses: str, **options) -> Irra:

@@ -3,16 +3,12 @@
 from pathlib import Path
 
 import pytest
-from people_dataset import save_people_dataset
-from tiny_clip import CONFIG, save_tiny_clip
 
 from ctgi.training.config import load_config
 from ctgi.training.loop import train
+from tests.support.people_dataset import save_people_dataset
+from tests.support.tiny_clip import LEARNER, save_tiny_clip
 
-LEARNER = CONFIG | {
-    "vision_cfg": CONFIG["vision_cfg"] | {"patch_size": 8},
-    "text_cfg": CONFIG["text_cfg"] | {"width": 64},
-}
 STRANGERS = 24
 CHANCE = 100 / STRANGERS
 

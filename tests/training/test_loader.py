@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from people_dataset import save_people_dataset
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
@@ -17,6 +16,7 @@ from ctgi.retrieval.images import read_image
 from ctgi.retrieval.tokenizer import END_ID, CaptionTokenizer
 from ctgi.training.augment import Preprocess
 from ctgi.training.loader import Batch, EpochOrder, TrainLoader, train_loader, trimmed
+from tests.support.people_dataset import save_people_dataset
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 SIZE = (32, 16)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from people_dataset import save_people_dataset
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
@@ -20,6 +19,7 @@ from ctgi.training.faults import memory_explained
 from ctgi.training.loop import Progress, train
 from ctgi.training.optimizer import build_optimizer
 from ctgi.training.step import Stepper
+from tests.support.people_dataset import save_people_dataset
 
 Config = Callable[..., TrainConfig]
 CPU = World(torch.device("cpu"))

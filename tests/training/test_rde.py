@@ -3,8 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from published_weights import clip_of, load, tensors, weights
-from small_models import batch_of, captions, seeded, small_clip
 from torch import Tensor, nn
 
 from ctgi.errors import CtgiError
@@ -12,6 +10,8 @@ from ctgi.retrieval.clip_tokens import mean_attention
 from ctgi.retrieval.token_selection import TokenSelection, TwoBranches, image_places, text_places
 from ctgi.training.loader import Batch
 from ctgi.training.rde import Rde
+from tests.support.published_weights import clip_of, load, tensors, weights
+from tests.support.small_models import batch_of, captions, seeded, small_clip
 
 
 def test_parity_rde_clip_attention(golden) -> None:

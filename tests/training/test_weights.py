@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from people_dataset import mtg_records, save_people_dataset, save_records
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.caption_choice import caption_confidence
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.training.weights import keep_confident, weigh_by_confidence
+from tests.support.people_dataset import mtg_records, save_people_dataset, save_records
 
 SPLIT = Split(
     "train",

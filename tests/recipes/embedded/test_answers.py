@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import pytest
-from scenes import draw_scene
 
 from ctgi.agents.pool import load_pool
 from ctgi.agents.statements import state, why_unusable
 from recipes.embedded.answers import ANSWERS, NOT_VISIBLE, answer
+from tests.support.scenes import draw_scene
 
 POOL = {question.attribute: question for question in load_pool(None).questions}
 WITH_BAG = {"bag": "handbag", "bag_color": "red", "held": "none", "held_color": "none"}

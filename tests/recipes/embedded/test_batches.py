@@ -1,10 +1,10 @@
 from random import Random
 
 import numpy as np
-from scenes import draw_scene
 
 from recipes.embedded.batches import Batches
 from recipes.embedded.pictures import PARTS, Sample
+from tests.support.scenes import draw_scene
 
 
 def sample(seed: int, side: str, width: int = 84) -> Sample:

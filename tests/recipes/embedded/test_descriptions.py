@@ -2,11 +2,11 @@ import re
 from random import Random
 
 import pytest
-from scenes import draw_scene
 
 from ctgi.synth.colors import differ
 from recipes.embedded.alterations import alter
 from recipes.embedded.descriptions import Claim, Description, draw_description, draw_hard_claim, one_by_one
+from tests.support.scenes import draw_scene
 
 
 def changed_fields(before, after):

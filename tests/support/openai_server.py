@@ -1,7 +1,7 @@
 """A test double: an OpenAI-compatible chat server with scripted answers, latency and faults.
 
 In a test: `with OpenAiDouble(answer=...) as double:` or the fixture `double`; it runs in a thread of its own.
-As a process, `python tests/doubles/openai_server.py --port 0 --latency-ms 300` prints its URL and serves.
+As a process, `python -m tests.support.openai_server --port 0 --latency-ms 300` prints its URL and serves.
 """
 
 import argparse

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from openai_server import OpenAiDouble, Reply, Seen
+from tests.support.openai_server import OpenAiDouble, Reply, Seen
 
 FOLDER = Path(".ctgi/traces")
 

@@ -11,6 +11,11 @@ CONFIG: dict[str, Any] = {
     "vision_cfg": {"image_size": [64, 32], "patch_size": 16, "width": 64, "layers": 2, "head_width": 32},
     "text_cfg": {"context_length": 77, "vocab_size": 49_408, "width": 4, "heads": 2, "layers": 2},
 }
+LEARNER = CONFIG | {
+    "vision_cfg": CONFIG["vision_cfg"] | {"patch_size": 8},
+    "text_cfg": CONFIG["text_cfg"] | {"width": 64},
+}
+"""Large enough to learn to tell drawn people apart."""
 CLOTHES = (("red", "blue"), ("yellow", "black"), ("white", "green"), ("purple", "orange"))
 
 

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from openai_server import Reply, Seen
-from people_dataset import COLORS, people
 from PIL import Image, ImageColor
+
+from tests.support.openai_server import Reply, Seen
+from tests.support.people_dataset import COLORS, people
 
 
 def name_shirts_alone(root: Path) -> Path:

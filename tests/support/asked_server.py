@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from openai_server import OpenAiDouble
-
 from ctgi.config import Binding, Settings
 from ctgi.tools.backends import ChatReply, ChatRequest, Mllm, open_mllm
+from tests.support.openai_server import OpenAiDouble
 
 Result = TypeVar("Result")
 HELLO = ChatRequest("What does the person wear?")
