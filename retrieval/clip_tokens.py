@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctgi.config import Binding, RetrieverSettings
+from ctgi.bindings import Binding
 from ctgi.errors import CtgiError
 from ctgi.retrieval.open_clip_encoder import create_model, model_config
+from ctgi.settings_tables import RetrieverSettings
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ctgi.config import Binding, RetrieverSettings
+from ctgi.bindings import Binding
 from ctgi.embedded import CLIP, embedded
 from ctgi.errors import CtgiError
 from ctgi.plugins import OWN_CODE, Plugins
+from ctgi.settings_tables import RetrieverSettings
 from ctgi.suggest import did_you_mean
 
 if TYPE_CHECKING:

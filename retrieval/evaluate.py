@@ -12,7 +12,6 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import MALFORMED
@@ -22,6 +21,7 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.metrics import Metrics, evaluate_features
+from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
 logger = logging.getLogger(__name__)

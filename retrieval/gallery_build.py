@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
@@ -32,6 +31,7 @@ from ctgi.retrieval.gallery_files import (
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index_trial import check_index
+from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
 if TYPE_CHECKING:

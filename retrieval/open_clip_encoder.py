@@ -18,7 +18,6 @@ from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ctgi.config import RetrieverSettings
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
@@ -27,6 +26,7 @@ from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
 from ctgi.retrieval.positions import resize_positions
 from ctgi.retrieval.tokenizer import plain_text
+from ctgi.settings_tables import RetrieverSettings
 
 _FOLDER_OR_HUB = ("local-dir:", "hf-hub:")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.config import RetrieverSettings
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.plugins import described, own_code
 from ctgi.retrieval.encoder import Encoder, TextFeatures
+from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.checkpoint import load_checkpoint
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
 from ctgi.retrieval.open_clip_encoder import OpenClipEncoder, device_of
 from ctgi.retrieval.token_selection import TwoBranches, build_two_branches
 from ctgi.retrieval.tokenizer import CaptionTokenizer
+from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
 _PREFIX = "encoder."

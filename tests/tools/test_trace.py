@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ctgi.config import Binding, Settings, load_settings, public_url
+from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
+from ctgi.network import public_url
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.traces.call_notes import note
 from ctgi.tools.traces.format import Done, Failure, Header, Item, read_line, seal

@@ -1,0 +1,148 @@
+"""All of ctgi's configuration, resolved: which backend serves which tool, and where that backend answers."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ctgi.bindings import QWEN, Binding
+from ctgi.files import WithoutLocks
+from ctgi.network import parse_address, public_url
+from ctgi.secrets import in_url
+from ctgi.settings_tables import (
+    CacheSettings,
+    Endpoint,
+    FilePath,
+    MtgSettings,
+    MtiSettings,
+    NetworkSettings,
+    RetrieverSettings,
+    TelemetrySettings,
+)
+
+TOOL_NAMES = (
+    "caption_image",
+    "answer_question",
+    "verify_match",
+    "propose_questions",
+    "reconstruct_caption",
+    "aggregate_query",
+    "search_gallery",
+    "ask_user",
+)
+IMAGE_TOOLS = ("caption_image", "answer_question", "verify_match")
+CLIP = "open_clip:ViT-B-16,openai"
+_TEXT_BY_TEMPLATE = {
+    "propose_questions": "templates",
+    "reconstruct_caption": "templates",
+    "aggregate_query": "templates",
+    "ask_user": "human",
+}
+PROFILES: dict[str, dict[str, str]] = {
+    "embedded": dict.fromkeys((*IMAGE_TOOLS, "search_gallery"), "embedded") | _TEXT_BY_TEMPLATE,
+    "paper": dict.fromkeys(IMAGE_TOOLS, QWEN)
+    | _TEXT_BY_TEMPLATE
+    | {"reconstruct_caption": "openai:gpt-4o", "aggregate_query": QWEN, "search_gallery": CLIP},
+    "openai": dict.fromkeys(TOOL_NAMES, "openai:gpt-4o")
+    | {"propose_questions": "templates", "search_gallery": CLIP, "ask_user": "human"},
+}
+
+
+class Settings(BaseSettings):
+    """All of ctgi's configuration, resolved."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CTGI_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    profile: Literal["embedded", "paper", "openai"] = "embedded"
+    bindings: dict[str, str] = Field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = Field(default_factory=dict)
+    retriever: RetrieverSettings = RetrieverSettings()
+    mtg: MtgSettings = MtgSettings()
+    mti: MtiSettings = MtiSettings()
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    telemetry: TelemetrySettings = TelemetrySettings()
+    network: NetworkSettings = NetworkSettings()
+    gallery: FilePath | None = None
+    traces: FilePath = Path(".ctgi") / "traces"
+    """Where each run leaves its trace; from the working directory."""
+    without_locks: WithoutLocks = "warn"
+    """On a file system that has no locks, as some network shares: go on with a warning, or stop."""
+
+    @field_validator("bindings")
+    @classmethod
+    def _spread(cls, bindings: dict[str, str]) -> dict[str, str]:
+        """`images` stands for the tools that look at an image and have no entry of their own."""
+        named = {tool: backend for tool, backend in bindings.items() if tool != "images"}
+        return (dict.fromkeys(IMAGE_TOOLS, bindings["images"]) if "images" in bindings else {}) | named
+
+    def binding(self, tool: str) -> Binding:
+        """The backend of a tool: its own entry, else the profile's."""
+        return Binding.parse(self.bindings.get(tool, PROFILES[self.profile][tool]))
+
+    def endpoint(self, binding: Binding) -> Endpoint:
+        """Where a binding's model answers: its endpoint's entry over the provider's defaults.
+
+        Keys and headers belong to their endpoint's address: a binding that names another one (`lab:model@URL`) goes
+        without.
+        """
+        entry = self.endpoints.get(binding.endpoint, Endpoint())
+        provider = entry.provider or binding.endpoint
+        given = entry.model_dump(exclude_unset=True)
+        defaults = {"proxies": self.network.proxies, **_PROVIDER_DEFAULTS.get(provider, {})}
+        if given.get("base_url") and (provider == "openai" or provider != binding.endpoint):
+            defaults.pop("api_key_env", None)  # the provider's own key is not for whoever else speaks its language
+        chosen = defaults | given | {"provider": provider}
+        if binding.base_url:
+            if not _same_origin(binding.base_url, chosen.get("base_url")):
+                chosen |= {"api_key_env": None, "headers": {}}
+            chosen["base_url"] = binding.base_url
+        return Endpoint(**chosen)
+
+    def public(self) -> dict[str, Any]:
+        """All values as plain JSON, without what only their owner may know."""
+        values = self.model_dump(mode="json")
+        values["bindings"] = {tool: str(Binding.parse(spec)) for tool, spec in self.bindings.items()}
+        for endpoint in values["endpoints"].values():
+            endpoint["base_url"] = endpoint["base_url"] and public_url(endpoint["base_url"])
+        collector = self.telemetry.endpoint
+        values["telemetry"]["endpoint"] = collector and public_url(collector)
+        return values
+
+    def secrets(self) -> set[str]:
+        """Keys of all endpoints, and the passwords and queries of every address in use."""
+        endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in TOOL_NAMES)]
+        variables = {endpoint.api_key_env for endpoint in endpoints}
+        variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
+        variables |= {source.removeprefix("env:") for endpoint in endpoints for source in endpoint.headers.values()}
+        keys = {os.environ.get(name or "", "").strip() for name in variables}
+        urls = {endpoint.base_url for endpoint in endpoints} | {self.telemetry.endpoint}
+        for name, value in os.environ.items():
+            if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
+                keys |= {secret for _, secret in parse_qsl(value, separator=",")}
+            elif name.lower().endswith("_proxy") or (name.startswith("OTEL_") and name.endswith("ENDPOINT")):
+                urls.add(value)
+        return {text for text in keys.union(*(in_url(url) for url in urls if url)) if text}
+
+
+def _same_origin(url: str, own: str | None) -> bool:
+    try:
+        return own is not None and parse_address(url).origin == parse_address(own).origin
+    except ValueError:
+        return False
+
+
+_PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
+    "embedded": {"min_pixels": 1, "batch_size": 32, "concurrency": 64},
+    "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
+    "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
+    "python": {"concurrency": 1},  # own code is not taken for safe in several threads
+}
