@@ -35,8 +35,13 @@ def data_url(ref: ImageRef, min_pixels: int, max_pixels: int) -> str:
 
 def encode(image: Image.Image, min_pixels: int, max_pixels: int) -> str:
     """An RGB image as the data URL of a JPEG, brought into [min_pixels, max_pixels] with its aspect kept."""
+    return jpeg_url(_bounded(image, min_pixels, max_pixels), JPEG_QUALITY)
+
+
+def jpeg_url(image: Image.Image, quality: int, *, optimize: bool = False) -> str:
+    """An RGB image as the data URL of a JPEG; `optimize` makes it smaller and takes longer."""
     buffer = BytesIO()
-    _bounded(image, min_pixels, max_pixels).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=quality, optimize=optimize)
     return _url("jpeg", buffer.getvalue())
 
 

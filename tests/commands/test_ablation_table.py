@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ctgi.cli.ablation_table import identical_rows
+from ctgi.reports.ablation_table import identical_rows
 
 
 def row(model: str, mtg: bool, mti: bool, r1: float) -> dict[str, Any]:

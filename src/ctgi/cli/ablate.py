@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ctgi.cli.console import Terminal, notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.terminal import plain
 
 
 def ablate(
@@ -38,23 +40,15 @@ def ablate(
 
     Example: ctgi ablate rstp --root ./RSTPReid --captions captions.jsonl --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
-    from ctgi.cli.ablation import Plan, run_ablation
-    from ctgi.cli.ablation_table import identical_rows, write_table
-    from ctgi.cli.console import notice, progress
-    from ctgi.cli.senders import tell_senders
     from ctgi.config import load_settings
-    from ctgi.graphs.mti import TOOLS
+    from ctgi.reports.ablation_table import identical_rows, write_table
+    from ctgi.runs.ablate import Plan, run_ablation
 
     settings = load_settings(binds=bind, profile=profile, config=config)
     chosen = tuple(model or ("irra", "rde"))
     plan = Plan(data, root, captions, chosen, stretched, unstretched, split, train_config, tuple(sets or ()))
-    tell_senders(settings, TOOLS, quiet=quiet)
     folder = out or Path("runs") / f"ablate-{data}"
-    with progress("train", None, quiet=quiet) as update:
-        table = run_ablation(
-            plan, settings, folder, say=lambda text: notice(text, quiet=quiet),
-            on_train=lambda name, state: update(state.step, f"{name}, epoch {state.epoch}/{state.epochs}", state.steps),
-        )  # fmt: skip
+    table = run_ablation(plan, settings, folder, Terminal(quiet))
     write_table(table, plan, settings, folder)
     for first, second, names in identical_rows(table):
         notice(f"rows {first} and {second} have the same numbers: {' and '.join(names)} changed no ranking")
@@ -65,14 +59,10 @@ def ablate(
 
 def _print(table: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
     if as_json:
-        import json
-
-        from ctgi.cli.ablation_table import identical_rows
+        from ctgi.reports.ablation_table import identical_rows
 
         same = [[first, second] for first, second, _ in identical_rows(table)]
         counts = {name: sum(row.get(name, 0) for row in table) for name in ("failed", "unverified")}
-        sys.stdout.write(json.dumps({"out": str(folder), "rows": table, "identical": same, **counts}) + "\n")
+        print_json({"out": str(folder), "rows": table, "identical": same, **counts})
         return
-    from ctgi.cli.terminal import plain
-
     sys.stdout.write((folder / "table.md").read_text() + f"\n{plain(str(folder))}: table.md, table.csv, table.png\n")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ctgi.cli.console import print_json
 from ctgi.cli.options import AsJson, Config
+from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def stats(config: Config = None, as_json: AsJson = False) -> None:
         **(found or {"replies": 0, "bytes": 0, "backends": {}, "last_used": None}),
     }
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
     _print_stats(shown)
 
@@ -55,7 +57,7 @@ def clear(config: Config = None, as_json: AsJson = False) -> None:
     file = _file(_settings(config))
     removed = _with_store(file, lambda store: store.clear()) or 0
     if as_json:
-        _print_json({"file": str(file), "removed": removed})
+        print_json({"file": str(file), "removed": removed})
         return
     sys.stdout.write(f"{removed:,} replies removed\n")
 
@@ -77,7 +79,6 @@ def _with_store(file: Path, work: "Callable[[ReplyStore], Any]") -> Any:
     import sqlite3
     from contextlib import closing
 
-    from ctgi.cli.terminal import plain
     from ctgi.tools.reply_store import open_store
 
     if not os.path.lexists(file):
@@ -95,8 +96,6 @@ def _with_store(file: Path, work: "Callable[[ReplyStore], Any]") -> Any:
 def _print_stats(shown: dict[str, Any]) -> None:
     from datetime import datetime
 
-    from ctgi.cli.terminal import plain
-
     off = "" if shown["enabled"] else " (turned off)"
     try:
         used = "never" if shown["last_used"] is None else f"{datetime.fromtimestamp(shown['last_used']):%Y-%m-%d %H:%M}"
@@ -108,9 +107,3 @@ def _print_stats(shown: dict[str, Any]) -> None:
         f"{shown['limit_bytes'] / mb:,.0f} MiB, last used: {used}\n"
         + "".join(f"  {count:>9,}  {plain(name)}\n" for name, count in shown["backends"].items())
     )
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(value) + "\n")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctgi.cli.console import notice, print_json, progress
 from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
+from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -113,7 +115,6 @@ def _run(
 ) -> "CaptionReport":
     import asyncio
 
-    from ctgi.cli.console import notice, progress
     from ctgi.cli.senders import tell_senders
     from ctgi.graphs.mtg import TOOLS
     from ctgi.retrieval.finding import find_images
@@ -127,7 +128,7 @@ def _run(
 
         def show(report: CaptionReport) -> None:
             done = report.captioned + report.copied + report.already + len(report.failed)
-            update(done, f"kept {report.kept}, dropped {report.dropped.total()}, failed {len(report.failed)}")
+            update(done, note=f"kept {report.kept}, dropped {report.dropped.total()}, failed {len(report.failed)}")
 
         run = caption_images(images, out, settings, limit=limit, shard=shard, on_progress=show, trace=trace)
         report = asyncio.run(run)
@@ -144,7 +145,6 @@ def _run(
 def _estimate(
     images: list[str], out: Path, settings: "Settings", limit: int | None, as_json: bool, quiet: bool
 ) -> None:
-    from ctgi.cli.console import notice
     from ctgi.retrieval.finding import PassedOver
     from ctgi.runs.estimate import estimate
 
@@ -155,7 +155,7 @@ def _estimate(
     for failure in expected["failed"]:
         notice(f"cannot be captioned: {failure['path']}: {failure['reason']}")
     if as_json:
-        _print_json(expected | {"passed_over": passed.endings})
+        print_json(expected | {"passed_over": passed.endings})
         return
     sys.stdout.write(
         f"{expected['images']} images to caption ({expected['already']} have one in {out})\n"
@@ -184,7 +184,6 @@ def _export(
 ) -> dict[str, "ExportReport"]:
     """What was written, by file."""
     from ctgi.captions import read_captions
-    from ctgi.cli.console import notice
 
     if not layouts:
         return {}
@@ -220,11 +219,9 @@ def _print_report(
     settings: "Settings",
     as_json: bool,
 ) -> None:
-    from ctgi.cli.terminal import plain
-
     rate = report.captioned / report.seconds if report.seconds else 0.0
     if as_json:
-        _print_json(
+        print_json(
             {
                 "out": report.out,
                 "captioned": report.captioned,
@@ -257,9 +254,3 @@ def _print_report(
         f"{f', {report.cached:,} more answered from the cache' if report.cached else ''}\n"
         + "".join(f"{plain(path)}\n" for path in [report.out, *exported] if Path(path).exists())
     )
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(value) + "\n")

@@ -1,11 +1,11 @@
-"""Notices and progress on stderr; results are the commands' own and go to stdout."""
+"""Notices and progress on stderr, results on stdout."""
 
+import json
 import logging
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +17,11 @@ def notice(text: str, *, quiet: bool = False) -> None:
     """One line for the person on stderr; `text` may hold anything and is shown as it is."""
     if not quiet:
         sys.stderr.write(f"{plain(text)}\n")  # a progress bar on the same terminal makes room for it
+
+
+def print_json(value: Any) -> None:
+    """One JSON value as a line on stdout."""
+    sys.stdout.write(json.dumps(value) + "\n")
 
 
 class Notices(logging.Handler):
@@ -34,7 +39,7 @@ def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackTy
 
 @contextmanager
 def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Any]:
-    """A progress bar with the time left, off when stderr is no terminal. Yields `update(done, note, total)`."""
+    """A progress bar with the time left, off when stderr is no terminal. Yields `update(done, total, note)`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -46,36 +51,33 @@ def progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[A
     with Progress(*columns, console=console, disable=quiet or not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total, note="")
 
-        def update(done: int, note: str = "", total: int | None = total) -> None:
+        def update(done: int, total: int | None = None, note: str = "") -> None:
             bar.update(task, completed=done, note=markup(note), total=total)
 
         yield update
 
 
-@dataclass(frozen=True)
 class Terminal:
     """What listens to a run (`ctgi.runs.events`): notices and progress on stderr."""
 
-    quiet: bool
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self._announced: set[str] = set()
 
     def tell(self, text: str) -> None:
         """A notice, unless quiet."""
         notice(text, quiet=self.quiet)
 
     def announce(self, text: str) -> None:
-        """A notice, unless quiet."""
-        notice(text, quiet=self.quiet)
+        """A notice, unless quiet; the same text once."""
+        if text not in self._announced:
+            self._announced.add(text)
+            self.tell(text)
 
     def warn(self, text: str) -> None:
         """A notice in any case."""
         notice(text)
 
     def progress(self, what: str, total: int | None) -> AbstractContextManager[Any]:
-        """A bar; yields `update(done, total)`."""
-        return _bar(what, total, self.quiet)
-
-
-@contextmanager
-def _bar(what: str, total: int | None, quiet: bool) -> Iterator[Any]:
-    with progress(what, total, quiet=quiet) as update:
-        yield lambda done, total=total: update(done, total=total)
+        """A bar; yields `update(done, total, note)`."""
+        return progress(what, total, quiet=self.quiet)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctgi.cli.console import Terminal, notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, NoTrace, Profile, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.cli.console import Terminal
     from ctgi.config import Settings
     from ctgi.retrieval.evaluate import EncodedSplit
     from ctgi.runs.evaluate import DataSpec
@@ -67,8 +67,6 @@ def evaluate(
     import asyncio
 
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
-    from ctgi.cli.console import Terminal
-    from ctgi.cli.evaluation_table import tell_failures
 
     given = {"k": top, "lam": lam, "xi": xi}
     settings = _settings(given, variant, bind, profile, config, retriever)
@@ -96,7 +94,6 @@ def evaluate(
         run = asyncio.run(
             interact(encoded, encoder, settings, folder, events, variant=variant, users=users, trace=not no_trace)
         )
-        tell_failures(run.failures, run.unverified)
         result["mti"] = mti_result(run, lams, xis)
     _write(folder, html, encoded, result, run, quiet)
     _print(result, as_json)
@@ -157,7 +154,6 @@ def _write(
 ) -> None:
     import json
 
-    from ctgi.cli.console import notice
     from ctgi.files import write_whole
 
     write_whole(folder / "result.json", json.dumps(result, indent=1).encode())
@@ -181,14 +177,12 @@ def _write(
 
 
 def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Terminal", as_json: bool) -> None:
-    import json
-
     from ctgi.runs.estimate import estimate_mti
 
     chosen = spec.load(events)
     expected = estimate_mti(chosen.captions, chosen.images, settings, variant)
     if as_json:
-        sys.stdout.write(json.dumps(expected) + "\n")
+        print_json(expected)
         return
     sys.stdout.write(
         f"{expected['queries']:,} queries: at most {expected['calls']:,} calls, {expected['input_tokens']:,} input "
@@ -199,9 +193,7 @@ def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Ter
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        import json
-
-        sys.stdout.write(json.dumps(result) + "\n")
+        print_json(result)
         return
     from ctgi.cli.evaluation_table import print_result
 

@@ -3,10 +3,8 @@
 import sys
 from typing import Any
 
-from ctgi.cli.console import notice
 from ctgi.cli.terminal import markup
 
-_TOLD = 20
 _COLUMNS = ("R@1", "R@5", "R@10", "mAP", "mINP")
 
 
@@ -29,16 +27,6 @@ def print_result(result: dict[str, Any]) -> None:
         for curves in mti["dialogue"]:
             console.print(markup(f"by turn, {curves['user']} ({curves['note']}); BRI {curves['BRI']}"), highlight=False)
             console.print(_curves(curves))
-
-
-def tell_failures(failed: list[dict[str, Any]], unverified: list[dict[str, Any]]) -> None:
-    """Say on stderr what failed: queries that were not refined, candidates that no verdict was given on."""
-    lines = [f"not refined: caption {one['caption']}: {one['reason']}" for one in failed]
-    lines += [f"not verified: caption {one['caption']}: {one['path']}: {one['reason']}" for one in unverified]
-    for line in lines[:_TOLD]:
-        notice(line)
-    if len(lines) > _TOLD:
-        notice(f"and {len(lines) - _TOLD} more: --json and result.json list them all")
 
 
 def _headline(result: dict[str, Any]) -> str:

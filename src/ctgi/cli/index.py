@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctgi.cli.console import Terminal, print_json
 from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -39,12 +41,11 @@ def index(
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
     from ctgi.cli.arguments import refuse_idle, tell_unused_config
-    from ctgi.cli.console import Terminal
-    from ctgi.cli.last_gallery import remember
     from ctgi.config import load_settings
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.retrieval.gallery import gallery_folder
     from ctgi.runs.index import build
+    from ctgi.runs.last_gallery import remember
 
     if check:
         told = {"--out": out, "--index": index_type, "--rebuild": rebuild, "--bind": bind, "--profile": profile}
@@ -69,14 +70,11 @@ def index(
 
 def _check(images: list[str], as_json: bool) -> None:
     """Say what is damaged in a gallery; exit code 1 where something is."""
-    from ctgi.cli.terminal import plain
     from ctgi.retrieval.gallery import damage_of
 
     damage = [found for path in images for found in damage_of(Path(path))]
     if as_json:
-        import json
-
-        sys.stdout.write(json.dumps({"galleries": images, "damage": damage}) + "\n")
+        print_json({"galleries": images, "damage": damage})
     else:
         told = "".join(f"damaged: {plain(found)}\n" for found in damage)
         sys.stdout.write(told or f"{', '.join(map(plain, images))}: whole\n")
@@ -85,14 +83,12 @@ def _check(images: list[str], as_json: bool) -> None:
 
 
 def _print_report(report: "GalleryReport", as_json: bool) -> None:
-    from ctgi.cli.terminal import plain
     from ctgi.retrieval.gallery_files import encoder_name
 
     if as_json:
-        import json
         from dataclasses import asdict
 
-        sys.stdout.write(json.dumps(asdict(report), default=str) + "\n")
+        print_json(asdict(report) | {"folder": str(report.folder)})
         return
     sys.stdout.write(
         f"{report.total} images in {plain(str(report.folder))}: {report.added} added, {report.reused} unchanged, "

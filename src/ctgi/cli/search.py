@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctgi.cli.console import Terminal, notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
+from ctgi.cli.terminal import markup
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.cli.console import Terminal
     from ctgi.config import Settings
     from ctgi.retrieval.gallery import Gallery, GalleryReport
     from ctgi.runs.search import Conversation
@@ -65,7 +66,6 @@ def search(
     import asyncio
 
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
-    from ctgi.cli.console import Terminal
     from ctgi.config import load_settings
     from ctgi.reports.montage import image_format
 
@@ -119,9 +119,9 @@ def _options(mti: dict[str, Any]) -> dict[str, Any]:
 
 def _open(path: Path | None, settings: "Settings", events: "Terminal") -> tuple["Gallery", "GalleryReport | None"]:
     """The gallery, and what was done if it had to be made first."""
-    from ctgi.cli.last_gallery import last, remember
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.runs.index import open_or_build
+    from ctgi.runs.last_gallery import last, remember
 
     if path is None:
         path = settings.gallery or last()
@@ -183,7 +183,6 @@ def go_on(
     """
     import asyncio
 
-    from ctgi.cli.console import Terminal
     from ctgi.runs.search import not_indexed, search
 
     events = Terminal(quiet)
@@ -200,8 +199,6 @@ def _write(
     result: dict[str, Any], html: Path | None, montage: Path | None, relevant: list[str] | None, quiet: bool
 ) -> None:
     from fnmatch import fnmatch
-
-    from ctgi.cli.console import notice
 
     def is_relevant(path: str) -> bool:
         return any(fnmatch(Path(path).name, pattern) for pattern in relevant or [])
@@ -231,9 +228,7 @@ def _write(
 
 def _print_result(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        import json
-
-        sys.stdout.write(json.dumps(result) + "\n")
+        print_json(result)
         return
     from rich.console import Console
 
@@ -244,8 +239,6 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _summary(result: dict[str, Any]) -> list[str]:
-    from ctgi.cli.terminal import markup
-
     lines = [f"query: {markup(result['query'])}"]
     for turn in result["dialogue"]:
         fate = "" if turn["kept"] else f"  (dropped: {markup(turn['reason'])})"
@@ -269,8 +262,6 @@ def _summary(result: dict[str, Any]) -> list[str]:
 
 def _table(result: dict[str, Any]) -> Any:
     from rich.table import Table
-
-    from ctgi.cli.terminal import markup
 
     anchors = {anchor["sha256"] for anchor in result["anchors"]}
     table = Table("rank", "score", "before", "score before", "image", box=None)

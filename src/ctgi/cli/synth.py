@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctgi.cli.console import print_json, progress
 from ctgi.cli.options import AsJson, Quiet
+from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
     from ctgi.synth.dataset import SynthReport
@@ -36,7 +38,6 @@ def synth(
 
     Example: ctgi synth ./people --identities 200 --seed 0
     """
-    from ctgi.cli.console import progress
     from ctgi.config import load_settings
     from ctgi.synth.dataset import Splits, write_dataset
 
@@ -48,19 +49,16 @@ def synth(
             seed,
             workers=min(workers or os.cpu_count() or 1, identities),
             without_locks=settings.without_locks,
-            on_progress=lambda done, total: update(done, total=total),
+            on_progress=update,
         )
     _print_report(report, as_json)
 
 
 def _print_report(report: "SynthReport", as_json: bool) -> None:
-    from ctgi.cli.terminal import plain
-
     if as_json:
-        import json
         from dataclasses import asdict
 
-        sys.stdout.write(json.dumps(asdict(report)) + "\n")
+        print_json(asdict(report))
         return
     parts = ", ".join(f"{count} {split}" for split, count in report.images_by_split.items())
     sys.stdout.write(

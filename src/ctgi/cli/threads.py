@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ctgi.cli.console import notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.terminal import markup
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -78,7 +80,6 @@ def fork(
     """
     import asyncio
 
-    from ctgi.cli.console import notice
     from ctgi.cli.search import chosen, go_on
     from ctgi.config import load_settings
     from ctgi.graphs import threads as searches
@@ -93,8 +94,7 @@ def fork(
 
 def _gallery(path: Path | None, settings: "Settings") -> Path:
     """The gallery given, else the one that a search would take, which is then named."""
-    from ctgi.cli.console import notice
-    from ctgi.cli.last_gallery import last
+    from ctgi.runs.last_gallery import last
 
     if path is None:
         path = settings.gallery or last()
@@ -117,14 +117,10 @@ def _print(found: list[Any], as_json: bool, row: Any) -> None:
     from dataclasses import asdict
 
     if as_json:
-        import json
-
-        sys.stdout.write(json.dumps([asdict(one) for one in found]) + "\n")
+        print_json([asdict(one) for one in found])
         return
     from rich.console import Console
     from rich.table import Table
-
-    from ctgi.cli.terminal import markup
 
     rows = [row(one) for one in found]
     if not rows:

@@ -5,7 +5,9 @@ from typing import Any
 
 import typer
 
+from ctgi.cli.console import notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, Profile
+from ctgi.cli.terminal import markup
 
 tools = typer.Typer(help="Show and try the backends behind the tools.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -59,8 +61,6 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 
 def _tell_failures(failed: list[dict[str, Any]]) -> None:
     """Each reason once, with the tools that it concerns."""
-    from ctgi.cli.console import notice
-
     for reason in dict.fromkeys(row["said"] for row in failed):
         tools = ", ".join(row["tool"] for row in failed if row["said"] == reason)
         notice(f"{tools}: {reason}")
@@ -68,14 +68,10 @@ def _tell_failures(failed: list[dict[str, Any]]) -> None:
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        import json
-
-        sys.stdout.write(json.dumps(rows) + "\n")
+        print_json(rows)
         return
     from rich.console import Console
     from rich.table import Table
-
-    from ctgi.cli.terminal import markup
 
     table = Table(*rows[0], box=None)
     for row in rows:

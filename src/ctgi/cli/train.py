@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctgi.cli.console import notice, print_json, progress
 from ctgi.cli.options import AsJson, Quiet
+from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
     from ctgi.training.loop import Progress, TrainReport
@@ -56,7 +58,6 @@ def train(
     given = {"dataset": data, "root": root and str(root), "captions": captions, "identity": identity}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_config(model, file=config, sets=sets, data=chosen)
-    from ctgi.cli.console import notice, progress
     from ctgi.retrieval.benchmarks.datasets import DataSet
     from ctgi.training.loop import train as run
     from ctgi.training.run_folder import missing_extras
@@ -81,19 +82,15 @@ def _lost(missing: list[str]) -> str:
     return " and no ".join({"tensorboard": "event files", "matplotlib": "plot of the curves"}[name] for name in missing)
 
 
-def _shown(state: "Progress") -> tuple[int, str, int]:
+def _shown(state: "Progress") -> tuple[int, int, str]:
     loss = "" if state.loss is None else f", loss {state.loss:.3f}"
     best = "" if state.best_r1 is None else f", best R@1 {state.best_r1:.1f}"
-    return state.step, f"epoch {state.epoch}/{state.epochs}, {state.doing}{loss}{best}", state.steps
+    return state.step, state.steps, f"epoch {state.epoch}/{state.epochs}, {state.doing}{loss}{best}"
 
 
 def _print_report(report: "TrainReport", as_json: bool) -> None:
-    from ctgi.cli.terminal import plain
-
     if as_json:
-        import json
-
-        sys.stdout.write(json.dumps(report.as_json()) + "\n")
+        print_json(report.as_json())
         return
     measured = ", ".join(f"{name} {value:.2f}" for name, value in (report.retrieval or {}).items())
     chosen = f", chosen on {report.select_on}: {measured}" if measured else ", the last one"

@@ -15,6 +15,9 @@ from ctgi.runs.beforehand import beforehand
 from ctgi.runs.evaluate_mti import MtiRun, User, as_row, mti_row, run_mti, sweep, turn_curves
 from ctgi.runs.events import Events
 
+_TOLD = 20
+"""Failures told one by one."""
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -80,10 +83,22 @@ async def interact(
         events.announce(line)
     total = len(encoded.split.captions)
     with events.progress("interact", total) as update:
-        return await run_mti(
+        run = await run_mti(
             encoded, encoder, settings, folder / "calls.sqlite", variant=variant, users=users, trace=trace,
-            on_progress=lambda done: update(done, total),
+            on_progress=update,
         )  # fmt: skip
+    _tell_failures(run, events)
+    return run
+
+
+def _tell_failures(run: MtiRun, events: Events) -> None:
+    """Queries that were not refined, and candidates that no verdict was given on."""
+    lines = [f"not refined: caption {one['caption']}: {one['reason']}" for one in run.failures]
+    lines += [f"not verified: caption {one['caption']}: {one['path']}: {one['reason']}" for one in run.unverified]
+    for line in lines[:_TOLD]:
+        events.warn(line)
+    if len(lines) > _TOLD:
+        events.warn(f"and {len(lines) - _TOLD} more: --json and result.json list them all")
 
 
 async def evaluate(

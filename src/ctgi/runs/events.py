@@ -1,14 +1,19 @@
 """What a run says while it goes on: the terminal shows it, a program may log it."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-Update = Callable[[int, int | None], None]
-"""Takes what is done, and the total where it has changed."""
+
+class Update(Protocol):
+    """Takes how far something is."""
+
+    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
+        """What is done, of how much (None: as before), and a few words about it."""
+        ...
 
 
 class Events(Protocol):
@@ -54,4 +59,4 @@ class Logged:
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Update]:
         """Nothing is logged."""
-        yield lambda done, total: None
+        yield lambda done, total=None, note="": None

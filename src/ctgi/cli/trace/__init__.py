@@ -1,8 +1,7 @@
 """`ctgi trace`: every run can be looked at, replayed offline, replayed with one binding swapped, and compared."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +9,8 @@ from ctgi.cli.options import AsJson, Bind, Config, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.cli.trace.selection import Selection
     from ctgi.tools.traces.reader import Trace
+    from ctgi.tools.traces.selection import Selection
 
 trace = typer.Typer(
     help="Look at recorded runs, replay them offline, swap a model and see what changes.",
@@ -41,12 +40,13 @@ def list_runs(
 
     Example: ctgi trace list
     """
-    from ctgi.cli.trace.listing import print_runs, rows
+    from ctgi.cli.trace.listing import print_runs
     from ctgi.config import load_settings
+    from ctgi.reports.trace_json import summaries
     from ctgi.tools.traces.reader import trace_files
 
     folder = load_settings(config=config).traces
-    print_runs(rows(trace_files(folder)[-limit:]), folder, as_json)
+    print_runs(summaries(trace_files(folder)[-limit:]), folder, as_json)
 
 
 @trace.command("show")
@@ -73,7 +73,7 @@ def show_run(
     """
     from ctgi.cli.arguments import refuse_idle
     from ctgi.cli.console import notice
-    from ctgi.cli.trace.selection import Selection
+    from ctgi.tools.traces.selection import Selection
 
     if html:
         refuse_idle({"--json": as_json}, "with --html: leave one of them out")
@@ -82,7 +82,7 @@ def show_run(
     selection = Selection(tool, node, tuple(item or ()), slow, failed)
     _check_items(opened, selection)
     if html:
-        from ctgi.cli.trace.page import write_page
+        from ctgi.reports.trace_page import write_page
 
         write_page(opened, selection, html, images)
         notice(f"wrote {html}", quiet=quiet)
@@ -130,9 +130,9 @@ def replay(
     from ctgi.cli.console import progress
     from ctgi.cli.senders import tell_senders
     from ctgi.cli.trace.replaying import print_report, tell
-    from ctgi.cli.trace.selection import Selection
     from ctgi.runs.replay.plan import Plan, may_go_live, replay_settings
     from ctgi.runs.replay.run import ReplayReport, replay_run
+    from ctgi.tools.traces.selection import Selection
 
     if on_miss not in ("error", "live"):
         raise CtgiError(f"--on-miss {on_miss!r}: expected error or live")
@@ -149,7 +149,7 @@ def replay(
     with progress("replay", len(opened.items), quiet=quiet) as update:
 
         def show(report: ReplayReport) -> None:
-            update(report.items, f"{report.served} recorded, {report.live} live")
+            update(report.items, note=f"{report.served} recorded, {report.live} live")
 
         report = asyncio.run(replay_run(opened, settings, plan, out=out, on_progress=show))
     tell(report, quiet)
@@ -181,9 +181,9 @@ def diff_runs(
     """
     from ctgi.cli.console import notice
     from ctgi.cli.trace.comparing import print_diff
-    from ctgi.cli.trace.selection import Selection
-    from ctgi.cli.trace.truth import load_truth
     from ctgi.tools.traces.diff import diff_traces
+    from ctgi.tools.traces.selection import Selection
+    from ctgi.tools.traces.truth import load_truth
 
     _check_page(html, images)
     one, other = _open(before, config), _open(after, config)
@@ -191,7 +191,7 @@ def diff_runs(
     _check_items(one, selection)
     found = diff_traces(one, other, wanted=lambda i: selection.wants(i, one.values), right=load_truth(truth or []))
     if html:
-        from ctgi.cli.trace.page import write_diff
+        from ctgi.reports.trace_page import write_diff
 
         write_diff(found, one, other, html, images)
         notice(f"wrote {html}", quiet=quiet)
@@ -233,10 +233,3 @@ def _tell_problems(opened: "Trace") -> None:
         notice(f"{opened.path}, line {problem.line}{about}: {problem.what}")
     if len(opened.problems) > _TOLD:
         notice(f"{opened.path}: and {len(opened.problems) - _TOLD} more lines like that")
-
-
-def write_json(value: Any) -> None:
-    """One JSON object on stdout."""
-    import json
-
-    sys.stdout.write(json.dumps(value) + "\n")

@@ -1,55 +1,18 @@
 """`ctgi trace list`: the runs in a folder, one line each."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ctgi.cli.terminal import markup
-from ctgi.errors import CtgiError
-from ctgi.tools.traces.reader import Trace, glance
-
-
-def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """What there is to say about each trace; one that cannot be read says why."""
-    return [_row(path) for path in paths]
-
-
-def _row(path: Path) -> dict[str, Any]:
-    try:
-        trace = glance(path)
-    except CtgiError as error:
-        return {"run": path.stem, "command": None, "status": "unreadable", "problems": [str(error)]}
-    return summary(trace)
-
-
-def summary(trace: Trace) -> dict[str, Any]:
-    """One run in numbers."""
-    header, counts = trace.header, trace.counts
-    return {
-        "run": header.run,
-        "command": header.command,
-        "replay_of": header.replay["of"] if header.replay else None,
-        "started": header.started,
-        "status": trace.status,
-        "items": max(len(trace.items), counts.items),
-        "items_failed": counts.failed,
-        "calls": counts.calls,
-        "calls_live": counts.live,
-        "calls_failed": counts.calls_failed,
-        "tokens": {"input": counts.tokens[0], "output": counts.tokens[1]},
-        "seconds": trace.seconds,
-        "bindings": header.bindings,
-        "problems": [f"line {problem.line}: {problem.what}" for problem in trace.problems],
-    }
 
 
 def print_runs(found: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
     """As a table, or one JSON list."""
     if as_json:
-        from ctgi.cli.trace import write_json
+        from ctgi.cli.console import print_json
 
-        write_json(found)
+        print_json(found)
         return
     if not found:
         sys.stdout.write(f"no traces in {markup(str(folder))}\n")

@@ -27,10 +27,10 @@ def tell(report: "ReplayReport", quiet: bool) -> None:
 def print_report(report: "ReplayReport", as_json: bool) -> None:
     """Numbers and what came out differently, on stdout."""
     if as_json:
-        from ctgi.cli.trace import write_json
+        from ctgi.cli.console import print_json
 
         failed = [{"what": item, "reason": reason} for item, reason in report.failed]
-        write_json(asdict(report) | {"failed": failed})
+        print_json(asdict(report) | {"failed": failed})
         return
     sys.stdout.write(
         f"{report.items} items of {report.of} replayed: {report.identical} identical, {len(report.changed)} "

@@ -2,16 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctgi.cli.terminal import markup
-from ctgi.cli.trace.listing import summary
-from ctgi.cli.trace.selection import Selection
-from ctgi.cli.trace.words import answered, asked, duration, failed
+from ctgi.reports.trace_json import item_json, summary
+from ctgi.reports.trace_words import answered, asked, duration, failed
 from ctgi.tools.traces.format import Call, Node
 from ctgi.tools.traces.reader import Trace
+from ctgi.tools.traces.selection import Selection, chosen
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -29,18 +28,6 @@ def print_tree(trace: Trace, selection: Selection) -> None:
     for call in trace.loose_calls():
         if selection.keeps(call) and not selection.items:
             console.print(_call(call, ""), highlight=False)
-
-
-def chosen(trace: Trace, selection: Selection) -> Iterator[tuple[int, list[Call], list[Node]]]:
-    """The items wanted, with their calls and nodes; nodes only where no call is singled out."""
-    for number, index in trace.items.items():
-        if not selection.wants(index.item, trace.values):
-            continue
-        calls = [call for call in trace.calls(number) if selection.keeps(call)]
-        done = trace.done(number)
-        item_failed = selection.failed and done is not None and done.error is not None
-        if calls or item_failed or not selection.of_calls:
-            yield number, calls, [] if selection.of_calls else trace.nodes(number)
 
 
 def _head(trace: Trace) -> list[str]:
@@ -86,20 +73,6 @@ def print_json(trace: Trace, selection: Selection) -> None:
     head = {"summary": summary(trace), "header": asdict(trace.header)}
     sys.stdout.write(json.dumps(head)[:-1] + ', "items": [')
     for place, (number, calls, nodes) in enumerate(chosen(trace, selection)):
-        sys.stdout.write((", " if place else "") + json.dumps(_plain(trace, number, calls, nodes)))
+        sys.stdout.write((", " if place else "") + json.dumps(item_json(trace, number, calls, nodes)))
     loose = [asdict(call) for call in trace.loose_calls() if selection.keeps(call)] if not selection.items else []
     sys.stdout.write(f'], "calls": {json.dumps(loose)}}}\n')
-
-
-def _plain(trace: Trace, number: int, calls: list[Call], nodes: list[Node]) -> dict[str, Any]:
-    done = trace.done(number)
-    return {
-        "item": number,
-        "input": trace.items[number].item.input,
-        "output": done.output if done else None,
-        "error": asdict(done.error) if done and done.error else None,
-        "finished": done is not None,
-        "ms": done.ms if done else None,
-        "nodes": [asdict(node) for node in nodes],
-        "calls": [asdict(call) for call in calls],
-    }

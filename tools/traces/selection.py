@@ -1,8 +1,10 @@
 """Which items and calls of a trace a person wants to see."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ctgi.tools.traces.format import Call, Item
+from ctgi.tools.traces.format import Call, Item, Node
+from ctgi.tools.traces.reader import Trace
 from ctgi.tools.traces.values import Values
 
 _HASH_DIGITS = 6
@@ -44,3 +46,15 @@ def _is(wanted: str, item: Item, values: Values) -> bool:
     path, sha256 = (str(image.get("path")), str(image.get("$image"))) if isinstance(image, dict) else ("", "")
     names = f"{values.real(path)}\n{item.input.get('query', '')}".lower()
     return wanted.lower() in names or (len(wanted) >= _HASH_DIGITS and sha256.startswith(wanted.lower()))
+
+
+def chosen(trace: Trace, selection: Selection) -> Iterator[tuple[int, list[Call], list[Node]]]:
+    """The items wanted, with their calls and nodes; nodes only where no call is singled out."""
+    for number, index in trace.items.items():
+        if not selection.wants(index.item, trace.values):
+            continue
+        calls = [call for call in trace.calls(number) if selection.keeps(call)]
+        done = trace.done(number)
+        item_failed = selection.failed and done is not None and done.error is not None
+        if calls or item_failed or not selection.of_calls:
+            yield number, calls, [] if selection.of_calls else trace.nodes(number)

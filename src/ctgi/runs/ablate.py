@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ctgi.cli.evaluation_table import tell_failures
 from ctgi.config import Settings
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
@@ -16,7 +14,10 @@ from ctgi.reading import read_json
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, text_to_image
-from ctgi.runs.evaluate_mti import as_row, mti_row, run_mti
+from ctgi.runs.beforehand import beforehand
+from ctgi.runs.evaluate import interact
+from ctgi.runs.evaluate_mti import as_row, mti_row
+from ctgi.runs.events import Events
 from ctgi.training.config import TrainConfig, load_config
 from ctgi.training.loop import train
 
@@ -81,17 +82,14 @@ def rows(plan: Plan) -> list[Row]:
     return found
 
 
-def run_ablation(
-    plan: Plan, settings: Settings, out: Path, *, say: Callable[[str], None], on_train: Callable[[str, Any], None]
-) -> list[dict[str, Any]]:
+def run_ablation(plan: Plan, settings: Settings, out: Path, events: Events) -> list[dict[str, Any]]:
     """Train and measure what is not in `out` yet, and keep each row there.
 
     Args:
         plan: what is compared.
         settings: bindings and MTI's numbers; `search_gallery` is replaced by each trained model.
         out: trainings go to out/train, measurements to out/rows, replies of models to out/calls.sqlite.
-        say: told what begins.
-        on_train: told the training's name and its progress.
+        events: hears what begins, how far it is, and what failed.
 
     Returns:
         The table's rows in order.
@@ -99,6 +97,8 @@ def run_ablation(
     Raises:
         CtgiError: what training or evaluation raise; the same command goes on afterwards.
     """
+    for line in beforehand(settings, TOOLS):
+        events.announce(line)
 
     @cache
     def measured_split() -> Split:
@@ -106,9 +106,8 @@ def run_ablation(
 
     @lru_cache(maxsize=2)  # the rows of two trainings alternate
     def trained(training: Training) -> tuple[Encoder, EncodedSplit]:
-        say(f"{training.name}: training")
-        folder, progress = out / "train" / training.name, partial(on_train, training.name)
-        best = train(training_config(training, plan), folder, resume=True, on_progress=progress).best
+        events.tell(f"{training.name}: training")
+        best = _trained(training, plan, out / "train" / training.name, events)
         retriever = settings.retriever.model_copy(update={"image_size": None, "context_length": None})
         encoder = load_encoder(f"trained:{best}", retriever)
         return encoder, encode_split(measured_split(), encoder, retriever, out)
@@ -119,13 +118,22 @@ def run_ablation(
         found = _kept(file, made_by)
         if found is None:
             encoder, encoded = trained(row.training)
-            say(f"{row.name}: measuring on {plan.split}")
-            numbers = _refined(encoded, encoder, settings, out) if row.mti else _plain(encoded)
+            events.tell(f"{row.name}: measuring on {plan.split}")
+            numbers = _refined(encoded, encoder, settings, out, events) if row.mti else _plain(encoded)
             found = _shown(row) | numbers | {"made_by": made_by}
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, json.dumps(found, indent=1).encode())
         table.append(found)
     return table
+
+
+def _trained(training: Training, plan: Plan, folder: Path, events: Events) -> Path:
+    """The best checkpoint of a training, which is gone on with if it was begun."""
+    with events.progress("train", None) as update:
+        return train(
+            training_config(training, plan), folder, resume=True,
+            on_progress=lambda at: update(at.step, at.steps, f"{training.name}, epoch {at.epoch}/{at.epochs}"),
+        ).best  # fmt: skip
 
 
 def _kept(file: Path, made_by: dict[str, Any]) -> dict[str, Any] | None:
@@ -169,10 +177,9 @@ def _plain(encoded: EncodedSplit) -> dict[str, Any]:
     return as_row(text_to_image(encoded)) | {"calls per query": 0.0, "failed": 0, "unverified": 0, **_cut(encoded)}
 
 
-def _refined(encoded: EncodedSplit, encoder: Encoder, settings: Settings, out: Path) -> dict[str, Any]:
-    run = asyncio.run(run_mti(encoded, encoder, settings, out / "calls.sqlite", variant="ctgi"))
+def _refined(encoded: EncodedSplit, encoder: Encoder, settings: Settings, out: Path, events: Events) -> dict[str, Any]:
+    run = asyncio.run(interact(encoded, encoder, settings, out, events))
     found = mti_row(run, settings.mti.lam, settings.mti.xi)
-    tell_failures(run.failures, run.unverified)
     failures = {"failed": len(run.failed), "unverified": len(run.unverified), "failures": run.failures + run.unverified}
     return found | {"calls per query": found["calls_per_query"]["all"], **failures, **_cut(encoded)}
 

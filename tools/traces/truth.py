@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
-from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 from ctgi.reading import read_json
+from ctgi.text import plain
 from ctgi.tools.traces.diff import Right
 from ctgi.tools.traces.format import Item
 

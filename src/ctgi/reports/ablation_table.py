@@ -7,11 +7,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ctgi.cli.ablation import Plan, rows, training_config
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
+from ctgi.runs.ablate import Plan, rows, training_config
 
 _COLUMNS = (
     "model",

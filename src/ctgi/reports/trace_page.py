@@ -1,22 +1,19 @@
 """Traces as self-contained HTML pages: one run, or two side by side."""
 
 from collections.abc import Iterable
-from importlib.resources import files
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-from ctgi.cli.trace.comparing import in_words, rank_words, totals
-from ctgi.cli.trace.listing import summary
-from ctgi.cli.trace.pictures import Pictures
-from ctgi.cli.trace.selection import Selection
-from ctgi.cli.trace.tree import chosen
-from ctgi.cli.trace.words import answered, asked, duration, failed
 from ctgi.files import write_whole
+from ctgi.reports.pages import template
+from ctgi.reports.pictures import Pictures
 from ctgi.reports.rankings import added
-from ctgi.text import plain
+from ctgi.reports.trace_json import summary
+from ctgi.reports.trace_words import answered, asked, duration, failed, in_words, rank_words, totals
 from ctgi.tools.traces.diff import ItemDiff, TraceDiff
 from ctgi.tools.traces.format import Call, Done, Node
 from ctgi.tools.traces.reader import Trace
+from ctgi.tools.traces.selection import Selection, chosen
 
 MAX_ITEMS = 500
 """On one page; the rest can be chosen with --item."""
@@ -43,7 +40,7 @@ def write_page(trace: Trace, selection: Selection, out: Path, folder: Path | Non
         else:
             left_out += 1
     facts = summary(trace) | {"header": trace.header, "problem_list": trace.problems}
-    page = _template("show.html.j2", folder).render(run=facts, items=views, left_out=left_out)
+    page = _page("show", folder).render(run=facts, items=views, left_out=left_out)
     write_whole(out, page.encode())
 
 
@@ -51,27 +48,14 @@ def write_diff(found: TraceDiff, a: Trace, b: Trace, out: Path, folder: Path | N
     """Write two runs side by side to `out`; raises as `write_page` does."""
     views = [_diff_view(item, a, b) for item in found.items[:MAX_ITEMS]]
     left_out = max(0, len(found.items) - MAX_ITEMS)
-    page = _template("diff.html.j2", folder).render(
+    page = _page("diff", folder).render(
         found=found, totals=totals(found), items=views, left_out=left_out, runs=(summary(a), summary(b))
     )
     write_whole(out, page.encode())
 
 
-def _template(name: str, folder: Path | None) -> Any:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    loader = FunctionLoader(lambda name: files("ctgi.cli.trace").joinpath(name).read_text(encoding="utf-8"))
-    environment = Environment(
-        loader=loader, autoescape=True, finalize=_show, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"file_name": lambda path: PurePath(path).name or path, "duration": duration}
-    environment.globals["picture"] = Pictures(folder).embed
-    return environment.get_template(name)
-
-
-def _show(value: object) -> object:
-    """What the page prints of a value; jinja escapes it for HTML afterwards."""
-    return plain(value) if type(value) is str else value
+def _page(name: str, folder: Path | None) -> Any:
+    return template(f"trace_{name}.html.j2", {"duration": duration}, Pictures(folder).embed)
 
 
 # --- one run

@@ -1,18 +1,29 @@
-"""The images of a trace, found again and embedded in a page."""
+"""Images embedded in a page; those of a trace are found again first."""
 
-import base64
-import io
 from functools import cache
 from pathlib import Path, PurePath
 
 from ctgi.errors import ImageError
 from ctgi.retrieval.images import digest, read_image
+from ctgi.tools.images import jpeg_url
 
-_BOUNDS_PX = (160, 400)
+_TRACE_PX = (160, 400)
+_QUALITY = 82
+
+
+def thumbnail_url(path: str, bounds_px: tuple[int, int]) -> str:
+    """The image as a data URL, no larger than (width, height).
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    image = read_image(path)
+    image.thumbnail(bounds_px)
+    return jpeg_url(image, _QUALITY, optimize=True)
 
 
 class Pictures:
-    """Data URLs by path and content, for the length of one page."""
+    """A trace's images as data URLs by path and content, for the length of one page."""
 
     def __init__(self, folder: Path | None) -> None:
         """`folder` is where the images lie now, if they were moved."""
@@ -27,7 +38,7 @@ class Pictures:
                 if digest(place) != sha256:
                     reason = "another image lies there now"
                     continue
-                return _data_url(place), ""
+                return thumbnail_url(place, _TRACE_PX), ""
             except ImageError as error:
                 reason = error.reason
         return None, reason
@@ -37,11 +48,3 @@ class Pictures:
             return [path]
         inside = PurePath(path).parts[1:] if PurePath(path).is_absolute() else PurePath(path).parts
         return [str(self._folder.joinpath(*inside[start:])) for start in range(len(inside))]
-
-
-def _data_url(path: str) -> str:
-    image = read_image(path)
-    image.thumbnail(_BOUNDS_PX)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
