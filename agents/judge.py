@@ -1,4 +1,4 @@
-"""The judge: keeps an answer or says why not: unusable, irrelevant to the image, or redundant (paper, section 3.2)."""
+"""The filter of dialogues (paper, section 3.2), in two halves: relevance to the image, redundancy with what is known."""
 
 import re
 from collections.abc import Sequence
@@ -39,28 +39,37 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides on one answer at a time. The paper names no metric: see docs/decisions."""
+    """Keeps one answer at a time or says why not. The paper names no metric: see docs/decisions."""
 
     settings: MtgSettings
     similarity: Similarity | None = None
 
     async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
-        """Judge an answer against what is known: the description's and the kept turns' sentences.
+        """Both halves: `relevance`, then `dedupe` of an answer that passed it."""
+        judgement = await self.relevance(image, question, answer, known)
+        return judgement if judgement.reason else await self.dedupe(question, answer, known)
 
-        Of a list of things, or of several sentences, those that are known already are left out of the statement.
-        """
+    async def relevance(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
+        """Whether an answer can be used and is about the image: "low semantic relevance" in section 3.2."""
         unusable = why_unusable(question.question, answer.text, question.bland)
         if unusable:
             return Judgement("", f"unusable: {unusable}")
-        new = self._without_known(question, answer.text, known)
-        statement = state(question, new)
+        statement = state(question, self._without_known(question, answer.text, known))
         if statement is None:
             return Judgement("", "unusable: a bare yes")
-        reason = await self._why_irrelevant(image, answer, statement) or await self._why_redundant(
-            new, statement, known
-        )
-        clash = None if reason else contradiction(statement, known)
-        return Judgement(statement, f"contradictory: {clash}" if clash else reason)
+        return Judgement(statement, await self._why_irrelevant(image, answer, statement))
+
+    async def dedupe(self, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
+        """Whether a relevant answer adds to what is known, the description's and the kept turns' sentences, without
+        contradicting it: "redundant information" in section 3.2.
+
+        Of a list of things, or of several sentences, those that are known already are left out of the statement.
+        """
+        new = self._without_known(question, answer.text, known)
+        statement = state(question, new) or ""
+        redundant = await self._why_redundant(new, statement, known)
+        clash = None if redundant else contradiction(statement, known)
+        return Judgement(statement, f"contradictory: {clash}" if clash else redundant)
 
     def _without_known(self, question: PoolQuestion, answer: str, known: Sequence[str]) -> str:
         """The items of an answer that are new; all of it where none is, or where it is one item."""

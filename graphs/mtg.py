@@ -1,4 +1,4 @@
-"""MTG, multi-turn text generation: describe -> (choose a question -> ask -> judge the answer) x N -> reconstruct."""
+"""MTG, multi-turn text generation (section 3.2): describe -> (choose -> ask -> relevance -> dedupe) x N -> reconstruct."""
 
 import operator
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from ctgi.agents.judge import Judge
-from ctgi.agents.pool import QuestionPool
+from ctgi.agents.judge import Judge, Judgement
+from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtgSettings
 from ctgi.graphs.steps import Turn, step
 from ctgi.retrieval.images import ImageRef
@@ -86,10 +86,24 @@ async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
     return {"answer": {"text": said.text, "confidence": said.confidence}, "tokens": _tokens(said)}
 
 
-async def _judge(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+async def _relevance(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["dedupe", "choose"]]:
+    """First half of the filter: an answer that is unusable, or not about the image, ends its turn here."""
+    question, answer, context = _question(state, runtime), Reply(**state["answer"]), runtime.context
+    judgement = await context.judge.relevance(ImageRef(**state["image"]), question, answer, _known(state))
+    if judgement.reason is None:
+        return Command(goto="dedupe")
+    return Command(update={"turns": [_turn(question, answer, judgement)]}, goto="choose")
+
+
+async def _dedupe(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+    """Second half of the filter: an answer is kept for what it adds to the description and the kept turns."""
     question, answer = _question(state, runtime), Reply(**state["answer"])
-    judgement = await runtime.context.judge(ImageRef(**state["image"]), question, answer, _known(state))
-    turn = Turn(
+    judgement = await runtime.context.judge.dedupe(question, answer, _known(state))
+    return {"turns": [_turn(question, answer, judgement)]}
+
+
+def _turn(question: PoolQuestion, answer: Reply, judgement: Judgement) -> Turn:
+    return Turn(
         attribute=question.attribute,
         question=question.question,
         answer=answer.text,
@@ -98,7 +112,6 @@ async def _judge(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any
         kept=judgement.reason is None,
         reason=judgement.reason,
     )
-    return {"turns": [turn]}
 
 
 async def _reconstruct(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
@@ -109,8 +122,10 @@ async def _reconstruct(state: MtgState, runtime: Runtime[MtgContext]) -> dict[st
     return {"caption": said.text, "tokens": _tokens(said)}
 
 
-def _question(state: MtgState, runtime: Runtime[MtgContext]) -> Any:
-    return runtime.context.pool.by_attribute(str(state["attribute"]))
+def _question(state: MtgState, runtime: Runtime[MtgContext]) -> PoolQuestion:
+    question = runtime.context.pool.by_attribute(str(state["attribute"]))
+    assert question is not None  # the pool chose it
+    return question
 
 
 def _known(state: MtgState) -> list[str]:
@@ -131,12 +146,13 @@ def build_mtg(onto: Any = None) -> "CompiledStateGraph[MtgState, MtgContext]":
     graph.add_node("describe", step(_describe))
     graph.add_node("choose", step(_choose))
     graph.add_node("ask", step(_ask))
-    graph.add_node("judge", step(_judge))
+    graph.add_node("relevance", step(_relevance))
+    graph.add_node("dedupe", step(_dedupe))
     graph.add_node("reconstruct", step(_reconstruct))
     graph.add_edge(START, "describe")
     graph.add_edge("describe", "choose")
-    graph.add_edge("ask", "judge")
-    graph.add_edge("judge", "choose")
+    graph.add_edge("ask", "relevance")
+    graph.add_edge("dedupe", "choose")
     graph.add_edge("reconstruct", END)
     return graph.compile(name="mtg")
 
@@ -148,7 +164,7 @@ async def caption(graph: Any, context: MtgContext, image: ImageRef) -> dict[str,
         ToolError: a call failed for good; the image has no caption.
         EndpointDownError: a server is gone.
     """
-    limit = 3 * context.settings.turns + 10  # describe, choose, reconstruct and three nodes a turn
+    limit = 4 * context.settings.turns + 10  # describe, choose, reconstruct and four nodes a turn
     with timing() as clock:
         state = await graph.ainvoke(
             {"image": {"path": image.path, "sha256": image.sha256}, "tokens": {}},
