@@ -1,4 +1,4 @@
-"""The filter of dialogues (paper, section 3.2), in two halves: relevance to the image, redundancy with what is known."""
+"""The filter of dialogues (paper, section 3.2), in halves: relevance to the image, redundancy with what is known."""
 
 import re
 from collections.abc import Sequence
@@ -49,7 +49,9 @@ class Judge:
         judgement = await self.relevance(image, question, answer, known)
         return judgement if judgement.reason else await self.dedupe(question, answer, known)
 
-    async def relevance(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
+    async def relevance(
+        self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]
+    ) -> Judgement:
         """Whether an answer can be used and is about the image: "low semantic relevance" in section 3.2."""
         unusable = why_unusable(question.question, answer.text, question.bland)
         if unusable:
@@ -60,10 +62,10 @@ class Judge:
         return Judgement(statement, await self._why_irrelevant(image, answer, statement))
 
     async def dedupe(self, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
-        """Whether a relevant answer adds to what is known, the description's and the kept turns' sentences, without
-        contradicting it: "redundant information" in section 3.2.
+        """Whether a relevant answer adds to what is known without contradicting it: "redundant" in section 3.2.
 
-        Of a list of things, or of several sentences, those that are known already are left out of the statement.
+        Known are the description's and the kept turns' sentences. Of a list of things, or of several sentences, those
+        that are known already are left out of the statement.
         """
         new = self._without_known(question, answer.text, known)
         statement = state(question, new) or ""

@@ -36,7 +36,6 @@ from ctgi.runs.replay.plan import Plan, replay_settings
 from ctgi.runs.replay.run import replay_run
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 from ctgi.tools.traces.reader import open_trace
-from ctgi.tools.traces.recorder import NodeRun
 from ctgi.tools.types import Candidate, Ranking, Refinement, Reply, Tokens, Verdict
 
 ROUNDS = 5
@@ -65,7 +64,7 @@ def served(interceptor: Interceptor, settings: Settings) -> MtgContext:
     return MtgContext(
         interceptor.serve("caption_image", MODEL, lambda: caption_image),
         interceptor.serve("answer_question", MODEL, lambda: answer_question),
-        reconstruct, load_pool(), Judge(settings.mtg), settings.mtg,
+        reconstruct, load_pool(), Judge(settings.mtg), settings.mtg, interceptor,
     )  # fmt: skip
 
 
@@ -78,7 +77,7 @@ async def overhead_us(settings: Settings, calls: int) -> tuple[float, float]:
             "bare": answer_question,
             "recorded": interceptor.serve("answer_question", MODEL, lambda: answer_question),
         }
-        with interceptor.item({"image": image}), NodeRun("ask", 3):
+        with interceptor.item({"image": image}), interceptor.node("ask", 3):
             for _ in range(ROUNDS):
                 for name, tool in tools.items():
                     started = time.perf_counter()

@@ -38,7 +38,7 @@ async def open_mtg(
     pool = askable(load_pool(settings.mtg.question_pool), settings)
     async with open_tools(settings, MTG_TOOLS, pool, interceptor=interceptor, cache=cache, models=models) as tools:
         judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, interceptor))
-        yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg)
+        yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg, interceptor=interceptor)
 
 
 @asynccontextmanager

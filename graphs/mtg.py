@@ -1,4 +1,8 @@
-"""MTG, multi-turn text generation (section 3.2): describe -> (choose -> ask -> relevance -> dedupe) x N -> reconstruct."""
+"""MTG, multi-turn text generation: describe -> (choose -> ask -> relevance -> dedupe) x N -> reconstruct.
+
+The paper, section 3.2: T_s by Eq. 1 (describe), the dialogue over the dynamic pool (choose, ask), the filter of answers
+(relevance, dedupe), T_e by Eqs. 2 and 3 (reconstruct).
+"""
 
 import operator
 from dataclasses import dataclass
@@ -15,12 +19,15 @@ from ctgi.graphs.steps import Turn, step
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
 from ctgi.tools.traces.call_notes import timing
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 from ctgi.tools.types import Fact, Reply
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
 TOOLS = ("caption_image", "answer_question", "reconstruct_caption")
+SPLIT_NODES = {"judge": ("relevance", "dedupe")}
+"""Nodes of ctgi 0.1, which its traces name, and what does their work."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class MtgContext:
     pool: QuestionPool
     judge: Judge
     settings: MtgSettings
+    interceptor: Interceptor = DIRECT
+    """Where nodes begin and end in the trace."""
 
 
 def _add_tokens(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:

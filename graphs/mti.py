@@ -44,7 +44,7 @@ class MtiContext:
     settings: MtiSettings
     interactive: bool = False
     interceptor: Interceptor = DIRECT
-    """Where searches begin and end in the trace."""
+    """Where searches and nodes begin and end in the trace."""
 
 
 class VerdictRecord(TypedDict):
@@ -277,7 +277,7 @@ async def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> 
     return "next_round" if state["round"] < runtime.context.settings.rounds else END  # type: ignore[return-value]
 
 
-async def _next_round(state: MtiState) -> dict[str, Any]:
+async def _next_round(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
     return {"round": state["round"] + 1, "cursor": 0, "early_stop": False}
 
 

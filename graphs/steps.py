@@ -5,23 +5,28 @@ from functools import wraps
 from typing import Any
 
 from langgraph.config import get_config
+from langgraph.runtime import Runtime
 from langgraph.types import Command
 from typing_extensions import TypedDict
 
-from ctgi.tools.traces.recorder import NodeRun
+from ctgi.tools.traces.interceptor import Interceptor
 
 Node = Callable[..., Awaitable[dict[str, Any] | Command[Any]]]
 
 
 def step(node: Node) -> Node:
-    """A node for `add_node` that stands in the trace with its time and the fields of the state it wrote."""
+    """A node for `add_node` that stands in the trace with its time and the fields of the state it wrote.
+
+    The context that it runs with has an `interceptor`.
+    """
 
     @wraps(node)
-    async def recorded(*args: Any, **options: Any) -> dict[str, Any] | Command[Any]:
+    async def recorded(state: Any, runtime: Runtime[Any]) -> dict[str, Any] | Command[Any]:
         place = get_config()["metadata"]
-        with NodeRun(place["langgraph_node"], place["langgraph_step"]) as run:
-            update = await node(*args, **options)
-            run.changed = [*_written(update)]
+        interceptor: Interceptor = runtime.context.interceptor
+        with interceptor.node(place["langgraph_node"], place["langgraph_step"]) as wrote:
+            update = await node(state, runtime)
+            wrote(_written(update))
         return update
 
     return recorded

@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ctgi.config import Binding, Settings
@@ -17,8 +17,8 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
 from ctgi.tools.chat_spans import TracedMllm
 from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable
-from ctgi.tools.traces.call_notes import noting
-from ctgi.tools.traces.interceptor import Interceptor, OpenTool, Outcome
+from ctgi.tools.traces.call_notes import CallMeta, noting
+from ctgi.tools.traces.interceptor import Interceptor, OpenTool, Outcome, Wrote
 from ctgi.tools.traces.values import arguments
 from ctgi.version import __version__
 
@@ -91,6 +91,10 @@ class Spans:
         ):
             yield done
 
+    def node(self, name: str, step: int) -> AbstractContextManager[Wrote]:
+        """No span: a node is shown by the calls in it."""
+        return self._inner.node(name, step)
+
 
 def traced(
     tool: str, call: Callable[..., Awaitable[Any]], known: Attributes, *, tracer: Any, content: bool = False
@@ -113,11 +117,11 @@ def traced(
 
     @functools.wraps(call)
     async def run(*args: Any, **options: Any) -> Any:
-        with open_span(tracer, f"execute_tool {tool}", attributes, content=content) as span, noting() as notes:
+        with open_span(tracer, f"execute_tool {tool}", attributes, content=content) as span, noting() as meta:
             if content:
                 span.set_attribute(_ARGUMENTS, as_object(arguments(tool, args, options)))
             result = await call(*args, **options)
-            span.set_attributes(_of_call(notes))
+            span.set_attributes(_of_call(meta))
             if content:
                 span.set_attribute(_RESULT, as_object(result))
         return result
@@ -125,8 +129,8 @@ def traced(
     return run
 
 
-def _of_call(notes: Mapping[str, Any]) -> Attributes:
-    return {"ctgi.cached": notes.get("src") == "cache", "ctgi.retries": notes.get("retries", 0)}
+def _of_call(meta: CallMeta) -> Attributes:
+    return {"ctgi.cached": meta.src == "cache", "ctgi.retries": meta.retries}
 
 
 @contextmanager

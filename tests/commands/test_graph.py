@@ -21,9 +21,11 @@ def test_the_page_shows_the_graphs_as_the_command_draws_them(ctgi: Run) -> None:
 
 def test_json_has_nodes_and_edges(ctgi: Run) -> None:
     drawn = ctgi("graph", "mtg", "--json").json
-    assert drawn["nodes"] == ["__start__", "describe", "choose", "ask", "judge", "reconstruct", "__end__"]
+    filter_ = ["relevance", "dedupe"]
+    assert drawn["nodes"] == ["__start__", "describe", "choose", "ask", *filter_, "reconstruct", "__end__"]
     assert {"from": "choose", "to": "ask", "conditional": True} in drawn["edges"]
-    assert {"from": "ask", "to": "judge", "conditional": False} in drawn["edges"]
+    assert {"from": "ask", "to": "relevance", "conditional": False} in drawn["edges"]
+    assert {"from": "relevance", "to": "dedupe", "conditional": True} in drawn["edges"]
 
 
 @pytest.mark.parametrize(("name", "loops"), [("mtg", []), ("mti", ["verify", "ask_person"])])

@@ -176,6 +176,19 @@ def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: OpenAiDouble,
     assert "no node 'verify'" in done.err
 
 
+@pytest.mark.parametrize("node", ["dedupe", "judge"])
+def test_a_node_that_calls_nothing_may_be_the_first_one_too(
+    ctgi: Run, double: OpenAiDouble, captioned: str, node: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the first turn's filter on; ctgi 0.1 had one node for it."""
+    asked = double.requests
+    done = ctgi("trace", "replay", captioned, "--from", node, "--item", "0_b.png", "--json")
+    assert (done.code, done.json["served"]) == (0, 2), done.err
+    assert double.requests - asked == len(calls(done.json["trace"], "answer_question")) - 1
+    told = "the node judge is relevance and dedupe now: calls are made anew from relevance on"
+    assert (told in caplog.text) == (node == "judge")
+
+
 def test_recorded_failures_fail_again(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
     double.answer = lambda seen: error(400, "too dark") if "Describe" not in seen.prompts[-1] else Reply("A man.")
     (people / "broken.png").write_bytes(b"no image")

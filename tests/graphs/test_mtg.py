@@ -13,6 +13,7 @@ from ctgi.errors import ToolError
 from ctgi.graphs.mtg import MtgContext, build_mtg, caption
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
+from ctgi.tools.traces.interceptor import Direct
 from ctgi.tools.types import Tokens
 from tests.support.scripted_mllm import Script, ScriptedMllm
 
@@ -96,5 +97,23 @@ def test_the_shape_of_the_graph() -> None:
     edges = {(edge.source, edge.target) for edge in build_mtg().get_graph().edges}
     assert edges == {
         ("__start__", "describe"), ("describe", "choose"), ("choose", "ask"), ("choose", "reconstruct"),
-        ("ask", "judge"), ("judge", "choose"), ("reconstruct", "__end__"),
+        ("ask", "relevance"), ("relevance", "dedupe"), ("relevance", "choose"), ("dedupe", "choose"),
+        ("reconstruct", "__end__"),
     }  # fmt: skip
+
+
+def test_an_answer_that_is_not_about_the_image_never_reaches_dedupe() -> None:
+    ran: list[str] = []
+
+    class Heard(Direct):
+        def node(self, name: str, step: int) -> Any:
+            ran.append(name)
+            return super().node(name, step)
+
+    settings = MtgSettings(turns=2)
+    mllm = ScriptedMllm(lambda request: "A person." if "Describe" in request.prompt else "not visible", limit=3)
+    context = MtgContext(
+        Captioner(mllm), Answerer(mllm), TemplateReconstructor(), load_pool(), Judge(settings), settings, Heard()
+    )
+    asyncio.run(caption(build_mtg(), context, IMAGE))
+    assert ran == ["describe", *["choose", "ask", "relevance"] * 2, "choose", "reconstruct"]

@@ -132,9 +132,9 @@ def shared(tmp_path: Path) -> Settings:
 def call(cache: ChatCache, binding: Binding = VLLM, settings: Settings | None = None) -> tuple[ChatReply, bool, bool]:
     """The reply, whether the model was asked, and whether the recorder of the call is told of the cache."""
     mllm = ScriptedMllm(lambda request: SAID)
-    with noting() as notes:
+    with noting() as meta:
         reply = asyncio.run(cache.wrap(binding, settings or load_settings(), mllm).chat(ASKED))
-    return reply, bool(mllm.requests), notes.get("src") == "cache"
+    return reply, bool(mllm.requests), meta.src == "cache"
 
 
 def test_a_later_run_is_answered_from_the_cache_and_says_so(shared: Settings) -> None:

@@ -206,10 +206,10 @@ def test_a_failed_call_is_marked_and_still_raises() -> None:
 
 
 def test_a_recorder_around_hears_the_notes_too() -> None:
-    with noting() as notes:
+    with noting() as meta:
         spans(load_settings(), "a?")
         spans(load_settings(), "again?")
-    assert notes == {"src": "cache", "retries": 2}
+    assert (meta.src, meta.retries) == ("cache", 2)
 
 
 def test_nothing_is_sent_unless_an_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

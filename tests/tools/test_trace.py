@@ -17,7 +17,7 @@ from ctgi.tools.traces.call_notes import note
 from ctgi.tools.traces.format import Done, Failure, Header, Item, read_line, seal
 from ctgi.tools.traces.player import MissError, Replay
 from ctgi.tools.traces.reader import find_trace, glance, open_trace
-from ctgi.tools.traces.recorder import NodeRun, Recorder
+from ctgi.tools.traces.recorder import Recorder
 from ctgi.tools.traces.values import Values, arguments, call_key
 from ctgi.tools.traces.writer import TraceWriter
 from ctgi.tools.types import Candidate, Fact, Questions, Ranking, Refinement, Reply, Tokens, Verdict
@@ -116,12 +116,12 @@ def test_calls_nodes_and_items_are_recorded(tmp_path: Path) -> None:
     async def work() -> None:
         caption, ask = serve(interceptor, "caption_image", retried), serve(interceptor, "answer_question", answer)
         with interceptor.item({"image": IMAGE}) as done:
-            with NodeRun("describe", 1) as node:
+            with interceptor.node("describe", 1) as wrote:
                 await caption(IMAGE)
-                node.changed = ["initial_caption"]
-            with NodeRun("ask", 2):
+                wrote(["initial_caption"])
+            with interceptor.node("ask", 2):
                 await asyncio.gather(*(ask(IMAGE, question) for question in ("slow", "fast")))
-            with NodeRun("judge", 3):
+            with interceptor.node("relevance", 3):
                 pass
             done({"path": IMAGE.path, "caption": "a man"})
 
@@ -141,7 +141,7 @@ def test_calls_nodes_and_items_are_recorded(tmp_path: Path) -> None:
     assert [call.args["question"] for call in (slow, fast)] == ["slow", "fast"]  # as they began, not as they ended
     assert fast.ms < slow.ms
     assert [(node.node, node.step, node.changed) for node in trace.nodes(1)] == [
-        ("describe", 1, ["initial_caption"]), ("ask", 2, []), ("judge", 3, []),
+        ("describe", 1, ["initial_caption"]), ("ask", 2, []), ("relevance", 3, []),
     ]  # fmt: skip
     done = trace.done(1)
     assert done is not None

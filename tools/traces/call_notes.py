@@ -5,32 +5,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
-_NOTES: ContextVar[dict[str, Any] | None] = ContextVar("ctgi_call_notes", default=None)
+from ctgi.tools.traces.format import Source
 
 
-def note(**facts: Any) -> None:
-    """Tell whoever records the running call; outside of a recorded call nobody listens.
+@dataclass
+class CallMeta:
+    """How one call was served, besides what came of it."""
 
-    `retries` are tries after the first; `thoughts` are characters that were cut off a reply; `src` is "cache" for a
-    reply that was kept from an earlier call.
-    """
-    notes = _NOTES.get()
-    if notes is not None:
-        notes.update(facts)
+    retries: int = 0
+    """Tries after the first."""
+    thoughts: int = 0
+    """Characters that were cut off a reply."""
+    src: Source = "live"
+    """"cache" for a reply that was kept from an earlier call."""
+    backend: str | None = None
+    """Who served it, where that is not the one the tool is bound to; so `model`."""
+    model: str | None = None
+    ms: float | None = None
+    """What it took when it was made, where it is only repeated now."""
+    around: "CallMeta | None" = None
+    """Of whoever else listens, further out."""
+
+
+class _Facts(TypedDict, total=False):
+    retries: int
+    thoughts: int
+    src: Source
+    backend: str
+    model: str
+    ms: float
+
+
+_CALL: ContextVar[CallMeta | None] = ContextVar("ctgi_call", default=None)
+
+
+def note(**facts: Unpack[_Facts]) -> None:
+    """Tell everybody who listens to the running call; outside of such a call nobody does."""
+    call = _CALL.get()
+    while call is not None:
+        vars(call).update(facts)
+        call = call.around
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, Any]]:
-    """Collect the notes of one call, also from the tasks it starts; whoever collects around it gets them too."""
-    notes: dict[str, Any] = {}
-    token = _NOTES.set(notes)
+def noting() -> Iterator[CallMeta]:
+    """Listen to one call, and to the tasks it starts; whoever listens around it hears the same."""
+    token = _CALL.set(call := CallMeta(around=_CALL.get()))
     try:
-        yield notes
+        yield call
     finally:
-        _NOTES.reset(token)
-        note(**notes)
+        _CALL.reset(token)
 
 
 @dataclass

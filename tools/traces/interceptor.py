@@ -1,7 +1,7 @@
 """What stands between a graph and its tools: calls are recorded here, or answered from a recording."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from ctgi.config import Binding
@@ -10,6 +10,8 @@ from ctgi.tools.backends import Mllm
 OpenTool = Callable[[], Any]
 Outcome = Callable[[dict[str, Any]], None]
 """Takes what an item came to: its record of captions.jsonl, or its search."""
+Wrote = Callable[[Iterable[str]], None]
+"""Takes the fields of the state that a node wrote."""
 
 
 class Interceptor(Protocol):
@@ -32,6 +34,14 @@ class Interceptor(Protocol):
         """Around the work on one image or query."""
         ...
 
+    def node(self, name: str, step: int) -> AbstractContextManager[Wrote]:
+        """Around a node of the graph; `step` is LangGraph's."""
+        ...
+
+
+UNHEARD: AbstractContextManager[Callable[[object], None]] = nullcontext(lambda told: None)
+"""Around an item or a node that nobody keeps."""
+
 
 class Direct:
     """No interceptor: the tools themselves, and nothing is written."""
@@ -46,10 +56,13 @@ class Direct:
         """The model itself."""
         return mllm
 
-    @contextmanager
-    def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
+    def item(self, given: Mapping[str, Any]) -> AbstractContextManager[Outcome]:
         """Nothing around it."""
-        yield lambda output: None
+        return UNHEARD
+
+    def node(self, name: str, step: int) -> AbstractContextManager[Wrote]:
+        """Nothing around it."""
+        return UNHEARD
 
 
 DIRECT = Direct()

@@ -4,7 +4,7 @@ import difflib
 import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,9 +16,9 @@ from ctgi.text import plain
 from ctgi.tools.backends import Mllm
 from ctgi.tools.traces.call_notes import note
 from ctgi.tools.traces.format import Call
-from ctgi.tools.traces.interceptor import OpenTool, Outcome
+from ctgi.tools.traces.interceptor import UNHEARD, OpenTool, Outcome, Wrote
 from ctgi.tools.traces.reader import Trace
-from ctgi.tools.traces.recorder import ITEMS_OWN, running_node
+from ctgi.tools.traces.recorder import ITEMS_OWN
 from ctgi.tools.traces.values import Values, arguments, call_key
 
 OnMiss = Literal["error", "live"]
@@ -96,15 +96,19 @@ class Replay:
         """The model itself, for what goes live."""
         return mllm
 
-    @contextmanager
-    def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
+    def item(self, given: Mapping[str, Any]) -> AbstractContextManager[Outcome]:
         """Nothing: the pending calls are those of `at`."""
-        yield lambda output: None
+        return UNHEARD
+
+    def node(self, name: str, step: int) -> AbstractContextManager[Wrote]:
+        """Nothing around it; what an item calls from `from_node` on goes live."""
+        pending = _PENDING.get()
+        if pending is not None and name == self.from_node:
+            pending.live_from_here = True
+        return UNHEARD
 
     def goes_live(self, tool: str, pending: PendingCalls) -> bool:
         """Whether a call is made anew whatever was recorded."""
-        if self.from_node and running_node() == self.from_node:
-            pending.live_from_here = True
         return tool in self.live or pending.live_from_here
 
 

@@ -5,16 +5,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ctgi.config import Binding
 from ctgi.errors import EXHAUSTED, ImageError, exhausted
 from ctgi.tools.backends import Mllm
-from ctgi.tools.traces.call_notes import noting
+from ctgi.tools.traces.call_notes import CallMeta, noting
 from ctgi.tools.traces.format import Call, Done, End, Failure, Header, Item, Node, Status
-from ctgi.tools.traces.interceptor import DIRECT, Interceptor, OpenTool, Outcome
-from ctgi.tools.traces.values import arguments, call_key
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor, OpenTool, Outcome, Wrote
+from ctgi.tools.traces.values import Arguments, arguments, call_key
 from ctgi.tools.traces.writer import TraceWriter
 
 
@@ -22,7 +22,6 @@ from ctgi.tools.traces.writer import TraceWriter
 class _Place:
     """Where in the run the running task is; tasks that it starts are there too."""
 
-    recorder: "Recorder"
     item: int
     trail: list[Node]
     """Nodes of the item that ended and are not written yet."""
@@ -69,7 +68,7 @@ class Recorder:
         """Record the beginning of an item, and its outcome or the exception that ends it."""
         number, started = next(self._items), self.now()
         self._writer.write(Item(item=number, input=self._writer.values.store(dict(given)), at=started))
-        token = _PLACE.set(place := _Place(self, number, []))
+        token = _PLACE.set(place := _Place(number, []))
         output: dict[str, Any] | None = None
 
         def done(result: dict[str, Any]) -> None:
@@ -90,6 +89,26 @@ class Recorder:
                 nodes = place.take_trail()
                 self._writer.write(Done(item=number, at=started, ms=ms, output=output, error=failure, nodes=nodes))
                 self._told |= failure is None or failure.type in ITEMS_OWN
+
+    @contextmanager
+    def node(self, name: str, step: int) -> Iterator[Wrote]:
+        """Record that a node of the item ran, and where the calls in it come from."""
+        changed: list[str] = []
+        with self._inner.node(name, step):
+            item = _PLACE.get()
+            if item is None:
+                yield changed.extend
+                return
+            token = _PLACE.set(replace(item, node=name, step=step))
+            started, failed = self.now(), None
+            try:
+                yield changed.extend
+            except BaseException as error:
+                failed = type(error).__name__
+                raise
+            finally:
+                _PLACE.reset(token)
+                item.trail.append(Node(name, step, started, _ms(self.now() - started), changed, failed))
 
     def end(self, error: BaseException | None) -> None:
         """Write the end record and close the file; a run that failed before it came to anything leaves none."""
@@ -140,17 +159,17 @@ class _Recorded:
     async def __call__(self, *args: Any, **options: Any) -> Any:
         named = arguments(self.tool, args, options)
         seq, started = self.recorder.next_call(), self.recorder.now()
-        with noting() as notes:
+        with noting() as meta:
             try:
                 out = await self.served(*args, **options)
             except BaseException as error:
-                self._write(seq, started, named, notes, None, as_failure(error))
+                self._write(seq, started, named, meta, None, as_failure(error))
                 raise
-        self._write(seq, started, named, notes, out, None)
+        self._write(seq, started, named, meta, out, None)
         return out
 
     def _write(
-        self, seq: int, started: float, named: dict[str, Any], notes: dict[str, Any], out: Any, error: Failure | None
+        self, seq: int, started: float, named: Arguments, meta: CallMeta, out: Any, error: Failure | None
     ) -> None:
         place = _PLACE.get()
         tokens = getattr(out, "tokens", None)
@@ -161,18 +180,18 @@ class _Recorded:
                 node=place.node if place else None,
                 step=place.step if place else None,
                 tool=self.tool,
-                backend=notes.get("backend", self.binding.endpoint),
-                model=notes.get("model", self.binding.model),
+                backend=self.binding.endpoint if meta.backend is None else meta.backend,
+                model=self.binding.model if meta.model is None else meta.model,
                 key=call_key(self.tool, named),
                 args=named,
                 out=out,
                 error=error,
                 at=started,
-                ms=notes.get("ms", _ms(self.recorder.now() - started)),
+                ms=_ms(self.recorder.now() - started) if meta.ms is None else meta.ms,
                 tokens=(tokens.input, tokens.output) if tokens else (0, 0),
-                retries=notes.get("retries", 0),
-                thoughts=notes.get("thoughts", 0),
-                src=notes.get("src", "live"),
+                retries=meta.retries,
+                thoughts=meta.thoughts,
+                src=meta.src,
                 nodes=place.take_trail() if place else [],
             )
         )
@@ -189,34 +208,3 @@ def as_failure(error: BaseException) -> Failure:
     if isinstance(error, ImageError):
         return Failure("ImageError", str(error), error.path, error.reason)
     return Failure(type(error).__name__, str(error))
-
-
-def running_node() -> str | None:
-    """The node of the graph that the running task belongs to."""
-    place = _PLACE.get()
-    return place.node if place else None
-
-
-class NodeRun:
-    """Around a node of a graph; `changed` is to be set to what it wrote. Outside of a recorded item it does nothing."""
-
-    __slots__ = ("_place", "_started", "_token", "changed")
-
-    def __init__(self, node: str, step: int) -> None:
-        self.changed: list[str] = []
-        outer = _PLACE.get()
-        self._place = outer and _Place(outer.recorder, outer.item, outer.trail, node, step)
-
-    def __enter__(self) -> Self:
-        if self._place:
-            self._token = _PLACE.set(self._place)
-            self._started = self._place.recorder.now()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        place = self._place
-        if place and place.node is not None and place.step is not None:
-            _PLACE.reset(self._token)
-            ms = _ms(place.recorder.now() - self._started)
-            failed = kind.__name__ if kind else None
-            place.trail.append(Node(place.node, place.step, self._started, ms, self.changed, failed))

@@ -19,6 +19,10 @@ _PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
 """Fields of results that hold a path."""
 
 
+Arguments = dict[str, Any]
+"""Of a call, by name: plain values, images and facts."""
+
+
 class _CompareImage(Protocol):
     async def __call__(self, text: str, image: ImageRef) -> float: ...
 
@@ -52,7 +56,7 @@ def _result(tool: str) -> TypeAdapter[Any]:
     return TypeAdapter(_TOOLS[tool][1])
 
 
-def arguments(tool: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(tool: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> Arguments:
     """The arguments of a call by name, defaults filled in: however it was written, the same call looks the same."""
     bound = _signature(tool).bind(*args, **options)
     bound.apply_defaults()

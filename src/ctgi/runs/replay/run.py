@@ -1,6 +1,7 @@
 """A recorded run again: the same graph over the same items, its calls answered by the trace."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
+from ctgi.graphs.mtg import SPLIT_NODES
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.batch import run_many
 from ctgi.runs.caption import copied, in_flight
@@ -27,6 +29,8 @@ from ctgi.tools.traces.recorder import ITEMS_OWN
 
 OWN = frozenset({"seconds", "trace", "bindings", "tokens"})
 """Fields that tell how an outcome was made, not what it is."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -80,11 +84,11 @@ async def replay_run(
     header = trace.header
     report = ReplayReport(header.run, out=str(out) if out else None, changes=changes(trace, settings))
     live = live_tools(trace, settings, plan, report.changes)
-    _check_node(header.graph, plan.from_node)
-    replay = Replay(trace, live, plan.on_miss, plan.from_node, computed_tools(settings))
+    from_node = _first_live_node(header.graph, plan.from_node)
+    replay = Replay(trace, live, plan.on_miss, from_node, computed_tools(settings))
     order = _order(trace, plan, report)
     certain = plan.pure and not report.changes
-    how = {"of": header.run, "live": sorted(live), "on_miss": plan.on_miss, "from_node": plan.from_node}
+    how = {"of": header.run, "live": sorted(live), "on_miss": plan.on_miss, "from_node": from_node}
     tracer = tracing(
         settings, command=header.command, graph=header.graph, tools=[*header.bindings], root=header.root,
         given=trace.values.load(header.input), replay=how, inner=replay, wanted=not certain,
@@ -103,10 +107,15 @@ async def replay_run(
     return report
 
 
-def _check_node(graph: str, node: str | None) -> None:
+def _first_live_node(graph: str, node: str | None) -> str | None:
     nodes = graph_nodes(graph)
-    if node and node not in nodes:
-        raise CtgiError(f"the graph {graph} has no node {node!r}: it has {', '.join(nodes)}")
+    if node is None or node in nodes:
+        return node
+    if graph == "mtg" and node in SPLIT_NODES:
+        parts = SPLIT_NODES[node]
+        logger.warning("the node %s is %s now: calls are made anew from %s on", node, " and ".join(parts), parts[0])
+        return parts[0]
+    raise CtgiError(f"the graph {graph} has no node {node!r}: it has {', '.join(nodes)}")
 
 
 def _order(trace: Trace, plan: Plan, report: ReplayReport) -> list[int]:
