@@ -182,7 +182,7 @@ def _draw_bag(kind: str, rng: Random) -> dict[str, Any]:
     }
 
 
-def _draw_colors(person: Person, rng: Random) -> dict[str, RGB]:
+def _draw_colors(person: Person, rng: Random) -> dict[str, Any]:
     def of(name: str) -> RGB:
         return shade("gray" if name == NONE else name, rng)
 
