@@ -10,14 +10,18 @@ from ctgi.synth.colors import differ
 from ctgi.synth.person import NONE
 from recipes.embedded.answers import Scene
 
-_UPPER_GROUPS = (
+UPPER_GROUPS = (
     ("T-shirt", "polo shirt", "tank top", "shirt", "blouse"),
     ("sweater", "hoodie"),
     tables.OUTER,
     ("dress",),
 )
-_LOWER_GROUPS = (("trousers", "jeans", "leggings"), ("shorts",), ("skirt",))
-_BAG_GROUPS = (("backpack",), ("handbag", "shoulder bag"), ("suitcase",))
+LOWER_GROUPS = (("trousers", "jeans", "leggings"), ("shorts",), ("skirt",))
+BAG_GROUPS = (("backpack",), ("handbag", "shoulder bag"), ("suitcase",))
+SHOE_GROUPS = (("sneakers", "shoes"), ("boots",), ("sandals",), ("high heels",))
+_SPECIAL_SHOES = {kind: share for kind, share in tables.SHOES.items() if kind != "shoes"}
+"""All of them are shoes, so that nobody who says shoes is wrong."""
+_HELD_GROUPS = tuple((kind,) for kind in tables.HELD if kind != NONE)
 
 
 class Altered(NamedTuple):
@@ -86,7 +90,7 @@ def _change_upper(scene: Scene, rng: Random) -> Scene | None:
     """Only between garments that are worn over a lower one: a dress would change two things."""
     if scene.person.upper_type == "dress":
         return None
-    changed = _regroup("upper_type", "upper", _UPPER_GROUPS[:-1], tables.UPPERS)(scene, rng)
+    changed = _regroup("upper_type", "upper", UPPER_GROUPS[:-1], tables.UPPERS)(scene, rng)
     if changed is None:
         return None
     sleeves = "long" if changed.person.upper_type in ("sweater", "hoodie", *tables.OUTER) else "short"
@@ -94,7 +98,7 @@ def _change_upper(scene: Scene, rng: Random) -> Scene | None:
 
 
 def _change_lower(scene: Scene, rng: Random) -> Scene | None:
-    changed = _regroup("lower_type", "lower", _LOWER_GROUPS, tables.LOWERS)(scene, rng)
+    changed = _regroup("lower_type", "lower", LOWER_GROUPS, tables.LOWERS)(scene, rng)
     if changed is None:
         return None
     lengths = {"shorts": "short", "skirt": "knee-length"}
@@ -116,6 +120,12 @@ def _change_pattern(scene: Scene, rng: Random) -> Scene | None:
 
 def _change_gender(scene: Scene, rng: Random) -> Scene:
     return _with(scene, "gender", "woman" if scene.person.gender == "man" else "man")
+
+
+def _change_sleeves(scene: Scene, rng: Random) -> Scene | None:
+    if not scene.sees("upper") or scene.person.upper_type not in ("T-shirt", "shirt", "polo shirt", "blouse", "dress"):
+        return None
+    return _with(scene, "sleeves", "short" if scene.person.sleeves == "long" else "long")
 
 
 def _change_hair(scene: Scene, rng: Random) -> Scene | None:
@@ -147,14 +157,17 @@ _ALTER: dict[str, Alter] = {
     "upper_type": _change_upper,
     "lower_type": _change_lower,
     "upper_pattern": _change_pattern,
-    "bag_type": _regroup("bag", "bag", _BAG_GROUPS, tables.BAGS),
+    "bag_type": _regroup("bag", "bag", BAG_GROUPS, tables.BAGS),
     "bag": _add("bag", "bag", tables.BAGS, tables.BAG_COLORS),
     "hat": _add("hat", "hat", tables.HATS, tables.BAG_COLORS),
     "glasses": _add("glasses", "glasses", tables.GLASSES),
     "held": _add("held", "held", tables.HELD, tables.BAG_COLORS),
+    "held_type": _regroup("held", "held", _HELD_GROUPS, tables.HELD),
+    "shoes_type": _regroup("shoes_type", "shoes", SHOE_GROUPS, _SPECIAL_SHOES),
+    "sleeves": _change_sleeves,
     "hair_length": _change_hair,
     "gender": _change_gender,
     "action": _change_action,
 }
-_SHARES = [20, 18, 8, 10, 5, 3, 4, 9, 9, 5, 6, 12, 6, 4, 4, 5, 9, 3]
-_TOPICS = {"gender": "person", "inner_color": "upper"}
+_SHARES = [17, 16, 8, 6, 4, 4, 3, 9, 9, 5, 6, 14, 5, 4, 6, 4, 6, 6, 7, 12, 4]
+_TOPICS = {"gender": "person", "inner_color": "upper", "sleeves": "upper"}

@@ -7,7 +7,9 @@ from ctgi.agents.grammar import join_and, with_article
 from ctgi.synth.person import NONE, Person, View
 
 NOT_VISIBLE = "not visible"
-NO = "no"
+NO, NONE_OF_IT, NOTHING = "no", "none", "nothing"
+ABSENT = frozenset({NO, NONE_OF_IT, NOTHING, NOT_VISIBLE})
+"""Answers where there is no such thing to be seen."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,6 @@ def answer(attribute: str, scene: Scene) -> str:
     """The answer to the pool's question about `attribute`; "not visible" where the picture does not tell."""
     tell = ANSWERS.get(attribute)
     return tell(scene) if tell else NOT_VISIBLE
-
-
-def upper_color(scene: Scene) -> str:
-    """The color as one says it: "red", or "red and white" for stripes and checks, but not for a print."""
-    person = scene.person
-    if scene.sees("pattern") and person.upper_pattern in ("striped", "checked", "dotted"):
-        return f"{person.upper_color} and {person.pattern_color}"
-    return person.upper_color
 
 
 def _is_dress(scene: Scene) -> bool:
@@ -101,12 +95,18 @@ def _things(scene: Scene, *parts: str) -> list[str]:
     return [phrases[part]() for part in parts if scene.sees(part)]
 
 
+def _legwear(scene: Scene) -> str:
+    """All that reaches the ankles begins with one word: shorts must not win because kinds of trousers compete."""
+    kind = scene.person.lower_type
+    return f"long {kind}" if kind in ("trousers", "jeans", "leggings") else with_article(kind)
+
+
 def _hand_held(scene: Scene) -> str:
     in_hand = scene.person.bag == "handbag" and scene.sees("bag")
     things = _things(scene, *(["bag"] if in_hand else []), "held")
     if not things and scene.view.action == "talking on the phone":
         return "a phone"
-    return join_and(things) or "nothing"
+    return join_and(things) or NOTHING
 
 
 def _hair(scene: Scene) -> str:
@@ -156,14 +156,14 @@ def _hat(scene: Scene) -> str:
 
 
 ANSWERS: dict[str, Answer] = {
-    "upper_color": _of("upper", upper_color),
-    "lower_type": _lower(lambda scene: with_article(scene.person.lower_type), lambda _: "a dress"),
-    "carried_objects": lambda scene: join_and(_things(scene, "bag", "held")) or "nothing",
-    "accessories": lambda scene: join_and(_things(scene, "hat", "glasses", "scarf", "bag")) or "none",
+    "upper_color": _of("upper", lambda scene: scene.person.upper_color),
+    "lower_type": _lower(_legwear, lambda _: "a dress"),
+    "carried_objects": lambda scene: join_and(_things(scene, "bag", "held")) or NOTHING,
+    "accessories": lambda scene: join_and(_things(scene, "hat", "glasses", "scarf", "bag")) or NONE_OF_IT,
     "background": lambda scene: _PLACES[scene.view.scene],
     "action": lambda scene: scene.view.action,
     "upper_type": _of("upper", lambda scene: with_article(scene.person.upper_type)),
-    "lower_color": _lower(lambda scene: scene.person.lower_color, upper_color),
+    "lower_color": _lower(lambda scene: scene.person.lower_color, lambda scene: scene.person.upper_color),
     "shoes": _on_feet(lambda scene: scene.person.shoes_type),
     "shoes_color": _on_feet(lambda scene: scene.person.shoes_color),
     "sleeves": _of("upper", lambda scene: scene.person.sleeves),
@@ -174,11 +174,11 @@ ANSWERS: dict[str, Answer] = {
     "socks": _socks,
     "belt": _if_worn("belt", lambda scene: f"a {scene.person.belt_color} belt"),
     "scarf": _if_worn("scarf", lambda scene: with_article(f"{scene.person.scarf_color} scarf")),
-    "bag": _if_worn("bag", lambda scene: with_article(scene.person.bag), "none"),
+    "bag": _if_worn("bag", lambda scene: with_article(scene.person.bag), NONE_OF_IT),
     "bag_color": lambda scene: scene.person.bag_color if scene.sees("bag") else NOT_VISIBLE,
     "backpack": lambda scene: bag_phrase(scene.person) if scene.sees("bag") and scene.person.bag == "backpack" else NO,
     "hand_held": _hand_held,
-    "hat": _if_worn("hat", _hat, "nothing"),
+    "hat": _if_worn("hat", _hat, NOTHING),
     "hat_color": lambda scene: scene.person.hat_color if scene.sees("hat") else NOT_VISIBLE,
     "glasses": _glasses,
     "gender": lambda scene: f"a {scene.person.gender}",

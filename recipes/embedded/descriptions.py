@@ -13,6 +13,8 @@ from ctgi.synth.witness import describe
 from ctgi.synth.words import say
 from recipes.embedded.alterations import Altered, alter
 from recipes.embedded.answers import ANSWERS, Scene, answer
+from recipes.embedded.lookalikes import agrees, draw_lookalike
+from recipes.embedded.nonsense import BEINGS, draw_nonsense
 
 
 class Claim(NamedTuple):
@@ -49,10 +51,14 @@ def draw_description(scene: Scene, other: Scene, rng: Random) -> Description:
     way = rng.random()
     if way < 0.15:
         return _by_witness(scene, other, true, rng)
-    if not true and rng.random() < 0.12:
-        return _of_another(scene, other, rng)
+    if not true and way < 0.19:
+        return _nonsense(scene, rng)
+    if not true and way < 0.36:
+        described = _of_another(scene, other, rng)
+        if described.true is False:
+            return described
     altered = [] if true else [alter(scene, rng) for _ in range(rng.choice((1, 1, 1, 1, 2, 3)))]
-    if way < 0.3 and all(change.field in ANSWERS for change in altered):
+    if way > 0.85 and all(change.field in ANSWERS for change in altered):
         return _in_statements(scene, altered, rng)
     return _in_phrases(scene, altered, rng)
 
@@ -73,15 +79,15 @@ def one_by_one(description: Description) -> list[str]:
     return ["".join(piece.text for piece in sentence(anyone | {claim.topic: claim}, Random(0))) for claim in claims]
 
 
-def topics(scene: Scene, rng: Random) -> dict[str, str]:
-    """All that can be said of the scene by topic, the person first."""
+def topics(scene: Scene, rng: Random, vague: float = 0.0) -> dict[str, str]:
+    """All that can be said of the scene by topic, the person first; `vague` as for `phrases`."""
     said = {"person": say(words.PERSON[scene.person.gender], rng)}
-    return said | phrases(scene.person, scene.view, scene.visible, rng)
+    return said | phrases(scene.person, scene.view, scene.visible, rng, vague)
 
 
 def _in_phrases(scene: Scene, altered: list[Altered], rng: Random) -> Description:
     """A {woman} in {a red coat}, carrying {a bag}: some topics, those altered among them."""
-    said = topics(scene, rng)
+    said = topics(scene, rng, vague=rng.choice((0.0, 0.0, 0.0, 0.35)))
     false = {}
     for change in altered:
         phrase = _fresh(change, said, rng)
@@ -119,14 +125,16 @@ def _tells(change: Altered, phrase: str) -> bool:
         return person.upper_pattern != "plain" and any(word in phrase for table in marks for word in table)
     if change.field == "hair_length":
         return person.hair_length in phrase
+    if change.field == "sleeves":
+        return "sleeve" in phrase
     return True
 
 
 def sentence(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
     """Claims joined by small words: a sentence about the person, or a few words as one types them into a search."""
     person = told["person"]
-    if len(told) <= 3 and rng.random() < 0.25:
-        return _keywords(told)
+    if len(told) <= 4 and rng.random() < 0.35:
+        return _keywords(told, rng)
     article = rng.choice(("A ", "A ", "A ", "The ", "a "))
     pieces = [Claim(article), person]
     worn = [topic for topic in ("hair", "upper", "lower", "shoes", "hat", "glasses", "scarf", "belt") if topic in told]
@@ -145,15 +153,29 @@ def sentence(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
     return [*pieces, Claim(".")] if rng.random() < 0.85 else pieces
 
 
-def _keywords(told: Mapping[str, Claim]) -> list[Claim]:
-    """As one types it, woman with red bag: no articles, no full stop."""
-    pieces = [told["person"]]
-    for topic, claim in told.items():
-        if topic != "person":
-            bare = claim.text.removeprefix("a ").removeprefix("an ")
-            join = " in " if topic in ("upper", "lower", "shoes") else " " if topic in ("action", "scene") else " with "
-            pieces += [Claim(join), Claim(bare, claim.true)]
-    return pieces
+_JOINTS = {"upper": " in ", "lower": " in ", "shoes": " in ", "action": " ", "scene": " "}
+
+
+def _keywords(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
+    """As one types it: woman with red bag; man black jacket jeans; red bag, blue jeans. No articles, no full stop."""
+    person = told["person"]
+    bare = {
+        topic: claim._replace(text=claim.text.removeprefix("a ").removeprefix("an "))
+        for topic, claim in told.items()
+        if topic != "person"
+    }
+    if rng.random() < 0.45:
+        pieces, worn = [person], False
+        for topic, claim in bare.items():
+            joint = _JOINTS.get(topic, " with ")
+            pieces += [Claim(" and " if worn and joint == " in " else joint), claim]
+            worn = worn or joint == " in "
+        return pieces
+    order = [person, *bare.values()] if rng.random() < 0.7 else [*bare.values(), person]
+    if person.true is None and bare:
+        order.remove(person)
+    joint = rng.choice((" ", " ", ", "))
+    return [piece for claim in order for piece in (Claim(joint), claim)][1:]
 
 
 def _listed(claims: list[Claim], before: str) -> list[Claim]:
@@ -197,8 +219,17 @@ def _by_witness(scene: Scene, other: Scene, true: bool, rng: Random) -> Descript
     """What a witness would write of this scene, of it altered, or of somebody else; no word is marked as wrong."""
     if true:
         return Description(describe(scene.person, scene.view, scene.visible, rng), True, [])
-    seen = other if rng.random() < 0.5 else _twice_altered(scene, rng)
+    seen = _lookalike(scene, other, rng) if rng.random() < 0.5 else _twice_altered(scene, rng)
     return Description(describe(seen.person, seen.view, seen.visible, rng), False, [])
+
+
+def _lookalike(scene: Scene, other: Scene, rng: Random) -> Scene:
+    """Somebody who wears at least one garment of another color, kind or sex, which witnesses seldom leave out."""
+    for _ in range(6):
+        seen = draw_lookalike(scene, other, rng)
+        if sum(agrees(topic, scene, seen) is False for topic in ("upper", "lower", "person", "bag")) > 1:
+            return seen
+    return _twice_altered(scene, rng)
 
 
 def _twice_altered(scene: Scene, rng: Random) -> Scene:
@@ -212,9 +243,26 @@ def _twice_altered(scene: Scene, rng: Random) -> Scene:
 
 
 def _of_another(scene: Scene, other: Scene, rng: Random) -> Description:
-    """Somebody else's phrases; which of them are true here is left open."""
-    said = topics(other, rng)
-    keys = [topic for topic in ("upper", "lower", "shoes", "bag", "hair") if topic in said]
-    told = {topic: Claim(said[topic]) for topic in ("person", *keys)}
-    text = "".join(piece.text for piece in sentence(told, rng))
-    return Description(text, False, [])
+    """Somebody else's phrases, mostly of one who looks much the same; `true` where none of them is false here."""
+    seen = draw_lookalike(scene, other, rng) if rng.random() < 0.75 else other
+    said = topics(seen, rng)
+    shown = [topic for topic in _TOPICS if topic in said]
+    told = {"person": Claim(said["person"], None if said["person"] in words.NEUTRAL else agrees("person", scene, seen))}
+    for topic in sorted(rng.sample(shown, min(len(shown), rng.choice((2, 3, 3, 4, 5, 6)))), key=_TOPICS.index):
+        told[topic] = Claim(said[topic], agrees(topic, scene, seen), topic)
+    pieces = sentence(told, rng)
+    true = all(piece.true is not False for piece in pieces)
+    return Description("".join(piece.text for piece in pieces), true, pieces)
+
+
+def _nonsense(scene: Scene, rng: Random) -> Description:
+    """Things that no picture of a person shows, or an animal in this person's clothes."""
+    if rng.random() < 0.4:
+        text = draw_nonsense(rng)
+        return Description(text, False, [Claim(text, False)])
+    said = topics(scene, rng)
+    shown = [topic for topic in ("upper", "lower", "shoes", "bag", "hat", "held", "scene") if topic in said]
+    told = {"person": Claim(rng.choice(BEINGS), False, "person")}
+    told |= {topic: Claim(said[topic], True, topic) for topic in rng.sample(shown, min(len(shown), rng.randint(0, 3)))}
+    pieces = sentence(told, rng)
+    return Description("".join(piece.text for piece in pieces), False, pieces)

@@ -8,7 +8,7 @@ import yaml
 
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
-from recipes.embedded.answers import ANSWERS, Scene, answer
+from recipes.embedded.answers import ABSENT, ANSWERS, Scene, answer
 from recipes.embedded.descriptions import Claim, draw_description, sentence, topics
 
 POOL = {question.attribute: question.question for question in load_pool(None).questions}
@@ -30,6 +30,14 @@ MENTIONED = {
     "action": 0.2,
 }
 """How often a first caption mentions what is there."""
+ASKED_WHERE_ABSENT = {
+    "bag": 0.75, "bag_color": 0.5, "backpack": 0.25, "hand_held": 0.6, "hat": 0.2, "hat_color": 0.15, "glasses": 0.2,
+    "upper_pattern": 0.35, "lower_pattern": 0.16, "layers": 0.14, "socks": 0.2, "belt": 0.12, "scarf": 0.14,
+    "vehicle": 0.1, "other_people": 0.2, "jewelry": 0.3,
+}  # fmt: skip
+"""How often, beside other questions, one is asked whose answer is that there is no such thing, so that no answer is
+learned as the usual one; first captions keep to what is usual.
+"""
 VERDICTS = 3
 QUESTIONS = 8
 
@@ -57,9 +65,18 @@ Branch = list[Turn]
 def draw_branches(scene: Scene, other: Scene, rng: Random) -> list[Branch]:
     """What to learn from one picture: a dialogue now and then, some first questions, some verdicts."""
     branches = [_dialogue(scene, rng)] if rng.random() < 0.4 else []
-    attributes = [rng.choice(COMMON), *rng.sample(list(POOL), QUESTIONS - 1)]
+    attributes = [rng.choice(COMMON), *draw_questions(scene, list(POOL), QUESTIONS - 1, rng)]
     branches += [[_question(scene, attribute, rng)] for attribute in attributes]
     return branches + [[_verdict(scene, other, rng)] for _ in range(VERDICTS)]
+
+
+def draw_questions(scene: Scene, attributes: list[str], count: int, rng: Random) -> list[str]:
+    """Different attributes to ask about, those less often that are absent more often than not."""
+    late = {
+        name: rng.expovariate(ASKED_WHERE_ABSENT.get(name, 1.0) if answer(name, scene) in ABSENT else 1.0)
+        for name in attributes
+    }
+    return sorted(attributes, key=late.__getitem__)[:count]
 
 
 def caption(scene: Scene, rng: Random) -> str:
@@ -77,7 +94,7 @@ def caption(scene: Scene, rng: Random) -> str:
 def _dialogue(scene: Scene, rng: Random) -> Branch:
     first = prompt("caption") if rng.random() < 0.8 else rng.choice(CAPTION_WORDINGS)
     turns = [Turn(first, [], "", caption(scene, rng))]
-    asked = rng.sample(list(ANSWERS), rng.randint(0, 6))
+    asked = draw_questions(scene, list(ANSWERS), rng.randint(0, 6), rng)
     return turns + [_question(scene, attribute, rng) for attribute in asked]
 
 

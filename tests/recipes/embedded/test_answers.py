@@ -1,10 +1,13 @@
+from collections import Counter, defaultdict
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from ctgi.agents.pool import load_pool
 from ctgi.agents.statements import state, why_unusable
-from recipes.embedded.answers import ANSWERS, NOT_VISIBLE, answer
+from recipes.embedded.answers import ABSENT, ANSWERS, NOT_VISIBLE, answer
+from recipes.embedded.lessons import draw_questions
 from tests.support.scenes import draw_scene
 
 POOL = {question.attribute: question for question in load_pool(None).questions}
@@ -15,7 +18,9 @@ WITH_BAG = {"bag": "handbag", "bag_color": "red", "held": "none", "held_color": 
     ("attribute", "looks", "said"),
     [
         ("upper_color", {"upper_color": "red", "upper_pattern": "plain"}, "red"),
-        ("upper_color", {"upper_color": "red", "upper_pattern": "striped", "pattern_color": "white"}, "red and white"),
+        ("upper_color", {"upper_color": "red", "upper_pattern": "striped", "pattern_color": "white"}, "red"),
+        ("lower_type", {"upper_type": "coat", "lower_type": "jeans"}, "long jeans"),
+        ("lower_type", {"upper_type": "coat", "lower_type": "shorts"}, "shorts"),
         ("upper_color", {"upper_color": "red", "upper_pattern": "printed", "pattern_color": "white"}, "red"),
         ("upper_pattern", {"upper_pattern": "striped", "pattern_color": "white"}, "white stripes"),
         ("upper_pattern", {"upper_pattern": "plain", "pattern_color": "none"}, "no"),
@@ -72,3 +77,14 @@ def test_every_answer_fits_its_question_in_the_pool():
             if why_unusable(question.question, said) is None:
                 assert (state(question, said) or "").endswith(".")
                 assert "none" not in said.split()
+
+
+def test_no_answer_is_asked_for_so_often_that_it_becomes_the_usual_one():
+    rng, given = Random(0), defaultdict(Counter)
+    for seed in range(3000):
+        scene = draw_scene(seed)
+        for name in draw_questions(scene, list(ANSWERS), 7, rng):
+            given[name][answer(name, scene) in ABSENT] += 1
+    for name in ("bag", "backpack", "hat", "upper_pattern", "hand_held", "carried_objects", "other_people"):
+        assert 0.3 < given[name][True] / given[name].total() < 0.7, name
+    assert given["scarf"][True] / given["scarf"].total() < 0.8

@@ -5,7 +5,9 @@ import pytest
 
 from ctgi.synth.colors import differ
 from recipes.embedded.alterations import alter
-from recipes.embedded.descriptions import Claim, Description, draw_description, draw_hard_claim, one_by_one
+from recipes.embedded.descriptions import Claim, Description, draw_description, draw_hard_claim, one_by_one, topics
+from recipes.embedded.lookalikes import agrees, draw_lookalike
+from recipes.embedded.nonsense import BEINGS
 from tests.support.scenes import draw_scene
 
 
@@ -22,12 +24,12 @@ def test_an_alteration_changes_what_it_says_and_little_else():
         fields = changed_fields(scene, change.scene)
         seen.add(change.field)
         assert 1 <= len(fields) <= 4
-        assert change.field in fields or change.field == "bag_type"
+        assert change.field in fields or change.field.removesuffix("_type") in fields
         if change.field.endswith("_color"):
             before, after = (getattr(s.person, change.field) for s in (scene, change.scene))
             assert fields == {change.field}
             assert differ(before, after)
-    assert len(seen) == 18
+    assert len(seen) == 21
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,35 @@ def test_a_hard_claim_has_one_thing_wrong():
         assert [claim.true for claim in described.claims].count(False) == 1
         fields.add(field)
     assert {"upper_color", "lower_color", "bag", "gender", "lower_type"} <= fields
+
+
+def test_somebody_elses_clothes_are_judged_by_what_anybody_would_see():
+    here = draw_scene(1, upper_type="T-shirt", upper_color="red", lower_type="jeans", lower_color="blue", bag="none",
+                      bag_color="none", gender="man")  # fmt: skip
+    told = draw_scene(2, upper_type="T-shirt", upper_color="burgundy", lower_type="jeans", lower_color="white",
+                      bag="backpack", bag_color="black", gender="man")  # fmt: skip
+    assert [agrees(topic, here, told) for topic in ("person", "upper", "lower", "bag")] == [True, None, False, False]
+    for seed in range(200):
+        scene = draw_scene(seed)
+        assert not any(agrees(topic, scene, scene) is False for topic in topics(scene, Random(seed)))
+
+
+def test_a_lookalike_shares_much_but_not_all():
+    shared = []
+    for seed in range(200):
+        scene, other = draw_scene(seed), draw_scene(seed + 1000)
+        seen = draw_lookalike(scene, other, Random(seed))
+        shared.append(sum(agrees(topic, scene, seen) is True for topic in ("person", "upper", "lower", "shoes")))
+    assert 1.2 < sum(shared) / len(shared) < 3
+
+
+def test_some_false_descriptions_are_of_nobody_and_some_are_typed_in_a_hurry():
+    texts = [(seed, draw_description(draw_scene(seed), draw_scene(seed + 1), Random(seed))) for seed in range(2000)]
+    absurd = [told for _, told in texts if any(claim.text in BEINGS and claim.true is False for claim in told.claims)]
+    assert len(absurd) > 10 and not any(told.true for told in absurd)
+    hurried = [told for _, told in texts if told.claims and not re.search(r"\b(a|an|the|The|A)\b|\.", told.text)]
+    assert 0.1 < len(hurried) / len(texts) < 0.4
+    assert 0.35 < sum(told.true for told in hurried) / len(hurried) < 0.65
 
 
 def test_each_claim_as_a_description_of_its_own():

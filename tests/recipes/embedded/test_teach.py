@@ -95,7 +95,7 @@ def test_a_taught_model_is_an_ordinary_checkpoint(tmp_path):
     }
     last = json.loads((tmp_path / "work" / "dialogue.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 2
-    assert 0 < last["loss"] < 20
+    assert 0 < last["loss"] < 40
     assert max(path.stat().st_size for path in (tmp_path / "out").iterdir()) < 15_000_000
     image = tmp_path / "image.png"
     Image.effect_noise((60, 160), 80).convert("RGB").save(image)
