@@ -29,10 +29,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-libs:  ## what skia-python, the drawing library, needs of a bare Debian or Ubuntu
-	@! command -v apt-get >/dev/null || ldconfig -p | grep -q libEGL.so.1 || \
-	  { apt-get update -q && apt-get install -qy --no-install-recommends libgl1 libegl1; } || \
-	  echo "skia-python will not draw: run apt-get install libgl1 libegl1 as root" >&2
+libs:  ## what drawing people, and rendering them in 3D, needs of a bare Debian or Ubuntu
+	@! command -v apt-get >/dev/null || { ldconfig -p | grep -q libEGL.so.1 && ls /usr/lib/*/dri/*_dri.so >/dev/null 2>&1; } || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends libgl1 libegl1 libgl1-mesa-dri; } || \
+	  echo "people will not be drawn: run apt-get install libgl1 libegl1 libgl1-mesa-dri as root" >&2
 
 demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search with its dialogue, a page
 	$(BIN)/ctgi synth demo/people --identities 12 --seed 7

@@ -3,7 +3,7 @@
 from random import Random
 
 BEINGS = (
-    "dog", "horse", "cow", "sheep", "bird", "bear", "lion", "monkey", "penguin", "rabbit",
+    "dog", "horse", "cow", "sheep", "bird", "bear", "lion", "monkey", "penguin", "rabbit", 
     "statue", "snowman", "teddy bear", "scarecrow", "mannequin", "car", "bus", "tree", "house", "chair",
     "table", "lamp", "fish", "duck", "fox", "mouse",
 )  # fmt: skip
@@ -12,7 +12,7 @@ _DOING = (
     "eating grass",
     "in the snow",
     "on a sofa",
-    "on a swing",
+    "under water",
     "in a cage",
     "on the moon",
     "at the beach",
@@ -20,7 +20,7 @@ _DOING = (
     "on a roof",
     "flying over the sea",
     "in a field",
-    "playing chess",
+    "playing the piano",
     "on a plate",
     "at night",
     "in the desert",

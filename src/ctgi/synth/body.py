@@ -39,18 +39,8 @@ def arm_rings(figure: Figure, side: int) -> list[Ring]:
 
 
 def draw_leg(brush: Brush, figure: Figure, look: Look, side: int) -> None:
-    """A bare leg, with a knee and a calf."""
-    rings = leg_rings(figure, side)
-    draw_limb(brush, rings, look.skin, Part.SKIN)
-    knee, calf = rings[1], rings[2]
-    if figure.facing > -0.3:
-        brush.tint(ellipse(knee[0] + 1.6j, knee[1] * 0.6, 0.9), scaled(look.skin, 0.7), 0.4, 0.5)
-        brush.tint(ellipse(knee[0] - 0.4j, knee[1] * 0.5, 1.6), (1.0, 0.95, 0.9), 0.12, 0.6)
-    else:
-        brush.stroke(
-            smooth([knee[0] - 2, knee[0] + 0.5j, knee[0] + 2], closed=False), scaled(look.skin, 0.7), 0.5, alpha=0.5
-        )
-        brush.tint(ellipse(calf[0], calf[1] * 0.6, 4.5), (1.0, 0.95, 0.9), 0.1, 0.8)
+    """A bare leg."""
+    draw_limb(brush, leg_rings(figure, side), look.skin, Part.SKIN)
 
 
 def draw_arm(brush: Brush, figure: Figure, look: Look, side: int, bare_from: float) -> None:
@@ -87,7 +77,6 @@ class Head:
     """Where the parts of a head lie in the picture."""
 
     def __init__(self, figure: Figure) -> None:
-        self.broad = figure.build.bust < 0.5
         turn = figure.yaw + figure.pose.head_turn * (1 if figure.facing >= -0.3 else 0.4)
         self.size = figure.build.head
         self.center = figure.at("head")
@@ -101,7 +90,7 @@ class Head:
         """Crown to cheeks, and the chin on the side where the face is."""
         w, h, c = self.half_width + grow, self.half_height + grow, self.center
         lean = self.right * 1.4 * self.size
-        jaw = (0.7 if self.broad else 0.56) if self.front > -0.2 else 0.75
+        jaw = 0.62 if self.front > -0.2 else 0.75
         points = [
             c + complex(0, -h * 1.06), c + complex(w * 0.8, -h * 0.95), c + complex(w * 1.05, -h * 0.25),
             c + complex(w * 0.98 + lean * 0.2, h * 0.35), c + complex(w * jaw + lean, h * 0.93),
@@ -153,11 +142,11 @@ def _draw_face(brush: Brush, head: Head, look: Look, rng: Random) -> None:
         brush.tint(ellipse(eye + 0.1j, 1.25, 0.75), scaled(look.skin, 0.6), 0.55)
         brush.tint(ellipse(eye, 0.75, 0.42), (0.1, 0.08, 0.07), 0.85)
         brow = [eye + complex(-1.2, -1.3), eye + complex(0, -1.7), eye + complex(1.2, -1.3)]
-        brush.stroke(smooth(brow, closed=False), dark, 0.7 if head.broad else 0.4, alpha=0.8)
+        brush.stroke(smooth(brow, closed=False), dark, 0.55, alpha=0.8)
     nose = head.on_face(0, 0.4)
     brush.tint(ellipse(nose + complex(head.right * 0.6, 0), 0.95, 0.8), scaled(look.skin, 0.72), 0.7)
     mouth = head.on_face(0, 0.66)
-    lips = mixed(look.skin, (0.6, 0.2, 0.2) if head.broad else (0.75, 0.15, 0.2), 0.35 if head.broad else 0.65)
+    lips = mixed(look.skin, (0.6, 0.2, 0.2), 0.45)
     brush.tint(ellipse(mouth, 1.5 * max(0.45, head.front), 0.5), lips, 0.9)
     if look.beard:
         jaw = ellipse(head.on_face(0, 0.85), head.half_width, 3.2 * head.size)

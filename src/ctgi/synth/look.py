@@ -147,7 +147,7 @@ def draw_look(person: Person, rng: Random) -> Look:
         hair_volume=rng.uniform(0.3, 1.3),
         hairline=rng.uniform(0, 1),
         fringe=rng.uniform(-1, 1),
-        beard=rng.uniform(0.3, 1) if person.gender == "man" and rng.random() < 0.35 else 0.0,
+        beard=rng.uniform(0.3, 1) if person.gender == "man" and rng.random() < 0.25 else 0.0,
         pattern_size=rng.uniform(0.7, 1.6),
         pattern_turn=0.0 if rng.random() < 0.65 else 90.0,
         pattern_share=rng.uniform(0.3, 0.5),
@@ -197,7 +197,7 @@ def _draw_colors(person: Person, rng: Random) -> dict[str, Any]:
         "inner": of(person.inner_color),
         "lower": shade(person.lower_color, rng, denim) if denim else of(person.lower_color),
         "shoes": shoes,
-        "sole": pale if person.shoes_type == "sneakers" and rng.random() < 0.75 else shoes,
+        "sole": pale if person.shoes_type == "sneakers" and rng.random() < 0.6 else shoes,
         "socks": of(person.socks_color),
         "bag": of(person.bag_color),
         "hat": of(person.hat_color),
@@ -221,7 +221,7 @@ def _between(first: RGB, second: RGB, rng: Random) -> RGB:
 def _draw_build(person: Person, rng: Random) -> Build:
     bulk = max(0.82, min(1.4, rng.gauss(1.02, 0.11)))
     man = person.gender == "man"
-    base = (10.5, 9.7, 8.4, 8.5) if man else (8.7, 8.1, 6.8, 9.2)
+    base = (10.2, 9.5, 8.2, 8.6) if man else (8.9, 8.2, 7.1, 9.1)
     shoulder, chest, waist, hip = (size * rng.uniform(0.94, 1.06) for size in base)
     return Build(
         shoulder=shoulder * (0.6 + 0.4 * bulk),
@@ -229,7 +229,7 @@ def _draw_build(person: Person, rng: Random) -> Build:
         waist=waist * bulk,
         hip=hip * bulk,
         depth=rng.uniform(0.62, 0.74),
-        bust=0.3 if man else rng.uniform(1.0, 2.5),
+        bust=0.3 if man else rng.uniform(0.8, 2.2),
         belly=max(0.0, (bulk - 0.95) * 6 + rng.uniform(-0.3, 1.0)),
         limb=(1.0 if man else 0.9) * (0.45 + 0.55 * bulk) * rng.uniform(0.92, 1.08),
         leg=rng.uniform(48.5, 53.0),
@@ -241,7 +241,7 @@ _COLLARS = {
     "T-shirt": ("crew",), "shirt": ("shirt",), "polo shirt": ("shirt",), "blouse": ("crew", "none", "shirt"),
     "tank top": ("none",), "sweater": ("crew", "crew", "stand"), "hoodie": ("hood",),
     "jacket": ("stand", "shirt", "hood", "fur"),
-    "coat": ("lapels", "lapels", "stand", "fur", "hood"), "blazer": ("lapels",), "dress": ("none", "crew"),
+    "coat": ("lapels", "stand", "fur", "hood"), "blazer": ("lapels",), "dress": ("none", "crew"),
 }  # fmt: skip
 _CLOTHS = {
     "sweater": ("knit", "knit", "ribs"), "jacket": ("creases", "puffer", "leather", "denim", "drape"),
@@ -299,4 +299,4 @@ def _draw_leg_width(person: Person, rng: Random) -> float:
         return rng.uniform(1.02, 1.08)
     if person.lower_type == "shorts":
         return rng.uniform(1.2, 1.7)
-    return rng.uniform(*rng.choice(((1.02, 1.12), (1.1, 1.35), (1.1, 1.35), (1.35, 1.8))))
+    return rng.uniform(1.1, 1.35) if rng.random() < 0.7 else rng.uniform(1.35, 1.75)

@@ -5,7 +5,6 @@ from itertools import pairwise
 from ctgi.synth.body import draw_leg, draw_limb, leg_rings
 from ctgi.synth.brush import Brush, luminance, mixed, scaled
 from ctgi.synth.colors import RGB
-from ctgi.synth.details import draw_leg_seams, draw_seat_details
 from ctgi.synth.figure import Figure
 from ctgi.synth.look import Look
 from ctgi.synth.parts import Part
@@ -78,8 +77,6 @@ def _draw_trouser_leg(brush: Brush, figure: Figure, person: Person, look: Look, 
         if look.cut.stripe:
             _draw_stripe(brush, start, end, look, 0.8 * side * figure.facing)
         brush.round(path, start[0], end[0], max(start[1], end[1]), sheen(color))
-        if i == len(rings) - 2:
-            draw_leg_seams(brush, figure, person, look, rings, side)
         if i == 0:  # in the shadow of the upper garment
             brush.shade(path, start[0], end[0], (-0.16, -0.12, -0.04, 0.0), 1)
         if far:
@@ -102,8 +99,6 @@ def _draw_seat(brush: Brush, figure: Figure, person: Person, look: Look) -> None
     brush.fill(path, cloth(look.lower, second, person.lower_pattern, look, 1j, rings[0][0]), Part.LOWER)
     surface(brush, path, look.lower, look, rings[0][0], 1j, look.cut.lower_cloth)
     brush.round(path, rings[0][0], rings[-1][0], rings[0][1], sheen(look.lower))
-    with brush.clip(path):
-        draw_seat_details(brush, figure, person, look)
 
 
 def _draw_skirt(brush: Brush, figure: Figure, person: Person, look: Look) -> None:
@@ -145,12 +140,9 @@ def draw_shoe(brush: Brush, figure: Figure, person: Person, look: Look, side: in
     brush.shade(path, ankle - 2j, heel + 2j, (0.25, 0.0, -0.2), 0.2 + sheen(look.shoes))
     sole = polygon([heel + 1.5j, toe + 1.3j], closed=False)
     if kind == "sneakers":
-        brush.stroke(sole, look.sole, 1.5, Part.SHOES)
-        for share in (0.3, 0.45, 0.6):
-            laces = between(ankle, toe, share)
-            brush.stroke(polygon([laces - 0.9, laces + 0.9], closed=False), look.trim, 0.4, alpha=0.8)
-        if look.pattern_seed % 3 == 0:
-            brush.tint(ellipse(between(heel, toe, 0.5) - 0.3j, 1.6, 0.7), look.trim, 0.8)
+        brush.stroke(sole, look.sole, 1.1, Part.SHOES)
+        laces = between(ankle, toe, 0.45)
+        brush.stroke(polygon([laces - 0.9, laces + 0.9], closed=False), look.trim, 0.5, alpha=0.8)
     elif kind == "high heels":
         brush.fill(
             polygon([heel - 0.9, heel + 0.9, heel + complex(0.4, 4.2), heel + complex(-0.4, 4.2)]),
@@ -159,8 +151,6 @@ def draw_shoe(brush: Brush, figure: Figure, person: Person, look: Look, side: in
         )
     else:
         brush.stroke(sole, scaled(look.shoes, 0.5), 0.6)
-        gloss = ellipse(between(ankle, toe, 0.75) - 0.6j, 1.1, 0.5)
-        brush.tint(gloss, (1.0, 1.0, 1.0), 0.35 if kind == "shoes" else 0.2, 0.4)
 
 
 def _draw_shaft(brush: Brush, figure: Figure, person: Person, look: Look, side: int) -> None:

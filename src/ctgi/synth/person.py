@@ -91,7 +91,7 @@ CLOTH = {
     "orange": 3, "yellow": 4, "green": 6, "light blue": 5, "blue": 7, "navy": 6, "purple": 4,
 }  # fmt: skip
 LOWER_COLORS = {
-    "black": 33, "gray": 14, "white": 8, "cream": 3, "tan": 11, "brown": 6, "red": 3, "burgundy": 2, "pink": 3,
+    "black": 33, "gray": 14, "white": 8, "cream": 3, "tan": 9, "brown": 6, "red": 4, "burgundy": 2, "pink": 3,
     "orange": 1, "yellow": 2, "green": 4, "light blue": 4, "blue": 10, "navy": 8, "purple": 2,
 }  # fmt: skip
 SHOE_COLORS = {"black": 36, "white": 28, "gray": 9, "brown": 11, "tan": 4, "red": 5, "blue": 4, "pink": 2, "green": 1}
@@ -165,8 +165,7 @@ def _draw_upper(gender: str, rng: Random) -> dict[str, str]:
     if (kind in OUTER and pattern not in ("plain", "checked")) or (gender == "man" and pattern == "floral"):
         pattern = "plain"
     color = draw_color(CLOTH, rng)
-    layered = kind in OUTER and rng.random() < (0.85 if kind == "blazer" else 0.45)
-    inner = draw_color(_apart(CLOTH, color), rng) if layered else NONE
+    inner = draw_color(_apart(CLOTH, color), rng) if kind in OUTER and rng.random() < 0.5 else NONE
     return {
         "upper_type": kind,
         "upper_color": color,

