@@ -3,34 +3,21 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 from ctgi.agents.abilities import EMBEDDED_ROLES, is_embedded
-from ctgi.agents.answerer import Answerer
-from ctgi.agents.captioner import Captioner
 from ctgi.agents.pool import QuestionPool
-from ctgi.agents.proposer import Proposer
-from ctgi.agents.questioner import TemplateQuestioner
-from ctgi.agents.verifier import Verifier
-from ctgi.agents.writers import Aggregator, Reconstructor, TemplateAggregator, TemplateReconstructor
 from ctgi.config import Binding, Endpoint, Settings
 from ctgi.errors import CtgiError
 from ctgi.network import public_url
 from ctgi.plugins import OWN_CODE
 from ctgi.tools.backends import Mllm, open_mllm
 from ctgi.tools.chat_cache import ChatCache
+from ctgi.tools.specs import TOOLS
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 
 Role = Callable[[Mllm], Any]
-
-_ROLES: dict[str, Role] = {
-    "caption_image": Captioner,
-    "answer_question": Answerer,
-    "verify_match": Verifier,
-    "propose_questions": Proposer,
-    "reconstruct_caption": Reconstructor,
-    "aggregate_query": Aggregator,
-}
 
 
 class Models:
@@ -88,7 +75,7 @@ async def open_tools(
         CtgiError: a binding names no backend, or one that cannot do this tool.
     """
     embedded = {name: role for name, role in EMBEDDED_ROLES.items() if is_embedded(settings, name)}
-    speakers = {**_ROLES, **embedded, **(roles or {})}
+    speakers = {**embedded, **(roles or {})}
     opened = models or Models()
     shared: dict[Binding, Mllm] = {}
 
@@ -117,30 +104,32 @@ def _open_tool(
         return _template(name, pool)
     if binding.endpoint == "human":
         return _human(name)
-    if name not in roles:
+    role = roles.get(name) or _resolved(TOOLS[name].role)
+    if role is None:
         raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
-    return roles[name](model(binding))
+    return role(model(binding))
+
+
+def _resolved(where: str | None) -> Any:
+    return resolve_name(where) if where else None
 
 
 def _template(name: str, pool: QuestionPool) -> Any:
-    if name == "propose_questions":
-        return TemplateQuestioner(pool)
-    if name == "reconstruct_caption":
-        return TemplateReconstructor()
-    if name == "aggregate_query":
-        return TemplateAggregator()
-    raise CtgiError(
-        f"{name} is bound to templates, which only compose text: bind it to a model, "
-        f"like {name}=vllm:Qwen/Qwen2-VL-7B-Instruct"
-    )
+    template = _resolved(TOOLS[name].template)
+    if template is None:
+        raise CtgiError(
+            f"{name} is bound to templates, which only compose text: bind it to a model, "
+            f"like {name}=vllm:Qwen/Qwen2-VL-7B-Instruct"
+        )
+    return template(pool)
 
 
 def _human(name: str) -> Any:
-    from ctgi.tools.backends.human import HUMAN_TOOLS
-
-    if name not in HUMAN_TOOLS:
-        raise CtgiError(f"{name} cannot be bound to human; a person can do {', '.join(HUMAN_TOOLS)}")
-    return HUMAN_TOOLS[name]
+    human = _resolved(TOOLS[name].human)
+    if human is None:
+        able = ", ".join(tool for tool, spec in TOOLS.items() if spec.human)
+        raise CtgiError(f"{name} cannot be bound to human; a person can do {able}")
+    return human
 
 
 def where(binding: Binding, settings: Settings) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 
 from ctgi.agents.assemble import open_tools, where
 from ctgi.agents.pool import QuestionPool, load_pool
-from ctgi.config import TOOL_NAMES, Settings
+from ctgi.config import Settings
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
-from ctgi.tools.types import Fact
+from ctgi.tools.specs import TOOLS, ToolSpec
+from ctgi.tools.types import Questions, Verdict
 
-_FACT = Fact("What color are the shoes?", "white", "The shoes are white.")
 _QUERY = "a person in a red shirt"
 
 
@@ -38,14 +38,14 @@ async def check(settings: Settings) -> list[ToolCheck]:
     pool = load_pool(settings.mtg.question_pool)
     with tempfile.TemporaryDirectory() as folder:
         image, gone = _draw_person(Path(folder) / "person.png"), dict[str, str]()
-        return [await _check(name, settings, pool, image, gone) for name in TOOL_NAMES]
+        return [await _check(name, settings, pool, image, gone) for name in TOOLS]
 
 
 async def _check(name: str, settings: Settings, pool: QuestionPool, image: ImageRef, gone: dict[str, str]) -> ToolCheck:
     """One tool; `gone` holds what cannot be used, an endpoint or a model, with the reason: it is tried once."""
     binding = settings.binding(name)
     place = where(binding, settings)
-    served_by = name if name in ("search_gallery", "ask_user") else str(binding)  # what those two want is their own
+    served_by = str(binding) if TOOLS[name].role else name  # what no model can serve wants something of its own
     if reason := gone.get(place) or gone.get(served_by):
         return ToolCheck(name, str(binding), place, False, None, None, None, None, reason)
     if binding.endpoint == "human":
@@ -68,23 +68,22 @@ async def _try(name: str, settings: Settings, pool: QuestionPool, image: ImageRe
         tool = tools[name]
         abilities = await tool.mllm.probe() if hasattr(tool, "mllm") else None
         started = time.perf_counter()
-        said = await _call(name, tool, image)
+        said = _shown(await tool(**_request(TOOLS[name], image)))
         seconds = time.perf_counter() - started
     return seconds, vars(abilities) if abilities else unknown, said
 
 
-async def _call(name: str, tool: Any, image: ImageRef) -> str:
-    """The tool's own small request, and what it said."""
-    if name == "caption_image":
-        return str((await tool(image)).text)
-    if name == "answer_question":
-        return str((await tool(image, "What color is the person's upper-body clothing?")).text)
-    if name == "verify_match":
-        verdict = await tool(image, _QUERY)
-        return f"{verdict.text} (P(yes) {verdict.probability:.2f})" if verdict.probability is not None else verdict.text
-    if name == "propose_questions":
-        return "; ".join(question for _, question in (await tool(image, _QUERY, count=2)).items)
-    return str((await tool(_QUERY, [_FACT])).text)
+def _request(spec: ToolSpec, image: ImageRef) -> dict[str, Any]:
+    return {**(spec.example or {}), **({"image": image} if spec.takes_image else {})}
+
+
+def _shown(said: Any) -> str:
+    """What a tool said, in words."""
+    if isinstance(said, Verdict) and said.probability is not None:
+        return f"{said.text} (P(yes) {said.probability:.2f})"
+    if isinstance(said, Questions):
+        return "; ".join(question for _, question in said.items)
+    return str(getattr(said, "text", said))
 
 
 def _try_encoder(settings: Settings, image: ImageRef) -> tuple[float, str]:

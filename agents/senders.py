@@ -4,28 +4,28 @@ import os
 from collections.abc import Collection, Iterable
 
 from ctgi.agents.assemble import where
-from ctgi.config import IMAGE_TOOLS, Settings
+from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.network import is_local, place_of, proxy_for, public_url
 from ctgi.tools.backends import MLLMS
+from ctgi.tools.specs import TOOLS
 
-IMAGE_SENDERS = (*IMAGE_TOOLS, "propose_questions")
-"""Tools that may be given an image."""
 _LANGSMITH = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
 
 
-def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str] = IMAGE_SENDERS) -> list[str]:
+def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str] | None = None) -> list[str]:
     """One line per place outside this machine and per kind of content; none where nothing leaves.
 
     Args:
         settings: how the tools are bound.
         tools: those that a run may call.
-        images: those among them that are given images in this run.
+        images: those among them that are given images in this run; None for all that may be.
     """
+    looking = [tool for tool, spec in TOOLS.items() if spec.takes_image] if images is None else images
     told: dict[tuple[str, str], list[str]] = {}
     for tool in tools:
         if place := _destination(tool, settings):
-            what = "images and texts" if tool in images else "texts"
+            what = "images and texts" if tool in looking else "texts"
             told.setdefault((what, place), []).append(tool)
     return [
         f"these bindings send {what} to {place}: {', '.join(names)}" for (what, place), names in told.items()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ctgi.agents.pool import QuestionPool
 from ctgi.agents.prompts import prompt, quoted
 from ctgi.agents.prose import said
 from ctgi.agents.statements import compose, is_refusal
@@ -45,6 +46,9 @@ class Aggregator:
 class TemplateReconstructor:
     """reconstruct_caption without a model: the description, then the statements as prose."""
 
+    def __init__(self, pool: QuestionPool | None = None) -> None:
+        """Made like every template; the pool is for those that ask."""
+
     async def __call__(self, description: str, facts: Sequence[Fact]) -> Reply:
         """Deterministic; says nothing that was not said before."""
         return Reply(compose(description, [fact.statement for fact in facts]))
@@ -52,6 +56,9 @@ class TemplateReconstructor:
 
 class TemplateAggregator:
     """aggregate_query without a model: the query, then the statements as prose."""
+
+    def __init__(self, pool: QuestionPool | None = None) -> None:
+        """Made like every template; the pool is for those that ask."""
 
     async def __call__(self, query: str, facts: Sequence[Fact]) -> Reply:
         """Deterministic; keeps the query's own words."""

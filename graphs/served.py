@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 
 from ctgi.agents.languages import is_english
 from ctgi.agents.prompts import prompt, prompt_names
-from ctgi.agents.senders import IMAGE_SENDERS, senders
+from ctgi.agents.senders import senders
 from ctgi.config import Settings, load_settings
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mtg, open_mti
@@ -122,7 +122,7 @@ def _settings() -> Settings:
 
 
 def _tell_senders(settings: Settings, tools: Sequence[str]) -> None:
-    for line in senders(settings, tools, images=() if tools == WITHOUT_ANCHOR else IMAGE_SENDERS):
+    for line in senders(settings, tools, images=() if tools == WITHOUT_ANCHOR else None):
         logger.warning("%s", line)
 
 

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from ctgi.config import IMAGE_TOOLS, find_config, load_settings
+from ctgi.config import find_config, load_settings
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
+from ctgi.tools.specs import image_tools
 
 TOML = "[mtg]\nturns = 3\n"
 
@@ -83,7 +84,7 @@ def test_images_in_a_file_or_a_variable_binds_the_tools_without_their_own(
 ) -> None:
     Path("ctgi.toml").write_text('[bindings]\nimages = "vllm:a"\nverify_match = "vllm:b"\n')
     settings = load_settings()
-    assert [str(settings.binding(tool)) for tool in IMAGE_TOOLS] == ["vllm:a", "vllm:a", "vllm:b"]
+    assert [str(settings.binding(tool)) for tool in image_tools()] == ["vllm:a", "vllm:a", "vllm:b"]
     assert str(load_settings(binds=["images=vllm:c"]).binding("verify_match")) == "vllm:c"
     Path("ctgi.toml").unlink()
     monkeypatch.setenv("CTGI_BINDINGS__IMAGES", "vllm:d")

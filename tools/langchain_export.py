@@ -1,138 +1,87 @@
-"""The tools as LangChain tools, for any tool-calling agent; it names images by id, never by a path.
-
-What the agent's model reads are texts, scores and ids; which files they are about stands in each reply's artifact,
-which only the program sees.
-"""
+"""The tools as LangChain tools, for any tool-calling agent."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
 
-from ctgi.errors import ArgumentError, CtgiError, ImageError, ToolError
+from pydantic import ValidationError
+
+from ctgi.errors import ArgumentError, CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef
+from ctgi.suggest import did_you_mean
+from ctgi.tools.desk import Answer, Desk
+from ctgi.tools.forms import arguments_of
+from ctgi.tools.specs import TOOLS, ToolSpec
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-Arguments = ParamSpec("Arguments")
-Answer = tuple[Any, dict[str, Any]]
-"""What the model reads, and the artifact."""
 
-_K = 10
-
-
-def as_langchain_tools(tools: Mapping[str, Any], images: Mapping[str, ImageRef]) -> "list[BaseTool]":
+def as_langchain_tools(
+    tools: Mapping[str, Any], images: Mapping[str, ImageRef], *, pictures: bool = False
+) -> "list[BaseTool]":
     """LangChain tools over the callables of `open_tools` (and a GallerySearch) by name, with and without `await`.
 
     A reply's `artifact` names the files: `{"image_id", "path", ...}`, and for search_gallery one such entry per
     result under "found". What is wrong with a call's arguments, or with one image, becomes the tool's reply.
 
     Args:
-        tools: tool name -> callable; the names may be any of those exported below.
+        tools: tool name -> callable, any of the tools of `ctgi tools list`.
         images: image id -> image; with those that search_gallery finds, the only images an agent can reach.
+        pictures: whether the agent's model may ask to see images: they come as content blocks of type "image".
 
     Raises:
-        CtgiError: a tool of that name has no LangChain form. Calls raise it where the set-up is broken.
+        CtgiError: there is no tool of that name. Calls raise it where the set-up is broken.
     """
+    for name in tools:
+        if name not in TOOLS:
+            meant = did_you_mean(name, TOOLS) or f"; the tools are {', '.join(TOOLS)}"
+            raise CtgiError(f"no tool is called {name!r}{meant}")
+    desk, loop = Desk(tools, images), _Loop()
+    return [_exported(TOOLS[name], desk, loop, pictures=pictures) for name in tools]
+
+
+def _exported(spec: ToolSpec, desk: Desk, loop: "_Loop", *, pictures: bool) -> "BaseTool":
     from langchain_core.tools import StructuredTool
 
-    exported = _exports(tools, dict(images))
-    unknown = sorted(set(tools) - set(exported))
-    if unknown:
-        raise CtgiError(f"{unknown[0]} has no LangChain form; these have: {', '.join(sorted(exported))}")
-    loop = _Loop()
-    return [
-        StructuredTool.from_function(
-            func=loop.blocking(exported[name]),
-            coroutine=exported[name],
-            name=name,
-            response_format="content_and_artifact",
-            handle_tool_error=True,
-        )
-        for name in tools
-    ]
+    call = _replying(partial(spec.form, desk))
+    return StructuredTool(
+        name=spec.name,
+        description=inspect.getdoc(spec.form) or spec.name,
+        args_schema=arguments_of(spec.form, spec.name, without=() if pictures else ("show",)),
+        func=loop.blocking(call),
+        coroutine=call,
+        response_format="content_and_artifact",
+        handle_tool_error=True,
+        handle_validation_error=_what_is_wrong,
+    )
 
 
-def _exports(
-    tools: Mapping[str, Any], images: dict[str, ImageRef]
-) -> dict[str, Callable[..., Coroutine[Any, Any, Answer]]]:
-    """One coroutine per tool; its signature and docstring are what the agent's model reads."""
-
-    def find(image_id: str) -> ImageRef:
-        if image_id not in images:
-            raise ArgumentError(f"no image has the id {image_id!r}; ids come from search_gallery")
-        return images[image_id]
-
-    async def on_image(tool: str, image_id: str, *arguments: str) -> tuple[Any, dict[str, Any]]:
-        image = find(image_id)
-        try:
-            result = await tools[tool](image, *arguments)
-        except ToolError as error:
-            told = f"{image_id}: {error.reason}" if isinstance(error, ImageError) else str(error)
-            raise ToolError(told.replace(image.path, image_id)) from None
-        return result, {"image_id": image_id, "path": image.path, **asdict(result)}
-
-    async def caption_image(image_id: str) -> Answer:
-        """Describe the person in an image."""
-        said, artifact = await on_image("caption_image", image_id)
-        return said.text, artifact
-
-    async def answer_question(image_id: str, question: str) -> Answer:
-        """Answer a question about the person in an image."""
-        said, artifact = await on_image("answer_question", image_id, _worded("question", question))
-        return said.text, artifact
-
-    async def verify_match(image_id: str, description: str) -> Answer:
-        """Judge whether an image shows the person described: match, and its probability where known."""
-        verdict, artifact = await on_image("verify_match", image_id, _worded("description", description))
-        return {"match": verdict.match, "probability": verdict.probability}, artifact
-
-    async def search_gallery(query: str, k: int = _K) -> Answer:
-        """Find people by a description: the k best images with their ids and scores, best first."""
-        if k < 1:
-            raise ArgumentError(f"k is {k}: expected at least 1")
-        ranking = await tools["search_gallery"](_worded("query", query), k)
-        found = ranking.candidates
-        if len(found) < k != _K:  # the default asks for ten or all there are
-            raise ArgumentError(f"k is {k}: expected 1 to {len(found)}, for so many images are in the gallery")
-        images.update({candidate.image.sha256: candidate.image for candidate in found})
-        told = [{"image_id": candidate.image.sha256, "score": round(candidate.score, 6)} for candidate in found]
-        files = [one | {"path": candidate.image.path} for one, candidate in zip(told, found, strict=True)]
-        return told, {"found": files, "truncated_tokens": ranking.truncated_tokens}
-
-    async def ask_user(question: str) -> Answer:
-        """Ask the person who is searching."""
-        said = await tools["ask_user"](_worded("question", question))
-        return said.text, asdict(said)
-
-    functions = (caption_image, answer_question, verify_match, search_gallery, ask_user)
-    return {function.__name__: _replying(function) for function in functions}
-
-
-def _worded(name: str, text: str) -> str:
-    if not any(character.isprintable() and not character.isspace() for character in text):
-        raise ArgumentError(f"{name} is empty: say in words what is meant")
-    return text
-
-
-def _replying(
-    function: Callable[Arguments, Coroutine[Any, Any, Answer]],
-) -> Callable[Arguments, Coroutine[Any, Any, Answer]]:
+def _replying(form: Callable[..., Coroutine[Any, Any, Answer]]) -> Callable[..., Coroutine[Any, Any, Answer]]:
     """The tool, whose failures the agent reads as its reply, so that it can try something else."""
     from langchain_core.tools import ToolException
 
-    @wraps(function)
-    async def call(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+    async def call(**arguments: Any) -> Answer:
         try:
-            return await function(*args, **options)
+            return await form(**arguments)
         except (ToolError, ArgumentError) as error:
             raise ToolException(str(error)) from None
 
     return call
+
+
+def _what_is_wrong(error: Any) -> str:
+    """All that is wrong with the arguments of a call, each by name."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)
+    )
 
 
 class _Loop:

@@ -14,14 +14,13 @@ from ctgi.files import user_folder
 from ctgi.plugins import OWN_CODE
 from ctgi.reading import read_toml
 from ctgi.secrets import learn
-from ctgi.settings import IMAGE_TOOLS, TOOL_NAMES, Settings
+from ctgi.settings import Settings
 from ctgi.settings_tables import CacheSettings, Endpoint, MtgSettings, MtiSettings, RetrieverSettings
 from ctgi.suggest import did_you_mean, first_problem, keys_of, nearest
 from ctgi.text import plain
+from ctgi.tools.specs import TOOLS, image_tools
 
 __all__ = [
-    "IMAGE_TOOLS",
-    "TOOL_NAMES",
     "Binding",
     "CacheSettings",
     "Endpoint",
@@ -79,7 +78,7 @@ def _with_table(name: str) -> str | None:
     """`mtg__turns` for `mtg_turns`, where that is a setting."""
     for table in Settings.model_fields:
         key = name.removeprefix(f"{table}_")
-        if key != name and key in (TOOL_NAMES if table == "bindings" else keys_of(Settings, (table,))):
+        if key != name and key in (TOOLS if table == "bindings" else keys_of(Settings, (table,))):
             return f"{table}__{key}"
     return None
 
@@ -95,7 +94,7 @@ def load_settings(
 
     Args:
         binds: `tool=backend` each; `images=backend` binds all tools that look at an image.
-        profile: one of PROFILES.
+        profile: embedded, paper or openai.
         config: a ctgi.toml to use instead of the one found.
         overrides: tables by name, for example mti={"k": 10}.
 
@@ -137,10 +136,10 @@ def load_settings(
         raise CtgiError(
             f"CTGI_* variables: {plain(str(error))}: expected JSON, like CTGI_MTI='{{\"k\": 10}}'"
         ) from None
-    unknown = sorted(set(settings.bindings) - set(TOOL_NAMES))
+    unknown = sorted(settings.bindings.keys() - TOOLS.keys())
     if unknown:
-        meant = did_you_mean(unknown[0], (*TOOL_NAMES, "images"))
-        expected = f"; the tools are {', '.join(TOOL_NAMES)}"
+        meant = did_you_mean(unknown[0], (*TOOLS, "images"))
+        expected = f"; the tools are {', '.join(TOOLS)}"
         raise CtgiError(f"bindings: no tool is called {public_spec(unknown[0])!r}{meant or expected}")
     learn(settings.secrets())
     return settings
@@ -157,7 +156,7 @@ def parse_binds(binds: Iterable[str]) -> dict[str, str]:
         tool, equals, backend = text.partition("=")
         if not equals or not backend:
             raise CtgiError(f"--bind {public_spec(text)!r}: expected tool=backend, like verify_match=openai:gpt-4o")
-        bindings |= dict.fromkeys(IMAGE_TOOLS if tool == "images" else (tool,), backend)
+        bindings |= dict.fromkeys(image_tools() if tool == "images" else (tool,), backend)
     return bindings
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ctgi.bindings import QWEN, Binding
+from ctgi.bindings import Binding
 from ctgi.files import WithoutLocks
 from ctgi.network import parse_address, public_url
 from ctgi.secrets import in_url
@@ -22,33 +22,7 @@ from ctgi.settings_tables import (
     RetrieverSettings,
     TelemetrySettings,
 )
-
-TOOL_NAMES = (
-    "caption_image",
-    "answer_question",
-    "verify_match",
-    "propose_questions",
-    "reconstruct_caption",
-    "aggregate_query",
-    "search_gallery",
-    "ask_user",
-)
-IMAGE_TOOLS = ("caption_image", "answer_question", "verify_match")
-CLIP = "open_clip:ViT-B-16,openai"
-_TEXT_BY_TEMPLATE = {
-    "propose_questions": "templates",
-    "reconstruct_caption": "templates",
-    "aggregate_query": "templates",
-    "ask_user": "human",
-}
-PROFILES: dict[str, dict[str, str]] = {
-    "embedded": dict.fromkeys((*IMAGE_TOOLS, "search_gallery"), "embedded") | _TEXT_BY_TEMPLATE,
-    "paper": dict.fromkeys(IMAGE_TOOLS, QWEN)
-    | _TEXT_BY_TEMPLATE
-    | {"reconstruct_caption": "openai:gpt-4o", "aggregate_query": QWEN, "search_gallery": CLIP},
-    "openai": dict.fromkeys(TOOL_NAMES, "openai:gpt-4o")
-    | {"propose_questions": "templates", "search_gallery": CLIP, "ask_user": "human"},
-}
+from ctgi.tools.specs import TOOLS, image_tools
 
 
 class Settings(BaseSettings):
@@ -82,11 +56,11 @@ class Settings(BaseSettings):
     def _spread(cls, bindings: dict[str, str]) -> dict[str, str]:
         """`images` stands for the tools that look at an image and have no entry of their own."""
         named = {tool: backend for tool, backend in bindings.items() if tool != "images"}
-        return (dict.fromkeys(IMAGE_TOOLS, bindings["images"]) if "images" in bindings else {}) | named
+        return (dict.fromkeys(image_tools(), bindings["images"]) if "images" in bindings else {}) | named
 
     def binding(self, tool: str) -> Binding:
         """The backend of a tool: its own entry, else the profile's."""
-        return Binding.parse(self.bindings.get(tool, PROFILES[self.profile][tool]))
+        return Binding.parse(self.bindings.get(tool, getattr(TOOLS[tool].profiles, self.profile)))
 
     def endpoint(self, binding: Binding) -> Endpoint:
         """Where a binding's model answers: its endpoint's entry over the provider's defaults.
@@ -119,7 +93,7 @@ class Settings(BaseSettings):
 
     def secrets(self) -> set[str]:
         """Keys of all endpoints, and the passwords and queries of every address in use."""
-        endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in TOOL_NAMES)]
+        endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in TOOLS)]
         variables = {endpoint.api_key_env for endpoint in endpoints}
         variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
         variables |= {source.removeprefix("env:") for endpoint in endpoints for source in endpoint.headers.values()}

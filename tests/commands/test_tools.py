@@ -2,14 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from ctgi.config import TOOL_NAMES
+from ctgi.agents.senders import senders
+from ctgi.config import load_settings
+from ctgi.tools.specs import TOOLS
 from tests.support.commands import Run
+from tests.support.ninth_tool import SPEC as NINTH
 from tests.support.openai_server import OpenAiDouble
 
 
 def test_list_names_every_tool_and_where_it_is_served(ctgi: Run) -> None:
     rows = {row["tool"]: row for row in ctgi("tools", "list", "--profile", "paper", "--json").json}
-    assert tuple(rows) == TOOL_NAMES
+    assert list(rows) == list(TOOLS)
     assert rows["caption_image"] == {
         "tool": "caption_image",
         "backend": "vllm:Qwen/Qwen2-VL-7B-Instruct",
@@ -57,6 +60,23 @@ def test_check_tries_what_cannot_be_used_once(ctgi: Run, double: OpenAiDouble) -
     said = [line for line in done.err.splitlines() if "other" in line]
     assert len(said) == 1
     assert said[0].startswith("caption_image, answer_question, verify_match: ")
+
+
+def test_a_ninth_tool_is_listed_checked_and_said_to_send_images(
+    ctgi: Run, double: OpenAiDouble, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOOLS, NINTH.name, NINTH)
+    double.answer = lambda seen: "one" if "How many persons" in seen.prompts[-1] else "no"
+    bound = ("-b", f"images=vllm:double@{double.base_url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}")
+    assert ctgi("tools", "list", *bound, "--json").json[-1] == {
+        "tool": "count_people", "backend": f"vllm:double@{double.base_url}", "endpoint": double.base_url,
+    }  # fmt: skip
+    checked = ctgi("tools", "check", *bound, "--json").json[-1]
+    assert (checked["tool"], checked["works"], checked["said"]) == ("count_people", True, "one")
+    away = load_settings(binds=["count_people=vllm:double@http://far.example/v1"])
+    assert senders(away, ["count_people"]) == [
+        "these bindings send images and texts to http://far.example/v1: count_people"
+    ]
 
 
 def test_serve_prints_its_command(ctgi: Run) -> None:

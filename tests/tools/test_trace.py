@@ -360,7 +360,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_every_tool_of_the_configuration_can_be_recorded() -> None:
-    from ctgi.config import TOOL_NAMES
+    from ctgi.tools.specs import TOOLS
 
     fact = Fact("q", "a", "s")
     refinement = Refinement("q", ("ab",), 0.5, "refined")
@@ -374,7 +374,7 @@ def test_every_tool_of_the_configuration_can_be_recorded() -> None:
         "search_gallery": (("q", 5), {"refinement": refinement}),
         "ask_user": (("q",), {}),
     }
-    assert set(given) == set(TOOL_NAMES)
+    assert set(given) == set(TOOLS)
     keys = {call_key(tool, arguments(tool, *call)) for tool, call in given.items()}
     assert len(keys) == len(given)
     assert Settings().traces == Path(".ctgi/traces")

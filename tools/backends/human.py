@@ -2,14 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+import threading
+from collections.abc import Sequence
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import plain
 from ctgi.tools.traces.call_notes import spending
 from ctgi.tools.types import Reply, Verdict
+
+_ONE_AT_A_TIME = threading.Lock()
+"""One question stands on the terminal until it is answered, whoever asks."""
 
 
 async def ask_user(question: str, image: ImageRef | None = None) -> Reply:
@@ -42,18 +45,11 @@ async def verify_match(image: ImageRef, description: str) -> Verdict:
     return Verdict(match, float(match), said.text)
 
 
-HUMAN_TOOLS: dict[str, Callable[..., Any]] = {
-    "ask_user": ask_user,
-    "caption_image": caption_image,
-    "answer_question": answer_question,
-    "verify_match": verify_match,
-}
-
-
 def _read_line(prompt: str) -> str:
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
-    line = sys.stdin.readline()
+    with _ONE_AT_A_TIME:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        line = sys.stdin.readline()
     if not line:
         raise CtgiError("a tool is bound to human, but standard input is closed: run it at a terminal")
     return line.strip()

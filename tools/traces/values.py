@@ -12,8 +12,7 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools import protocols
-from ctgi.tools.types import Questions, Ranking, Reply, Verdict
+from ctgi.tools.specs import TOOLS, signature_of
 
 _PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
 """Fields of results that hold a path."""
@@ -31,29 +30,21 @@ class _CompareTexts(Protocol):
     async def __call__(self, text: str, others: Sequence[str]) -> list[float]: ...
 
 
-_TOOLS: dict[str, tuple[type, Any]] = {
-    "caption_image": (protocols.CaptionImage, Reply),
-    "answer_question": (protocols.AnswerQuestion, Reply),
-    "verify_match": (protocols.VerifyMatch, Verdict),
-    "propose_questions": (protocols.ProposeQuestions, Questions),
-    "reconstruct_caption": (protocols.ReconstructCaption, Reply),
-    "aggregate_query": (protocols.AggregateQuery, Reply),
-    "search_gallery": (protocols.SearchGallery, Ranking),
-    "ask_user": (protocols.AskUser, Reply),
-    "compare_image": (_CompareImage, float),  # the two of the judge that measures by embeddings
+_COMPARISONS: dict[str, tuple[type, Any]] = {
+    "compare_image": (_CompareImage, float),
     "compare_texts": (_CompareTexts, list[float]),
 }
+"""Calls of the judge that measures by embeddings; no tools, but recorded as they are."""
 
 
 @cache
 def _signature(tool: str) -> inspect.Signature:
-    signature = inspect.signature(_TOOLS[tool][0].__call__)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
+    return signature_of(TOOLS[tool].protocol if tool in TOOLS else _COMPARISONS[tool][0])
 
 
 @cache
 def _result(tool: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_TOOLS[tool][1])
+    return TypeAdapter(TOOLS[tool].result if tool in TOOLS else _COMPARISONS[tool][1])
 
 
 def arguments(tool: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> Arguments:
@@ -142,7 +133,7 @@ class Values:
         Raises:
             ValueError: it is not what this tool gives; says where.
         """
-        if tool not in _TOOLS:
+        if tool not in TOOLS and tool not in _COMPARISONS:
             raise ValueError(f"no tool is called {tool!r}")
         try:
             return _result(tool).validate_python(self.images(value))

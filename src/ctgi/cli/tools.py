@@ -19,12 +19,13 @@ def list_tools(bind: Bind = None, profile: Profile = None, config: Config = None
     Example: ctgi tools list --profile paper
     """
     from ctgi.agents.assemble import where
-    from ctgi.config import TOOL_NAMES, load_settings
+    from ctgi.config import load_settings
+    from ctgi.tools.specs import TOOLS
 
     settings = load_settings(binds=bind, profile=profile, config=config)
     rows = [
         {"tool": name, "backend": str(settings.binding(name)), "endpoint": where(settings.binding(name), settings)}
-        for name in TOOL_NAMES
+        for name in TOOLS
     ]
     _print_rows(rows, as_json)
 
@@ -42,10 +43,11 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
 
     from ctgi.agents.check import check
     from ctgi.cli.senders import tell_senders
-    from ctgi.config import TOOL_NAMES, load_settings
+    from ctgi.config import load_settings
+    from ctgi.tools.specs import TOOLS
 
     settings = load_settings(binds=bind, profile=profile, config=config)
-    tell_senders(settings, TOOL_NAMES, quiet=False)
+    tell_senders(settings, TOOLS, quiet=False)
     rows = [asdict(result) for result in asyncio.run(check(settings))]
     _print_rows(rows if as_json else [row | _short(row) for row in rows], as_json)
     failed = [row for row in rows if not row["works"]]

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from ctgi.agents.abilities import is_embedded
-from ctgi.agents.senders import IMAGE_SENDERS, senders
+from ctgi.agents.senders import senders
 from ctgi.config import Settings
 
 _SMALL = (
@@ -12,7 +12,7 @@ _SMALL = (
 )
 
 
-def beforehand(settings: Settings, tools: Collection[str], images: Collection[str] = IMAGE_SENDERS) -> list[str]:
+def beforehand(settings: Settings, tools: Collection[str], images: Collection[str] | None = None) -> list[str]:
     """One line for embedded models, and one per place outside this machine to which these tools send something.
 
     Args:

@@ -6,7 +6,6 @@ from typing import Any
 
 from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
-from ctgi.agents.senders import IMAGE_SENDERS
 from ctgi.config import Settings
 from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mti, serve_gallery
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
@@ -60,7 +59,7 @@ async def search(
     """
     tools = ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",)
     asked = WITHOUT_ANCHOR if conversation else tools  # without an anchor no image is sent
-    for line in beforehand(settings, asked, images=() if conversation else IMAGE_SENDERS):
+    for line in beforehand(settings, asked, images=() if conversation else None):
         events.announce(line)
     made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
     given = {**made_by, "images": gallery.identity, "interactive": conversation is not None}

@@ -4,26 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctgi.config import TOOL_NAMES, Binding, Settings, load_settings, parse_binds
+from ctgi.config import Binding, Settings, load_settings, parse_binds
 from ctgi.errors import CtgiError
 from ctgi.network import is_local
 from ctgi.plugins import OWN_CODE
 from ctgi.runs.recording import digests
+from ctgi.tools.specs import TOOLS
 from ctgi.tools.traces.format import Item
 from ctgi.tools.traces.player import OnMiss
 from ctgi.tools.traces.reader import Trace
 
 NO_MODEL = ("templates", "human")
-_SAID_BY = {
-    "prompts/caption.txt": ("caption_image", "answer_question"),  # an answer is asked for after the caption's turn
-    "prompts/answer.txt": ("answer_question",),
-    "prompts/thi_questions.txt": ("answer_question",),
-    "prompts/verify.txt": ("verify_match",),
-    "prompts/propose.txt": ("propose_questions",),
-    "prompts/reconstruct.txt": ("reconstruct_caption",),
-    "prompts/aggregate.txt": ("aggregate_query",),
-    "prompts/system.txt": TOOL_NAMES,
-}
 
 
 @dataclass(frozen=True)
@@ -83,8 +74,8 @@ def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str])
     stale = {
         tool: name
         for name in changed
-        for tool in _SAID_BY.get(name, ())
-        if recorded.get(tool, "templates") not in NO_MODEL and tool != "search_gallery" and tool not in live
+        for tool, spec in TOOLS.items()
+        if name in spec.prompt_files and recorded.get(tool, "templates") not in NO_MODEL and tool not in live
     }
     if not stale or plan.accept_changes:
         return live
@@ -126,4 +117,4 @@ def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) 
 
 def computed_tools(settings: Settings) -> set[str]:
     """Tools whose templates need no model, so that a miss is no reason to stop."""
-    return {tool for tool in TOOL_NAMES if settings.binding(tool).endpoint == "templates"}
+    return {tool for tool in TOOLS if settings.binding(tool).endpoint == "templates"}

@@ -1,0 +1,101 @@
+"""The one table of tools: complete, and all that it takes to add a tool."""
+
+import asyncio
+import inspect
+from importlib.resources import files
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import pytest
+
+from ctgi.agents.assemble import open_tools
+from ctgi.agents.pool import load_pool
+from ctgi.config import Settings, load_settings
+from ctgi.retrieval.images import ImageRef, ref
+from ctgi.tools.forms import arguments_of
+from ctgi.tools.langchain_export import as_langchain_tools
+from ctgi.tools.specs import TOOLS
+from ctgi.tools.traces.format import Header
+from ctgi.tools.traces.interceptor import Interceptor
+from ctgi.tools.traces.player import Replay
+from ctgi.tools.traces.reader import open_trace
+from ctgi.tools.traces.recorder import Recorder
+from ctgi.tools.traces.values import Values
+from ctgi.tools.traces.writer import TraceWriter
+from ctgi.tools.types import Reply
+from tests.support.ninth_tool import SPEC
+from tests.support.openai_server import OpenAiDouble
+
+
+@pytest.mark.parametrize("spec", TOOLS.values(), ids=TOOLS)
+def test_what_the_table_names_is_there(spec: Any) -> None:
+    for where in (spec.role, spec.template, spec.human):
+        assert where is None or callable(resolve_name(where))
+    for prompt in spec.prompts:
+        assert (files("ctgi.agents") / "prompts" / f"{prompt}.txt").is_file()
+
+
+def test_every_prompt_belongs_to_a_tool() -> None:
+    prompts = {file.name.removesuffix(".txt") for file in (files("ctgi.agents") / "prompts").iterdir()}
+    assert prompts == {prompt for spec in TOOLS.values() for prompt in spec.prompts}
+
+
+@pytest.mark.parametrize("spec", TOOLS.values(), ids=TOOLS)
+def test_whoever_serves_a_tool_takes_its_arguments(spec: Any) -> None:
+    wanted = list(inspect.signature(spec.protocol.__call__).parameters)[1:]
+    for where in filter(None, (spec.role, spec.template, spec.human)):
+        served = resolve_name(where)
+        given = inspect.signature(served.__call__ if isinstance(served, type) else served).parameters
+        assert [name for name in given if name != "self"] == wanted
+
+
+@pytest.mark.parametrize("spec", TOOLS.values(), ids=TOOLS)
+def test_a_model_reads_what_each_argument_means_and_how_far_a_number_may_go(spec: Any) -> None:
+    properties = arguments_of(spec.form, spec.name).model_json_schema()["properties"]
+    for argument in properties.values():
+        assert argument["description"]
+        if argument.get("type") in ("integer", "number"):
+            assert {"minimum", "maximum"} <= argument.keys()
+
+
+@pytest.fixture
+def ninth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one line."""
+    monkeypatch.setitem(TOOLS, SPEC.name, SPEC)
+
+
+async def count(settings: Settings, image: Any, interceptor: Interceptor) -> str:
+    with interceptor.item({"image": image}) as done:
+        async with open_tools(settings, ["count_people"], load_pool(), interceptor=interceptor) as tools:
+            said = await tools["count_people"](image, unit="men")
+        done({"said": said.text})
+        return str(said.text)
+
+
+@pytest.mark.usefixtures("ninth")
+def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(double: OpenAiDouble, people: Path) -> None:
+    double.answer = lambda seen: "three" if "How many men" in seen.prompts[-1] else "none"
+    settings, image = load_settings(binds=[f"images=vllm:double@{double.base_url}"]), ref(str(people / "0_a.png"))
+    assert settings.binding("count_people").endpoint == "vllm"
+    writer = TraceWriter(settings.traces, Values())
+    recorder = Recorder(writer)
+    recorder.header(
+        Header(
+            run=writer.run, command="caption", graph="mtg", started="2026-01-01T00:00:00+00:00", root="",
+            bindings={"count_people": str(settings.binding("count_people"))}, settings={}, versions={}, commit=None,
+            digests={}, input={},
+        )
+    )  # fmt: skip
+    assert asyncio.run(count(settings, image, recorder)) == "three"
+    recorder.end(None)
+    double.die()
+    replay = Replay(open_trace(writer.path))
+    with replay.at(1):
+        assert asyncio.run(count(settings, image, replay)) == "three"
+
+    async def three(image: ImageRef, unit: str) -> Reply:
+        return Reply(f"three {unit}")
+
+    (tool,) = as_langchain_tools({"count_people": three}, {"one": image})
+    assert tool.invoke({"image_id": "one", "unit": "men"}) == "three men"
