@@ -82,8 +82,8 @@ def _sandals(body: Mannequin) -> Layer:
     """A sole and two straps."""
     skin = body.body
     ahead = skin.y - body.joints["foot_l"][1]
-    straps = 0.022 - np.minimum(np.abs(ahead + 0.11), np.abs(ahead - 0.01))
-    keep = np.maximum(body.floor + 0.03 - skin.z, np.where(skin.z < body.ankle + 0.03, straps, -1)) * 12
+    straps = 0.012 - np.minimum(np.abs(ahead + 0.11), np.abs(ahead - 0.015))
+    keep = np.maximum(body.floor + 0.014 - skin.z, np.where(skin.z < body.ankle + 0.03, straps, -1)) * 12
     points = skin.shell.smooth(skin.points, 2) + skin.normals * 0.007
     return cut(skin, points, np.where(skin.shell.share["foot"] > 0.5, keep, -1), Material.SHOES)
 
@@ -103,7 +103,7 @@ def bare_skin(body: Mannequin, person: Person, fit: Fit) -> Layer:
     leg = share["leg"] > 0.5
     trunk = (share["arm"] < 0.3) & (share["head"] + share["neck"] < 0.5) & ~leg
     keep = np.where(trunk, np.where(z > body.neck - 0.17 - max(0.0, fit.neckline), 1, -1), keep)
-    along = body.along_arm(skin)
+    along = body.along_arm(skin.points)
     start = fit.sleeve - 0.1 if fit.sleeve > 0 else -1.0
     keep = np.where(share["arm"] > 0.3, (along - start) * 5, keep)
     cover = (z < fit.leg_end + 0.2) if fit.skirted else (fit.leg_end + 0.05 - z) * 10

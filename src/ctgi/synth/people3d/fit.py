@@ -67,7 +67,7 @@ def _hem(body: Mannequin, person: Person, look: Look, tucked: bool) -> float:
     if person.upper_type == "dress":
         return body.waist - 0.05
     if tucked:
-        return body.waist + 0.03
+        return body.waist - 0.04
     hem = body.height("thigh_l") - 0.02 + look.cut.hem * 0.0165
     return max(body.knee - 0.1, hem) if person.upper_type == "coat" else max(body.crotch - 0.05, hem)
 

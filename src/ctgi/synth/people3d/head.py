@@ -37,8 +37,10 @@ def _hair(body: Mannequin, person: Person, look: Look, rng: Random) -> list[Laye
     high = 0.018 * (1 - look.hairline) - 0.006
     wide = 0.006 + 0.012 * look.hair_volume + (0.006 if person.hair_length != "short" else 0)
     rough = 0.003 * np.sin(skin.x * 120 + rng.uniform(0, 6)) * np.sin(skin.y * 110) * np.sin(skin.z * 95)
-    points = body.scalp + skin.normals * (wide + rough)[:, None]
     keep = np.where(skin.shell.share["head"] > 0.5, (up - line - high) * 10, -1)
+    if person.hat != NONE:
+        keep = least(keep, (0.03 - _under_hat(body, person.hat, skin.points)) * 10)
+    points = _off_the_head(body, wide + rough)
     layers = [cut(skin, points, np.asarray(keep, np.float32), Material.HAIR)]
     if person.hair_style == "loose":
         layers.append(_long_hair(body, person, look, rng))
@@ -66,6 +68,8 @@ def _long_hair(body: Mannequin, person: Person, look: Look, rng: Random) -> Laye
         (back - behind_ears) * 30,
         (points[:, 2] - body.eye[2] - 0.062) * 30,
     ])  # fmt: skip
+    if person.hat != NONE:
+        face = least(face, (0.03 - _under_hat(body, person.hat, points)) * 10)
     return cut(hood, points, np.asarray(np.minimum(face, 1), np.float32), Material.HAIR)
 
 
@@ -83,17 +87,29 @@ def _tied(body: Mannequin, person: Person, rng: Random) -> list[Mesh]:
     return [tube(path.astype(np.float32), thick * rng.uniform(0.85, 1.2), 9)]
 
 
+def _off_the_head(body: Mannequin, wide: Array) -> Array:
+    """[body, 3] The scalp so far outside of the skin."""
+    skin = body.body
+    points = body.scalp + skin.normals * wide[:, None]
+    lacking = 0.7 * wide - ((points - skin.points) * skin.normals).sum(1)
+    return np.asarray(points + skin.normals * np.maximum(lacking, 0)[:, None], np.float32)
+
+
+def _under_hat(body: Mannequin, hat: str, points: Array) -> Array:
+    """[N] How far points of the head are above the hat's lower edge, in meters."""
+    low = {"beanie": 0.03, "cap": 0.04, "hat": 0.045}[hat]
+    behind = points[:, 1] - body.joints["head"][1]
+    return np.asarray(points[:, 2] - body.eye[2] - low + np.clip(behind, 0, 0.08) * 0.45, np.float32)
+
+
 def _hat(body: Mannequin, person: Person, rng: Random) -> list[Layer]:
     skin, head = body.body, body.joints["head"]
-    up, behind = skin.z - body.eye[2], skin.y - head[1]
-    low = {"beanie": 0.03, "cap": 0.04, "hat": 0.045}[person.hat]
-    cover = up - low + np.clip(behind, 0, 0.08) * 0.45
+    cover = _under_hat(body, person.hat, skin.points)
     keep = np.where(skin.shell.share["head"] > 0.5, cover * 10, -1)
-    wide = np.full(len(skin.z), 0.026 if person.hat != "beanie" else rng.uniform(0.024, 0.034))
+    wide = np.full(len(skin.z), 0.024 if person.hat != "beanie" else rng.uniform(0.022, 0.034), np.float32)
     if person.hat == "beanie":  # a turned-up edge
         wide = wide + 0.007 * (cover < 0.045)
-    points = body.scalp + skin.normals * wide[:, None].astype(np.float32)
-    layers = [cut(skin, points, np.asarray(keep, np.float32), Material.HAT)]
+    layers = [cut(skin, _off_the_head(body, wide), np.asarray(keep, np.float32), Material.HAT)]
     center = np.array((0, head[1] - 0.01, body.eye[2] + 0.045), np.float32)
     if person.hat == "cap":
         layers.append(fasten(_visor(center), "head", Material.HAT))

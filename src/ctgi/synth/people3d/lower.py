@@ -33,8 +33,11 @@ def _trousers(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random
         folds = np.sin(z * 36 + 5 * suit.x + phase) * np.sin(suit.y * 31 + z * 13 + phase)
         bunched = step(body.ankle + 0.17, body.ankle, z) * np.sin(z * 150 + suit.y * 20 + phase) * 0.007
         wide = wide + 0.004 * folds + (bunched if person.lower_length == "long" else 0)
+    if fit.tucked:  # over the shirt
+        wide = np.maximum(wide, step(body.waist - 0.1, body.waist - 0.02, z) * (0.3 * fit.thick + 0.014))
     points = body.legs_draped + suit.normals * wide[:, None]
-    keep = least((z - _trouser_end(body, person, fit)) * 10, (body.waist + 0.05 - z) * 10)
+    z = points[:, 2]
+    keep = least((z - _trouser_end(body, person, fit)) * 10, (body.waist + 0.03 - z) * 10)
     if not fit.tucked:  # what the upper garment hides cannot show through it
         keep = least(keep, (max(fit.hem, body.crotch - 0.02) + 0.03 - z) * 10)
     return cut(suit, points, np.where(body.arms > 0.4, -1, keep), Material.LOWER)
@@ -61,6 +64,6 @@ def _skirt(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random) -
 def _belt(body: Mannequin, fit: Fit) -> Layer:
     """At the waist, over what is tucked in."""
     suit = body.tights
-    points = body.draped + suit.normals * (fit.thick + 0.012)
-    band = (0.02 - np.abs(suit.z - body.waist - 0.02)) * 14
+    points = body.draped + suit.normals * (0.3 * fit.thick + 0.02)
+    band = (0.02 - np.abs(suit.z - body.waist - 0.012)) * 14
     return cut(suit, points, np.where(body.arms > 0.4, -1, band), Material.BELT)

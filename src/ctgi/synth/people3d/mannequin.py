@@ -155,13 +155,13 @@ class Mannequin:
         """Height of the soles."""
         return float(self.body.z.min())
 
-    def along_arm(self, form: Form) -> Array:
-        """[N] 0 at the shoulder, 0.5 at the elbow, 1 at the wrist; of the tights or the body."""
+    def along_arm(self, points: Array) -> Array:
+        """[N] 0 at the shoulder, 0.5 at the elbow, 1 at the wrist."""
         shoulder, elbow, hand = (self.joints[f"{bone}_l"] for bone in ("upperarm", "lowerarm", "hand"))
-        points = np.stack([np.abs(form.x), form.y, form.z], 1)
+        left = np.stack([np.abs(points[:, 0]), points[:, 1], points[:, 2]], 1)
         upper, lower = elbow - shoulder, hand - elbow
-        first = np.clip((points - shoulder) @ upper / (upper @ upper), -0.5, 1)
-        second = np.clip((points - elbow) @ lower / (lower @ lower), 0, 1.4)
+        first = np.clip((left - shoulder) @ upper / (upper @ upper), -0.5, 1)
+        second = np.clip((left - elbow) @ lower / (lower @ lower), 0, 1.4)
         return np.asarray((first + second) / 2, np.float32)
 
     @cached_property

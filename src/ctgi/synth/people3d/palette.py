@@ -18,8 +18,8 @@ _PATTERNS = {"plain": 0, NONE: 0, "striped": 1, "checked": 2, "floral": 3, "dott
 _ALL_OVER = 6
 _WEAVES = {"puffer": 1, "knit": 2, "denim": 3, "fur": 4, "ribs": 5}
 _NEAR = {
-    Material.SOCKS: 1, Material.INNER: 1, Material.LOWER: 1, Material.SHOES: 1, Material.UPPER: 3, Material.HAIR: 3,
-    Material.BELT: 4, Material.COLLAR: 4, Material.SCARF: 5, Material.STRAP: 5, Material.BAG: 4, Material.HAT: 4,
+    Material.SOCKS: 1, Material.INNER: 1, Material.LOWER: 1, Material.SHOES: 1, Material.UPPER: 3, Material.HAIR: 6,
+    Material.BELT: 4, Material.COLLAR: 4, Material.SCARF: 5, Material.STRAP: 5, Material.BAG: 4, Material.HAT: 6,
     Material.GLASSES: 1,
 }  # fmt: skip
 """How far a surface wins over what lies right under it, 3 mm each."""
@@ -72,7 +72,7 @@ def _front(person: Person, look: Look) -> float:
 
 def _firsts(look: Look, rng: Random) -> dict[Material, RGB | Array]:
     dark = (0.05, 0.05, 0.055)
-    strap = look.bag if rng.random() < 0.75 else dark
+    strap = dark if rng.random() < 0.25 or look.bag_cut == "two colors" else look.bag
     rows: dict[Material, RGB | Array] = {
         Material.SKIN: look.skin, Material.HAIR: look.hair, Material.UPPER: look.upper, Material.INNER: look.inner,
         Material.LOWER: look.lower, Material.SHOES: look.shoes, Material.SOCKS: look.socks, Material.BAG: look.bag,
@@ -124,11 +124,11 @@ def _cloths(person: Person, look: Look, rng: Random) -> tuple[Array, Array]:
     ):  # fmt: skip
         cloth[material, 2] = size
     shiny = {
-        Material.SHOES: rng.choice((0.03, 0.35)), Material.BAG: rng.choice((0.02, 0.2, 0.5)), Material.SKIN: 0.07,
+        Material.SHOES: rng.choice((0.03, 0.35)), Material.BAG: 0.02 + 0.45 * look.bag_gloss, Material.SKIN: 0.07,
         Material.HAIR: 0.14, Material.METAL: 0.6, Material.GLASSES: 0.6, Material.PHONE: 0.6, Material.EYE: 0.3,
     }  # fmt: skip
     for material, amount in shiny.items():
         cloth[material, 3] = amount
-    if look.hat != look.upper and rng.random() < 0.3:
+    if rng.random() < 0.3:
         weave[Material.HAT, [0, 1]] = (_WEAVES["ribs"], 0.3)
     return cloth, weave

@@ -99,7 +99,7 @@ void main(){
   float gloss = c.w;
   vec3 shine = sun_color*lit*pow(max(0., dot(N, normalize(V+sun))), mix(8., 60., gloss))*gloss*.3*step(0., nl);
   float rim = pow(1. - max(0., dot(N, V)), 4.);
-  shine += ambient*rim*(still ? .02 : .04 + .1*gloss);
+  shine += ambient*(rim*(still ? .02 : .05 + .1*gloss) + (still ? 0. : .008));
   color = vec4(a*light + shine, 1.);
   extra = vec4(length(eye-at), float(material) + .5 + other*100., dot(light, vec3(.3,.59,.11)), 1);
 }

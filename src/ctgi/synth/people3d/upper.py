@@ -27,6 +27,7 @@ class _Cut:
     """Half the width of an open front."""
     ripple: float
     straps: bool = False
+    tucked: bool = False
 
 
 def cut_upper(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random) -> list[Layer]:
@@ -39,7 +40,7 @@ def cut_upper(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random
         layers.append(_trunk(body, inner, waves, Material.INNER))
     top = _Cut(
         fit.thick, fit.loose, max(fit.hem, body.crotch - 0.05), fit.sleeve, fit.neckline, gap,
-        _ripple(person, look), person.upper_type == "tank top",
+        _ripple(person, look), person.upper_type == "tank top", fit.tucked,
     )  # fmt: skip
     layers.append(_trunk(body, top, waves, Material.UPPER))
     if outer and fit.hem < body.crotch - 0.02:
@@ -65,7 +66,7 @@ def _waves(body: Mannequin, rng: Random) -> Array:
 
 def _trunk(body: Mannequin, piece: _Cut, waves: Array, material: Material) -> Layer:
     suit, arms = body.tights, body.arms
-    along = body.along_arm(suit)
+    along = body.along_arm(suit.points)
     hang_down = step(body.neck - 0.1, body.crotch + 0.1, suit.z) * (1 - arms)
     wide = piece.thick * (1 - 0.25 * arms) + piece.loose * hang_down + waves * piece.ripple * (0.5 + hang_down)
     cuff = 0.014 + 0.3 * piece.loose if piece.sleeve < 0.6 else 0.0
@@ -73,16 +74,18 @@ def _trunk(body: Mannequin, piece: _Cut, waves: Array, material: Material) -> La
     if piece.sleeve > 0.6:  # bunches at the wrists, and a few folds at the elbows
         bend = 0.6 * step(0.28, 0.5, along) * step(0.72, 0.5, along) + step(0.75, 1.0, along)
         wide = wide + arms * bend * np.sin(along * 75 + suit.y * 30) * 0.004
+    if piece.tucked:
+        wide = wide * (1 - 0.7 * step(piece.hem + 0.14, piece.hem + 0.02, suit.z) * (1 - arms))
     points = body.draped + suit.normals * wide[:, None]
-    return cut(suit, points, _edges(body, piece, along), material)
+    return cut(suit, points, _edges(body, piece, points), material)
 
 
-def _edges(body: Mannequin, piece: _Cut, along: Array) -> Array:
+def _edges(body: Mannequin, piece: _Cut, points: Array) -> Array:
     """[tights] Above 0 where the garment is: sleeves, hem, neck opening and open front."""
-    suit, arms = body.tights, body.arms
+    suit, arms, along = body.tights, body.arms, body.along_arm(points)
     shoulder = (piece.sleeve - along) * 3 if piece.sleeve > 0 else ((-0.02 if piece.straps else 0.06) - along) * 8
     keep = np.where(arms > 0.3, shoulder, 5)
-    keep = np.minimum(keep, np.where(arms > 0.5, 5, (suit.z - piece.hem) * 10))
+    keep = np.minimum(keep, np.where(arms > 0.5, 5, (points[:, 2] - piece.hem) * 10))
     front = suit.y < body.joints["neck_01"][1] - 0.02
     collar = body.neck + 0.045 - np.where(front, 0.035 + piece.neckline, 0.3 * max(0.0, piece.neckline))
     side = np.abs(suit.x)
