@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from ctgi.retrieval.gallery import open_gallery
-from ctgi.retrieval.gallery_files import FORMAT, Entry, Header
+from ctgi.retrieval.gallery_header import FORMAT, Header
+from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.gallery_writer import GalleryWriter
 from ctgi.retrieval.ranking import Refinement
 

@@ -12,25 +12,17 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery_build import GalleryReport, build_gallery, gallery_folder
 from ctgi.retrieval.gallery_files import (
-    HEADER,
-    DamagedGalleryError,
-    Entry,
-    Header,
-    Manifest,
     check_encoder,
     embeddings_path,
     find_gallery,
     gallery_for,
-    gallery_home,
-    has_header,
-    image_root,
-    index_command,
     index_path,
-    is_whole,
-    named_by_person,
-    open_embeddings,
     read_header,
 )
+from ctgi.retrieval.gallery_header import HEADER, Header, has_header, image_root
+from ctgi.retrieval.gallery_manifest import Entry, Manifest
+from ctgi.retrieval.gallery_names import DamagedGalleryError, gallery_home, index_command, named_by_person
+from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
 from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.index import Index, is_exact, open_index
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement

@@ -17,17 +17,10 @@ from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver, canonical, find_images
-from ctgi.retrieval.gallery_files import (
-    FOLDER,
-    Entry,
-    Header,
-    disk_bytes,
-    gallery_for,
-    has_header,
-    image_root,
-    index_command,
-    read_header,
-)
+from ctgi.retrieval.gallery_files import disk_bytes, gallery_for, read_header
+from ctgi.retrieval.gallery_header import Header, has_header, image_root
+from ctgi.retrieval.gallery_manifest import Entry
+from ctgi.retrieval.gallery_names import FOLDER, index_command
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index_trial import check_index

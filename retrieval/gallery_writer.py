@@ -14,23 +14,17 @@ from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
 from ctgi.retrieval.checksums import BLOCK_BYTES, checksums, damaged_blocks, whole_blocks
 from ctgi.retrieval.gallery_files import (
-    HEADER,
-    DamagedGalleryError,
-    Entry,
-    Header,
-    Manifest,
-    UnreadableError,
     check_encoder,
     embeddings_path,
-    format_line,
     index_path,
-    is_whole,
     manifest_path,
-    open_embeddings,
-    parse_line,
     read_header,
     write_header,
 )
+from ctgi.retrieval.gallery_header import HEADER, Header, UnreadableError
+from ctgi.retrieval.gallery_manifest import Entry, Manifest, format_line, parse_line
+from ctgi.retrieval.gallery_names import DamagedGalleryError
+from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
 from ctgi.retrieval.images import display
 from ctgi.retrieval.index import build_index, is_exact, open_index
 

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.checksums import sample
-from ctgi.retrieval.gallery_files import DamagedGalleryError, Header, UnreadableError, index_path, is_whole
+from ctgi.retrieval.gallery_files import index_path
+from ctgi.retrieval.gallery_header import Header, UnreadableError
+from ctgi.retrieval.gallery_names import DamagedGalleryError
+from ctgi.retrieval.gallery_rows import is_whole
 from ctgi.retrieval.images import display
 
 Storage = Literal["float32", "float16"]

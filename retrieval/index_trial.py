@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.gallery_files import DamagedGalleryError, Header
+from ctgi.retrieval.gallery_header import Header
+from ctgi.retrieval.gallery_names import DamagedGalleryError
 from ctgi.retrieval.index import Storage, TooFewError, build_index, new_index, open_index
 
 _ROWS = 300

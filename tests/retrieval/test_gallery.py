@@ -12,7 +12,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.fusion import fuse
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
-from ctgi.retrieval.gallery_files import encoder_name
+from ctgi.retrieval.gallery_names import encoder_name
 from ctgi.retrieval.images import digest, read_image
 from ctgi.retrieval.ranking import Refinement
 

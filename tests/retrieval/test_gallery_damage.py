@@ -15,7 +15,8 @@ from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval import checksums
 from ctgi.retrieval.gallery import GalleryReport, build_gallery, damage_of, open_gallery
-from ctgi.retrieval.gallery_files import DamagedGalleryError, UnreadableError
+from ctgi.retrieval.gallery_header import UnreadableError
+from ctgi.retrieval.gallery_names import DamagedGalleryError
 from tests.support.colour_encoder import ColourEncoder
 
 SMALL = RetrieverSettings(batch_size=4)

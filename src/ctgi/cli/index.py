@@ -83,7 +83,7 @@ def _check(images: list[str], as_json: bool) -> None:
 
 
 def _print_report(report: "GalleryReport", as_json: bool) -> None:
-    from ctgi.retrieval.gallery_files import encoder_name
+    from ctgi.retrieval.gallery_names import encoder_name
 
     if as_json:
         from dataclasses import asdict

@@ -10,7 +10,7 @@ from ctgi.files import write_whole
 from ctgi.reports.pages import template
 from ctgi.reports.pictures import thumbnail_url
 from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before
-from ctgi.retrieval.gallery_files import encoder_name
+from ctgi.retrieval.gallery_names import encoder_name
 
 THUMBNAIL_PX = (240, 600)
 """Bounds of an embedded image (width, height): twice the largest size on the page."""

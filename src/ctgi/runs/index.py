@@ -8,7 +8,9 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
-from ctgi.retrieval.gallery_files import check_encoder, encoder_name, find_gallery, image_root, read_header
+from ctgi.retrieval.gallery_files import check_encoder, find_gallery, read_header
+from ctgi.retrieval.gallery_header import image_root
+from ctgi.retrieval.gallery_names import encoder_name
 from ctgi.runs.events import Events
 
 

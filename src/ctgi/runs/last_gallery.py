@@ -13,7 +13,7 @@ from ctgi.text import plain
 
 def remember(gallery: Path) -> None:
     """Note `gallery` as the last one of this directory; a home that cannot be written is not worth an error."""
-    from ctgi.retrieval.gallery_files import named_by_person
+    from ctgi.retrieval.gallery_names import named_by_person
 
     file = _file()
     if file:

@@ -1,0 +1,122 @@
+"""The manifest of a gallery: which image each row is of."""
+
+import json
+import mmap
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.reading import parse_json
+from ctgi.retrieval.gallery_files import manifest_path
+from ctgi.retrieval.gallery_header import Header
+from ctgi.retrieval.gallery_names import DamagedGalleryError
+from ctgi.retrieval.gallery_rows import mapped
+from ctgi.text import is_file_name
+
+_BLOCK = 2**24
+
+
+class Entry(NamedTuple):
+    """One image of a gallery: a line of the manifest."""
+
+    path: str
+    """Relative to the gallery's root."""
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+class Manifest:
+    """The committed lines of a manifest, memory-mapped: a million images open without being parsed."""
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        """Open and check the file.
+
+        Raises:
+            DamagedGalleryError: it is missing or is not what was committed.
+            UnreadableError: it cannot be read.
+        """
+        path = manifest_path(folder, header)
+        self._folder, self._header, self._name = folder, header, path.name
+        self._lines = mapped(folder, header, path, lambda: _map(path, header.manifest_bytes))
+        self._ends, crc = _line_ends(self._lines)
+        if crc != header.manifest_crc32 or len(self._ends) != header.count:
+            raise DamagedGalleryError(folder, f"{path.name} holds other data", header)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> Entry:
+        start = int(self._ends[row - 1]) + 1 if row else 0
+        try:
+            return parse_line(self._lines[start : int(self._ends[row])])
+        except ValueError:
+            what = f"{self._name}, line {row + 1} names no image"
+            raise DamagedGalleryError(self._folder, what, self._header) from None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self[row] for row in range(len(self)))
+
+    def rows_with(self, sha256: str) -> list[int]:
+        """Rows of the images with this content, ascending."""
+        needle = f'"sha256": "{sha256}"'.encode()  # quotes within a path are escaped, so no name can look like it
+        places: set[int] = set()
+        for start in range(0, len(self._lines), _BLOCK):
+            block = self._lines[start : start + _BLOCK + len(needle)]  # bytes.find is many times mmap.find
+            place = block.find(needle)
+            while place >= 0:
+                places.add(start + place)
+                place = block.find(needle, place + 1)
+        return [int(np.searchsorted(self._ends, place)) for place in sorted(places)]
+
+
+def format_line(entry: Entry) -> bytes:
+    """An entry as a line of the manifest; names that are no UTF-8 survive as escapes."""
+    return json.dumps(entry._asdict()).encode() + b"\n"
+
+
+def parse_line(line: bytes) -> Entry:
+    """A line of the manifest as an entry.
+
+    Raises:
+        ValueError: it is none.
+    """
+    values = parse_json(line)
+    if not isinstance(values, dict):
+        raise ValueError("no JSON object")
+    entry = Entry(*(values.get(name) for name in Entry._fields))  # type: ignore[arg-type]  # checked below
+    if not (_is_path(entry.path) and _is_sha256(entry.sha256) and _is_size(entry.size) and _is_size(entry.mtime_ns, 0)):
+        raise ValueError("no entry of a manifest")
+    return entry
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and is_file_name(value)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_size(value: Any, least: int = 1) -> bool:
+    return type(value) is int and (least <= value < 2**63 if least else abs(value) < 2**63)
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+
+
+def _line_ends(lines: mmap.mmap) -> tuple[NDArray[np.int64], int]:
+    """Offsets of the line breaks, and the crc32 of everything."""
+    ends, crc = [], 0
+    for start in range(0, len(lines), _BLOCK):
+        block = lines[start : start + _BLOCK]
+        crc = zlib.crc32(block, crc)
+        ends.append(np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + start)
+    return np.concatenate(ends) if ends else np.empty(0, np.int64), crc

@@ -1,0 +1,67 @@
+"""The embeddings of a gallery on disk, memory-mapped and checked."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.retrieval.checksums import Checksums, damaged_blocks, is_complete, sample
+from ctgi.retrieval.gallery_files import embeddings_path
+from ctgi.retrieval.gallery_header import Header, UnreadableError
+from ctgi.retrieval.gallery_names import DamagedGalleryError
+
+_NORMS_CHECKED = 1024
+
+T = TypeVar("T")
+
+
+def open_embeddings(folder: Path, header: Header) -> NDArray[np.floating]:
+    """The committed rows, memory-mapped: [count, D]. Some of their blocks are checked, in a small gallery all.
+
+    Raises:
+        DamagedGalleryError: the file is missing or too short, or holds something else.
+        UnreadableError: it cannot be read.
+    """
+    path = embeddings_path(folder, header)
+    rows: NDArray[np.floating] = mapped(
+        folder, header, path, lambda: np.memmap(path, header.dtype, "r", shape=(header.count, header.dim))
+    )
+    vectors = rows[:: max(1, header.count // _NORMS_CHECKED)].astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sound = np.abs(np.einsum("ij,ij->i", vectors, vectors) - 1) < 0.02
+    size = header.embeddings_bytes
+    if not sound.all() or not is_whole(folder, header, path, size, header.embeddings_crc32, sample(size)):
+        raise DamagedGalleryError(folder, f"{path.name} holds other data", header)
+    return np.asarray(rows)
+
+
+def is_whole(
+    folder: Path, header: Header, path: Path, size: int, expected: Checksums | None, blocks: list[int] | None = None
+) -> bool:
+    """Whether all blocks of a file, or these, are as they were committed; True where nothing was noted of them.
+
+    Raises:
+        DamagedGalleryError: it is missing.
+        UnreadableError: it cannot be read.
+    """
+    if expected is None:
+        return True
+    if not is_complete(expected, size):
+        return False
+    return not mapped(folder, header, path, lambda: damaged_blocks(path, size, expected, blocks))
+
+
+def mapped(folder: Path, header: Header, path: Path, read: Callable[[], T]) -> T:
+    """What `read` returns; a file that is missing or too short is damage, one that cannot be read is not."""
+    if path.exists() and not path.is_file():  # a pipe would keep whoever opens it waiting
+        raise DamagedGalleryError(folder, f"{path.name} is no file", header)
+    try:
+        return read()
+    except FileNotFoundError:
+        raise DamagedGalleryError(folder, f"{path.name} is missing", header) from None
+    except OSError as error:
+        raise UnreadableError(path, error) from None
+    except (ValueError, OverflowError):
+        raise DamagedGalleryError(folder, f"{path.name} is too short", header) from None
