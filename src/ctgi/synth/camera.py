@@ -29,11 +29,14 @@ def _blurred(image: Image.Image, rng: Random) -> Image.Image:
     if chance < 0.22:
         return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.2) * image.height / 384))
     if chance < 0.34:
-        return image.filter(_motion(rng))
-    if chance < 0.44:
-        low = rng.uniform(0.25, 0.6)
+        motion = _motion(rng)
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            image = image.filter(motion)
+        return image
+    if chance < 0.46:
+        low = rng.uniform(0.2, 0.6)
         return image.resize((max(16, round(image.width * low)), round(image.height * low)), Image.Resampling.BOX)
-    if chance < 0.56:
+    if chance < 0.58:
         return image.filter(ImageFilter.UnsharpMask(rng.uniform(1, 2), rng.randint(40, 130), 2))
     return image
 
@@ -49,15 +52,17 @@ def _motion(rng: Random) -> ImageFilter.Kernel:
 
 def _exposed(light: Array, rng: Random) -> Array:
     """Gain, cast, gamma, contrast, haze and a gradient; the ranges are such that colors keep their names."""
-    gain = rng.uniform(0.86, 1.16)
-    warm, tint = rng.gauss(0, rng.choice((0.03, 0.05, 0.08))), rng.gauss(0, 0.02)
+    gain = 2 ** rng.gauss(0, 0.15)
+    if rng.random() < 0.1:  # the whole scene is too dark or too bright
+        gain = rng.choice((rng.uniform(0.62, 0.85), rng.uniform(0.65, 0.85), rng.uniform(1.15, 1.4)))
+    warm, tint = rng.gauss(0, rng.choice((0.03, 0.05, 0.08, 0.12))), rng.gauss(0, rng.choice((0.02, 0.02, 0.05)))
     light = light * np.array((gain * (1 + warm), gain * (1 + tint), gain * (1 - warm)), np.float32)
     if rng.random() < 0.35:
         light = light * _gradient(light.shape[0], light.shape[1], rng)
     gray = np.asarray(light @ _LUMA, np.float32)[..., None]
     light = gray + (light - gray) * np.float32(rng.uniform(0.78, 1.1))
     light = np.power(np.maximum(light, 0), np.float32(rng.uniform(0.82, 1.12)))
-    contrast, haze = rng.uniform(0.85, 1.18), max(0.0, rng.gauss(0.0, 0.035))
+    contrast, haze = rng.uniform(0.85, 1.18), max(0.0, rng.gauss(0.0, rng.choice((0.025, 0.025, 0.06))))
     return np.asarray((light - 0.36) * contrast + 0.36 + haze, np.float32)
 
 
@@ -72,9 +77,8 @@ def _noisy(light: Array, rng: Random) -> Array:
         return light
     grain = _grain()
     start = rng.randrange(grain.size - light.size)
-    return np.asarray(
-        light + grain[start : start + light.size].reshape(light.shape) * np.float32(rng.uniform(0.004, 0.035))
-    )
+    amount = rng.uniform(0.004, 0.035) if rng.random() < 0.92 else rng.uniform(0.035, 0.07)
+    return np.asarray(light + grain[start : start + light.size].reshape(light.shape) * np.float32(amount))
 
 
 @cache
@@ -87,5 +91,5 @@ def _compressed(image: Image.Image, rng: Random) -> Image.Image:
     if rng.random() < 0.15:
         return image
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=rng.randint(35, 95))
+    image.save(buffer, "JPEG", quality=rng.randint(35, 95) if rng.random() < 0.88 else rng.randint(14, 35))
     return Image.open(buffer, formats=("JPEG",)).convert("RGB")

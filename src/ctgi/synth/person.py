@@ -140,7 +140,7 @@ def draw_views(person: Person, rng: Random, count: int = VIEWS) -> list[View]:
     """Views from as many cameras; the front and the back are among the first two."""
     sides = ["front", "back", *(draw(SIDES, rng) for _ in range(count))][:count]
     return [
-        View(side, _draw_action(person, rng), draw(SCENES, rng), others=rng.random() < 0.15)
+        View(side, _draw_action(person, rng), draw(SCENES, rng), others=rng.random() < 0.2)
         for side in rng.sample(sides, len(sides))
     ]
 

@@ -15,8 +15,8 @@ from ctgi.synth.dressed import draw_dressed, pose_figure
 from ctgi.synth.figure import Figure
 from ctgi.synth.look import Look, draw_look
 from ctgi.synth.parts import Part
-from ctgi.synth.person import Person, View, draw_person
-from ctgi.synth.scene import draw_foreground, draw_hard_shadow, draw_scene, draw_shadow
+from ctgi.synth.person import NONE, Person, View, draw_person
+from ctgi.synth.scene import draw_foreground, draw_hard_shadow, draw_reflection, draw_scene, draw_shadow
 from ctgi.synth.seeing import Picture, seen
 
 __all__ = ["Look", "Part", "Picture", "draw_look", "render"]
@@ -53,23 +53,39 @@ def _draw_crop(figure: Figure, person: Person, look: Look, view: View, rng: Rand
         top -= rng.uniform(0, 20)
     bottom = max(z.imag for z in joints) + 3
     left, right = min(z.real for z in joints) - 5, max(z.real for z in joints) + 5
-    if rng.random() < 0.1:
-        bottom = (figure.at("knee1").imag + figure.at("knee-1").imag) / 2 + rng.uniform(-6, 20)
+    top, bottom = _cut(figure, top, bottom, rng)
     height = (bottom - top) / rng.uniform(0.78, 1.04)
     ratio = min(0.62, max(0.3, (right - left) * rng.uniform(0.95, 1.5) / height))
     if (person.bag == "suitcase" and rng.random() < 0.5) or view.action == "riding a bicycle":
         ratio = min(0.62, ratio * 1.2)
     width = height * ratio
-    center = (left + right) / 2 + rng.gauss(0, 0.05) * width
+    center = (left + right) / 2 + rng.gauss(0, rng.choice((0.04, 0.04, 0.05, 0.12))) * width
     middle = (top + bottom) / 2 + rng.gauss(0, 0.02) * height
     pixels = _draw_height(rng)
     return _Crop(center - width / 2, middle - height / 2, width, height, (max(24, round(pixels * ratio)), pixels))
 
 
+def _cut(figure: Figure, top: float, bottom: float, rng: Random) -> tuple[float, float]:
+    """Some are seen down to the knees, some to the hips, some without the crown of the head."""
+    knees, hips = ((figure.at(f"{name}1").imag + figure.at(f"{name}-1").imag) / 2 for name in ("knee", "hip"))
+    chance = rng.random()
+    if chance < 0.1:
+        return top, knees + rng.uniform(-6, 20)
+    if chance < 0.16:
+        return top, hips + rng.uniform(-2, 14)
+    if chance < 0.18:
+        return top + rng.uniform(4, 16), bottom
+    return top, bottom
+
+
 def _draw_height(rng: Random) -> int:
-    if rng.random() < 0.75:
-        return rng.randint(110, 384)
-    return rng.choice((128, 128, 256, rng.randint(384, 700)))
+    """Pixels: many cameras are far away."""
+    chance = rng.random()
+    if chance < 0.6:
+        return rng.randint(130, 400)
+    if chance < 0.85:
+        return rng.choice((128, 128, rng.randint(96, 160)))
+    return rng.choice((256, rng.randint(384, 700)))
 
 
 def _paint(
@@ -88,7 +104,10 @@ def _paint(
         _draw_other(brush, crop, view, rng, ahead=False)
     if rng.random() < 0.3:
         _soften(pixels, rng)
-    draw_shadow(brush, [figure.at("ankle1"), figure.at("ankle-1")], rng)
+    feet = [figure.at("ankle1"), figure.at("ankle-1")]
+    if view.scene in ("hall", "shop") and rng.random() < 0.5:
+        draw_reflection(brush, feet, look.lower if person.lower_type != NONE else look.upper, rng)
+    draw_shadow(brush, feet, rng)
     draw_dressed(brush, figure, person, look, view, rng)
     _draw_before(brush, view, crop, rng)
     del surfaces
@@ -97,7 +116,7 @@ def _paint(
 
 def _draw_before(brush: Brush, view: View, crop: _Crop, rng: Random) -> None:
     """What now and then lies between the person and the camera."""
-    if rng.random() < 0.04:
+    if view.others and rng.random() < 0.25:
         _draw_other(brush, crop, view, rng, ahead=True)
     elif rng.random() < 0.08:
         draw_foreground(brush, crop.area, rng)

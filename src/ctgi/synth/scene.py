@@ -8,6 +8,7 @@ import skia
 from ctgi.synth.brush import Brush, mixed, scaled
 from ctgi.synth.colors import COLORS, RGB, shade
 from ctgi.synth.parts import Part
+from ctgi.synth.passers import draw_passers_by
 from ctgi.synth.shapes import box, ellipse, polygon, smooth
 
 Rect = tuple[float, float, float, float]
@@ -19,6 +20,10 @@ def draw_scene(brush: Brush, scene: str, area: Rect, horizon: float, rng: Random
     left, top, right, bottom = area
     _FAR[scene](brush, (left, top, right, horizon), rng)
     _draw_floor(brush, scene, (left, horizon, right, bottom), rng)
+    if scene in ("hall", "shop"):
+        draw_glare(brush, (left, horizon, right, bottom), rng)
+    if scene != "wall" and rng.random() < 0.25:
+        draw_passers_by(brush, area, horizon, rng)
 
 
 def gray(rng: Random, low: float, high: float, tint: float = 0.06) -> RGB:
@@ -56,6 +61,26 @@ def _draw_floor(brush: Brush, scene: str, area: Rect, rng: Random) -> None:
         _draw_tiles(brush, area, color, rng)
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         _draw_marking(brush, area, rng)
+
+
+def draw_glare(brush: Brush, area: Rect, rng: Random) -> None:
+    """Lamps and windows on a polished floor."""
+    left, top, right, bottom = area
+    if bottom <= top:
+        return
+    with brush.clip(box(*area)):
+        for _ in range(rng.choice((0, 0, 1, 2, 4))):
+            at = complex(rng.uniform(left, right), rng.uniform(top, bottom))
+            spot = ellipse(at, rng.uniform(2, 14), rng.uniform(3, 40))
+            brush.tint(spot, (1.0, 1.0, 0.97), rng.uniform(0.08, 0.4), rng.uniform(1, 4))
+
+
+def draw_reflection(brush: Brush, feet: list[complex], color: RGB, rng: Random) -> None:
+    """The legs, upside down in a polished floor."""
+    for foot in feet:
+        wide, long = rng.uniform(2.5, 4.5), rng.uniform(10, 30)
+        path = box(foot.real - wide, foot.imag + 2, foot.real + wide, foot.imag + long, 2)
+        brush.tint(path, color, rng.uniform(0.1, 0.4), rng.uniform(0.8, 2.0))
 
 
 def _draw_tiles(brush: Brush, area: Rect, color: RGB, rng: Random) -> None:
