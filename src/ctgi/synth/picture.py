@@ -71,9 +71,9 @@ def _cut(figure: Figure, top: float, bottom: float, rng: Random) -> tuple[float,
     chance = rng.random()
     if chance < 0.1:
         return top, knees + rng.uniform(-6, 20)
-    if chance < 0.16:
-        return top, hips + rng.uniform(-2, 14)
-    if chance < 0.18:
+    if chance < 0.17:
+        return top, hips + rng.uniform(-24, 8)
+    if chance < 0.19:
         return top + rng.uniform(4, 16), bottom
     return top, bottom
 
