@@ -53,7 +53,8 @@ def _draw_crop(figure: Figure, person: Person, look: Look, view: View, rng: Rand
         top -= rng.uniform(0, 20)
     bottom = max(z.imag for z in joints) + 3
     left, right = min(z.real for z in joints) - 5, max(z.real for z in joints) + 5
-    top, bottom = _cut(figure, top, bottom, rng)
+    if view.action != "riding a bicycle":  # a rider without a bicycle is none
+        top, bottom = _cut(figure, top, bottom, rng)
     height = (bottom - top) / rng.uniform(0.78, 1.04)
     ratio = min(0.62, max(0.3, (right - left) * rng.uniform(0.95, 1.5) / height))
     if (person.bag == "suitcase" and rng.random() < 0.5) or view.action == "riding a bicycle":
