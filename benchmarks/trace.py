@@ -31,7 +31,7 @@ from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.captions_file import dump
 from ctgi.runs.query import search
-from ctgi.runs.recording import tracing
+from ctgi.runs.recording import Act, tracing
 from ctgi.runs.replay.plan import Plan, replay_settings
 from ctgi.runs.replay.run import replay_run
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
@@ -72,7 +72,7 @@ async def overhead_us(settings: Settings, calls: int) -> tuple[float, float]:
     """Microseconds of a call, bare and recorded; medians of rounds that take turns."""
     image, turns = ImageRef("images/0001.jpg", "ab" * 32), [("What color is it?", "red")] * 3
     times: dict[str, list[float]] = {"bare": [], "recorded": []}
-    with tracing(settings, command="caption", graph="mtg", tools=MTG_TOOLS, given={}) as interceptor:
+    with tracing(Act("caption", "mtg", MTG_TOOLS), settings) as interceptor:
         tools = {
             "bare": answer_question,
             "recorded": interceptor.serve("answer_question", MODEL, lambda: answer_question),
@@ -137,7 +137,7 @@ async def compare_replay(name: str, graph: Graph, tools: Sequence[str], count: i
     command = "caption" if name == "mtg" else "search"
     seconds = {}
     started = time.perf_counter()
-    with tracing(settings, command=command, graph=name, tools=tools, given={}) as interceptor:
+    with tracing(Act(command, name, tools), settings) as interceptor:
         await graph(interceptor, settings, count, Path(f"{name}.jsonl"))
     seconds["recorded"] = time.perf_counter() - started
     started = time.perf_counter()

@@ -2,10 +2,9 @@
 
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from ctgi.errors import CtgiError
 from ctgi.files import is_full, whole_file, write_whole
 from ctgi.reading import JsonLine, json_lines
 from ctgi.text import plain
+from ctgi.version import revision
 
 Record = dict[str, Any]
 
@@ -104,24 +104,9 @@ def origin() -> Record:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
-        "git": git_commit(Path(__file__).resolve().parent),
+        "git": asdict(code) if (code := revision()) else None,
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
     }
-
-
-def git_commit(folder: Path) -> Record | None:
-    """The commit checked out in `folder` and whether files differ from it; None outside of a repository."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        changed = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return {"commit": commit, "changed": changed}
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def missing_extras() -> list[str]:

@@ -105,41 +105,21 @@ class Session:
         return await self._loop.wait(self._caption(images, out, limit))
 
     async def _caption_image(self, image: str) -> CaptionRecord:
-        from ctgi.graphs.contexts import open_mtg
-        from ctgi.graphs.mtg import TOOLS, build_mtg, caption
         from ctgi.retrieval.images import ref
-        from ctgi.runs.recording import root_of, tracing
-        from ctgi.tools.chat_cache import open_user_cache
+        from ctgi.runs.caption import caption_image
 
-        tracer = tracing(
-            self.settings, command="caption", graph="mtg", tools=TOOLS, given={"inputs": [image]},
-            root=root_of([image]), wanted=self._trace,
-        )  # fmt: skip
-        self._tell(TOOLS)
         named = await asyncio.to_thread(ref, image)
-        with tracer as interceptor, open_user_cache(self.settings) as cache:
-            async with open_mtg(self.settings, interceptor, cache, self._warm_models()) as context:
-                bindings = {tool: str(self.settings.binding(tool)) for tool in TOOLS}
-                with interceptor.item({"image": named}) as done:
-                    record = await caption(build_mtg(), context, named)
-                    done(record := record | {"bindings": bindings, "trace": interceptor.run})
+        record = await caption_image(named, self.settings, self._events, trace=self._trace, models=self._warm_models())
         return CaptionRecord.from_json(record)
 
     async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":
-        from ctgi.graphs.mtg import TOOLS
         from ctgi.runs.caption import caption_images
 
-        self._tell(TOOLS)
         inputs = [str(images)] if isinstance(images, (str, Path)) else [str(image) for image in images]
         return await caption_images(
-            inputs, Path(out), self.settings, limit=limit, trace=self._trace, models=self._warm_models()
-        )
-
-    def _tell(self, tools: Sequence[str]) -> None:
-        from ctgi.runs.beforehand import beforehand
-
-        for line in beforehand(self.settings, tools):
-            self._events.announce(line)
+            inputs, Path(out), self.settings, self._events,
+            limit=limit, trace=self._trace, models=self._warm_models(),
+        )  # fmt: skip
 
     # --- galleries and searches
 

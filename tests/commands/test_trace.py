@@ -274,10 +274,10 @@ def test_two_processes_do_not_mix(ctgi: Run, double: OpenAiDouble, people: Path)
 def test_a_changed_prompt_is_named(
     ctgi: Run, double: OpenAiDouble, captioned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ctgi.runs import recording
+    from ctgi.runs import digests
 
-    real = recording._packaged_digests()
-    monkeypatch.setattr(recording, "_packaged_digests", lambda: real | {"prompts/answer.txt": "another"})
+    real = digests._packaged()
+    monkeypatch.setattr(digests, "_packaged", lambda: real | {"prompts/answer.txt": "another"})
     done = ctgi("trace", "replay", captioned)
     assert done.code == 2
     assert "prompts/answer.txt was changed since run" in done.err

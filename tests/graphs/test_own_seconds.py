@@ -7,6 +7,7 @@ import pytest
 
 from ctgi.config import load_settings
 from ctgi.runs.caption import CaptionReport, caption_images
+from ctgi.runs.events import Logged
 from tests.support.openai_server import OpenAiDouble
 from tests.support.traces import read, wordy
 
@@ -15,7 +16,7 @@ async def caption(people: Path, **endpoint: Any) -> tuple[CaptionReport, list[di
     out = people.parent / "captions.jsonl"
     out.unlink(missing_ok=True)
     settings = load_settings(binds=[f"images={endpoint.pop('bind')}"], **endpoint)
-    report = await caption_images([str(people)], out, settings, trace=False)
+    report = await caption_images([str(people)], out, settings, Logged(), trace=False)
     assert report.failed == []
     return report, read(out)
 

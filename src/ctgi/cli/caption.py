@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctgi.cli.console import notice, print_json, progress
+from ctgi.cli.console import Terminal, notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
-    from ctgi.retrieval.finding import PassedOver
     from ctgi.runs.caption import CaptionReport, Shard
     from ctgi.runs.export import ExportReport
 
@@ -61,9 +60,11 @@ def caption(
 
     Example: ctgi caption ./images --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
+    import asyncio
+
     from ctgi.cli.arguments import refuse_idle, tell_unused_config
     from ctgi.config import load_settings
-    from ctgi.retrieval.finding import PassedOver
+    from ctgi.runs.caption import caption_images
 
     if not export:
         given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
@@ -85,10 +86,10 @@ def caption(
         return
     if annotations:
         _check_annotations(export or [], annotations)
-    passed = PassedOver()
-    report = _run(images, out, settings, limit, part, passed, trace=not no_trace, quiet=quiet)
+    work = caption_images(images, out, settings, Terminal(quiet), limit=limit, shard=part, trace=not no_trace)
+    report = asyncio.run(work)
     exported = _export(export or [], out, images, images_root, annotations, keep_human)
-    _print_report(report, passed, exported, settings, as_json)
+    _print_report(report, exported, as_json)
     if report.failed:
         raise typer.Exit(1)
 
@@ -100,46 +101,6 @@ def _parse_shard(text: str) -> "Shard":
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise CtgiError(f"--shard {text!r}: expected I/N with 1 <= I <= N, like 2/4")
     return Shard(int(index), int(count))
-
-
-def _run(
-    images: list[str],
-    out: Path,
-    settings: "Settings",
-    limit: int | None,
-    shard: "Shard | None",
-    passed: "PassedOver",
-    *,
-    trace: bool,
-    quiet: bool,
-) -> "CaptionReport":
-    import asyncio
-
-    from ctgi.cli.senders import tell_senders
-    from ctgi.graphs.mtg import TOOLS
-    from ctgi.retrieval.finding import find_images
-    from ctgi.runs.caption import CaptionReport, caption_images
-
-    tell_senders(settings, TOOLS, quiet=quiet)
-    total = sum(1 for _ in find_images(images, passed)) // (shard.count if shard else 1)
-    for line in passed.lines():
-        notice(line, quiet=quiet)
-    with progress("caption", min(total, limit or total), quiet=quiet) as update:
-
-        def show(report: CaptionReport) -> None:
-            done = report.captioned + report.copied + report.already + len(report.failed)
-            update(done, note=f"kept {report.kept}, dropped {report.dropped.total()}, failed {len(report.failed)}")
-
-        run = caption_images(images, out, settings, limit=limit, shard=shard, on_progress=show, trace=trace)
-        report = asyncio.run(run)
-    for path, reason in report.failed:
-        notice(f"failed: {path}: {reason}")
-    if report.not_english:
-        notice(
-            f"{report.not_english} of {report.captioned} new captions hold answers that are not English, which CLIP's "
-            "tokenizer reads badly: bind a model that answers in English"
-        )
-    return report
 
 
 def _estimate(
@@ -214,9 +175,7 @@ def _export(
 
 def _print_report(
     report: "CaptionReport",
-    passed: "PassedOver",
     exported: dict[str, "ExportReport"],
-    settings: "Settings",
     as_json: bool,
 ) -> None:
     rate = report.captioned / report.seconds if report.seconds else 0.0
@@ -228,7 +187,7 @@ def _print_report(
                 "copied": report.copied,
                 "already": report.already,
                 "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
-                "passed_over": passed.endings,
+                "passed_over": report.passed.endings,
                 "kept": report.kept,
                 "dropped": dict(report.dropped),
                 "calls": report.calls,

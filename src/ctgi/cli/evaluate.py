@@ -81,7 +81,8 @@ def evaluate(
     tell_unused_config([root], config, quiet=quiet)
     folder = out or Path("runs") / f"evaluate-{data}"
     from ctgi.retrieval.encoder import load_encoder
-    from ctgi.runs.evaluate import DataSpec, encode, interact, mti_result, plain_result
+    from ctgi.runs.evaluate import DataSpec, encode, mti_result, plain_result
+    from ctgi.runs.evaluate_mti import run_mti
 
     spec, events = DataSpec(data, root, split, captions, limit), Terminal(quiet)
     if dry_run:
@@ -92,7 +93,7 @@ def evaluate(
     result, run = plain_result(data, encoder, encoded, settings), None
     if mti:
         run = asyncio.run(
-            interact(encoded, encoder, settings, folder, events, variant=variant, users=users, trace=not no_trace)
+            run_mti(encoded, encoder, settings, folder, events, variant=variant, users=users, trace=not no_trace)
         )
         result["mti"] = mti_result(run, lams, xis)
     _write(folder, html, encoded, result, run, quiet)

@@ -15,8 +15,7 @@ from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, text_to_image
 from ctgi.runs.beforehand import beforehand
-from ctgi.runs.evaluate import interact
-from ctgi.runs.evaluate_mti import as_row, mti_row
+from ctgi.runs.evaluate_mti import as_row, mti_row, run_mti
 from ctgi.runs.events import Events
 from ctgi.training.config import TrainConfig, load_config
 from ctgi.training.loop import train
@@ -178,7 +177,7 @@ def _plain(encoded: EncodedSplit) -> dict[str, Any]:
 
 
 def _refined(encoded: EncodedSplit, encoder: Encoder, settings: Settings, out: Path, events: Events) -> dict[str, Any]:
-    run = asyncio.run(interact(encoded, encoder, settings, out, events))
+    run = asyncio.run(run_mti(encoded, encoder, settings, out, events))
     found = mti_row(run, settings.mti.lam, settings.mti.xi)
     failures = {"failed": len(run.failed), "unverified": len(run.unverified), "failures": run.failures + run.unverified}
     return found | {"calls per query": found["calls_per_query"]["all"], **failures, **_cut(encoded)}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,14 @@ from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
 from ctgi.graphs.contexts import open_mtg
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
-from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.runs.batch import run_many
 from ctgi.runs.captions_file import CaptionsFile, open_captions
-from ctgi.runs.recording import root_of, tracing
+from ctgi.runs.events import Events
+from ctgi.runs.origin import root_of
+from ctgi.runs.recording import Act, recording
 from ctgi.text import plain
-from ctgi.tools.chat_cache import open_user_cache
 from ctgi.tools.traces.interceptor import Interceptor
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,18 @@ class CaptionReport:
     """New records whose description or answers are not in English, as far as one can tell."""
     trace: str | None = None
     """The run's trace."""
+    passed: PassedOver = field(default_factory=PassedOver)
+    """Files beside the images."""
+
+    @property
+    def done(self) -> int:
+        """Images that are dealt with."""
+        return self.captioned + self.copied + self.already + len(self.failed)
+
+    @property
+    def in_words(self) -> str:
+        """How it goes, for a progress bar."""
+        return f"kept {self.kept}, dropped {self.dropped.total()}, failed {len(self.failed)}"
 
     def count(self, record: dict[str, Any]) -> None:
         """Add a new record's turns and tokens."""
@@ -82,54 +95,95 @@ class CaptionReport:
                 self.dropped[turn["reason"].partition(":")[0]] += 1
 
 
+async def caption_image(
+    image: ImageRef, settings: Settings, events: Events, *, trace: bool = True, models: Models | None = None
+) -> dict[str, Any]:
+    """One image's record, written nowhere.
+
+    Raises:
+        ToolError: a call failed for good.
+        CtgiError: set-up, or a server that is gone.
+    """
+    with recording(_act([image.path], {"inputs": [image.path]}), settings, events, trace=trace) as run:
+        async with open_mtg(settings, run.interceptor, run.cache, models) as context:
+            return await dialogue(build_mtg(), context, image, _bindings(settings))
+
+
 async def caption_images(
     inputs: Sequence[str],
     out: Path,
     settings: Settings,
+    events: Events,
     *,
     limit: int | None = None,
     shard: Shard | None = None,
-    on_progress: Callable[[CaptionReport], None] = lambda report: None,
     trace: bool = True,
     models: Models | None = None,
 ) -> CaptionReport:
     """Caption the images that `out` does not hold yet, and append their records to it.
 
     With `trace` every call is recorded in a trace of this run, which the records name. `models` are kept open by the
-    caller.
+    caller; `events` hears what is passed over, how far the run is, and what failed.
 
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
     report = CaptionReport(str(out))
+    paths = await asyncio.to_thread(_found, inputs, report.passed, events)
     given = {"inputs": [*inputs], "limit": limit, "shard": f"{shard.index}/{shard.count}" if shard else None}
     with (
         open_captions(out, settings.without_locks) as file,
-        tracing(
-            settings, command="caption", graph="mtg", tools=TOOLS, given=given, root=root_of(inputs), wanted=trace
-        ) as interceptor,
-        open_user_cache(settings) as cache,
+        recording(_act(inputs, given), settings, events, trace=trace) as run,
     ):
-        report.trace = interceptor.run
-        async with open_mtg(settings, interceptor, cache, models) as context:
-            bindings = {name: str(settings.binding(name)) for name in TOOLS}
+        report.trace = run.interceptor.run
+        async with open_mtg(settings, run.interceptor, run.cache, models) as context:
+            bindings = _bindings(settings)
             if file.bindings and file.bindings != bindings:
                 logger.warning(
                     "%s holds captions made with other bindings, which are kept; --out another file captions all anew",
                     plain(str(out)),
                 )
-            run = _Run(file, context, bindings, report, interceptor)
+            work = _Captioning(file, context, bindings, report)
+            todo = _todo(paths, file, report, run.interceptor, limit=limit, shard=shard)
+            total = len(paths) // (shard.count if shard else 1)
             started = time.perf_counter()
-            todo = _todo(inputs, file, report, interceptor, limit=limit, shard=shard)
             try:
-                async for ref, result in run_many(todo, run.caption, in_flight=in_flight(settings)):
-                    if isinstance(result, ToolError):
-                        report.failed.append((ref.path, getattr(result, "reason", str(result))))
-                    on_progress(report)
+                with events.progress("caption", min(total, limit or total)) as update:
+                    async for ref, result in run_many(todo, work.caption, in_flight=in_flight(settings)):
+                        if isinstance(result, ToolError):
+                            report.failed.append((ref.path, getattr(result, "reason", str(result))))
+                        update(report.done, note=report.in_words)
             finally:
                 report.seconds = time.perf_counter() - started
-                report.calls, report.cached, report.thoughts = cache.made, cache.reused, cache.thoughts
+                report.calls, report.cached, report.thoughts = run.cache.made, run.cache.reused, run.cache.thoughts
+    _tell_faults(report, events)
     return report
+
+
+def _found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[str]:
+    """All images, so that it is known how many there are; what is passed over is told."""
+    paths = [*find_images(inputs, passed)]
+    for line in passed.lines():
+        events.tell(line)
+    return paths
+
+
+def _act(inputs: Sequence[str], given: dict[str, Any]) -> Act:
+    return Act("caption", "mtg", TOOLS, given, root_of(inputs))
+
+
+def _bindings(settings: Settings) -> dict[str, str]:
+    return {name: str(settings.binding(name)) for name in TOOLS}
+
+
+def _tell_faults(report: CaptionReport, events: Events) -> None:
+    for path, reason in report.failed:
+        events.warn(f"failed: {path}: {reason}")
+    if report.not_english:
+        events.warn(
+            f"{report.not_english} of {report.captioned} new captions hold answers that are not English, which CLIP's "
+            "tokenizer reads badly: bind a model that answers in English"
+        )
 
 
 def in_flight(settings: Settings) -> int:
@@ -138,7 +192,7 @@ def in_flight(settings: Settings) -> int:
 
 
 def _todo(
-    inputs: Sequence[str],
+    paths: Sequence[str],
     file: CaptionsFile,
     report: CaptionReport,
     interceptor: Interceptor,
@@ -148,7 +202,7 @@ def _todo(
 ) -> Iterator[ImageRef]:
     """Images without a caption; one that cannot be read is counted, and recorded, as failed here."""
     taken = 0
-    for path in find_images(inputs):
+    for path in paths:
         if limit is not None and taken >= limit:
             return
         try:
@@ -167,24 +221,18 @@ def _todo(
         yield ImageRef(path, sha256)
 
 
-class _Run:
+class _Captioning:
     """Captions images; the same content is captioned once, whatever its paths."""
 
     def __init__(
-        self,
-        file: CaptionsFile,
-        context: MtgContext,
-        bindings: dict[str, str],
-        report: CaptionReport,
-        interceptor: Interceptor,
+        self, file: CaptionsFile, context: MtgContext, bindings: dict[str, str], report: CaptionReport
     ) -> None:
-        self._file, self._context, self._report, self._interceptor = file, context, report, interceptor
+        self._file, self._context, self._report, self._bindings = file, context, report, bindings
         self._graph = build_mtg()
-        self._bindings = bindings
         self._in_flight: dict[str, asyncio.Lock] = {}
 
     async def caption(self, image: ImageRef) -> None:
-        """Append the image's record: a copy where its content has one, else a new dialogue's.
+        """Append the image's record: a copy of an identical image's, else a new dialogue's.
 
         Raises:
             ToolError: no caption for this image.
@@ -192,19 +240,30 @@ class _Run:
         lock = self._in_flight.setdefault(image.sha256, asyncio.Lock())
         async with lock:
             known = self._file.find(image.sha256)
-            with self._interceptor.item({"image": image}) as done:
-                if known:
+            if known:
+                with self._context.interceptor.item({"image": image}) as done:
                     done(record := copied(known, image))
                     self._file.append(record)
-                    self._report.copied += 1
-                    return
-                try:
-                    record = await caption(self._graph, self._context, image)
-                finally:
-                    self._in_flight.pop(image.sha256, None)
-                done(record := record | {"bindings": self._bindings, "trace": self._interceptor.run})
+                self._report.copied += 1
+                return
+            try:
+                record = await dialogue(self._graph, self._context, image, self._bindings)
+            finally:
+                self._in_flight.pop(image.sha256, None)
             self._file.append(record)
             self._report.count(record)
+
+
+async def dialogue(graph: Any, context: MtgContext, image: ImageRef, bindings: dict[str, str]) -> dict[str, Any]:
+    """An image's record, out of a dialogue of its own: an item of the trace.
+
+    Raises:
+        ToolError: no caption for this image.
+    """
+    with context.interceptor.item({"image": image}) as done:
+        record = await caption(graph, context, image)
+        done(record := record | {"bindings": bindings, "trace": context.interceptor.run})
+    return record
 
 
 def copied(known: dict[str, Any], image: ImageRef) -> dict[str, Any]:

@@ -11,12 +11,8 @@ from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
-from ctgi.runs.beforehand import beforehand
-from ctgi.runs.evaluate_mti import MtiRun, User, as_row, mti_row, run_mti, sweep, turn_curves
+from ctgi.runs.evaluate_mti import MtiRun, as_row, mti_row, run_mti, sweep, turn_curves
 from ctgi.runs.events import Events
-
-_TOLD = 20
-"""Failures told one by one."""
 
 
 @dataclass(frozen=True)
@@ -63,44 +59,6 @@ def encode(spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, e
         return encode_split(chosen, encoder, settings.retriever, folder, progress=update)
 
 
-async def interact(
-    encoded: EncodedSplit,
-    encoder: Encoder,
-    settings: Settings,
-    folder: Path,
-    events: Events,
-    *,
-    variant: str = "ctgi",
-    users: Sequence[User] = (),
-    trace: bool = True,
-) -> MtiRun:
-    """MTI for every caption of the split; replies are kept in `folder`, failures are told.
-
-    Raises:
-        CtgiError: a binding that cannot do its tool, or a server that is gone.
-    """
-    for line in beforehand(settings, TOOLS):
-        events.announce(line)
-    total = len(encoded.split.captions)
-    with events.progress("interact", total) as update:
-        run = await run_mti(
-            encoded, encoder, settings, folder / "calls.sqlite", variant=variant, users=users, trace=trace,
-            on_progress=update,
-        )  # fmt: skip
-    _tell_failures(run, events)
-    return run
-
-
-def _tell_failures(run: MtiRun, events: Events) -> None:
-    """Queries that were not refined, and candidates that no verdict was given on."""
-    lines = [f"not refined: caption {one['caption']}: {one['reason']}" for one in run.failures]
-    lines += [f"not verified: caption {one['caption']}: {one['path']}: {one['reason']}" for one in run.unverified]
-    for line in lines[:_TOLD]:
-        events.warn(line)
-    if len(lines) > _TOLD:
-        events.warn(f"and {len(lines) - _TOLD} more: --json and result.json list them all")
-
-
 async def evaluate(
     spec: DataSpec,
     encoder: Encoder,
@@ -119,7 +77,7 @@ async def evaluate(
     encoded = await asyncio.to_thread(encode, spec, encoder, settings, folder, events)
     result = plain_result(spec.layout, encoder, encoded, settings)
     if mti:
-        result["mti"] = mti_result(await interact(encoded, encoder, settings, folder, events, trace=trace))
+        result["mti"] = mti_result(await run_mti(encoded, encoder, settings, folder, events, trace=trace))
     return result
 
 

@@ -1,7 +1,7 @@
 """What `ctgi evaluate` computes: metrics of a split, MTI over its queries, sweeps, and curves by turn."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -20,6 +20,7 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit
 from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
 from ctgi.runs.evaluate_dialogue import Turns, anchor_turns, oracle_turns
+from ctgi.runs.events import Events
 from ctgi.runs.interactions import (
     Choice,
     Interaction,
@@ -29,12 +30,14 @@ from ctgi.runs.interactions import (
     interact_all,
     open_evaluation,
 )
-from ctgi.runs.recording import digest_of, root_of, tracing
+from ctgi.runs.origin import digest_of, root_of
+from ctgi.runs.recording import Act, recording
 from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.chat_cache import open_chat_cache
 
+_TOLD = 20
+"""Failures told one by one."""
 User = Literal["anchor", "oracle"]
-Progress = Callable[[int], None]
 UPPER_BOUND = "the user sees the target image: an upper bound, no result of a search"
 NO_USER = "answers come from the anchor that the model confirmed: no user, no label"
 
@@ -103,16 +106,17 @@ async def run_mti(
     encoded: EncodedSplit,
     encoder: Encoder,
     settings: Settings,
-    cache: Path,
+    folder: Path,
+    events: Events,
     *,
-    variant: str,
+    variant: str = "ctgi",
     users: Sequence[User] = (),
-    on_progress: Progress = lambda done: None,
     trace: bool = True,
 ) -> MtiRun:
-    """MTI for every caption of the split, many at once; replies come from `cache` where it has them.
+    """MTI for every caption of the split, many at once.
 
-    With `trace` every call is recorded in a trace of this run.
+    Replies are kept in `folder`, and come from it where it has them. `events` hears what failed. With `trace` every
+    call is recorded in a trace of this run.
 
     Raises:
         CtgiError: an unknown variant, or a binding that cannot do its tool.
@@ -121,22 +125,37 @@ async def run_mti(
     queries = encoded.split.captions
     gallery = SplitSearch(queries, encoded.text_features, encoded.images, encoded.image_features, encoder)
     in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
-    given = {"variant": variant, "images": digest_of(encoded.images), "split": encoded.split.name}
-    tracer = tracing(
-        settings, command="evaluate", graph="mti", tools=("search_gallery", *TOOLS), given=given,
-        root=root_of([image.path for image in encoded.images]), wanted=trace,
-    )  # fmt: skip
-    with open_chat_cache(cache) as kept, tracer as interceptor:
-        async with open_evaluation(settings, gallery, kept, variant, interceptor) as context:
-            found, failed = await interact_all(
-                context, queries, in_flight=in_flight, on_progress=on_progress, label=partial(_label, encoded)
-            )
-            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {}, interceptor.run)
+    kept = open_chat_cache(folder / "calls.sqlite")
+    with recording(_act(encoded, variant), settings, events, trace=trace, cache=kept) as opened:
+        async with open_evaluation(settings, gallery, opened.cache, variant, opened.interceptor) as context:
+            with events.progress("interact", len(queries)) as update:
+                found, failed = await interact_all(
+                    context, queries, in_flight=in_flight, on_progress=update, label=partial(_label, encoded)
+                )
+            run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {}, opened.interceptor.run)
             for user in users:
                 run.turns[user] = await _turns(user, run, context, in_flight)
                 await _read(gallery, run.turns[user])
-        run.calls.update(made=kept.made, reused=kept.reused, tokens_in=kept.tokens.input, tokens_out=kept.tokens.output)
+        made = opened.cache
+        run.calls.update(made=made.made, reused=made.reused, tokens_in=made.tokens.input, tokens_out=made.tokens.output)
+    _tell_failures(run, events)
     return run
+
+
+def _act(encoded: EncodedSplit, variant: str) -> Act:
+    given = {"variant": variant, "images": digest_of(encoded.images), "split": encoded.split.name}
+    root = root_of([image.path for image in encoded.images])
+    return Act("evaluate", "mti", ("search_gallery", *TOOLS), given, root, told=TOOLS)
+
+
+def _tell_failures(run: MtiRun, events: Events) -> None:
+    """Queries that were not refined, and candidates that no verdict was given on."""
+    lines = [f"not refined: caption {one['caption']}: {one['reason']}" for one in run.failures]
+    lines += [f"not verified: caption {one['caption']}: {one['path']}: {one['reason']}" for one in run.unverified]
+    for line in lines[:_TOLD]:
+        events.warn(line)
+    if len(lines) > _TOLD:
+        events.warn(f"and {len(lines) - _TOLD} more: --json and result.json list them all")
 
 
 def _label(encoded: EncodedSplit, query: int) -> dict[str, Any]:

@@ -1,22 +1,17 @@
-"""What stands at the head of a trace, and the recorder that a command runs under."""
+"""A run under its trace and with the replies kept from earlier ones: the one way in which any run is set going."""
 
-import hashlib
-import platform
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
-from os.path import commonpath
-from pathlib import Path
 from typing import Any
 
-import ctgi.version
 from ctgi.config import Settings
-from ctgi.reading import read_bytes
-from ctgi.retrieval.images import ImageRef
+from ctgi.runs.beforehand import beforehand
+from ctgi.runs.digests import digests
+from ctgi.runs.events import Events
+from ctgi.runs.origin import code_commit, versions
+from ctgi.tools.chat_cache import ChatCache, open_user_cache
 from ctgi.tools.telemetry import reporting
 from ctgi.tools.traces.format import Header
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
@@ -24,35 +19,79 @@ from ctgi.tools.traces.recorder import Recorder
 from ctgi.tools.traces.values import Values
 from ctgi.tools.traces.writer import TraceWriter
 
-_CODE = ("agents", "graphs", "retrieval", "runs", "tools")
-_PACKAGES = ("langgraph", "langchain-core", "httpx2", "transformers", "open_clip_torch", "torch", "faiss-cpu")
-_DIGITS = 12
 _DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti")
 """Tables of the settings that have a part in what comes out; the others hold paths and addresses."""
 
 
+@dataclass(frozen=True)
+class Act:
+    """What a run does, as the head of its trace says it."""
+
+    command: str
+    """caption, search, evaluate, or a name of your own."""
+    graph: str
+    """mtg, mti, plain, or a name of your own."""
+    tools: Collection[str]
+    """Those that may be called."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The run's own input, for a replay."""
+    root: str = ""
+    """The folder under which the trace's paths are written; "" leaves them as they are."""
+    told: Collection[str] | None = None
+    """Those of the tools about which a person is told beforehand; None: all."""
+    given_images: Collection[str] | None = None
+    """Those of the tools that are given images; None: all that may be."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run's tools are opened with."""
+
+    interceptor: Interceptor
+    cache: ChatCache
+
+
+@contextmanager
+def recording(
+    act: Act,
+    settings: Settings,
+    events: Events,
+    *,
+    trace: bool = True,
+    cache: AbstractContextManager[ChatCache] | None = None,
+) -> Iterator[Recording]:
+    """Around a run: says what answers and what leaves the machine, begins the trace, opens the cache.
+
+    Args:
+        act: what the run does.
+        settings: as it runs under them.
+        events: hears it before the first call.
+        trace: record every call.
+        cache: where replies are kept; None is the user's own.
+
+    Raises:
+        CtgiError: the trace or the cache cannot be written.
+    """
+    for line in beforehand(settings, act.tools if act.told is None else act.told, images=act.given_images):
+        events.announce(line)
+    with tracing(act, settings, wanted=trace) as interceptor, cache or open_user_cache(settings) as kept:
+        yield Recording(interceptor, kept)
+
+
 @contextmanager
 def tracing(
+    act: Act,
     settings: Settings,
     *,
-    command: str,
-    graph: str,
-    tools: Sequence[str],
-    given: Mapping[str, Any],
-    root: str = "",
     replay: Mapping[str, Any] | None = None,
     inner: Interceptor = DIRECT,
     wanted: bool = True,
 ) -> Iterator[Interceptor]:
-    """The interceptor for a command's tools: a recorder with its header written, or none if not `wanted`.
+    """The interceptor for a run's tools: a recorder with its header written, or none if not `wanted`.
 
     Args:
-        settings: as the command runs under them; `settings.traces` is the folder.
-        command: caption, search or evaluate.
-        graph: mtg, mti or plain.
-        tools: those that may be called.
-        given: the command's own input, for a replay.
-        root: the folder under which the trace's paths are written; "" leaves them as they are.
+        act: what the run does.
+        settings: as it runs under them; `settings.traces` is the folder.
         replay: what is replayed and how, in a replay.
         inner: what stands behind the recorder.
         wanted: whether to record at all.
@@ -64,28 +103,28 @@ def tracing(
     def header(run: str) -> Header:
         return Header(
             run=run,
-            command=command,
-            graph=graph,
-            root=root,
-            bindings={tool: str(settings.binding(tool)) for tool in tools},
+            command=act.command,
+            graph=act.graph,
+            root=act.root,
+            bindings={tool: str(settings.binding(tool)) for tool in act.tools},
             settings={name: table for name, table in settings.public().items() if name in _DECIDING},
-            input=Values(root).store(dict(given)),
+            input=Values(act.root).store(dict(act.given)),
             replay=dict(replay) if replay else None,
             digests=digests(settings.mtg.question_pool),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            versions=_versions(),
-            commit=_commit(),
+            versions=versions(),
+            commit=code_commit(),
         )
 
     with (
-        _recording(settings, root, header, inner) if wanted else nullcontext(inner) as interceptor,
-        nullcontext(interceptor) if replay else reporting(settings, graph, command, interceptor) as outer,
+        _recorder(settings, act.root, header, inner) if wanted else nullcontext(inner) as interceptor,
+        nullcontext(interceptor) if replay else reporting(settings, act.graph, act.command, interceptor) as outer,
     ):
         yield outer
 
 
 @contextmanager
-def _recording(
+def _recorder(
     settings: Settings, root: str, header: Callable[[str], Header], inner: Interceptor
 ) -> Iterator[Interceptor]:
     writer = TraceWriter(settings.traces, Values(root), settings.secrets())
@@ -99,68 +138,3 @@ def _recording(
         raise
     finally:
         recorder.end(failure)
-
-
-def root_of(inputs: Sequence[str]) -> str:
-    """The folder that all these inputs lie in, if they are absolute paths; "" otherwise."""
-    paths = [text.removeprefix("@") for text in inputs]
-    if not paths or not all(Path(path).is_absolute() for path in paths):
-        return ""
-    common = commonpath(paths)
-    return common if Path(common).is_dir() else str(Path(common).parent)
-
-
-def digest_of(images: Iterable[ImageRef]) -> str:
-    """Which images a search was over, in which order."""
-    return _digest("".join(image.sha256 for image in images).encode())
-
-
-def digests(pool: Path | None) -> dict[str, str]:
-    """Content of the prompts, the question pool and the code that decides what is asked, by name.
-
-    Raises:
-        CtgiError: the question pool cannot be read.
-    """
-    source = pool or files("ctgi.agents") / "question_pool.yaml"
-    return {"question_pool": _digest(read_bytes(source, "question pool")), **_packaged_digests()}
-
-
-@cache
-def _packaged_digests() -> dict[str, str]:
-    prompts = {f"prompts/{one.name}": one for one in (files("ctgi.agents") / "prompts").iterdir()}
-    code = {
-        f"{layer}/{path.relative_to(folder)}": path
-        for layer in _CODE
-        for folder in [Path(str(files(f"ctgi.{layer}")))]
-        for path in folder.rglob("*.py")
-    }
-    return {name: _digest(path.read_bytes()) for name, path in sorted((prompts | code).items()) if path.is_file()}
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:_DIGITS]
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {"ctgi": ctgi.version.__version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
-def _commit() -> str | None:
-    """The commit that this code is of, with -dirty where files were changed; None for a copy outside its repository."""
-    top = Path(ctgi.version.__file__).resolve().parents[2]
-    if not (top / ".git").exists():
-        return None
-    command = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -1,6 +1,6 @@
 """One search: plain, refined by MTI, or refined by a person, under its trace and with the user's cache."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,10 @@ from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mti, serve_gallery
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
 from ctgi.graphs.threads import FILE
 from ctgi.retrieval.gallery import Gallery, GalleryReport
-from ctgi.runs.beforehand import beforehand
 from ctgi.runs.events import Events
 from ctgi.runs.query import Ask, converse, search_plain
 from ctgi.runs.query import search as search_refined
-from ctgi.runs.recording import tracing
-from ctgi.tools.chat_cache import ChatCache, open_user_cache
-from ctgi.tools.traces.interceptor import Interceptor
+from ctgi.runs.recording import Act, Recording, recording
 
 
 @dataclass(frozen=True)
@@ -57,32 +54,41 @@ async def search(
     Raises:
         CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
     """
-    tools = ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",)
-    asked = WITHOUT_ANCHOR if conversation else tools  # without an anchor no image is sent
-    for line in beforehand(settings, asked, images=() if conversation else None):
-        events.announce(line)
-    made_by = {"gallery": str(gallery.name), "encoder": gallery.header.spec}
-    given = {**made_by, "images": gallery.identity, "interactive": conversation is not None}
-    tracer = tracing(
-        settings, command="search", graph="mti" if mti else "plain", tools=tools, root=gallery.root, given=given,
-        wanted=trace,
-    )  # fmt: skip
-    with tracer as interceptor, open_user_cache(settings) as cache:
+    act = _act(gallery, mti, conversation)
+    with recording(act, settings, events, trace=trace) as run:
         if mti:
-            found = await _refined(gallery, query, length, settings, conversation, interceptor, cache, models)
+            found = await _refined(gallery, query, length, settings, conversation, run, models)
         else:
-            found = await search_plain(
-                serve_gallery(settings, lambda: gallery, interceptor), query or "", length, interceptor
-            )
+            tool = serve_gallery(settings, lambda: gallery, run.interceptor)
+            found = await search_plain(tool, query or "", length, run.interceptor)
+    cache = run.cache
     if cache.reused:
         events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
-    if unknown := _unknown(settings, tools, found["query"], events):
+    if unknown := _unknown(settings, act.tools, found["query"], events):
         found["unknown_words"] = unknown
-    bindings = {tool: str(settings.binding(tool)) for tool in tools}
-    return found | {"cached": cache.reused} | made_by | {"bindings": bindings}
+    bindings = {tool: str(settings.binding(tool)) for tool in act.tools}
+    return found | {"cached": cache.reused} | _made_by(gallery) | {"bindings": bindings}
 
 
-def _unknown(settings: Settings, tools: Sequence[str], query: str, events: Events) -> list[str]:
+def _act(gallery: Gallery, mti: bool, conversation: Conversation | None) -> Act:
+    """In a conversation no anchor is looked at, so that no image is given to a tool."""
+    given = {**_made_by(gallery), "images": gallery.identity, "interactive": conversation is not None}
+    return Act(
+        "search",
+        "mti" if mti else "plain",
+        ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",),
+        given,
+        gallery.root,
+        told=WITHOUT_ANCHOR if conversation else None,
+        given_images=() if conversation else None,
+    )
+
+
+def _made_by(gallery: Gallery) -> dict[str, str]:
+    return {"gallery": str(gallery.name), "encoder": gallery.header.spec}
+
+
+def _unknown(settings: Settings, tools: Collection[str], query: str, events: Events) -> list[str]:
     """Words of the query that mean nothing to the embedded models, where these rank or judge; says so."""
     unknown = unknown_words(query) if any(is_embedded(settings, tool) for tool in tools) else []
     if unknown:
@@ -99,16 +105,15 @@ async def _refined(
     length: int,
     settings: Settings,
     conversation: Conversation | None,
-    interceptor: Interceptor,
-    cache: ChatCache,
+    run: Recording,
     models: Models | None,
 ) -> dict[str, Any]:
     opening = open_mti(
         settings,
         lambda: gallery,
         interactive=conversation is not None,
-        interceptor=interceptor,
-        cache=cache,
+        interceptor=run.interceptor,
+        cache=run.cache,
         models=models,
     )
     async with opening as context:

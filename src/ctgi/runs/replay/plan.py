@@ -8,7 +8,7 @@ from ctgi.config import Binding, Settings, load_settings, parse_binds
 from ctgi.errors import CtgiError
 from ctgi.network import is_local
 from ctgi.plugins import OWN_CODE
-from ctgi.runs.recording import digests
+from ctgi.runs import digests
 from ctgi.tools.specs import TOOLS
 from ctgi.tools.traces.format import Item
 from ctgi.tools.traces.player import OnMiss
@@ -55,8 +55,7 @@ def replay_settings(trace: Trace, plan: Plan, config: Path | None = None) -> Set
 
 def changes(trace: Trace, settings: Settings) -> list[str]:
     """What decides a run and is not as it was: prompts, question pool, code files, each by its name."""
-    then, now = trace.header.digests, digests(settings.mtg.question_pool)
-    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    return digests.changes(trace.header.digests, digests.digests(settings.mtg.question_pool))
 
 
 def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str]) -> set[str]:

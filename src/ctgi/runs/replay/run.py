@@ -16,7 +16,7 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.runs.batch import run_many
 from ctgi.runs.caption import copied, in_flight
 from ctgi.runs.captions_file import CaptionsFile, dump, open_captions
-from ctgi.runs.recording import tracing
+from ctgi.runs.recording import Act, tracing
 from ctgi.runs.replay.item import Replayed, graph_nodes, open_work, replay_one
 from ctgi.runs.replay.plan import Plan, changes, computed_tools, live_tools
 from ctgi.runs.replay.workers import in_processes, worker_count
@@ -89,10 +89,8 @@ async def replay_run(
     order = _order(trace, plan, report)
     certain = plan.pure and not report.changes
     how = {"of": header.run, "live": sorted(live), "on_miss": plan.on_miss, "from_node": from_node}
-    tracer = tracing(
-        settings, command=header.command, graph=header.graph, tools=[*header.bindings], root=header.root,
-        given=trace.values.load(header.input), replay=how, inner=replay, wanted=not certain,
-    )  # fmt: skip
+    act = Act(header.command, header.graph, [*header.bindings], trace.values.load(header.input), header.root)
+    tracer = tracing(act, settings, replay=how, inner=replay, wanted=not certain)
     with _results(out, trace, settings) as results, tracer as interceptor:
         report.trace = interceptor.run
         items: AsyncIterator[tuple[int, Replayed | ToolError]]
