@@ -1,8 +1,11 @@
 """People in 3D: labeled truly, colored as their attributes say, and interchangeable with drawn ones."""
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +14,13 @@ pytest.importorskip("skia", reason="the generator's drawing library is an extra"
 pytest.importorskip("moderngl", reason="people in 3D are an extra")
 
 from ctgi.errors import CtgiError
+from ctgi.synth.dataset import Splits, write_dataset
 from ctgi.synth.look import draw_look
 from ctgi.synth.people3d import bodies, studio
 from ctgi.synth.people3d.bake import bake
 from ctgi.synth.people3d.picture import can_render, render3d
-from ctgi.synth.person import NONE, Person, View, draw_person, draw_views
+from ctgi.synth.person import NONE, VIEWS, Person, View, draw_person, draw_views
+from ctgi.synth.renderers import Render
 from ctgi.synth.seeing import Part, Picture
 
 PLAIN = Person(
@@ -26,6 +31,8 @@ PLAIN = Person(
     belt_color=NONE, held=NONE, held_color=NONE,
 )  # fmt: skip
 SEEDS = 4
+SEED_OF_BOTH = 1
+"""Of its first two people one is drawn and one rendered in a mixed set."""
 ASSETS = Path(__file__).parent.parent / "assets"
 
 
@@ -164,3 +171,37 @@ def test_a_file_that_holds_no_bodies_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv(bodies.VARIABLE, str(path))
     with pytest.raises(CtgiError, match="holds no bodies"):
         bodies.load_bodies.__wrapped__()
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "attributes.jsonl").read_text().splitlines()]
+
+
+def test_a_mixed_set_renders_some_people_and_draws_the_rest_as_ever(tmp_path: Path) -> None:
+    for render in (Render.MIXED, Render.DRAWN):
+        write_dataset(tmp_path / render, Splits.of(2), seed=SEED_OF_BOTH, render=render)
+    made = {row["path"]: row["render"] for row in rows(tmp_path / "mixed")}
+    assert len(made) == 2 * VIEWS and set(made.values()) == {"drawn", "3d"}
+    assert {row["render"] for row in rows(tmp_path / "drawn")} == {"drawn"}
+    for path, render in made.items():
+        if render == "drawn" and (tmp_path / "drawn" / path).exists():
+            assert (tmp_path / "mixed" / path).read_bytes() == (tmp_path / "drawn" / path).read_bytes()
+
+
+def test_in_3d_riders_are_drawn_and_nobody_else(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "out", Splits.of(2), seed=3, render=Render.IN_3D)
+    for row in rows(tmp_path / "out"):
+        assert (row["render"] == "drawn") == (row["view"]["action"] == "riding a bicycle")
+
+
+def test_a_set_of_another_kind_is_not_gone_on_with(drawn: Path) -> None:
+    with pytest.raises(CtgiError, match=r"render drawn.*render 3d"):
+        write_dataset(drawn, Splits(train=3, val=1, test=2), seed=7, render=Render.IN_3D)
+
+
+def test_without_moderngl_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "moderngl", None)
+    monkeypatch.setattr("ctgi.synth.people3d.studio.studio", studio.studio.__wrapped__)
+    with pytest.raises(CtgiError, match=r"moderngl.*pip install 'ctgi\[synth3d\]'"):
+        write_dataset(tmp_path / "out", Splits.of(1), render=Render.MIXED)
+    assert not (tmp_path / "out").exists()

@@ -10,6 +10,7 @@ import typer
 from ctgi.cli.console import print_json, progress
 from ctgi.cli.options import AsJson, Quiet
 from ctgi.cli.terminal import plain
+from ctgi.synth.renderers import Render
 
 if TYPE_CHECKING:
     from ctgi.synth.dataset import SynthReport
@@ -25,6 +26,9 @@ def synth(
         int | None, typer.Option(min=0, help="People in the test split (default: a tenth).", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same people.")] = 0,
+    render: Annotated[
+        Render, typer.Option(help="How the people are pictured; mixed renders two in five in 3D.")
+    ] = Render.DRAWN,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that draw (default: one per core).", show_default=False)
     ] = None,
@@ -33,7 +37,8 @@ def synth(
 ) -> None:
     """Draw synthetic pedestrians: images, witness descriptions, and what is true of each image.
 
-    The folder has the layout of RSTPReid, and attributes.jsonl with the truth. Needs ctgi[synth].
+    The folder has the layout of RSTPReid, and attributes.jsonl with the truth. Needs ctgi[synth]; in 3D
+    ctgi[synth3d].
     Run the same command again to go on where it stopped.
 
     Example: ctgi synth ./people --identities 200 --seed 0
@@ -47,6 +52,7 @@ def synth(
             out,
             splits,
             seed,
+            render=render,
             workers=min(workers or os.cpu_count() or 1, identities),
             without_locks=settings.without_locks,
             on_progress=update,

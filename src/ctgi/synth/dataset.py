@@ -13,7 +13,8 @@ from ctgi.files import WithoutLocks, write_whole
 from ctgi.reading import TextError, parse_json, read_bytes
 from ctgi.synth.person import VIEWS
 from ctgi.synth.processes import in_order
-from ctgi.synth.shots import CAPTIONS, draw_shots, require_skia
+from ctgi.synth.renderers import Render
+from ctgi.synth.shots import CAPTIONS, draw_shots
 from ctgi.synth.table import Row, open_table, read_rows
 from ctgi.text import plain
 
@@ -79,25 +80,26 @@ def write_dataset(
     splits: Splits,
     seed: int = 0,
     *,
+    render: Render = Render.DRAWN,
     workers: int = 1,
     without_locks: WithoutLocks = "warn",
     on_progress: Progress = lambda done, total: None,
 ) -> SynthReport:
     """Draw people and write them to the folder `out`; goes on where an earlier run of the same arguments stopped.
 
-    The same splits and seed give the same files, by however many processes.
+    The same splits, seed and `render` give the same files, by however many processes.
 
     Raises:
-        CtgiError: skia-python is missing, `out` holds something else, or it cannot be written.
+        CtgiError: a library to draw or render with is missing, `out` holds something else, or it cannot be written.
     """
-    require_skia()
-    record = _record(splits, seed)
+    render.require()
+    record = _record(splits, seed, render)
     _claim(out, record)
     with open_table(out / TABLE, VIEWS, without_locks) as table:
         _remove_strays(out)
         done = table.people
         on_progress(done, splits.total)
-        with in_order(partial(save_person, out, splits, seed), range(done, splits.total), workers) as people:
+        with in_order(partial(save_person, out, splits, seed, render), range(done, splits.total), workers) as people:
             for rows in people:
                 table.append(rows)
                 on_progress(table.people, splits.total)
@@ -109,14 +111,14 @@ def write_dataset(
     )  # fmt: skip
 
 
-def save_person(out: Path, splits: Splits, seed: int, pid: int) -> list[Row]:
+def save_person(out: Path, splits: Splits, seed: int, render: Render, pid: int) -> list[Row]:
     """Draw all views of a person and write their images; their rows of the table.
 
     Raises:
         CtgiError: an image cannot be written.
     """
     rows = []
-    for shot in draw_shots(seed, pid):
+    for shot in draw_shots(seed, pid, render):
         path = f"{IMAGES}/{shot.name}"
         write_whole(out / path, _jpeg(shot.picture.image))
         rows.append({"path": path, "id": pid, "split": splits.name(pid), **shot.truth()})
@@ -146,11 +148,12 @@ def _annotations(table: Path) -> Iterator[bytes]:
 # --- the folder
 
 
-def _record(splits: Splits, seed: int) -> dict[str, Any]:
+def _record(splits: Splits, seed: int, render: Render) -> dict[str, Any]:
     """What synth.json says: what the set was asked to be, and counts."""
     return {
         "version": VERSION,
         "seed": seed,
+        "render": str(render),
         "identities": splits.total,
         "identities_by_split": {name: getattr(splits, name) for name in ("train", "val", "test")},
         "images": splits.total * VIEWS,
@@ -192,7 +195,7 @@ def _parsed(content: bytes) -> Any:
 def _told(record: Any) -> str:
     if not isinstance(record, dict):
         return f"no {RECORD} of ours"
-    return ", ".join(f"{key} {record.get(key)}" for key in ("version", "seed", "identities_by_split"))
+    return ", ".join(f"{key} {record.get(key)}" for key in ("version", "seed", "render", "identities_by_split"))
 
 
 def _write_record(out: Path, record: dict[str, Any]) -> None:
