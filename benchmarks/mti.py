@@ -28,8 +28,8 @@ async def median_seconds(gallery: Gallery, base_url: str, growth: int, queries: 
     settings = load_settings(binds=[f"images=vllm:double@{base_url}"], mti={"wave_growth": growth})
     async with open_mti(settings, lambda: gallery) as context:
         results = [await search(context, f"person number {number}", 10) for number in range(queries + 1)]
-    assert not any(result["anchors"] for result in results)
-    return statistics.median(result["seconds"] for result in results[1:]), results[-1]["calls"]["verify_match"]
+    assert not any(result.anchors for result in results)
+    return statistics.median(result.seconds for result in results[1:]), results[-1].calls["verify_match"]
 
 
 def main() -> None:

@@ -26,9 +26,10 @@ from ctgi.agents.questioner import TemplateQuestioner
 from ctgi.agents.writers import TemplateAggregator, TemplateReconstructor
 from ctgi.config import Binding, Settings, load_settings
 from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
-from ctgi.graphs.mtg import MtgContext, build_mtg, caption
+from ctgi.graphs.mtg import MtgContext, build_mtg
 from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.caption import dialogue
 from ctgi.runs.captions_file import dump
 from ctgi.runs.query import search
 from ctgi.runs.recording import Act, tracing
@@ -94,10 +95,8 @@ async def run_captions(interceptor: Interceptor, settings: Settings, count: int,
     with out.open("wb") as file:
         for number in range(count):
             image = image_of(number)
-            with interceptor.item({"image": image}) as done:
-                record = await caption(graph, context, image)
-                done(record := record | {"bindings": bindings, "trace": interceptor.run})
-            file.write(dump(record) + b"\n")
+            record = await dialogue(graph, context, image, bindings)
+            file.write(dump(record.to_json()) + b"\n")
 
 
 async def search_gallery(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
@@ -126,7 +125,7 @@ async def run_searches(interceptor: Interceptor, settings: Settings, count: int,
     with out.open("wb") as file:
         for number in range(count):
             found = await search(context, f"person number {number}", 10)
-            file.write(dump(found | {"cached": 0, "bindings": bindings}) + b"\n")
+            file.write(dump(found.to_json() | {"cached": 0, "bindings": bindings}) + b"\n")
 
 
 Graph = Callable[[Interceptor, Settings, int, Path], Awaitable[None]]

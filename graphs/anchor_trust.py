@@ -1,28 +1,28 @@
 """How far an anchor can be trusted: what is said of it beside the ranking that it leads."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+
+from ctgi.records import Found, VerdictRecord
 
 WEAK_RANK = 10
 """Below this rank of plain retrieval a confirmed candidate is more often a mistake than a find."""
 
 
-def weakness(anchor: Mapping[str, Any]) -> str | None:
+def weakness(anchor: VerdictRecord) -> str | None:
     """Why an anchor is weak, like "P(yes) 0.61, rank 14"; None for a sound one.
 
     P(yes) is weak in the lower half of what counts as a yes.
     """
-    probability, threshold = anchor["probability"], anchor.get("threshold") or 0.5
     reasons = []
-    if probability is not None and probability < (1 + threshold) / 2:
-        reasons.append(f"P(yes) {probability:.2f}")
-    if anchor["rank"] > WEAK_RANK:
-        reasons.append(f"rank {anchor['rank']}")
+    if anchor.probability is not None and anchor.probability < (1 + anchor.threshold) / 2:
+        reasons.append(f"P(yes) {anchor.probability:.2f}")
+    if anchor.rank > WEAK_RANK:
+        reasons.append(f"rank {anchor.rank}")
     return ", ".join(reasons) or None
 
 
-def overruled(ranking: Sequence[Mapping[str, Any]], anchors: Mapping[str, Any]) -> str | None:
-    """Path of plain retrieval's first image, where an anchor stands first in its place; else None."""
-    if not ranking or ranking[0]["sha256"] not in anchors or ranking[0]["rank_before"] in (None, 1):
+def overruled(ranking: Sequence[Found], anchors: Collection[str]) -> str | None:
+    """Path of plain retrieval's first image, where an anchor (its sha256) stands first in its place; else None."""
+    if not ranking or ranking[0].sha256 not in anchors or ranking[0].rank_before in (None, 1):
         return None
-    return next((found["path"] for found in ranking if found["rank_before"] == 1), None)
+    return next((found.path for found in ranking if found.rank_before == 1), None)

@@ -5,7 +5,7 @@ The paper, section 3.2: T_s by Eq. 1 (describe), the dialogue over the dynamic p
 """
 
 import operator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -15,12 +15,13 @@ from langgraph.types import Command
 from ctgi.agents.judge import Judge, Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtgSettings
-from ctgi.graphs.steps import Turn, step
+from ctgi.graphs.steps import step
+from ctgi.records import CaptionRecord, Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
 from ctgi.tools.traces.call_notes import timing
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
-from ctgi.tools.types import Fact, Reply
+from ctgi.tools.types import Fact, Reply, Tokens
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
@@ -44,27 +45,23 @@ class MtgContext:
     """Where nodes begin and end in the trace."""
 
 
-def _add_tokens(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
-    return {name: left.get(name, 0) + right.get(name, 0) for name in ("input", "output")}
-
-
 class MtgState(TypedDict, total=False):
-    """One image's dialogue, plain JSON."""
+    """One image's dialogue."""
 
-    image: dict[str, str]
+    image: ImageRef
     """path and sha256; the bytes never enter the state."""
     initial_caption: str
     attribute: str | None
     """What is asked about now; None when the pool has nothing left to ask."""
-    answer: dict[str, Any]
+    answer: Reply
     turns: Annotated[list[Turn], operator.add]
     caption: str
-    tokens: Annotated[dict[str, int], _add_tokens]
+    tokens: Annotated[Tokens, operator.add]
 
 
-async def _describe(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
-    said = await runtime.context.caption_image(ImageRef(**state["image"]))
-    return {"initial_caption": said.text, "tokens": _tokens(said), "turns": []}
+async def _describe(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
+    said = await runtime.context.caption_image(state["image"])
+    return {"initial_caption": said.text, "tokens": said.tokens, "turns": []}
 
 
 async def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["ask", "reconstruct"]]:
@@ -78,35 +75,35 @@ def _next_attribute(state: MtgState, runtime: Runtime[MtgContext]) -> str | None
         return None
     question = context.pool.next(
         " ".join(_known(state)),
-        asked=[turn["attribute"] for turn in turns],
-        there=[turn["attribute"] for turn in turns if turn["kept"]],
-        seed=f"{context.settings.seed}/{state['image']['sha256']}",
+        asked=[turn.attribute for turn in turns],
+        there=[turn.attribute for turn in turns if turn.kept],
+        seed=f"{context.settings.seed}/{state['image'].sha256}",
     )
     return question.attribute if question else None
 
 
-async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
     said = await runtime.context.answer_question(
-        ImageRef(**state["image"]),
+        state["image"],
         _question(state, runtime).question,
         description=state["initial_caption"],
-        turns=[(turn["question"], turn["answer"]) for turn in state["turns"]],
+        turns=[(turn.question, turn.answer) for turn in state["turns"]],
     )
-    return {"answer": {"text": said.text, "confidence": said.confidence}, "tokens": _tokens(said)}
+    return {"answer": said, "tokens": said.tokens}
 
 
 async def _relevance(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["dedupe", "choose"]]:
     """First half of the filter: an answer that is unusable, or not about the image, ends its turn here."""
-    question, answer, context = _question(state, runtime), Reply(**state["answer"]), runtime.context
-    judgement = await context.judge.relevance(ImageRef(**state["image"]), question, answer, _known(state))
+    question, answer = _question(state, runtime), state["answer"]
+    judgement = await runtime.context.judge.relevance(state["image"], question, answer, _known(state))
     if judgement.reason is None:
         return Command(goto="dedupe")
     return Command(update={"turns": [_turn(question, answer, judgement)]}, goto="choose")
 
 
-async def _dedupe(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
+async def _dedupe(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
     """Second half of the filter: an answer is kept for what it adds to the description and the kept turns."""
-    question, answer = _question(state, runtime), Reply(**state["answer"])
+    question, answer = _question(state, runtime), state["answer"]
     judgement = await runtime.context.judge.dedupe(question, answer, _known(state))
     return {"turns": [_turn(question, answer, judgement)]}
 
@@ -123,12 +120,12 @@ def _turn(question: PoolQuestion, answer: Reply, judgement: Judgement) -> Turn:
     )
 
 
-async def _reconstruct(state: MtgState, runtime: Runtime[MtgContext]) -> dict[str, Any]:
-    facts = [Fact(turn["question"], turn["answer"], turn["statement"]) for turn in state["turns"] if turn["kept"]]
+async def _reconstruct(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
+    facts = [Fact(turn.question, turn.answer, turn.statement) for turn in state["turns"] if turn.kept]
     if not facts:
         return {"caption": state["initial_caption"]}
     said = await runtime.context.reconstruct_caption(state["initial_caption"], facts)
-    return {"caption": said.text, "tokens": _tokens(said)}
+    return {"caption": said.text, "tokens": said.tokens}
 
 
 def _question(state: MtgState, runtime: Runtime[MtgContext]) -> PoolQuestion:
@@ -138,11 +135,7 @@ def _question(state: MtgState, runtime: Runtime[MtgContext]) -> PoolQuestion:
 
 
 def _known(state: MtgState) -> list[str]:
-    return [state["initial_caption"], *(turn["statement"] for turn in state["turns"] if turn["kept"])]
-
-
-def _tokens(said: Reply) -> dict[str, int]:
-    return {"input": said.tokens.input, "output": said.tokens.output}
+    return [state["initial_caption"], *(turn.statement for turn in state["turns"] if turn.kept)]
 
 
 def build_mtg(onto: Any = None) -> "CompiledStateGraph[MtgState, MtgContext]":
@@ -166,8 +159,8 @@ def build_mtg(onto: Any = None) -> "CompiledStateGraph[MtgState, MtgContext]":
     return graph.compile(name="mtg")
 
 
-async def caption(graph: Any, context: MtgContext, image: ImageRef) -> dict[str, Any]:
-    """One image through the graph: the fields of a captions.jsonl record that the dialogue makes.
+async def caption(graph: Any, context: MtgContext, image: ImageRef) -> CaptionRecord:
+    """One image through the graph: its record of captions.jsonl, but for `bindings` and `trace`.
 
     Raises:
         ToolError: a call failed for good; the image has no caption.
@@ -175,17 +168,13 @@ async def caption(graph: Any, context: MtgContext, image: ImageRef) -> dict[str,
     """
     limit = 4 * context.settings.turns + 10  # describe, choose, reconstruct and four nodes a turn
     with timing() as clock:
-        state = await graph.ainvoke(
-            {"image": {"path": image.path, "sha256": image.sha256}, "tokens": {}},
-            {"recursion_limit": limit},
-            context=context,
-        )
-    return {
-        "path": image.path,
-        "sha256": image.sha256,
-        "initial_caption": state["initial_caption"],
-        "turns": state["turns"],
-        "caption": state["caption"],
-        "seconds": round(clock.seconds, 3),
-        "tokens": state["tokens"],
-    }
+        state = await graph.ainvoke({"image": image}, {"recursion_limit": limit}, context=context)
+    return CaptionRecord(
+        path=image.path,
+        sha256=image.sha256,
+        initial_caption=state["initial_caption"],
+        turns=tuple(state["turns"]),
+        caption=state["caption"],
+        seconds=round(clock.seconds, 3),
+        tokens=asdict(state["tokens"]),
+    )

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
-from ctgi.graphs.steps import Turn, step
+from ctgi.graphs.steps import step
+from ctgi.records import DialogueTurn, Found, VerdictRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
@@ -47,41 +49,8 @@ class MtiContext:
     """Where searches and nodes begin and end in the trace."""
 
 
-class VerdictRecord(TypedDict):
-    """One verdict: a candidate, its rank under the current ranking, and what the verifier said."""
-
-    path: str
-    sha256: str
-    rank: int
-    score: float
-    round: int
-    match: bool
-    probability: float | None
-    text: str
-    error: str | None
-    threshold: float
-    """P(yes) above it is a match."""
-
-
-class DialogueTurn(Turn):
-    """One question about what the query left out, put to an anchor or to a person (anchor is None)."""
-
-    anchor: str | None
-    round: int
-
-
-class Found(TypedDict):
-    """One ranked image."""
-
-    path: str
-    sha256: str
-    score: float
-    score_before: float
-    rank_before: int | None
-
-
 class MtiState(TypedDict, total=False):
-    """One query's search, plain JSON."""
+    """One query's search."""
 
     query: str
     length: int
@@ -102,7 +71,32 @@ class MtiState(TypedDict, total=False):
     calls: Annotated[dict[str, int], lambda left, right: dict(Counter(left) + Counter(right))]
 
 
-async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+_FOUND = TypeAdapter(list[Found])
+_VERDICTS = TypeAdapter(list[VerdictRecord])
+_DIALOGUE = TypeAdapter(list[DialogueTurn])
+
+
+def ranked(state: MtiState) -> list[Found]:
+    """The current ranking; like the three below, typed also where a checkpoint gave plain JSON back."""
+    return _FOUND.validate_python(state["ranking"])
+
+
+def verified(state: MtiState) -> list[VerdictRecord]:
+    """All verdicts so far."""
+    return _VERDICTS.validate_python(state.get("verified", []))
+
+
+def anchors(state: MtiState) -> list[VerdictRecord]:
+    """The confirmed candidates of every round."""
+    return _VERDICTS.validate_python(state.get("anchors", []))
+
+
+def dialogue(state: MtiState) -> list[DialogueTurn]:
+    """All turns so far."""
+    return _DIALOGUE.validate_python(state.get("dialogue", []))
+
+
+async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     context = runtime.context
     ranking = await context.search_gallery(state["query"], max(context.settings.k, state["length"]))
     return {
@@ -123,7 +117,7 @@ async def _route_after_retrieve(
     return "propose" if runtime.context.interactive else "verify"
 
 
-async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     """One wave of candidates at once. Read in rank order, so the anchors are those of a one-by-one loop."""
     settings, start = runtime.context.settings, state["cursor"]
     wave = _wave(state, settings)
@@ -131,10 +125,10 @@ async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, An
         *(_verdict(runtime, state, rank, found) for rank, found in enumerate(wave, start + 1))
     )
     wanted = settings.max_anchors - len(_anchors(state))
-    early = start == 0 and verdicts[0]["match"] and verdicts[0]["score"] > settings.xi
+    early = start == 0 and verdicts[0].match and verdicts[0].score > settings.xi
     return {
         "verified": verdicts,
-        "anchors": [verdict for verdict in verdicts if verdict["match"]][: 1 if early else wanted],
+        "anchors": [verdict for verdict in verdicts if verdict.match][: 1 if early else wanted],
         "early_stop": early or state["early_stop"],
         "cursor": start + len(wave),
         "calls": {"verify_match": len(wave)},
@@ -144,17 +138,17 @@ async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, An
 def _wave(state: MtiState, settings: MtiSettings) -> list[Found]:
     start = state["cursor"]
     size = 1 if start == 0 else start * (settings.wave_growth - 1) + 1  # 1, then `growth` times the wave before
-    return state["ranking"][: settings.k][start : start + size]
+    return ranked(state)[: settings.k][start : start + size]
 
 
 async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, found: Found) -> VerdictRecord:
-    image, error = ImageRef(found["path"], found["sha256"]), None
+    image, error = ImageRef(found.path, found.sha256), None
     try:
         verdict = await runtime.context.verify_match(image, _current_query(state))
     except (ToolError, *EXHAUSTED) as failure:  # it cannot be judged, so it is no anchor, and the search goes on
         verdict, error = Verdict(False, None, ""), str(exhausted(failure))
     return VerdictRecord(
-        path=image.path, sha256=image.sha256, rank=rank, score=found["score"], round=state["round"],
+        path=image.path, sha256=image.sha256, rank=rank, score=found.score, round=state["round"],
         match=verdict.match, probability=verdict.probability, text=verdict.text, error=error,
         threshold=verdict.threshold,
     )  # fmt: skip
@@ -169,14 +163,14 @@ async def _route_after_verify(state: MtiState, runtime: Runtime[MtiContext]) -> 
     return "propose" if _anchors(state) else END  # type: ignore[return-value]
 
 
-async def _propose(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
-    context, anchors = runtime.context, _anchors(state)
-    image = ImageRef(anchors[0]["path"], anchors[0]["sha256"]) if anchors else None
+async def _propose(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
+    context, confirmed = runtime.context, _anchors(state)
+    image = ImageRef(confirmed[0].path, confirmed[0].sha256) if confirmed else None
     proposed = await context.propose_questions(
         image,
         _current_query(state),
         count=context.settings.questions,
-        asked=[turn["attribute"] for turn in state.get("dialogue", [])],
+        asked=[turn.attribute for turn in dialogue(state)],
     )
     return {"questions": list(proposed.items), "calls": {"propose_questions": 1}}
 
@@ -189,12 +183,12 @@ async def _route_after_propose(
     return "ask_person" if runtime.context.interactive else "ask_anchor"
 
 
-async def _ask_anchor(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+async def _ask_anchor(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     """Every open question to every anchor, all at once (Eq. 5)."""
     asked = [(anchor, question) for anchor in _anchors(state) for question in state["questions"]]
     answers = await asyncio.gather(
         *(
-            runtime.context.answer_question(ImageRef(anchor["path"], anchor["sha256"]), question)
+            runtime.context.answer_question(ImageRef(anchor.path, anchor.sha256), question)
             for anchor, (_, question) in asked
         )
     )
@@ -204,7 +198,7 @@ async def _ask_anchor(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str
     return {"dialogue": turns, "calls": {"answer_question": len(turns)}}
 
 
-async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     """One question to the person; the interrupt stands alone, because the node runs again from its start."""
     (attribute, question), *rest = state["questions"]
     answer = str(interrupt({"question": question, "left": len(rest)}))
@@ -228,14 +222,14 @@ async def _turn(
     )  # proposed by a model: the question is its own attribute
     known = [
         state["query"],
-        *(turn["statement"] for turn in (*state.get("dialogue", []), *new) if turn["kept"]),
+        *(turn.statement for turn in (*dialogue(state), *new) if turn.kept),
     ]
-    image = ImageRef(anchor["path"], anchor["sha256"]) if anchor else ImageRef("", "")
+    image = ImageRef(anchor.path, anchor.sha256) if anchor else ImageRef("", "")
     judgement = await context.judge(image, question, said, known)
     return DialogueTurn(
         attribute=attribute, question=question.question, answer=said.text, confidence=said.confidence,
         statement=judgement.statement, kept=judgement.reason is None, reason=judgement.reason,
-        anchor=anchor["path"] if anchor else None, round=state["round"],
+        anchor=anchor.path if anchor else None, round=state["round"],
     )  # fmt: skip
 
 
@@ -243,11 +237,9 @@ async def _route_after_person(state: MtiState) -> Literal["ask_person", "aggrega
     return "ask_person" if state["questions"] else "aggregate"
 
 
-async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     """All that was learned, in every round, refines the original query (Eq. 6); nothing learned, nothing refined."""
-    facts = [
-        Fact(turn["question"], turn["answer"], turn["statement"]) for turn in state.get("dialogue", []) if turn["kept"]
-    ]
+    facts = [Fact(turn.question, turn.answer, turn.statement) for turn in dialogue(state) if turn.kept]
     if not facts:
         return {"refined_query": None}
     said = await runtime.context.aggregate_query(state["query"], facts)
@@ -258,12 +250,12 @@ async def _route_after_aggregate(state: MtiState) -> Literal["rerank", "__end__"
     return "rerank" if state["refined_query"] else END  # type: ignore[return-value]
 
 
-async def _rerank(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+async def _rerank(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     """Retrieve with the refined query and fuse (Eq. 7)."""
     settings = runtime.context.settings
     refinement = Refinement(
         query=str(state["refined_query"]),
-        anchors=tuple(dict.fromkeys(anchor["sha256"] for anchor in state.get("anchors", []))),
+        anchors=tuple(dict.fromkeys(anchor.sha256 for anchor in anchors(state))),
         weight=settings.lam,
         mode=settings.fusion,
     )
@@ -277,24 +269,28 @@ async def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> 
     return "next_round" if state["round"] < runtime.context.settings.rounds else END  # type: ignore[return-value]
 
 
-async def _next_round(state: MtiState, runtime: Runtime[MtiContext]) -> dict[str, Any]:
+async def _next_round(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     return {"round": state["round"] + 1, "cursor": 0, "early_stop": False}
 
 
-def _ranked(ranking: Ranking) -> dict[str, Any]:
-    found = [
+def _ranked(ranking: Ranking) -> MtiState:
+    return {"ranking": found_in(ranking), "truncated_tokens": ranking.truncated_tokens}
+
+
+def found_in(ranking: Ranking) -> list[Found]:
+    """The candidates of a ranking as the state and the results hold them."""
+    return [
         Found(
             path=candidate.image.path, sha256=candidate.image.sha256, score=candidate.score,
             score_before=candidate.score_before, rank_before=candidate.rank_before,
         )
         for candidate in ranking.candidates
     ]  # fmt: skip
-    return {"ranking": found, "truncated_tokens": ranking.truncated_tokens}
 
 
 def _anchors(state: MtiState) -> list[VerdictRecord]:
     """The candidates confirmed in this round."""
-    return [anchor for anchor in state.get("anchors", []) if anchor["round"] == state["round"]]
+    return [anchor for anchor in anchors(state) if anchor.round == state["round"]]
 
 
 def _current_query(state: MtiState) -> str:

@@ -9,7 +9,6 @@ import atexit
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
-from dataclasses import asdict
 from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar
@@ -154,17 +153,17 @@ def _open_gallery(settings: Settings) -> Gallery:
     return open_gallery(settings.gallery, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
 
 
-async def _one_image(state: Any) -> dict[str, Any]:
+async def _one_image(state: Any) -> MtgState:
     """The image that a client named, with the hash of its content."""
     image = state.get("image")
     path, sha256 = (image.get("path"), image.get("sha256")) if isinstance(image, dict) else (None, None)
     if not (isinstance(path, str) and path and isinstance(sha256, str | None)):
         raise ArgumentError(f'image is {_told(image)}: expected {{"image": {{"path": "people/0001.jpg"}}}}')
     found = ImageRef(path, sha256) if sha256 else await asyncio.to_thread(ref, path)
-    return {"image": asdict(found)}
+    return {"image": found}
 
 
-async def _one_query(state: Any) -> dict[str, Any]:
+async def _one_query(state: Any) -> MtiState:
     """The query that a client gave, and how many results it wants."""
     query, length = state.get("query"), state.get("length", _LENGTH)
     if not (isinstance(query, str) and query.strip()):

@@ -1,17 +1,18 @@
-"""What both graphs are made of: nodes that tell the trace when they ran, and the turn of a dialogue."""
+"""Nodes that tell the trace when they ran."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any
 
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
 from langgraph.types import Command
-from typing_extensions import TypedDict
 
 from ctgi.tools.traces.interceptor import Interceptor
 
-Node = Callable[..., Awaitable[dict[str, Any] | Command[Any]]]
+Update = Mapping[str, object] | Command[Any]
+"""What a node changes in the state, and perhaps which node comes next."""
+Node = Callable[..., Awaitable[Update]]
 
 
 def step(node: Node) -> Node:
@@ -21,7 +22,7 @@ def step(node: Node) -> Node:
     """
 
     @wraps(node)
-    async def recorded(state: Any, runtime: Runtime[Any]) -> dict[str, Any] | Command[Any]:
+    async def recorded(state: Any, runtime: Runtime[Any]) -> Update:
         place = get_config()["metadata"]
         interceptor: Interceptor = runtime.context.interceptor
         with interceptor.node(place["langgraph_node"], place["langgraph_step"]) as wrote:
@@ -32,17 +33,5 @@ def step(node: Node) -> Node:
     return recorded
 
 
-def _written(update: dict[str, Any] | Command[Any]) -> dict[str, Any]:
+def _written(update: Update) -> Iterable[str]:
     return dict(update.update or {}) if isinstance(update, Command) else update
-
-
-class Turn(TypedDict):
-    """One question and its answer, and why the answer was kept or dropped; in the state and in what is written."""
-
-    attribute: str
-    question: str
-    answer: str
-    confidence: float | None
-    statement: str
-    kept: bool
-    reason: str | None

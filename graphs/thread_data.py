@@ -10,7 +10,8 @@ from langgraph.types import Interrupt
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ctgi.graphs.mti import MtiState
-from ctgi.reading import parse_json
+from ctgi.reading import Json, parse_json
+from ctgi.records import Record
 
 MALFORMED = (ValueError, TypeError, KeyError, RecursionError)
 """What reading a malformed checkpoint raises."""
@@ -23,7 +24,10 @@ _Version = Annotated[str, Field(pattern=r"^\d{1,64}\.")]
 
 
 class PlainData(JsonPlusSerializer):
-    """LangGraph's serializer for plain values and interrupts: what a value names is neither imported nor called."""
+    """LangGraph's serializer for plain values and interrupts: what a value names is neither imported nor called.
+
+    Records are kept as the JSON objects that they stand for, and come back as such.
+    """
 
     def __init__(self) -> None:
         super().__init__(allowed_msgpack_modules=None, __unpack_ext_hook__=_interrupt)
@@ -45,6 +49,8 @@ class PlainData(JsonPlusSerializer):
 def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
+    if isinstance(value, Record):
+        value = value.model_dump()
     if isinstance(value, dict):
         return {name: _with_texts(one, change) for name, one in value.items()}
     return type(value)(_with_texts(one, change) for one in value) if type(value) in (list, tuple) else value
@@ -81,7 +87,7 @@ class _Checkpoint(BaseModel, strict=True):
     v: Annotated[int, Field(ge=4)]
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
     ts: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
-    channel_values: dict[str, Any]
+    channel_values: Json
     channel_versions: dict[str, _Version]
     versions_seen: dict[str, dict[str, _Version]]
     updated_channels: list[str] | None = None
@@ -127,7 +133,7 @@ def checked(found: CheckpointTuple) -> CheckpointTuple:
     return found
 
 
-def _check_state(values: dict[str, Any]) -> None:
+def _check_state(values: Json) -> None:
     if "__start__" in values:
         _Input.model_validate(values["__start__"])
         return

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ctgi.errors import CtgiError
-from ctgi.graphs.mti import STOP, build_mti
+from ctgi.graphs.mti import STOP, MtiState, build_mti, dialogue
 from ctgi.graphs.thread_file import threads_to_read, threads_to_write
 from ctgi.text import plain
 
@@ -167,7 +167,7 @@ def _checkpoint(snapshot: "StateSnapshot", numbers: dict[str, int]) -> Checkpoin
 
 
 def _answers(snapshot: "StateSnapshot") -> tuple[str, ...]:
-    return tuple(str(turn["answer"]) for turn in snapshot.values.get("dialogue", []))
+    return tuple(turn.answer for turn in dialogue(cast(MtiState, snapshot.values)))
 
 
 def _asked(snapshot: "StateSnapshot") -> str | None:
@@ -178,5 +178,5 @@ def _answered(snapshot: "StateSnapshot") -> str | None:
     """What the node that asked has written; it leaves no turn where the person wanted no more questions."""
     if not snapshot.interrupts or snapshot.tasks[0].result is None:
         return None
-    turns = snapshot.tasks[0].result.get("dialogue")
-    return str(turns[0]["answer"]) if turns else STOP
+    turns = dialogue(cast(MtiState, snapshot.tasks[0].result))
+    return turns[0].answer if turns else STOP

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ctgi.errors import CtgiError
-from ctgi.reading import JsonLine, json_lines
+from ctgi.reading import Json, JsonLine, json_lines
 from ctgi.text import is_file_name, plain
 
 _FIELDS = {
@@ -24,7 +23,7 @@ _FIELDS = {
 logger = logging.getLogger(__name__)
 
 
-def read_captions(path: Path) -> Iterator[dict[str, Any]]:
+def read_captions(path: Path) -> Iterator[Json]:
     """The records of a captions file, oldest first; a torn last line is left out with a warning.
 
     Raises:
@@ -37,7 +36,7 @@ def read_captions(path: Path) -> Iterator[dict[str, Any]]:
             yield caption_record(path, line)
 
 
-def caption_record(path: Path, line: JsonLine) -> dict[str, Any]:
+def caption_record(path: Path, line: JsonLine) -> Json:
     """The record on a line of the captions file at `path`.
 
     Raises:
@@ -53,12 +52,12 @@ def caption_record(path: Path, line: JsonLine) -> dict[str, Any]:
     return dict(record)
 
 
-def has_caption(record: dict[str, Any]) -> bool:
+def has_caption(record: Json) -> bool:
     """Whether a record has a caption with words in it: the image of one without is captioned again."""
     return bool((record.get("caption") or "").strip())
 
 
-def _fault(record: dict[str, Any]) -> str:
+def _fault(record: Json) -> str:
     if record.get("path") is None:
         return "expected a JSON object with path, sha256 and caption"
     for name, kind in _FIELDS.items():

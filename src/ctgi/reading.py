@@ -12,6 +12,8 @@ from ctgi.errors import CtgiError
 from ctgi.text import plain
 
 T = TypeVar("T")
+Json = dict[str, Any]
+"""A JSON object: as it was parsed, from whoever wrote it, or as it is to be written."""
 
 _AS_UTF8 = "save it as UTF-8"
 NOT_UTF8 = f"not UTF-8, but perhaps GBK or Latin-1: {_AS_UTF8}"

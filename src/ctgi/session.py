@@ -109,8 +109,7 @@ class Session:
         from ctgi.runs.caption import caption_image
 
         named = await asyncio.to_thread(ref, image)
-        record = await caption_image(named, self.settings, self._events, trace=self._trace, models=self._warm_models())
-        return CaptionRecord.from_json(record)
+        return await caption_image(named, self.settings, self._events, trace=self._trace, models=self._warm_models())
 
     async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":
         from ctgi.runs.caption import caption_images
@@ -156,7 +155,7 @@ class Session:
         return await self._loop.wait(self._search(query, gallery, k, mti))
 
     async def _search(self, query: str, gallery: StrPath | None, k: int, mti: bool) -> SearchResult:
-        from ctgi.runs.search import not_indexed, search
+        from ctgi.runs.search import search
 
         if k < 1:
             raise CtgiError(f"k is {k}: expected 1 or more results")
@@ -165,9 +164,10 @@ class Session:
             raise CtgiError("no gallery: give an image folder, or set gallery in ctgi.toml")
         opened, made = await asyncio.to_thread(self._open, Path(path))
         found = await search(
-            opened, query, k, self.settings, self._events, mti=mti, trace=self._trace, models=self._warm_models()
-        )
-        return SearchResult.from_json(found | not_indexed(made))
+            opened, query, k, self.settings, self._events, mti=mti, trace=self._trace, models=self._warm_models(),
+            made=made,
+        )  # fmt: skip
+        return SearchResult(**found.made_with())
 
     def _open(self, path: Path) -> tuple["Gallery", "GalleryReport | None"]:
         """The gallery, opened once until it is indexed anew."""

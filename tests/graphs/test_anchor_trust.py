@@ -1,8 +1,7 @@
-from typing import Any
-
 import pytest
 
 from ctgi.graphs.anchor_trust import overruled, weakness
+from ctgi.records import Found, VerdictRecord
 
 
 @pytest.mark.parametrize(
@@ -20,15 +19,18 @@ from ctgi.graphs.anchor_trust import overruled, weakness
 def test_an_anchor_is_weak_just_above_the_threshold_or_far_down(
     rank: int, probability: float | None, threshold: float, weak: str | None
 ) -> None:
-    assert weakness({"rank": rank, "probability": probability, "threshold": threshold}) == weak
+    anchor = VerdictRecord(
+        path="a", rank=rank, match=True, probability=probability, text="yes", error=None, threshold=threshold
+    )
+    assert weakness(anchor) == weak
 
 
 def test_a_plain_result_that_an_anchor_displaced_is_named() -> None:
-    def found(name: str, before: int | None) -> dict[str, Any]:
-        return {"path": name, "sha256": name, "rank_before": before}
+    def found(name: str, before: int | None) -> Found:
+        return Found(path=name, sha256=name, score=0.5, score_before=0.5, rank_before=before)
 
     ranking = [found("anchor", 14), found("best", 1), found("next", 2)]
-    assert overruled(ranking, {"anchor": {}}) == "best"
-    assert overruled(ranking, {}) is None
-    assert overruled([found("anchor", 1), found("next", 2)], {"anchor": {}}) is None
-    assert overruled([], {}) is None
+    assert overruled(ranking, {"anchor"}) == "best"
+    assert overruled(ranking, ()) is None
+    assert overruled([found("anchor", 1), found("next", 2)], {"anchor"}) is None
+    assert overruled([], ()) is None

@@ -84,10 +84,10 @@ def test_one_dialogue_tells_what_a_search_at_any_xi_gives(anchors: int, xi: floa
     for query, interaction in zip(QUERIES, interactions, strict=True):
         chosen = choose(interaction, xi, "ctgi", 8)
         wanted = asyncio.run(search(at_xi, query, 10))
-        assert chosen.search["anchors"] == wanted["anchors"]
-        assert chosen.search["refined_query"] == wanted["refined_query"]
-        assert chosen.early is wanted["early_stop"]
-        assert chosen.calls == wanted["calls"]
+        assert chosen.anchors == tuple(anchor.sha256 for anchor in wanted.anchors)
+        assert chosen.refined_query == wanted.refined_query
+        assert chosen.early is wanted.early_stop
+        assert chosen.calls == wanted.calls
 
 
 @pytest.mark.parametrize(("lam", "mode"), [(0.0, "refined"), (0.3, "refined"), (0.8, "final"), (1.0, "refined")])
@@ -95,19 +95,19 @@ def test_fused_scores_rank_as_the_search_does(lam: float, mode: str) -> None:
     found = gallery()
     context = build(found, lam=lam, fusion=mode)
     choices = [choose(one, 0.85, "ctgi", 12) for one in interact(context)[0]]
-    assert any(choice.refined for choice in choices)
+    assert any(choice.refined_query for choice in choices)
     vectors = np.stack([found.known_vector(query) for query in QUERIES])
     scores = np.concatenate(list(fused_blocks(vectors, found, choices, lam, mode)))
     for query, row in zip(QUERIES, scores, strict=True):
-        results = asyncio.run(search(context, query, 12))["results"]
+        results = asyncio.run(search(context, query, 12)).results
         order = np.argsort(-row, kind="stable")
-        assert [result["path"] for result in results] == [IMAGES[column].path for column in order]
-        np.testing.assert_allclose([result["score"] for result in results], row[order], atol=1e-6)
+        assert [result.path for result in results] == [IMAGES[column].path for column in order]
+        np.testing.assert_allclose([result.score for result in results], row[order], atol=1e-6)
 
 
 def test_a_query_whose_anchor_cannot_be_asked_is_left_as_it_is() -> None:
     found = gallery()
-    anchors = [one.full["anchors"][0]["path"] for one in interact(build(found))[0]]
+    anchors = [one.full.anchors[0].path for one in interact(build(found))[0]]
     interactions, failed = interact(build(found, broken=anchors[0]))
     assert [query for query, _ in failed] == [row for row, path in enumerate(anchors) if path == anchors[0]]
     assert interactions[0] is None
@@ -123,10 +123,10 @@ def test_turns_add_one_answer_each() -> None:
     turns = asyncio.run(anchor_turns(context, QUERIES, [*searches[:-1], None]))
     assert turns[-1].texts == (QUERIES[-1],)
     assert turns[0].texts[0] == QUERIES[0]
-    assert turns[0].texts[-1] == searches[0]["refined_query"]
+    assert turns[0].texts[-1] == searches[0].refined_query
     assert len(turns[0].texts) == 7
     assert len(set(turns[0].texts)) == 2  # one answer of six was kept
-    assert turns[0].anchors == (searches[0]["anchors"][0]["sha256"],)
+    assert turns[0].anchors == (searches[0].anchors[0].sha256,)
 
 
 def test_the_oracle_asks_the_target_and_no_anchor() -> None:

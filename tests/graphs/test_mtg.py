@@ -11,6 +11,7 @@ from ctgi.agents.writers import TemplateReconstructor
 from ctgi.config import MtgSettings
 from ctgi.errors import ToolError
 from ctgi.graphs.mtg import MtgContext, build_mtg, caption
+from ctgi.records import CaptionRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.traces.interceptor import Direct
@@ -20,7 +21,7 @@ from tests.support.scripted_mllm import Script, ScriptedMllm
 IMAGE = ImageRef("a.png", "ab" * 32)
 
 
-def run(script: Script, **settings: Any) -> tuple[dict[str, Any], ScriptedMllm]:
+def run(script: Script, **settings: Any) -> tuple[CaptionRecord, ScriptedMllm]:
     mllm, numbers = ScriptedMllm(script, limit=1 + settings.get("turns", 6)), MtgSettings(**settings)
     context = MtgContext(Captioner(mllm), Answerer(mllm), TemplateReconstructor(), load_pool(), Judge(numbers), numbers)
     return asyncio.run(caption(build_mtg(), context, IMAGE)), mllm
@@ -40,44 +41,44 @@ def by_question(request: ChatRequest) -> ChatReply | str:
 
 def test_a_dialogue_from_description_to_caption() -> None:
     record, mllm = run(by_question)
-    assert record["initial_caption"] == "A man in a red shirt."
-    assert [(turn["attribute"], turn["kept"], turn["reason"]) for turn in record["turns"][:5]] == [
+    assert record.initial_caption == "A man in a red shirt."
+    assert [(turn.attribute, turn.kept, turn.reason) for turn in record.turns[:5]] == [
         ("lower_type", True, None),
         ("carried_objects", False, "unusable: not visible"),
         ("accessories", True, None),
         ("background", False, "irrelevant: confidence 0.05 < 0.20"),
         ("action", True, None),
     ]
-    assert len(record["turns"]) == 6
-    assert record["caption"].startswith("A man in a red shirt. The person wears jeans on the lower body, has a hat")
-    assert "shop" not in record["caption"]
-    assert record["tokens"] == {"input": 210, "output": 8}
-    assert (record["path"], record["sha256"]) == (IMAGE.path, IMAGE.sha256)
+    assert len(record.turns) == 6
+    assert record.caption.startswith("A man in a red shirt. The person wears jeans on the lower body, has a hat")
+    assert "shop" not in record.caption
+    assert record.tokens == {"input": 210, "output": 8}
+    assert (record.path, record.sha256) == (IMAGE.path, IMAGE.sha256)
     assert len(mllm.requests) == 7
 
 
 def test_what_the_description_settles_is_not_asked() -> None:
     record, _ = run(by_question)
-    assert "upper_color" not in [turn["attribute"] for turn in record["turns"]]
+    assert "upper_color" not in [turn.attribute for turn in record.turns]
 
 
 def test_no_attribute_is_asked_twice_and_the_pool_may_run_dry() -> None:
     record, _ = run(lambda request: "A person." if "Describe" in request.prompt else "not visible", turns=100)
-    attributes = [turn["attribute"] for turn in record["turns"]]
+    attributes = [turn.attribute for turn in record.turns]
     assert len(attributes) == len(set(attributes))
     assert {"bag_color", "hat_color"} == {q.attribute for q in load_pool().questions} - set(attributes)
-    assert record["caption"] == record["initial_caption"] == "A person."
+    assert record.caption == record.initial_caption == "A person."
 
 
 def test_no_turns_leave_the_initial_caption() -> None:
     record, _ = run(by_question, turns=0)
-    assert record["turns"] == []
-    assert record["caption"] == "A man in a red shirt."
+    assert record.turns == ()
+    assert record.caption == "A man in a red shirt."
 
 
 def test_the_same_seed_asks_the_same_questions() -> None:
     def asked(seed: int) -> list[str]:
-        return [turn["attribute"] for turn in run(lambda request: "A person.", turns=12, seed=seed)[0]["turns"]]
+        return [turn.attribute for turn in run(lambda request: "A person.", turns=12, seed=seed)[0].turns]
 
     assert asked(1) == asked(1)
     assert asked(1) != asked(2)

@@ -16,7 +16,9 @@ from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import TemplateAggregator
 from ctgi.config import MtgSettings, MtiSettings
 from ctgi.errors import CtgiError, ToolError
-from ctgi.graphs.mti import MtiContext, build_mti
+from ctgi.graphs.mti import MtiContext, build_mti, dialogue
+from ctgi.graphs.thread_data import PlainData
+from ctgi.records import DialogueTurn, SearchRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.query import converse, search
 from ctgi.tools.backends import ChatRequest
@@ -75,33 +77,33 @@ def build(
     return context, retriever, mllm
 
 
-def run(yes: set[int], query: str = "a man", **settings: Any) -> tuple[dict[str, Any], WrittenRanking, ScriptedMllm]:
+def run(yes: set[int], query: str = "a man", **settings: Any) -> tuple[SearchRecord, WrittenRanking, ScriptedMllm]:
     context, retriever, mllm = build(yes, **settings)
     return asyncio.run(search(context, query, 10)), retriever, mllm
 
 
 def test_the_first_yes_is_the_anchor_and_refines_the_query() -> None:
     result, retriever, _ = run({3, 5})
-    assert [anchor["path"] for anchor in result["anchors"]] == ["im3"]
-    assert result["anchors"][0]["rank"] == 4
-    assert result["refined_query"] == "A man. The person wears white sneakers."
-    assert retriever.asked == [None, Refinement(result["refined_query"], ("sha3",), 0.8, "refined")]
-    assert result["results"][0] == {
+    assert [anchor.path for anchor in result.anchors] == ["im3"]
+    assert result.anchors[0].rank == 4
+    assert result.refined_query == "A man. The person wears white sneakers."
+    assert retriever.asked == [None, Refinement(str(result.refined_query), ("sha3",), 0.8, "refined")]
+    assert result.results[0].to_json() == {
         "path": "im3", "sha256": "sha3", "score": pytest.approx(0.57), "score_before": pytest.approx(0.57),
         "rank_before": 4, "rank": 1,
     }  # fmt: skip
-    assert {turn["anchor"] for turn in result["dialogue"]} == {"im3"}
-    reasons = {turn["reason"] for turn in result["dialogue"] if "kind of shoes" not in turn["question"]}
+    assert {turn.anchor for turn in result.dialogue} == {"im3"}
+    reasons = {turn.reason for turn in result.dialogue if "kind of shoes" not in turn.question}
     assert reasons == {"unusable: not visible"}
 
 
 def test_no_anchor_leaves_the_ranking_as_it_was() -> None:
     result, retriever, _ = run(set())
-    assert result["anchors"] == result["dialogue"] == []
-    assert result["refined_query"] is None
+    assert result.anchors == result.dialogue == ()
+    assert result.refined_query is None
     assert retriever.asked == [None]
-    assert [found["path"] for found in result["results"]] == [f"im{i}" for i in range(10)]
-    assert result["calls"] == {"search_gallery": 1, "verify_match": 20}
+    assert [found.path for found in result.results] == [f"im{i}" for i in range(10)]
+    assert result.calls == {"search_gallery": 1, "verify_match": 20}
 
 
 def test_waves_find_the_anchors_of_a_one_by_one_loop() -> None:
@@ -113,7 +115,7 @@ def test_waves_find_the_anchors_of_a_one_by_one_loop() -> None:
         expected = [f"im{i}" for i in sorted(yes) if i < 20][:count]
         for growth in (1, 2, 4, 20):
             result, _, _ = run(yes, max_anchors=count, wave_growth=growth)
-            assert [anchor["path"] for anchor in result["anchors"]] == expected
+            assert [anchor.path for anchor in result.anchors] == expected
 
 
 def test_waves_take_a_fraction_of_the_round_trips() -> None:
@@ -133,22 +135,22 @@ def test_waves_take_a_fraction_of_the_round_trips() -> None:
 
 def test_one_by_one_stops_at_the_first_yes() -> None:
     result, _, _ = run({2}, wave_growth=1)
-    assert result["calls"]["verify_match"] == 3
+    assert result.calls["verify_match"] == 3
 
 
 @pytest.mark.parametrize(("best", "early"), [(0.9, True), (0.8, False)])
 def test_early_stop_needs_the_similarity_and_the_yes(best: float, early: bool) -> None:
     result, _, _ = run({0, 1}, best=best, max_anchors=2)
-    assert result["early_stop"] is early
-    assert [anchor["path"] for anchor in result["anchors"]] == (["im0"] if early else ["im0", "im1"])
+    assert result.early_stop is early
+    assert [anchor.path for anchor in result.anchors] == (["im0"] if early else ["im0", "im1"])
     result, _, _ = run({1}, best=0.9)
-    assert result["early_stop"] is False
+    assert result.early_stop is False
 
 
 def test_a_candidate_that_cannot_be_judged_is_said_and_is_no_anchor() -> None:
     result, _, _ = run({7, 9})
-    assert [anchor["path"] for anchor in result["anchors"]] == ["im9"]
-    assert [asked["error"] for asked in result["verified"] if asked["path"] == "im7"] == ["im7: the file is gone"]
+    assert [anchor.path for anchor in result.anchors] == ["im9"]
+    assert [asked.error for asked in result.verified if asked.path == "im7"] == ["im7: the file is gone"]
 
 
 def test_a_candidate_that_exhausts_the_memory_is_no_anchor_and_the_search_goes_on() -> None:
@@ -161,39 +163,39 @@ def test_a_candidate_that_exhausts_the_memory_is_no_anchor_and_the_search_goes_o
         return await judge(image, description)
 
     result = asyncio.run(search(replace(context, verify_match=verify), "a man", 10))
-    assert [anchor["path"] for anchor in result["anchors"]] == ["im9"]
-    errors = {asked["path"]: asked["error"] for asked in result["verified"] if asked["error"]}
+    assert [anchor.path for anchor in result.anchors] == ["im9"]
+    errors = {asked.path: asked.error for asked in result.verified if asked.error}
     assert errors["im2"] == "it takes more memory than there is"
 
 
 def test_only_k_candidates_are_verified() -> None:
     result, _, _ = run({6}, k=5)
-    assert result["anchors"] == []
-    assert result["calls"]["verify_match"] == 5
+    assert result.anchors == ()
+    assert result.calls["verify_match"] == 5
 
 
 def test_a_gallery_smaller_than_k() -> None:
     result, _, _ = run(set(), size=3)
-    assert result["calls"]["verify_match"] == 3
-    assert len(result["results"]) == 3
+    assert result.calls["verify_match"] == 3
+    assert len(result.results) == 3
 
 
 def test_an_empty_gallery_gives_no_results() -> None:
-    assert run(set(), size=0)[0]["results"] == []
+    assert run(set(), size=0)[0].results == ()
 
 
 def test_an_anchor_that_tells_nothing_leaves_the_ranking() -> None:
     result, retriever, _ = run({0}, query="a person in white sneakers", questions=2)
-    assert result["anchors"]
-    assert result["refined_query"] is None
+    assert result.anchors
+    assert result.refined_query is None
     assert retriever.asked == [None]
 
 
 def test_rounds_ask_on_and_ask_nothing_twice() -> None:
     result, retriever, _ = run({0}, rounds=3, questions=14)
-    questions = [turn["attribute"] for turn in result["dialogue"]]
+    questions = [turn.attribute for turn in result.dialogue]
     assert len(questions) == len(set(questions))
-    assert {turn["round"] for turn in result["dialogue"]} == {1, 2, 3}
+    assert {turn.round for turn in result.dialogue} == {1, 2, 3}
     assert [asked.anchors for asked in retriever.asked if asked] == [("sha0",)] * (len(retriever.asked) - 1)
 
 
@@ -219,7 +221,7 @@ class Stopped(Exception):
     """The person closed the terminal."""
 
 
-def talk(threads: Path, query: str | None, answers: list[str], thread: str = "t") -> tuple[dict[str, Any], list[str]]:
+def talk(threads: Path, query: str | None, answers: list[str], thread: str = "t") -> tuple[SearchRecord, list[str]]:
     context, _, mllm = build(set(), interactive=True, questions=3)
     questions: list[str] = []
 
@@ -237,15 +239,15 @@ def talk(threads: Path, query: str | None, answers: list[str], thread: str = "t"
 def test_a_person_answers_instead_of_the_anchor(tmp_path: Path) -> None:
     result, questions = talk(tmp_path / "threads.sqlite", "a man", ["red", "", "a bag"])
     assert len(questions) == 3
-    assert [turn["kept"] for turn in result["dialogue"]] == [True, False, True]
-    assert result["refined_query"] == "A man. The person carries a bag. The upper-body clothing is red."
-    assert result["calls"]["ask_user"] == 3
+    assert [turn.kept for turn in result.dialogue] == [True, False, True]
+    assert result.refined_query == "A man. The person carries a bag. The upper-body clothing is red."
+    assert result.calls["ask_user"] == 3
 
 
 def test_stop_ends_the_questions(tmp_path: Path) -> None:
     result, questions = talk(tmp_path / "threads.sqlite", "a man", ["red", "stop"])
     assert len(questions) == 2
-    assert result["refined_query"] == "A man. The upper-body clothing is red."
+    assert result.refined_query == "A man. The upper-body clothing is red."
 
 
 def test_an_interrupted_thread_goes_on_with_its_next_question(tmp_path: Path) -> None:
@@ -254,8 +256,18 @@ def test_an_interrupted_thread_goes_on_with_its_next_question(tmp_path: Path) ->
         talk(threads, "a man", ["red"])
     result, questions = talk(threads, None, ["jeans", "a bag"])
     assert len(questions) == 2
-    assert [turn["answer"] for turn in result["dialogue"]] == ["red", "jeans", "a bag"]
+    assert [turn.answer for turn in result.dialogue] == ["red", "jeans", "a bag"]
     with pytest.raises(CtgiError, match="is a search for 'a man'"):
         talk(threads, "a woman", [])
     with pytest.raises(CtgiError, match="no thread 'other'"):
         talk(threads, None, [], thread="other")
+
+
+def test_a_thread_holds_plain_json_as_before_and_is_read_as_records() -> None:
+    turn = DialogueTurn(
+        attribute="shoes", question="What shoes?", answer="brown", confidence=None, statement="The shoes are brown.",
+        kept=True, reason=None, anchor="crops/\udcff.png", round=1,
+    )  # fmt: skip
+    kept = PlainData().dumps_typed({"dialogue": [turn]})
+    assert kept == PlainData().dumps_typed({"dialogue": [turn.to_json()]})
+    assert dialogue(PlainData().loads_typed(kept)) == [turn]

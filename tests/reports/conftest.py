@@ -29,6 +29,7 @@ def search(people: list[str]) -> Search:
         order = [4, 1, 12, 2, 3, 6, 7, 8, 9, 10, 11, 13]  # p05 fell out of the list
         anchor = people[3]
         turn = {"attribute": "shoes", "question": "What shoes?", "kept": True, "reason": None, "anchor": anchor}
+        turn |= {"confidence": None, "statement": ""}
         result = {
             "query": "woman with a bag",
             "refined_query": "woman with a red bag, brown shoes",

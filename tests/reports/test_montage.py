@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageColor
 
+from ctgi.records import SearchRecord
 from ctgi.reports.montage import ACCENT, ANCHOR, GAP, MARGIN, PHOTO, RIGHT, WIDTH, WRONG, write_montage
 
 Search = Callable[..., dict[str, Any]]
@@ -16,7 +17,7 @@ SECOND_ROW = FIRST_ROW + PHOTO[1] + LABEL + BETWEEN + HEADING + LINE
 
 
 def montage(result: dict[str, Any], folder: Path, **options: Any) -> Image.Image:
-    write_montage(result, folder / "montage.png", **options)
+    write_montage(SearchRecord.from_json(result), folder / "montage.png", **options)
     with Image.open(folder / "montage.png") as image:
         assert image.format == "PNG"
         return image.convert("RGB")

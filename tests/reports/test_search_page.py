@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ctgi.records import SearchRecord
 from ctgi.reports.rankings import added
 from ctgi.reports.search_page import write_html
 
@@ -46,7 +47,7 @@ class Page(HTMLParser):
 
 
 def page(results: list[dict[str, Any]], folder: Path, **options: Any) -> Page:
-    write_html(results, folder / "page.html", **options)
+    write_html([SearchRecord.from_json(result) for result in results], folder / "page.html", **options)
     return Page((folder / "page.html").read_text("utf-8"))
 
 
@@ -189,8 +190,8 @@ def evil_search(search: Search, people: list[str], folder: Path) -> dict[str, An
     )
     result["results"][0]["path"] = result["anchors"][0]["path"] = str(path)
     result["results"][1]["path"] = f"/gone/{EVIL}"
-    texts = dict.fromkeys(("attribute", "question", "answer", "reason", "anchor"), EVIL)
-    result["dialogue"] = [texts | {"kept": True}, texts | {"kept": False}]
+    texts = dict.fromkeys(("attribute", "question", "answer", "statement", "reason", "anchor"), EVIL)
+    result["dialogue"] = [texts | {"kept": kept, "confidence": None} for kept in (True, False)]
     result["verified"] = [
         {"path": str(path), "rank": 1, "match": False, "probability": None, "text": EVIL, "error": None, "round": 1}
     ]
@@ -228,7 +229,7 @@ def test_hostile_text_does_nothing_in_a_browser(
     chromium: str, search: Search, people: list[str], tmp_path: Path
 ) -> None:
     """Without the page's own policy, so that only the escaping stands between the text and the browser."""
-    write_html([evil_search(search, people, tmp_path), search()], tmp_path / "page.html")
+    page([evil_search(search, people, tmp_path), search()], tmp_path)
     html = (tmp_path / "page.html").read_text("utf-8")
     assert html.count("Content-Security-Policy") == 1
     (tmp_path / "open.html").write_text(html.replace("Content-Security-Policy", "X-None"), "utf-8")

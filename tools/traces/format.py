@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from ctgi.reading import parse_json
+from ctgi.reading import Json, parse_json
 
 VERSION = 1
 SUFFIX = ".jsonl"
@@ -47,15 +47,15 @@ class Header:
     root: str
     """Paths in the trace that are relative start here; "" for the working directory."""
     bindings: dict[str, str]
-    settings: dict[str, Any]
+    settings: Json
     versions: dict[str, str]
     commit: str | None
     """Of ctgi's own repository; null for an installed package."""
     digests: dict[str, str]
     """Of prompts, question pool and code: prompts/answer.txt, question_pool, graphs/mtg.py ..."""
-    input: dict[str, Any]
+    input: Json
     """The command's own: gallery, length, variant ..."""
-    replay: dict[str, Any] | None = None
+    replay: Json | None = None
     """Of a replay: the run that was replayed (`of`), what went live, on_miss, from_node."""
     v: int = VERSION
 
@@ -66,7 +66,7 @@ class Item:
 
     t: Literal["item"] = "item"
     item: int
-    input: dict[str, Any]
+    input: Json
     at: float
     """Seconds since the run began; so in all records."""
 
@@ -99,7 +99,7 @@ class Call:
     backend: str
     model: str
     key: str
-    args: dict[str, Any]
+    args: Json
     out: Any
     error: Failure | None
     at: float
@@ -123,7 +123,7 @@ class Done:
     item: int
     at: float
     ms: float
-    output: dict[str, Any] | None
+    output: Json | None
     error: Failure | None = None
     nodes: list[Node] = field(default_factory=list)
     """Those that ended since the item's last call."""

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from ctgi.config import Binding
+from ctgi.reading import Json
 from ctgi.tools.backends import Mllm
 
 OpenTool = Callable[[], Any]
-Outcome = Callable[[dict[str, Any]], None]
+Outcome = Callable[[Json], None]
 """Takes what an item came to: its record of captions.jsonl, or its search."""
 Wrote = Callable[[Iterable[str]], None]
 """Takes the fields of the state that a node wrote."""

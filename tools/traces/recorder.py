@@ -10,6 +10,7 @@ from typing import Any
 
 from ctgi.config import Binding
 from ctgi.errors import EXHAUSTED, ImageError, exhausted
+from ctgi.reading import Json
 from ctgi.tools.backends import Mllm
 from ctgi.tools.traces.call_notes import CallMeta, noting
 from ctgi.tools.traces.format import Call, Done, End, Failure, Header, Item, Node, Status
@@ -69,9 +70,9 @@ class Recorder:
         number, started = next(self._items), self.now()
         self._writer.write(Item(item=number, input=self._writer.values.store(dict(given)), at=started))
         token = _PLACE.set(place := _Place(number, []))
-        output: dict[str, Any] | None = None
+        output: Json | None = None
 
-        def done(result: dict[str, Any]) -> None:
+        def done(result: Json) -> None:
             nonlocal output
             output = self._writer.values.store(result)
 

@@ -163,16 +163,12 @@ def _write(
 
         write_scores(folder / "scores.npz", run)
     if html:
-        from ctgi.reports.worst_queries import write_worst
+        from ctgi.reports.worst_queries import MadeBy, write_worst
         from ctgi.runs.evaluate_mti import plain_ranks, ranks
 
         found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
         bindings = result.get("mti", {}).get("bindings", {})
-        made_by = {
-            "gallery": f"{result['data']} {result['split']}",
-            "encoder": result["retriever"],
-            "bindings": bindings,
-        }
+        made_by = MadeBy(f"{result['data']} {result['split']}", result["retriever"], bindings)
         write_worst(html, encoded, found, made_by, run)
         notice(f"wrote {html}", quiet=quiet)
 

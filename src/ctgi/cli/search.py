@@ -1,7 +1,7 @@
 """`ctgi search`: ranks a gallery by a description, refined by MTI or by the person."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
+    from ctgi.records import SearchRecord
     from ctgi.retrieval.gallery import Gallery, GalleryReport
     from ctgi.runs.search import Conversation
 
@@ -95,7 +96,6 @@ def search(
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
     if query is not None and not query.strip():
         raise CtgiError('the query is empty: describe the person, as in ctgi search "woman with red bag"')
-    from ctgi.runs.search import not_indexed
     from ctgi.runs.search import search as run
 
     events = Terminal(quiet)
@@ -103,16 +103,25 @@ def search(
     again = chosen(bind, profile, config)
     conversation = _conversation(opened, thread, (), events, again) if interactive else None
     result = asyncio.run(
-        run(opened, query, length, settings, events, mti=not no_mti, conversation=conversation, trace=not no_trace)
+        run(
+            opened,
+            query,
+            length,
+            settings,
+            events,
+            mti=not no_mti,
+            conversation=conversation,
+            trace=not no_trace,
+            made=made,
+        )
     )
-    result |= not_indexed(made)
     _write(result, html, montage, relevant, quiet)
     _print_result(result, as_json)
-    if result["not_indexed"] or any(asked["error"] for asked in result["verified"]):
+    if result.not_indexed or any(asked.error for asked in result.verified):
         raise typer.Exit(1)
 
 
-def _options(mti: dict[str, Any]) -> dict[str, Any]:
+def _options(mti: Mapping[str, object]) -> dict[str, object]:
     names = {"k": "--top", "max_anchors": "--max-anchors"}
     return {names.get(name, f"--{name}"): value for name, value in mti.items()}
 
@@ -183,20 +192,19 @@ def go_on(
     """
     import asyncio
 
-    from ctgi.runs.search import not_indexed, search
+    from ctgi.runs.search import search
 
     events = Terminal(quiet)
     opened, made = _open(gallery, settings, events)
     conversation = _conversation(opened, thread, answers, events, again)
-    found = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation))
-    result = found | not_indexed(made)
+    result = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation, made=made))
     _print_result(result, as_json)
-    if result["not_indexed"]:
+    if result.not_indexed:
         raise typer.Exit(1)
 
 
 def _write(
-    result: dict[str, Any], html: Path | None, montage: Path | None, relevant: list[str] | None, quiet: bool
+    result: "SearchRecord", html: Path | None, montage: Path | None, relevant: list[str] | None, quiet: bool
 ) -> None:
     from fnmatch import fnmatch
 
@@ -214,21 +222,21 @@ def _write(
 
         write_montage(result, montage, relevant=truth)
         notice(f"wrote {montage}", quiet=quiet)
-    if result["truncated_tokens"]:
-        notice(f"{result['truncated_tokens']} tokens of the query were beyond the encoder's length and were not read")
-    if result["not_english"]:
+    if result.truncated_tokens:
+        notice(f"{result.truncated_tokens} tokens of the query were beyond the encoder's length and were not read")
+    if result.not_english:
         notice(
-            f"{result['not_english']} of {len(result['dialogue'])} answers are not English, which CLIP's tokenizer "
+            f"{result.not_english} of {len(result.dialogue)} answers are not English, which CLIP's tokenizer "
             "reads badly: bind a model that answers in English"
         )
-    for asked in result["verified"]:
-        if asked["error"]:
-            notice(f"not verified: {asked['error']}")
+    for asked in result.verified:
+        if asked.error:
+            notice(f"not verified: {asked.error}")
 
 
-def _print_result(result: dict[str, Any], as_json: bool) -> None:
+def _print_result(result: "SearchRecord", as_json: bool) -> None:
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
     from rich.console import Console
 
@@ -238,41 +246,41 @@ def _print_result(result: dict[str, Any], as_json: bool) -> None:
     console.print(_table(result))
 
 
-def _summary(result: dict[str, Any]) -> list[str]:
-    lines = [f"query: {markup(result['query'])}"]
-    for turn in result["dialogue"]:
-        fate = "" if turn["kept"] else f"  (dropped: {markup(turn['reason'])})"
-        lines.append(f"  {markup(turn['question'])} {markup(turn['answer'])}{fate}")
-    if result["refined_query"]:
-        lines.append(f"refined query: {markup(result['refined_query'])}")
-    for anchor in result["anchors"]:
-        sure = "" if anchor["probability"] is None else f", P(yes) {anchor['probability']:.2f}"
-        kind = "weak anchor" if anchor["weak"] else "anchor"
-        lines.append(f"{kind}: {markup(anchor['path'])} (rank {anchor['rank']}{sure})")
-    if result["overruled"]:
-        first = result["results"][0]
+def _summary(result: "SearchRecord") -> list[str]:
+    lines = [f"query: {markup(result.query)}"]
+    for turn in result.dialogue:
+        fate = "" if turn.kept else f"  (dropped: {markup(str(turn.reason))})"
+        lines.append(f"  {markup(turn.question)} {markup(turn.answer)}{fate}")
+    if result.refined_query:
+        lines.append(f"refined query: {markup(result.refined_query)}")
+    for anchor in result.anchors:
+        sure = "" if anchor.probability is None else f", P(yes) {anchor.probability:.2f}"
+        kind = "weak anchor" if anchor.weak else "anchor"
+        lines.append(f"{kind}: {markup(anchor.path)} (rank {anchor.rank}{sure})")
+    if result.overruled:
+        first = result.results[0]
         lines.append(
-            f"rank 1 is the anchor, rank {first['rank_before']} of plain retrieval, whose own best is "
-            f"{markup(result['overruled'])}"
+            f"rank 1 is the anchor, rank {first.rank_before} of plain retrieval, whose own best is "
+            f"{markup(result.overruled)}"
         )
-    if result["verified"] and not result["anchors"]:
-        lines.append(f"no anchor: none of {len(result['verified'])} candidates was confirmed; the ranking is unchanged")
+    if result.verified and not result.anchors:
+        lines.append(f"no anchor: none of {len(result.verified)} candidates was confirmed; the ranking is unchanged")
     return lines
 
 
-def _table(result: dict[str, Any]) -> Any:
+def _table(result: "SearchRecord") -> Any:
     from rich.table import Table
 
-    anchors = {anchor["sha256"] for anchor in result["anchors"]}
+    anchors = {anchor.sha256 for anchor in result.anchors}
     table = Table("rank", "score", "before", "score before", "image", box=None)
-    for found in result["results"]:
-        before = "-" if found["rank_before"] is None else str(found["rank_before"])
-        mark = " (anchor)" if found["sha256"] in anchors else ""
+    for found in result.results:
+        before = "-" if found.rank_before is None else str(found.rank_before)
+        mark = " (anchor)" if found.sha256 in anchors else ""
         table.add_row(
-            str(found["rank"]),
-            f"{found['score']:.4f}",
+            str(found.rank),
+            f"{found.score:.4f}",
             before,
-            f"{found['score_before']:.4f}",
-            markup(found["path"]) + mark,
+            f"{found.score_before:.4f}",
+            markup(found.path) + mark,
         )
     return table

@@ -4,10 +4,11 @@ import io
 import re
 from functools import cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctgi.errors import CtgiError, ImageError
 from ctgi.files import write_whole
+from ctgi.records import SearchRecord
 from ctgi.reports.rankings import TOP, Card, Relevant, added, after, before
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
@@ -45,7 +46,7 @@ def image_format(out: Path) -> str:
     return _FORMATS[ending]
 
 
-def write_montage(result: dict[str, Any], out: Path, *, relevant: Relevant | None = None) -> None:
+def write_montage(result: SearchRecord, out: Path, *, relevant: Relevant | None = None) -> None:
     """Write one search as a PNG or JPEG to `out`: query, top ten before, refined query, top ten after.
 
     `relevant` tells which paths show the right person; they get green frames with a tick, the others red
@@ -59,9 +60,9 @@ def write_montage(result: dict[str, Any], out: Path, *, relevant: Relevant | Non
     write_whole(out, buffer.getvalue())
 
 
-def _blocks(result: dict[str, Any], relevant: Relevant | None) -> list[tuple[str, list[Word], list[Card]]]:
+def _blocks(result: SearchRecord, relevant: Relevant | None) -> list[tuple[str, list[Word], list[Card]]]:
     """(heading, text, row of images) from top to bottom."""
-    query, refined = result["query"], result["refined_query"]
+    query, refined = result.query, result.refined_query
     typed = [(word, INK) for word in _WORD.findall(plain(query))]
     ranked = after(result, relevant)[:TOP]
     if refined is None:

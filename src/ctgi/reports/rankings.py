@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
+
+from ctgi.records import SearchRecord
 
 TOP = 10
 """Images in a row."""
@@ -31,34 +32,36 @@ class Card:
     """Whether it shows the right person; None without ground truth."""
 
 
-def before(result: dict[str, Any], relevant: Relevant | None) -> list[Card]:
+def before(result: SearchRecord, relevant: Relevant | None) -> list[Card]:
     """The first places of the ranking by the query as it was typed."""
-    found = {item["rank_before"]: (item["path"], item["score_before"]) for item in result["results"]}
-    for item in result["verified"]:
-        if item["round"] == 1:  # later rounds verify in the order of a refined ranking
-            found.setdefault(item["rank"], (item["path"], None))
+    found: dict[int | None, tuple[str, float | None]] = {
+        item.rank_before: (item.path, item.score_before) for item in result.results
+    }
+    for item in result.verified:
+        if item.round == 1:  # later rounds verify in the order of a refined ranking
+            found.setdefault(item.rank, (item.path, None))
     anchors = anchor_paths(result)
     cards = []
-    for rank in range(1, min(TOP, len(result["results"])) + 1):
+    for rank in range(1, min(TOP, len(result.results)) + 1):
         path, score = found.get(rank, (None, None))
         cards.append(Card(rank, path, score, anchor=path in anchors, right=_judge(path, relevant)))
     return cards
 
 
-def after(result: dict[str, Any], relevant: Relevant | None) -> list[Card]:
+def after(result: SearchRecord, relevant: Relevant | None) -> list[Card]:
     """The whole final ranking."""
     anchors = anchor_paths(result)
     return [
         Card(
-            rank=item["rank"],
-            path=item["path"],
-            score=item["score"],
-            moved=None if item["rank_before"] is None else item["rank_before"] - item["rank"],
-            rank_before=item["rank_before"],
-            anchor=item["path"] in anchors,
-            right=_judge(item["path"], relevant),
+            rank=item.rank,
+            path=item.path,
+            score=item.score,
+            moved=None if item.rank_before is None else item.rank_before - item.rank,
+            rank_before=item.rank_before,
+            anchor=item.path in anchors,
+            right=_judge(item.path, relevant),
         )
-        for item in result["results"]
+        for item in result.results
     ]
 
 
@@ -76,9 +79,9 @@ def added(query: str, refined: str) -> list[tuple[str, bool]]:
     return [piece for piece in [*pieces, (refined[at:], False)] if piece[0]]
 
 
-def anchor_paths(result: dict[str, Any]) -> set[str]:
+def anchor_paths(result: SearchRecord) -> set[str]:
     """The images that the model confirmed."""
-    return {anchor["path"] for anchor in result["anchors"]}
+    return {anchor.path for anchor in result.anchors}
 
 
 def _judge(path: str | None, relevant: Relevant | None) -> bool | None:

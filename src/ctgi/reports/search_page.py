@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ctgi.errors import ImageError
 from ctgi.files import write_whole
+from ctgi.records import SearchRecord
 from ctgi.reports.pages import template
 from ctgi.reports.pictures import thumbnail_url
 from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before
@@ -17,43 +17,53 @@ THUMBNAIL_PX = (240, 600)
 
 
 def write_html(
-    results: list[dict[str, Any]], out: Path, *, relevant: Relevant | Sequence[Relevant] | None = None
+    results: Sequence[SearchRecord],
+    out: Path,
+    *,
+    relevant: Relevant | Sequence[Relevant] | None = None,
+    best_ranks: Sequence[int] | None = None,
 ) -> None:
     """Write the page of one or several searches to `out`: no script, images embedded as JPEG.
 
     `relevant` tells which paths show the right person, in all searches or in each; they get green frames and the
-    others red ones. An image that cannot be read any more becomes a placeholder that says why.
+    others red ones. `best_ranks` are the ranks of the first right image of each search. An image that cannot be read
+    any more becomes a placeholder that says why.
 
     Raises:
         CtgiError: `out` cannot be written.
     """
-    write_whole(out, page_of(results, relevant=relevant).encode())
+    write_whole(out, page_of(results, relevant=relevant, best_ranks=best_ranks).encode())
 
 
-def page_of(results: list[dict[str, Any]], *, relevant: Relevant | Sequence[Relevant] | None = None) -> str:
+def page_of(
+    results: Sequence[SearchRecord],
+    *,
+    relevant: Relevant | Sequence[Relevant] | None = None,
+    best_ranks: Sequence[int] | None = None,
+) -> str:
     """The page as a text; see `write_html`."""
     truths = relevant if isinstance(relevant, Sequence) else [relevant] * len(results)
-    searches = [_view(result, truth) for result, truth in zip(results, truths, strict=True)]
+    ranks = best_ranks if best_ranks is not None else [None] * len(results)
+    searches = [_view(*one) for one in zip(results, truths, ranks, strict=True)]
     page: str = template("search.html.j2", {"encoder_name": encoder_name}, cache(_embed)).render(searches=searches)
     return page
 
 
-def _view(result: dict[str, Any], relevant: Relevant | None) -> dict[str, Any]:
+def _view(result: SearchRecord, relevant: Relevant | None, best_rank: int | None) -> dict[str, object]:
+    """The fields of a search and what the page says besides, by the names that its template uses."""
     ranked = after(result, relevant)
-    refined = result["refined_query"]
-    return result | {
-        "pieces": added(result["query"], refined) if refined is not None else [],
+    refined = result.refined_query
+    return dict(result) | {
+        "pieces": added(result.query, refined) if refined is not None else [],
         "before": before(result, relevant),
         "top": ranked[:TOP],
         "rest": ranked[TOP:],
         "anchor_paths": anchor_paths(result),
         "judged": relevant is not None,
-        "best_rank": result.get("best_rank"),
-        "weak_anchors": [anchor for anchor in result["anchors"] if anchor.get("weak")],
-        "overruled": result.get("overruled"),
-        "unknown_words": result.get("unknown_words", []),
-        "call_count": sum(result["calls"].values()),
-        "kept_count": sum(turn["kept"] for turn in result["dialogue"]),
+        "best_rank": best_rank,
+        "weak_anchors": [anchor for anchor in result.anchors if anchor.weak],
+        "call_count": sum(result.calls.values()),
+        "kept_count": sum(turn.kept for turn in result.dialogue),
     }
 
 

@@ -1,11 +1,13 @@
 """The queries that found their person last, as searches for the HTML page."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ctgi.records import Match, SearchRecord
 from ctgi.reports.search_page import write_html
 from ctgi.retrieval.evaluate import EncodedSplit
 from ctgi.runs.evaluate_mti import MtiRun
@@ -15,8 +17,17 @@ SHOWN = 20
 _LENGTH = 10
 
 
+@dataclass(frozen=True)
+class MadeBy:
+    """What the page says of how it was made."""
+
+    gallery: str
+    encoder: str
+    bindings: dict[str, str]
+
+
 def write_worst(
-    out: Path, encoded: EncodedSplit, ranks: NDArray[np.intp], made_by: dict[str, Any], run: MtiRun | None = None
+    out: Path, encoded: EncodedSplit, ranks: NDArray[np.intp], made_by: MadeBy, run: MtiRun | None = None
 ) -> None:
     """Write the page of the queries whose best right image ranks lowest; with MTI, their dialogues too.
 
@@ -24,7 +35,7 @@ def write_worst(
         out: the page.
         encoded: the split.
         ranks: 1-based rank of the best right image, of each query that has one, in their order.
-        made_by: `gallery`, `encoder` and `bindings` to print.
+        made_by: what the page says of how it was made.
         run: the dialogues.
 
     Raises:
@@ -32,9 +43,10 @@ def write_worst(
     """
     queries = np.flatnonzero(np.isin(encoded.split.caption_pids, encoded.split.image_pids))
     worst = np.argsort(-ranks, kind="stable")[:SHOWN]
-    searches = [_search(encoded, int(queries[i]), run) | {"best_rank": int(ranks[i])} | made_by for i in worst]
+    searches = [_search(encoded, int(queries[i]), made_by, run) for i in worst]
     pids = [encoded.split.caption_pids[queries[i]] for i in worst]
-    write_html(searches, out, relevant=[_shows(encoded, pid) for pid in pids])
+    relevant = [_shows(encoded, pid) for pid in pids]
+    write_html(searches, out, relevant=relevant, best_ranks=[int(ranks[i]) for i in worst])
 
 
 def _shows(encoded: EncodedSplit, pid: int) -> Any:
@@ -42,40 +54,41 @@ def _shows(encoded: EncodedSplit, pid: int) -> Any:
     return paths.__contains__
 
 
-def _search(encoded: EncodedSplit, query: int, run: MtiRun | None) -> dict[str, Any]:
-    """One query in the fields of `ctgi search --json`."""
+def _search(encoded: EncodedSplit, query: int, made_by: MadeBy, run: MtiRun | None) -> SearchRecord:
     before = encoded.image_features @ encoded.text_features[query]
     choice = run.choices(run.settings.mti.xi)[query] if run else None
     after = run.scores(query, choice) if run else before
-    said = choice.search if choice else {"verified": [], "seconds": 0.0}
-    refined = bool(choice and choice.refined)
-    return {
-        "query": encoded.split.captions[query],
-        "refined_query": said["refined_query"] if refined else None,
-        "anchors": said["anchors"] if refined else [],
-        "dialogue": said["dialogue"] if refined else [],
-        "verified": said["verified"],
-        "early_stop": bool(choice and choice.early),
-        "rounds": 1 if choice else 0,
-        "calls": choice.calls if choice else {},
-        "results": _ranked(encoded, before, after),
-        "truncated_tokens": encoded.truncated[query],
-        "seconds": said["seconds"],
-        "trace": None,
-    }
+    said = choice.search if choice else None
+    refined = said if choice and choice.refined_query is not None else None
+    return SearchRecord(
+        query=encoded.split.captions[query],
+        refined_query=refined.refined_query if refined else None,
+        anchors=refined.anchors if refined else (),
+        dialogue=refined.dialogue if refined else (),
+        verified=said.verified if said else (),
+        early_stop=bool(choice and choice.early),
+        rounds=1 if choice else 0,
+        calls=choice.calls if choice else {},
+        results=_ranked(encoded, before, after),
+        truncated_tokens=encoded.truncated[query],
+        seconds=said.seconds if said else 0.0,
+        gallery=made_by.gallery,
+        encoder=made_by.encoder,
+        bindings=made_by.bindings,
+    )
 
 
-def _ranked(encoded: EncodedSplit, before: NDArray[np.float32], after: NDArray[np.float32]) -> list[dict[str, Any]]:
+def _ranked(encoded: EncodedSplit, before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[Match, ...]:
     places = np.empty(len(before), np.int64)
     places[np.argsort(-before, kind="stable")] = np.arange(1, len(before) + 1)
-    return [
-        {
-            "path": encoded.images[column].path,
-            "sha256": encoded.images[column].sha256,
-            "rank": rank,
-            "score": float(after[column]),
-            "score_before": float(before[column]),
-            "rank_before": int(places[column]),
-        }
+    return tuple(
+        Match(
+            path=encoded.images[column].path,
+            sha256=encoded.images[column].sha256,
+            rank=rank,
+            score=float(after[column]),
+            score_before=float(before[column]),
+            rank_before=int(places[column]),
+        )
         for rank, column in enumerate(np.argsort(-after, kind="stable")[:_LENGTH].tolist(), 1)
-    ]
+    )

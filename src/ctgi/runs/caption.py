@@ -16,6 +16,8 @@ from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
 from ctgi.graphs.contexts import open_mtg
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
+from ctgi.reading import Json
+from ctgi.records import CaptionRecord
 from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.runs.batch import run_many
@@ -82,22 +84,22 @@ class CaptionReport:
         """How it goes, for a progress bar."""
         return f"kept {self.kept}, dropped {self.dropped.total()}, failed {len(self.failed)}"
 
-    def count(self, record: dict[str, Any]) -> None:
+    def count(self, record: CaptionRecord) -> None:
         """Add a new record's turns and tokens."""
         self.captioned += 1
-        self.tokens.update(record["tokens"])
-        said = [record["initial_caption"], *(turn["answer"] for turn in record["turns"])]
+        self.tokens.update(record.tokens)
+        said = [record.initial_caption, *(turn.answer for turn in record.turns)]
         self.not_english += not all(map(is_english, said))
-        for turn in record["turns"]:
-            if turn["kept"]:
+        for turn in record.turns:
+            if turn.kept:
                 self.kept += 1
             else:
-                self.dropped[turn["reason"].partition(":")[0]] += 1
+                self.dropped[str(turn.reason).partition(":")[0]] += 1
 
 
 async def caption_image(
     image: ImageRef, settings: Settings, events: Events, *, trace: bool = True, models: Models | None = None
-) -> dict[str, Any]:
+) -> CaptionRecord:
     """One image's record, written nowhere.
 
     Raises:
@@ -168,7 +170,7 @@ def _found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[st
     return paths
 
 
-def _act(inputs: Sequence[str], given: dict[str, Any]) -> Act:
+def _act(inputs: Sequence[str], given: Json) -> Act:
     return Act("caption", "mtg", TOOLS, given, root_of(inputs))
 
 
@@ -242,19 +244,19 @@ class _Captioning:
             known = self._file.find(image.sha256)
             if known:
                 with self._context.interceptor.item({"image": image}) as done:
-                    done(record := copied(known, image))
-                    self._file.append(record)
+                    done(copy := copied(known, image))
+                    self._file.append(copy)
                 self._report.copied += 1
                 return
             try:
                 record = await dialogue(self._graph, self._context, image, self._bindings)
             finally:
                 self._in_flight.pop(image.sha256, None)
-            self._file.append(record)
+            self._file.append(record.to_json())
             self._report.count(record)
 
 
-async def dialogue(graph: Any, context: MtgContext, image: ImageRef, bindings: dict[str, str]) -> dict[str, Any]:
+async def dialogue(graph: Any, context: MtgContext, image: ImageRef, bindings: dict[str, str]) -> CaptionRecord:
     """An image's record, out of a dialogue of its own: an item of the trace.
 
     Raises:
@@ -262,10 +264,11 @@ async def dialogue(graph: Any, context: MtgContext, image: ImageRef, bindings: d
     """
     with context.interceptor.item({"image": image}) as done:
         record = await caption(graph, context, image)
-        done(record := record | {"bindings": bindings, "trace": context.interceptor.run})
+        record = record.model_copy(update={"bindings": bindings, "trace": context.interceptor.run})
+        done(record.to_json())
     return record
 
 
-def copied(known: dict[str, Any], image: ImageRef) -> dict[str, Any]:
-    """The record of an image whose content was captioned under another path."""
+def copied(known: Json, image: ImageRef) -> Json:
+    """The line of an image whose content was captioned under another path; what people wrote into that stays in it."""
     return known | {"path": image.path, "same_as": known.get("same_as") or known["path"], "seconds": 0.0, "tokens": {}}

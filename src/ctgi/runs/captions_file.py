@@ -10,12 +10,11 @@ from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from ctgi.captions import caption_record, has_caption
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
-from ctgi.reading import JsonLine, json_lines, parse_json
+from ctgi.reading import Json, JsonLine, json_lines, parse_json
 from ctgi.retrieval.finding import canonical
 from ctgi.text import plain
 
@@ -69,7 +68,7 @@ class CaptionsFile:
         """Whether the image at this path, however it is written, with this content, is captioned already."""
         return self._captioned.holds(path, sha256)
 
-    def find(self, sha256: str) -> dict[str, Any] | None:
+    def find(self, sha256: str) -> Json | None:
         """The last record with a caption of an image with this content under whatever path, or None."""
         start = self._start_of.get(sha256)
         if start is None:
@@ -78,7 +77,7 @@ class CaptionsFile:
             file.seek(start)
             return dict(parse_json(file.readline()))
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Json) -> None:
         """Write one record and hand it to the operating system before returning.
 
         Raises:
@@ -128,7 +127,7 @@ class CaptionsFile:
             plain(aside.name),
         )
 
-    def _remember(self, record: dict[str, Any], start: int) -> None:
+    def _remember(self, record: Json, start: int) -> None:
         self.bindings = record.get("bindings") or {}
         if has_caption(record):
             sha256 = record.get("sha256") or ""
@@ -136,7 +135,7 @@ class CaptionsFile:
             self._start_of[sha256] = start
 
 
-def dump(record: dict[str, Any]) -> bytes:
+def dump(record: Json) -> bytes:
     """A record as one line of JSON in UTF-8; a path that is no UTF-8 keeps its bytes as surrogate escapes."""
     try:
         return json.dumps(record, ensure_ascii=False).encode()

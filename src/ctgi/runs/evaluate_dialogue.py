@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ctgi.agents.pool import PoolQuestion
 from ctgi.errors import ToolError
 from ctgi.graphs.mti import MtiContext
+from ctgi.records import SearchRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.batch import run_many
 from ctgi.tools.types import Fact
@@ -61,7 +61,7 @@ async def oracle_turns(
 
 
 async def anchor_turns(
-    context: MtiContext, queries: Sequence[str], searches: Sequence[dict[str, Any] | None]
+    context: MtiContext, queries: Sequence[str], searches: Sequence[SearchRecord | None]
 ) -> list[Turns]:
     """The dialogues that MTI had, told turn by turn; no user and no label takes part.
 
@@ -72,9 +72,9 @@ async def anchor_turns(
     """
     turns = []
     for query, search in zip(queries, searches, strict=True):
-        dialogue = search["dialogue"] if search else []
-        facts = [Fact(t["question"], t["answer"], t["statement"]) if t["kept"] else None for t in dialogue]
-        anchors = tuple(anchor["sha256"] for anchor in search["anchors"]) if search else ()
+        dialogue = search.dialogue if search else ()
+        facts = [Fact(turn.question, turn.answer, turn.statement) if turn.kept else None for turn in dialogue]
+        anchors = tuple(anchor.sha256 for anchor in search.anchors) if search else ()
         turns.append(Turns(await _texts(context, query, facts), anchors, len(facts)))
     return turns
 

@@ -62,11 +62,11 @@ class MtiRun:
     def unverified(self) -> list[dict[str, Any]]:
         """The candidates that no verdict was given on, and why; they counted as no match."""
         asked = (
-            (query, verdict["path"], verdict["error"])
+            (query, verdict.path, verdict.error)
             for query, one in enumerate(self.interactions)
             for search in ((one.full, one.early) if one else ())
-            for verdict in (search["verified"] if search else ())
-            if verdict["error"]
+            for verdict in (search.verified if search else ())
+            if verdict.error
         )
         return [{"caption": query, "path": path, "reason": reason} for query, path, reason in dict.fromkeys(asked)]
 
@@ -170,7 +170,9 @@ async def _turns(user: User, run: MtiRun, context: MtiContext, in_flight: int) -
     split = run.encoded.split
     if user == "anchor":
         choices = run.choices(run.settings.mti.xi)
-        return await anchor_turns(context, split.captions, [c.search if c and c.refined else None for c in choices])
+        return await anchor_turns(
+            context, split.captions, [c.search if c and c.refined_query is not None else None for c in choices]
+        )
     targets = [run.encoded.images[image] for image in split.caption_images]
     turns, failed = await oracle_turns(
         context, split.captions, targets, in_flight=in_flight, on_progress=lambda done: None
@@ -207,7 +209,7 @@ def mti_row(run: MtiRun, lam: float, xi: float) -> dict[str, Any]:
             tool: round(value, 3) for tool, value in calls_per_query(choices, run.settings, run.variant).items()
         },
         "early_stop_rate": _share(choice.early for choice in answered),
-        "refined_rate": _share(choice.refined for choice in answered),
+        "refined_rate": _share(choice.refined_query is not None for choice in answered),
         "anchor_precision": _anchor_precision(run, choices),
     }
 
@@ -241,10 +243,10 @@ def _anchor_precision(run: MtiRun, choices: Sequence[Choice | None]) -> float | 
     """Share of anchors that show the query's person; None without an anchor."""
     queries, images = run.pids
     right = [
-        any(images[column] == queries[row] for column in run.gallery.columns([anchor["sha256"]]))
+        any(images[column] == queries[row] for column in run.gallery.columns([anchor]))
         for row, choice in enumerate(choices)
-        if choice and choice.refined
-        for anchor in choice.search["anchors"]
+        if choice
+        for anchor in choice.anchors
     ]
     return _share(right) if right else None
 
@@ -273,9 +275,9 @@ def write_scores(out: Path, run: MtiRun) -> None:
     refined = run.encoded.text_features.copy()
     anchors = np.full(len(choices), -1)
     for row, choice in enumerate(choices):
-        if choice and choice.refined:
-            refined[row] = run.gallery.known_vector(choice.search["refined_query"])
-            anchors[row] = run.gallery.columns([choice.search["anchors"][0]["sha256"]])[0]
+        if choice and choice.refined_query is not None:
+            refined[row] = run.gallery.known_vector(choice.refined_query)
+            anchors[row] = run.gallery.columns(choice.anchors[:1])[0]
     content = io.BytesIO()
     queries, images = run.pids
     np.savez(
@@ -322,7 +324,4 @@ def _turn_blocks(run: MtiRun, turns: Sequence[Turns], turn: int) -> Iterator[NDA
 
 def _as_choice(turns: Turns, turn: int) -> Choice | None:
     text = turns.texts[min(turn, len(turns.texts) - 1)]
-    if text == turns.texts[0]:
-        return None
-    search = {"refined_query": text, "anchors": [{"sha256": sha256} for sha256 in turns.anchors]}
-    return Choice(search, refined=True, early=False, calls={})
+    return None if text == turns.texts[0] else Choice(text, turns.anchors)

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,8 @@ from ctgi.agents.thi import FixedQuestions, Interviewer, keep_all, thi_anchor, t
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.reading import Json
+from ctgi.records import SearchRecord
 from ctgi.retrieval.fusion import fuse
 from ctgi.retrieval.metrics import row_slices
 from ctgi.runs.batch import run_many
@@ -70,22 +71,22 @@ async def open_evaluation(
 
 @dataclass(frozen=True)
 class Interaction:
-    """One query's dialogue, enough to tell what it would have been under any xi; searches as `ctgi search --json`."""
+    """One query's dialogue, enough to tell what it would have been under any xi."""
 
-    full: dict[str, Any]
+    full: SearchRecord
     """Where nothing ends the verification early."""
-    early: dict[str, Any] | None
+    early: SearchRecord | None
     """Where a confirmed top result does; None where it was not confirmed."""
 
     @property
     def verdicts(self) -> list[bool]:
         """Yes or no of the candidates in rank order, as far as they were asked about in the first round."""
-        return [asked["match"] for asked in self.full["verified"] if asked["round"] == 1]
+        return [asked.match for asked in self.full.verified if asked.round == 1]
 
     @property
     def top(self) -> float:
         """S of the best image."""
-        return float(self.full["verified"][0]["score"])
+        return self.full.verified[0].score
 
 
 async def interact_all(
@@ -94,7 +95,7 @@ async def interact_all(
     *,
     in_flight: int,
     on_progress: Callable[[int], None],
-    label: Callable[[int], dict[str, Any]] = lambda query: {"caption": query},
+    label: Callable[[int], Json] = lambda query: {"caption": query},
 ) -> tuple[list[Interaction | None], list[tuple[int, str]]]:
     """MTI of every query, many at once; None where a tool failed, with (query, reason) of each failure.
 
@@ -120,10 +121,10 @@ async def interact_all(
     return found, sorted(failed)
 
 
-async def _interact(context: MtiContext, query: str, label: dict[str, Any]) -> Interaction:
+async def _interact(context: MtiContext, query: str, label: Json) -> Interaction:
     """With one anchor, stopping early changes nothing that is asked, so one search tells all."""
     full = await search(_at_xi(context, _NEVER), query, _SHOWN, label=label)
-    confirmed = full["verified"][0]["match"]
+    confirmed = full.verified[0].match
     if context.settings.max_anchors == 1 and context.settings.rounds == 1:
         return Interaction(full, full if confirmed else None)
     early = await search(_at_xi(context, _ALWAYS), query, _SHOWN, label=label) if confirmed else None
@@ -138,12 +139,16 @@ def _at_xi(context: MtiContext, xi: float) -> MtiContext:
 class Choice:
     """What one query's dialogue comes to under one xi."""
 
-    search: dict[str, Any]
-    refined: bool
-    early: bool
+    refined_query: str | None
+    """None where the query is left as it is."""
+    anchors: tuple[str, ...] = ()
+    """sha256 of the images whose refined similarity counts as 1."""
+    early: bool = False
     """Whether the confirmed top result ended the verification."""
-    calls: dict[str, int]
+    calls: dict[str, int] = field(default_factory=dict)
     """By tool, as this dialogue needs them."""
+    search: SearchRecord | None = None
+    """The search that had this dialogue."""
 
 
 def choose(interaction: Interaction, xi: float, variant: str, k: int) -> Choice:
@@ -151,11 +156,17 @@ def choose(interaction: Interaction, xi: float, variant: str, k: int) -> Choice:
     if variant == "icl":
         anchor = thi_anchor(interaction.verdicts, interaction.top, xi)
         asked = {"verify_match": thi_asked(anchor, k)}
-        calls = asked if anchor is None else interaction.full["calls"] | asked
-        return Choice(interaction.full, anchor is not None, anchor == 0, calls)
+        calls = asked if anchor is None else interaction.full.calls | asked
+        refined = interaction.full.refined_query if anchor is not None else None
+        return _choice(interaction.full, refined, anchor == 0, calls)
     early = interaction.early if interaction.top > xi else None
     outcome = early or interaction.full
-    return Choice(outcome, outcome["refined_query"] is not None, early is not None, outcome["calls"])
+    return _choice(outcome, outcome.refined_query, early is not None, outcome.calls)
+
+
+def _choice(search: SearchRecord, refined: str | None, early: bool, calls: dict[str, int]) -> Choice:
+    anchors = tuple(anchor.sha256 for anchor in search.anchors) if refined is not None else ()
+    return Choice(refined, anchors, early, calls, search)
 
 
 def fused_blocks(
@@ -164,17 +175,15 @@ def fused_blocks(
     """Eq. 7 for all queries, [Q, G], in blocks of rows; queries that were not refined keep S."""
     refined, anchors = queries.copy(), [_anchors(gallery, choice) for choice in choices]
     for row, choice in enumerate(choices):
-        if choice and choice.refined:
-            refined[row] = gallery.known_vector(choice.search["refined_query"])
+        if choice and choice.refined_query is not None:
+            refined[row] = gallery.known_vector(choice.refined_query)
     for rows in row_slices(len(queries), len(gallery.features)):
         scores = queries[rows] @ gallery.features.T
         yield fuse(scores, refined[rows] @ gallery.features.T, anchors[rows], lam, mode)
 
 
 def _anchors(gallery: SplitSearch, choice: Choice | None) -> list[int] | None:
-    if not choice or not choice.refined:
-        return None
-    return gallery.columns([anchor["sha256"] for anchor in choice.search["anchors"]])
+    return gallery.columns(choice.anchors) if choice and choice.refined_query is not None else None
 
 
 def calls_per_query(choices: Sequence[Choice | None], settings: Settings, variant: str) -> dict[str, float]:

@@ -1,10 +1,10 @@
-"""A query through the MTI graph, and its outcome as the one JSON object that every output is made from."""
+"""A query through the MTI graph, and its outcome as the one record that every output is made from."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langgraph.types import Command
 
@@ -12,15 +12,13 @@ from ctgi.agents.languages import is_english
 from ctgi.config import Binding
 from ctgi.errors import CtgiError
 from ctgi.graphs.anchor_trust import overruled, weakness
-from ctgi.graphs.mti import Found, MtiContext, MtiState, build_mti
+from ctgi.graphs.mti import MtiContext, MtiState, anchors, build_mti, dialogue, found_in, ranked, verified
+from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import joined
 from ctgi.tools.protocols import AskUser, SearchGallery
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
-from ctgi.tools.types import Ranking, Reply
-
-if TYPE_CHECKING:
-    pass
+from ctgi.tools.types import Reply
 
 Ask = Callable[[str, int], Awaitable[str]]
 _STEPS_PER_ROUND = 12  # waves of verification and the nodes around them, rounded up
@@ -28,7 +26,7 @@ _STEPS_PER_ROUND = 12  # waves of verification and the nodes around them, rounde
 
 async def search(
     context: MtiContext, query: str, length: int, *, label: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+) -> SearchRecord:
     """One query with MTI; `label` is what the trace is to say about it besides.
 
     Raises:
@@ -39,7 +37,8 @@ async def search(
     with context.interceptor.item({**given, "xi": context.settings.xi, **(label or {})}) as done:
         started = time.perf_counter()
         state = await _compiled().ainvoke(given, _config(context), context=context)
-        done(found := outcome(state, started, context.interceptor))
+        found = outcome(state, started, context.interceptor)
+        done(found.to_json())
     return found
 
 
@@ -51,29 +50,21 @@ def _compiled() -> Any:
 
 async def search_plain(
     search_gallery: SearchGallery, query: str, length: int, interceptor: Interceptor = DIRECT
-) -> dict[str, Any]:
+) -> SearchRecord:
     """One query without MTI: the ranking by S(q, v)."""
     given = _start(query, length)
     with interceptor.item(given) as done:
         started = time.perf_counter()
         ranking = await search_gallery(given["query"], length)
-        done(result := outcome(_plain_state(given, ranking), started, interceptor))
-    return result
-
-
-def _plain_state(given: MtiState, ranking: Ranking) -> dict[str, Any]:
-    found = [
-        Found(
-            path=c.image.path,
-            sha256=c.image.sha256,
-            score=c.score,
-            score_before=c.score_before,
-            rank_before=c.rank_before,
-        )
-        for c in ranking.candidates
-    ]
-    known = {"ranking": found, "truncated_tokens": ranking.truncated_tokens, "calls": {"search_gallery": 1}}
-    return {**given, **known}
+        state: MtiState = {
+            **given,
+            "ranking": found_in(ranking),
+            "truncated_tokens": ranking.truncated_tokens,
+            "calls": {"search_gallery": 1},
+        }
+        found = outcome(state, started, interceptor)
+        done(found.to_json())
+    return found
 
 
 async def converse(
@@ -84,7 +75,7 @@ async def converse(
     threads: Path,
     thread: str,
     ask: Ask,
-) -> dict[str, Any]:
+) -> SearchRecord:
     """An interactive search: `ask(question, questions left)` puts each question to the person.
 
     The dialogue is a LangGraph thread in the SQLite file `threads`: stopped anywhere, it goes on from its last
@@ -102,7 +93,7 @@ async def converse(
 
 async def converse_in(
     saver: Any, context: MtiContext, query: str | None, length: int, *, thread: str, ask: Ask
-) -> dict[str, Any]:
+) -> SearchRecord:
     """The same with a LangGraph checkpointer of any kind."""
     started = time.perf_counter()
     graph = build_mti(saver)
@@ -117,7 +108,8 @@ async def converse_in(
         if not known:
             await graph.ainvoke(given, config, context=context)
         values = await _talk(graph, config, context, ask)
-        done(found := outcome(values, started, context.interceptor))
+        found = outcome(values, started, context.interceptor)
+        done(found.to_json())
     return found
 
 
@@ -151,26 +143,27 @@ def _config(context: MtiContext) -> Any:
     return {"recursion_limit": context.settings.rounds * (_STEPS_PER_ROUND + waves + asked) + 10}
 
 
-def outcome(state: Any, started: float, interceptor: Interceptor = DIRECT) -> dict[str, Any]:
-    """A finished search as the fields of `ctgi search --json` (DESIGN, section 6)."""
-    ranking = state["ranking"][: state["length"]]
-    anchors = {anchor["sha256"]: anchor for anchor in state.get("anchors", [])}
-    return {
-        "query": state["query"],
-        "refined_query": state.get("refined_query"),
-        "anchors": [
-            {key: anchor[key] for key in ("path", "sha256", "rank", "probability")} | {"weak": weakness(anchor)}
-            for anchor in anchors.values()
-        ],
-        "overruled": overruled(state["ranking"], anchors),
-        "dialogue": state.get("dialogue", []),
-        "verified": state.get("verified", []),
-        "early_stop": state.get("early_stop", False),
-        "rounds": state.get("round", 0),
-        "calls": state["calls"],
-        "results": [{**found, "rank": rank} for rank, found in enumerate(ranking, 1)],
-        "truncated_tokens": state["truncated_tokens"],
-        "not_english": sum(not is_english(turn["answer"]) for turn in state.get("dialogue", [])),
-        "seconds": round(time.perf_counter() - started, 3),
-        "trace": interceptor.run,
-    }
+def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) -> SearchRecord:
+    """A finished search, without what the command adds (DESIGN, section 6)."""
+    ranking, turns = ranked(state), dialogue(state)
+    confirmed = {anchor.sha256: anchor for anchor in anchors(state)}
+    return SearchRecord(
+        query=state["query"],
+        refined_query=state.get("refined_query"),
+        anchors=tuple(_anchor(one) for one in confirmed.values()),
+        overruled=overruled(ranking, confirmed),
+        dialogue=tuple(turns),
+        verified=tuple(verified(state)),
+        early_stop=state.get("early_stop", False),
+        rounds=state.get("round", 0),
+        calls=state["calls"],
+        results=tuple(Match(**vars(found), rank=rank) for rank, found in enumerate(ranking[: state["length"]], 1)),
+        truncated_tokens=state["truncated_tokens"],
+        not_english=sum(not is_english(turn.answer) for turn in turns),
+        seconds=round(time.perf_counter() - started, 3),
+        trace=interceptor.run,
+    )
+
+
+def _anchor(one: VerdictRecord) -> Anchor:
+    return Anchor(path=one.path, sha256=one.sha256, rank=one.rank, probability=one.probability, weak=weakness(one))

@@ -1,8 +1,7 @@
 """One search: plain, refined by MTI, or refined by a person, under its trace and with the user's cache."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
@@ -10,6 +9,7 @@ from ctgi.config import Settings
 from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mti, serve_gallery
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
 from ctgi.graphs.threads import FILE
+from ctgi.records import NotIndexed, SearchRecord
 from ctgi.retrieval.gallery import Gallery, GalleryReport
 from ctgi.runs.events import Events
 from ctgi.runs.query import Ask, converse, search_plain
@@ -37,8 +37,9 @@ async def search(
     conversation: Conversation | None = None,
     trace: bool = True,
     models: Models | None = None,
-) -> dict[str, Any]:
-    """The fields of `ctgi search --json`.
+    made: GalleryReport | None = None,
+) -> SearchRecord:
+    """The record that `ctgi search --json` prints.
 
     Args:
         gallery: opened with its encoder.
@@ -50,6 +51,7 @@ async def search(
         conversation: let a person answer instead of the best match.
         trace: record every call.
         models: kept open by the caller; None opens them for this search.
+        made: what indexing did, where the gallery was made for this search.
 
     Raises:
         CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
@@ -64,10 +66,15 @@ async def search(
     cache = run.cache
     if cache.reused:
         events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
-    if unknown := _unknown(settings, act.tools, found["query"], events):
-        found["unknown_words"] = unknown
-    bindings = {tool: str(settings.binding(tool)) for tool in act.tools}
-    return found | {"cached": cache.reused} | _made_by(gallery) | {"bindings": bindings}
+    unknown = _unknown(settings, act.tools, found.query, events)
+    told: dict[str, object] = {
+        "cached": cache.reused,
+        **_made_by(gallery),
+        "bindings": {tool: str(settings.binding(tool)) for tool in act.tools},
+        "passed_over": made.passed_over if made else {},
+        "not_indexed": tuple(NotIndexed(path=path, reason=reason) for path, reason in made.failed) if made else (),
+    }
+    return found.model_copy(update=({"unknown_words": unknown} if unknown else {}) | told)
 
 
 def _act(gallery: Gallery, mti: bool, conversation: Conversation | None) -> Act:
@@ -88,7 +95,7 @@ def _made_by(gallery: Gallery) -> dict[str, str]:
     return {"gallery": str(gallery.name), "encoder": gallery.header.spec}
 
 
-def _unknown(settings: Settings, tools: Collection[str], query: str, events: Events) -> list[str]:
+def _unknown(settings: Settings, tools: Collection[str], query: str, events: Events) -> tuple[str, ...]:
     """Words of the query that mean nothing to the embedded models, where these rank or judge; says so."""
     unknown = unknown_words(query) if any(is_embedded(settings, tool) for tool in tools) else []
     if unknown:
@@ -96,7 +103,7 @@ def _unknown(settings: Settings, tools: Collection[str], query: str, events: Eve
         events.warn(
             f"{most} of this query are unknown to the embedded models, which know people alone: {', '.join(unknown)}"
         )
-    return unknown
+    return tuple(unknown)
 
 
 async def _refined(
@@ -107,7 +114,7 @@ async def _refined(
     conversation: Conversation | None,
     run: Recording,
     models: Models | None,
-) -> dict[str, Any]:
+) -> SearchRecord:
     opening = open_mti(
         settings,
         lambda: gallery,
@@ -122,12 +129,3 @@ async def _refined(
         return await converse(
             context, query, length, threads=gallery.home / FILE, thread=conversation.thread, ask=conversation.ask
         )
-
-
-def not_indexed(made: GalleryReport | None) -> dict[str, Any]:
-    """What indexing on first use left out, as fields of `ctgi search --json`."""
-    failed: Sequence[tuple[str, str]] = made.failed if made else ()
-    return {
-        "passed_over": made.passed_over if made else {},
-        "not_indexed": [{"path": path, "reason": reason} for path, reason in failed],
-    }

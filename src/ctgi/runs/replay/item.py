@@ -12,10 +12,13 @@ from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.graphs.contexts import open_mtg, open_mti, serve_gallery
 from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
-from ctgi.graphs.mtg import build_mtg, caption
+from ctgi.graphs.mtg import MtgContext, build_mtg
 from ctgi.graphs.mti import MtiContext, build_mti
 from ctgi.graphs.thread_data import PlainData
+from ctgi.reading import Json
+from ctgi.records import CaptionRecord, SearchRecord
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.caption import dialogue
 from ctgi.runs.interactions import open_evaluation
 from ctgi.runs.query import converse_in, search, search_plain
 from ctgi.tools.backends.human import ask_user
@@ -28,14 +31,14 @@ from ctgi.tools.types import Ranking, Refinement
 if TYPE_CHECKING:
     from ctgi.retrieval.gallery import Gallery
 
-Work = Callable[[Item], Awaitable[dict[str, Any]]]
+Work = Callable[[Item], Awaitable[CaptionRecord | SearchRecord]]
 
 
 @dataclass(frozen=True)
 class Replayed:
     """What an item came to this time."""
 
-    output: dict[str, Any] | None
+    output: Json | None
     """None where it failed, and for an image whose caption is a copy: that is made when its original is there."""
     error: str | None
     served: int
@@ -55,7 +58,7 @@ async def replay_one(trace: Trace, replay: Replay, work: Work, number: int) -> R
             error = recorded.error.message
         elif not (recorded and recorded.output and "same_as" in recorded.output):
             try:
-                output = await work(trace.items[number].item)
+                output = (await work(trace.items[number].item)).to_json()
             except (ToolError, MissError) as failure:
                 error = str(failure)
     cached = sum(call.src == "cache" for call in pending.calls)
@@ -80,7 +83,7 @@ async def open_work(
     header = trace.header
     if header.graph == "mtg":
         async with open_mtg(settings, interceptor) as captioning:
-            yield _captioning(captioning, trace, settings, interceptor)
+            yield _captioning(captioning, trace, settings)
     elif header.graph == "plain":
         tool = serve_gallery(settings, lambda: _open_gallery(trace, settings, gallery), interceptor)
         yield lambda item: search_plain(tool, *_asked(item), interceptor)
@@ -99,24 +102,21 @@ async def open_work(
         raise CtgiError(f"run {header.run} is of the graph {header.graph!r}, which this ctgi does not have")
 
 
-def _captioning(context: Any, trace: Trace, settings: Settings, interceptor: Interceptor) -> Work:
+def _captioning(context: MtgContext, trace: Trace, settings: Settings) -> Work:
     graph = build_mtg()
     bindings = {name: str(settings.binding(name)) for name in MTG_TOOLS}
 
-    async def work(item: Item) -> dict[str, Any]:
+    async def work(item: Item) -> CaptionRecord:
         image = trace.values.images(item.input.get("image"))
         if not isinstance(image, ImageRef):
             raise MissError(f"item {item.item} names no image: the line was edited")
-        with interceptor.item({"image": image}) as done:
-            record = await caption(graph, context, image)
-            done(record := record | {"bindings": bindings, "trace": interceptor.run})
-        return record
+        return await dialogue(graph, context, image, bindings)
 
     return work
 
 
 def _searching(context: MtiContext) -> Work:
-    async def work(item: Item) -> dict[str, Any]:
+    async def work(item: Item) -> SearchRecord:
         query, length = _asked(item)
         label = {name: value for name, value in item.input.items() if name not in ("query", "length", "xi")}
         if "user" in label:
@@ -131,7 +131,7 @@ def _conversing(context: MtiContext) -> Work:
     async def ask(question: str, left: int) -> str:
         return (await ask_user(f"{question} ({left} more)")).text
 
-    async def work(item: Item) -> dict[str, Any]:
+    async def work(item: Item) -> SearchRecord:
         if item.input.get("resumed"):
             raise MissError("it goes on with a dialogue of an earlier run: replay that one")
         saver = InMemorySaver(serde=PlainData())

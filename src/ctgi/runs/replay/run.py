@@ -12,6 +12,7 @@ from typing import Any
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.graphs.mtg import SPLIT_NODES
+from ctgi.reading import Json
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.batch import run_many
 from ctgi.runs.caption import copied, in_flight
@@ -44,7 +45,7 @@ class ReplayReport:
     items: int = 0
     identical: int = 0
     """Items that came out as recorded, failures with the same message too."""
-    changed: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[Json] = field(default_factory=list)
     """item, what it is, and the fields that differ."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     """(item, reason) of items that could not be replayed."""
@@ -187,7 +188,7 @@ class _Run:
         else:
             self._report.failed.append((self._trace.name(number), error))
 
-    def _copy(self, number: int, recorded: dict[str, Any]) -> dict[str, Any]:
+    def _copy(self, number: int, recorded: Json) -> Json:
         """The record of an image with the content of another, of which the new caption is copied."""
         image = ImageRef(recorded["path"], recorded["sha256"])
         original = self._results.find(image.sha256) if self._results else None
@@ -197,7 +198,7 @@ class _Run:
         return record
 
 
-def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(then: Json, now: Json) -> list[str]:
     """The fields of two outcomes that differ, but for those that tell how they were made.
 
     What an older ctgi did not write down, of an outcome or of a turn, a verdict or a result in it, cannot differ.
@@ -225,17 +226,17 @@ def _same_entry(then: Any, now: Any) -> bool:
 class _Results:
     """The file that a replay writes."""
 
-    def __init__(self, captions: CaptionsFile | None, lines: Any, made_by: dict[str, Any]) -> None:
+    def __init__(self, captions: CaptionsFile | None, lines: Any, made_by: Json) -> None:
         self._captions, self._lines, self._made_by = captions, lines, made_by
 
-    def write(self, output: dict[str, Any], *, cached: int) -> None:
+    def write(self, output: Json, *, cached: int) -> None:
         """Append a record of captions.jsonl, or a search as `ctgi search --json` prints it."""
         if self._captions:
             self._captions.append(output)
         else:
             self._lines.write(dump(output | {"cached": cached} | self._made_by) + b"\n")
 
-    def find(self, sha256: str) -> dict[str, Any] | None:
+    def find(self, sha256: str) -> Json | None:
         """The caption written for this content."""
         return self._captions.find(sha256) if self._captions else None
 
