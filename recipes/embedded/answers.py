@@ -137,7 +137,7 @@ def _socks(scene: Scene) -> str:
 def _layers(scene: Scene) -> str:
     person = scene.person
     if scene.sees("inner"):
-        return f"an open {person.upper_type} over a {person.inner_color} shirt"
+        return f"{with_article(person.upper_type)} over {with_article(f'{person.inner_color} shirt')}"
     return NO if scene.sees("upper") else NOT_VISIBLE
 
 

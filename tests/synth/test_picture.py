@@ -145,3 +145,10 @@ def test_nobody_stands_in_front_where_nobody_else_is_told() -> None:
     rng = Random(4)
     view = View("front", "walking", "street", others=False)
     assert not any((render(PLAIN, draw_look(PLAIN, rng), view, rng).parts == Part.OTHERS).any() for _ in range(60))
+
+
+def test_two_views_of_each_of_many_people_are_from_all_sides() -> None:
+    rng = Random(5)
+    sides = [view.side for _ in range(400) for view in draw_views(PLAIN, rng, 2)]
+    assert all(0.12 < sides.count(side) / len(sides) < 0.5 for side in ("front", "back", "left", "right"))
+    assert all({"front", "back"} <= {view.side for view in draw_views(PLAIN, rng)} for _ in range(20))

@@ -30,8 +30,7 @@ _YAW = {"front": 0.0, "back": math.pi, "left": -math.pi / 2, "right": math.pi / 
 
 def pose_figure(person: Person, look: Look, view: View, rng: Random) -> Figure:
     """The person in a pose, turned as the view's side asks, under a camera that looks down a little."""
-    spread = 0.3 if view.side in ("front", "back") else 0.28
-    yaw = _YAW[view.side] + max(-0.6, min(0.6, rng.gauss(0, spread)))
+    yaw = _YAW[view.side] + max(-0.78, min(0.78, rng.gauss(0, 0.36)))
     pose = strike(look.build, view.action, arm_tasks(person, look, view, rng), rng)
     return Figure(pose, look.build, yaw, rng.uniform(0.0, 0.3))
 

@@ -83,7 +83,7 @@ BAGS = {NONE: 58, "backpack": 15, "handbag": 9, "shoulder bag": 12, "suitcase": 
 HATS = {NONE: 89, "cap": 6, "hat": 3, "beanie": 2}
 GLASSES = {NONE: 83, "glasses": 12, "sunglasses": 5}
 HELD = {NONE: 79, "phone": 6, "umbrella": 3, "book": 3, "bottle": 3, "cup": 3, "plastic bag": 3}
-SIDES = {"front": 40, "back": 32, "left": 14, "right": 14}
+SIDES = {"front": 36, "back": 28, "left": 18, "right": 18}
 ACTIONS = {"standing": 34, "walking": 48, "running": 6, "riding a bicycle": 4, "talking on the phone": 8}
 SCENES = {"street": 44, "park": 14, "wall": 12, "hall": 16, "shop": 12}
 CLOTH = {
@@ -137,8 +137,9 @@ def draw_person(rng: Random) -> Person:
 
 
 def draw_views(person: Person, rng: Random, count: int = VIEWS) -> list[View]:
-    """Views from as many cameras; the front and the back are among the first two."""
-    sides = ["front", "back", *(draw(SIDES, rng) for _ in range(count))][:count]
+    """Views from as many cameras; of three or more, one from the front and one from the back."""
+    sides = ["front", "back"] if count > 2 else []
+    sides += [draw(SIDES, rng) for _ in range(count - len(sides))]
     return [
         View(side, _draw_action(person, rng), draw(SCENES, rng), others=rng.random() < 0.2)
         for side in rng.sample(sides, len(sides))

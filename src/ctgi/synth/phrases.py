@@ -95,7 +95,7 @@ def _upper(person: Person, visible: Set[str], writer: Writer) -> Phrase:
         return _led_by(say(words.LOWER_LENGTH[f"dress {person.lower_length}"], writer.rng), garment)
     if "inner" in visible and person.inner_color != NONE:
         inner = Phrase(say(words.INNER, writer.rng), writer.color(person.inner_color))
-        garment = _led_by("open" if writer.chance(0.4) else "", garment)
+        garment = _led_by("open" if kind == "jacket" and writer.chance(0.4) else "", garment)
         return replace(garment, behind=_spaced(garment.behind, "over", inner.text), plain=False)
     sleeves = say(words.SLEEVES[person.sleeves], writer.rng) if writer.chance(_sleeve_share(person)) else ""
     return _led_by(sleeves, garment)

@@ -37,7 +37,7 @@ WITH_BAG = {"bag": "handbag", "bag_color": "red", "held": "none", "held_color": 
         ("bag_color", {"bag": "none"}, NOT_VISIBLE),
         ("hair", {"hair_length": "long", "hair_color": "blond"}, "long and blond"),
         ("hair", {"hair_length": "bald"}, "shaved"),
-        ("layers", {"upper_type": "jacket", "inner_color": "white"}, "an open jacket over a white shirt"),
+        ("layers", {"upper_type": "jacket", "inner_color": "white"}, "a jacket over a white shirt"),
         ("view", {"side": "back"}, "behind"),
         ("vehicle", {"action": "riding a bicycle"}, "a bicycle"),
         ("jewelry", {}, NOT_VISIBLE),
