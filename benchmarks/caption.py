@@ -91,7 +91,7 @@ async def bare(images: list[ImageRef], base_url: str) -> float:
 @contextmanager
 def double(latency_ms: float) -> Iterator[str]:
     """The double in a process of its own; yields its URL."""
-    command = [sys.executable, str(SERVER), "--latency-ms", str(latency_ms)]
+    command = [*SERVER, "--latency-ms", str(latency_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         try:

@@ -33,7 +33,7 @@ from ctgi.tools.backends.chat_completions import messages
 from ctgi.tools.backends.openai_compatible import open_vllm
 from ctgi.tools.images import data_url
 
-SERVER = Path(__file__).parents[1] / "tests" / "doubles" / "openai_server.py"
+SERVER = (sys.executable, "-m", "ctgi.testing", "--model", "double")
 IN_FLIGHT = 32
 TURNS = 8
 Ask = Callable[[ChatRequest], Awaitable[str]]
@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = make_images(Path(folder), options.images)
         for latency_ms in (300, 0):
-            command = [sys.executable, str(SERVER), "--latency-ms", str(latency_ms)]
+            command = [*SERVER, "--latency-ms", str(latency_ms)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
                 assert server.stdout
                 print(f"latency {latency_ms} ms, {IN_FLIGHT} in flight: ", end="", flush=True)

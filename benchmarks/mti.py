@@ -19,13 +19,13 @@ from ctgi.graphs.contexts import open_mti
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.runs.query import search
-from tests.support.openai_server import OpenAiDouble, Reply
+from ctgi.testing import Reply, ScriptedServer
 from tests.support.tiny_clip import save_tiny_clip
 
 
 async def median_seconds(gallery: Gallery, base_url: str, growth: int, queries: int) -> tuple[float, int]:
     """Median seconds of a search, and the candidates verified in the last one."""
-    settings = load_settings(binds=[f"images=vllm:double@{base_url}"], mti={"wave_growth": growth})
+    settings = load_settings(binds=[f"images=vllm:scripted@{base_url}"], mti={"wave_growth": growth})
     async with open_mti(settings, lambda: gallery) as context:
         results = [await search(context, f"person number {number}", 10) for number in range(queries + 1)]
     assert not any(result.anchors for result in results)
@@ -42,9 +42,9 @@ def main() -> None:
     no = Reply("no", top={"no": 0.9, "yes": 0.1})
     with (
         tempfile.TemporaryDirectory() as temporary,
-        OpenAiDouble(lambda seen: no, latency_s=options.latency_ms / 1000) as server,
+        ScriptedServer(no, latency_s=options.latency_ms / 1000) as server,
     ):
-        base_url = server.base_url
+        base_url = server.url
         images, clip = Path(temporary) / "images", Path(temporary) / "clip"
         clip.mkdir()
         images.mkdir()

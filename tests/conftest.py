@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.openai_server import OpenAiDouble
+from ctgi.testing import ScriptedServer
 
 
 @pytest.fixture
-def double() -> Iterator[OpenAiDouble]:
+def double() -> Iterator[ScriptedServer]:
     """A test double of a model server, listening on a port of its own."""
-    with OpenAiDouble() as server:
+    with ScriptedServer(models=("double",)) as server:
         yield server
 
 

@@ -13,8 +13,8 @@ from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.hub import hub
 from ctgi.retrieval.encoder import load_encoder
+from ctgi.testing import ScriptedServer
 from ctgi.tools.backends.hf_checkpoint import load_checkpoint
-from tests.support.openai_server import OpenAiDouble
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def test_a_proxy_that_cannot_be_used_is_one_line(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_hub_that_answers_is_used_and_one_here_without_the_proxy(
-    double: OpenAiDouble, offline: socketserver.ThreadingTCPServer, monkeypatch: pytest.MonkeyPatch
+    double: ScriptedServer, offline: socketserver.ThreadingTCPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{double.port}")
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{offline.server_address[1]}")

@@ -17,8 +17,8 @@ from ctgi.agents.abilities import (
 from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
 from ctgi.retrieval.images import ImageRef
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatReply
-from tests.support.scripted_mllm import ScriptedMllm
 
 IMAGE = ImageRef("a.png", "0" * 64)
 
@@ -78,5 +78,5 @@ def test_words_that_the_models_never_learned_are_named_and_mostly_such_words_are
     assert is_mostly_unknown("穿红色外套的女人")
     mllm = ScriptedMllm(lambda request: "yes")
     judged = asyncio.run(EmbeddedVerifier(mllm)(IMAGE, "an elephant riding a spaceship"))
-    assert (judged.match, judged.probability, mllm.requests) == (False, None, [])
+    assert (judged.match, judged.probability, mllm.seen) == (False, None, [])
     assert "elephant, spaceship" in judged.text

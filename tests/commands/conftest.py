@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ctgi.cli import main
+from ctgi.testing import ScriptedServer
 from tests.support.commands import Done, Run
-from tests.support.openai_server import OpenAiDouble
 from tests.support.traces import images, wordy
 
 
@@ -46,9 +46,9 @@ def ctgi(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def captioned(ctgi: Run, double: OpenAiDouble, people: Path) -> str:
+def captioned(ctgi: Run, double: ScriptedServer, people: Path) -> str:
     """The run of a captioning of eight images and one copy."""
-    double.answer = wordy()
+    double.replies = wordy()
     shutil.copy(people / "0_a.png", people / "copy.png")
     done = ctgi("caption", people, *images(double), "--json")
     assert done.code == 0, done.err
@@ -57,7 +57,7 @@ def captioned(ctgi: Run, double: OpenAiDouble, people: Path) -> str:
 
 
 @pytest.fixture
-def searching(double: OpenAiDouble, tiny_clip: Path, people: Path) -> list[object]:
-    double.answer = wordy()
+def searching(double: ScriptedServer, tiny_clip: Path, people: Path) -> list[object]:
+    double.replies = wordy()
     clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
     return ["search", "a man in a coat", "-g", people, *images(double), "-b", clip, "-k", 5]

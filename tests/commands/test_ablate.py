@@ -5,28 +5,28 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ctgi.testing import Request, ScriptedServer, http_error
 from tests.support.commands import Run
 from tests.support.looking_model import look, name_shirts_alone
-from tests.support.openai_server import OpenAiDouble, Seen, error
 from tests.support.people_dataset import mtg_records, save_people_dataset, save_records
 
 TINY = ("schedule.epochs=1", "schedule.warmup_epochs=0", "data.batch_size=8", "data.workers=0", "optim.lr=1e-3")
 
 
 @pytest.fixture
-def command(tmp_path: Path, double: OpenAiDouble, tiny_clip: Path) -> list[Any]:
-    double.answer = look
+def command(tmp_path: Path, double: ScriptedServer, tiny_clip: Path) -> list[Any]:
+    double.replies = look
     root = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=4, val=2, test=4, views=2))
     captions = save_records(tmp_path / "captions.jsonl", mtg_records(root))
     sets = (*TINY, f"model.clip=open_clip:local-dir:{tiny_clip}", "model.image_size=[64,32]")
     return [
         "ablate", "rstp", "--root", root, "--captions", captions, "-o", "abl", "--stretched", 96, "--json",
-        "-b", f"images=vllm:double@{double.base_url}", *(part for one in sets for part in ("--set", one)),
+        "-b", f"images=vllm:double@{double.url}", *(part for one in sets for part in ("--set", one)),
     ]  # fmt: skip
 
 
 def test_one_command_fills_the_table_and_a_second_one_repeats_nothing(
-    ctgi: Run, command: list[Any], double: OpenAiDouble
+    ctgi: Run, command: list[Any], double: ScriptedServer
 ) -> None:
     done = ctgi(*command)
     assert done.code == 0, done.err
@@ -41,15 +41,15 @@ def test_one_command_fills_the_table_and_a_second_one_repeats_nothing(
     alone = ctgi("evaluate", "rstp", "--root", command[3], "--retriever", "abl/train/irra-mtg-96", "--json")
     assert alone.json["t2i"] == {name: table[1][name] for name in alone.json["t2i"]}
 
-    asked = double.requests
-    double.die()
+    asked = len(double.seen)
+    double.stop()
     metrics = {path: path.read_bytes() for path in Path("abl/train").glob("*/metrics.jsonl")}
     assert len(metrics) == 6  # three trainings of each model serve five rows
     Path("abl/rows/rde-mtg-77-mti.json").unlink()
     again = ctgi(*command)
     assert again.code == 0, again.err
     assert again.json["rows"] == table
-    assert double.requests == asked
+    assert len(double.seen) == asked
     assert metrics == {path: path.read_bytes() for path in metrics}
     assert "rde-mtg-77: training" in again.err  # the row that was lost is made again out of what is kept
     assert "irra" not in again.err
@@ -63,19 +63,19 @@ def test_one_command_fills_the_table_and_a_second_one_repeats_nothing(
 
 
 def test_a_row_in_which_verdicts_failed_is_counted_and_measured_again(
-    ctgi: Run, command: list[Any], double: OpenAiDouble
+    ctgi: Run, command: list[Any], double: ScriptedServer
 ) -> None:
-    def refuse_one(seen: Seen) -> Any:
-        return error(400, "this image is refused") if seen.images == double.log[0].images else look(seen)
+    def refuse_one(seen: Request) -> Any:
+        return http_error(400, "this image is refused") if seen.images == double.seen[0].images else look(seen)
 
-    double.answer = refuse_one
+    double.replies = refuse_one
     done = ctgi(*command, "--model", "irra")
     assert done.code == 1, done.err
     assert done.json["failed"] == 0
     assert done.json["unverified"] == sum(row["unverified"] for row in done.json["rows"]) > 0
     assert "not verified: caption" in done.err
     assert all(row["unverified"] == 0 for row in done.json["rows"] if not row["MTI"])
-    double.answer = look
+    double.replies = look
     again = ctgi(*command, "--model", "irra")
     assert (again.code, again.json["unverified"]) == (0, 0)
     assert "measuring" in again.err

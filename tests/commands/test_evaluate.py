@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ctgi.retrieval.metrics import evaluate_scores
+from ctgi.testing import Request, ScriptedServer, http_error
 from tests.support.commands import Run
 from tests.support.looking_model import look, name_shirts_alone
-from tests.support.openai_server import OpenAiDouble, Seen, error
 from tests.support.people_dataset import save_people_dataset
 
 QUERIES = 8
@@ -21,17 +21,17 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(data: Path, double: OpenAiDouble, tiny_clip: Path) -> list[str]:
-    double.answer = look
+def command(data: Path, double: ScriptedServer, tiny_clip: Path) -> list[str]:
+    double.replies = look
     return [
         "evaluate", "rstp", "--root", str(data), "--retriever", f"open_clip:local-dir:{tiny_clip}",
-        "-b", f"images=vllm:double@{double.base_url}",
+        "-b", f"images=vllm:double@{double.url}",
     ]  # fmt: skip
 
 
-def test_plain_retrieval_asks_no_model(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+def test_plain_retrieval_asks_no_model(ctgi: Run, command: list[str], double: ScriptedServer) -> None:
     result = ctgi(*command, "--json").json
-    assert double.requests == 0
+    assert len(double.seen) == 0
     assert (result["images"], result["captions"]) == (8, 8)
     assert set(result["t2i"]) == set(result["i2t"]) == {"R@1", "R@5", "R@10", "mAP", "mINP"}
     assert result["t2i"]["R@10"] == 100
@@ -45,14 +45,14 @@ def mti(ctgi: Run, command: list[str], *more: str) -> dict[str, Any]:
     return result
 
 
-def test_mti_refines_what_it_confirms(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+def test_mti_refines_what_it_confirms(ctgi: Run, command: list[str], double: ScriptedServer) -> None:
     result = mti(ctgi, command)
     row = result["t2i"]
     assert row["refined_rate"] == 1  # every shirt is in the gallery, and the query leaves the trousers open
     assert row["calls_per_query"]["answer_question"] == 6
     assert 1 <= row["calls_per_query"]["verify_match"] <= 8
     assert row["calls_per_query"]["all"] == pytest.approx(6 + row["calls_per_query"]["verify_match"])
-    assert result["calls"]["made"] == double.requests
+    assert result["calls"]["made"] == len(double.seen)
     assert result["failed"] == []
     again = mti(ctgi, command)
     assert again["t2i"] == row
@@ -60,13 +60,13 @@ def test_mti_refines_what_it_confirms(ctgi: Run, command: list[str], double: Ope
 
 
 @pytest.mark.parametrize("variant", ["ctgi", "icl"])
-def test_a_sweep_calls_no_model(ctgi: Run, command: list[str], double: OpenAiDouble, variant: str) -> None:
+def test_a_sweep_calls_no_model(ctgi: Run, command: list[str], double: ScriptedServer, variant: str) -> None:
     chosen = ("--mti-variant", variant)
     first = mti(ctgi, command, *chosen)
-    asked = double.requests
-    double.die()
+    asked = len(double.seen)
+    double.stop()
     swept = mti(ctgi, command, *chosen, "--sweep-lam", "0,0.8,1", "--sweep-xi", "-1,0.5,0.85")
-    assert double.requests == asked
+    assert len(double.seen) == asked
     assert len(swept["sweep"]) == 9
     assert first["t2i"] in swept["sweep"]
     at_one = [row["mAP"] for row in swept["sweep"] if row["lam"] == 1]
@@ -121,19 +121,19 @@ def test_curves_are_labelled_by_who_answers(ctgi: Run, command: list[str]) -> No
     assert oracle["turns"][-1] != oracle["turns"][0]
 
 
-def test_a_stopped_run_goes_on_with_what_is_missing(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+def test_a_stopped_run_goes_on_with_what_is_missing(ctgi: Run, command: list[str], double: ScriptedServer) -> None:
     answered = 0
 
     def dying(seen: Any) -> Any:
         nonlocal answered
         answered += 1
-        return look(seen) if answered <= 20 else error(503)
+        return look(seen) if answered <= 20 else http_error(503)
 
-    double.answer = dying
+    double.replies = dying
     stopped = ctgi(*command, "--mti")
     assert stopped.code == 2
-    assert double.base_url in stopped.err
-    double.answer = look
+    assert double.url in stopped.err
+    double.replies = look
     result = mti(ctgi, command)
     assert result["calls"]["reused"] >= 20
     fresh = mti(ctgi, [*command, "-o", "elsewhere"])
@@ -142,22 +142,22 @@ def test_a_stopped_run_goes_on_with_what_is_missing(ctgi: Run, command: list[str
 
 
 def test_a_query_that_fails_is_listed_and_keeps_its_ranking(
-    ctgi: Run, command: list[str], double: OpenAiDouble
+    ctgi: Run, command: list[str], double: ScriptedServer
 ) -> None:
-    double.answer = lambda seen: look(seen) if seen.choices else error(400)
+    double.replies = lambda seen: look(seen) if seen.choices else http_error(400)
     done = ctgi(*command, "--mti", "--json")
     assert done.code == 1
     assert len(done.json["mti"]["failed"]) == QUERIES
     assert {name: done.json["mti"]["t2i"][name] for name in done.json["t2i"]} == done.json["t2i"]
 
 
-def test_verdicts_that_failed_are_counted_and_named(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+def test_verdicts_that_failed_are_counted_and_named(ctgi: Run, command: list[str], double: ScriptedServer) -> None:
     """A candidate that nobody judged counts as no match; numbers made from that are not simply done."""
 
-    def refuse_one(seen: Seen) -> Any:
-        return error(400, "this image is refused") if seen.images == double.log[0].images else look(seen)
+    def refuse_one(seen: Request) -> Any:
+        return http_error(400, "this image is refused") if seen.images == double.seen[0].images else look(seen)
 
-    double.answer = refuse_one
+    double.replies = refuse_one
     done = ctgi(*command, "--mti", "--json")
     assert done.code == 1, done.err
     result = done.json["mti"]
@@ -167,7 +167,7 @@ def test_verdicts_that_failed_are_counted_and_named(ctgi: Run, command: list[str
     assert len({one["caption"] for one in result["unverified"]}) == len(result["unverified"]) > 1
     assert done.err.count("not verified: caption ") == len(result["unverified"])
     assert "candidates not verified" in ctgi(*command, "--mti").out
-    double.answer = look
+    double.replies = look
     whole = ctgi(*command, "--mti", "--json")
     assert (whole.code, whole.json["mti"]["unverified"]) == (0, [])
 
@@ -182,9 +182,9 @@ def test_the_page_of_the_worst_queries(ctgi: Run, command: list[str]) -> None:
     assert "calls per query" in done.out
 
 
-def test_a_dry_run_calls_nothing(ctgi: Run, command: list[str], double: OpenAiDouble) -> None:
+def test_a_dry_run_calls_nothing(ctgi: Run, command: list[str], double: ScriptedServer) -> None:
     done = ctgi(*command, "--mti", "--dry-run", "--json")
-    assert double.requests == 0
+    assert len(double.seen) == 0
     assert done.json["queries"] == QUERIES
     assert done.json["calls"] == QUERIES * (8 + 6)
     icl = ctgi(*command, "--mti", "--mti-variant", "icl", "--dry-run", "--json").json

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ctgi.testing import Request, ScriptedServer, http_error
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble, Seen, error
 from tests.support.traces import calls, images, lines, runs, wordy
 
 
@@ -36,9 +36,9 @@ def test_a_run_that_fails_before_it_has_an_answer_leaves_nothing(
 
 
 def test_a_server_that_was_never_there_leaves_nothing(
-    ctgi: Run, double: OpenAiDouble, people: Path, work: Path
+    ctgi: Run, double: ScriptedServer, people: Path, work: Path
 ) -> None:
-    double.die()
+    double.stop()
     assert ctgi("caption", people, *images(double)).code == 2
     assert left(work) == []
 
@@ -56,8 +56,10 @@ def test_a_search_that_fails_before_it_has_an_answer_leaves_no_trace(ctgi: Run, 
     assert runs() == []
 
 
-def test_a_run_in_which_every_image_failed_leaves_no_empty_file(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.always = error(400, "this image is refused")
+def test_a_run_in_which_every_image_failed_leaves_no_empty_file(
+    ctgi: Run, double: ScriptedServer, people: Path
+) -> None:
+    double.replies = http_error(400, "this image is refused")
     done = ctgi("caption", people, "--limit", 3, "--export", "rstp", *images(double))
     assert done.code == 1, done.err
     assert "nothing to export" in done.err
@@ -67,9 +69,9 @@ def test_a_run_in_which_every_image_failed_leaves_no_empty_file(ctgi: Run, doubl
     assert lines(run)[-1]["status"] == "done with failures"
 
 
-def test_a_trace_says_that_items_failed(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_a_trace_says_that_items_failed(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     (people / "0_a.png").write_bytes(b"no image")
-    double.answer = wordy()
+    double.replies = wordy()
     assert ctgi("caption", people, *images(double)).code == 1
     (row,) = ctgi("trace", "list", "--json").json
     assert (row["status"], row["items"], row["items_failed"]) == ("done with 1 failed", 8, 1)
@@ -79,18 +81,18 @@ def test_a_trace_says_that_items_failed(ctgi: Run, double: OpenAiDouble, people:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_image_that_may_not_be_read_stands_in_the_trace(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_an_image_that_may_not_be_read_stands_in_the_trace(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     (people / "0_a.png").chmod(0)
-    double.answer = wordy()
+    double.replies = wordy()
     assert ctgi("caption", people, *images(double)).code == 1
     assert ctgi("trace", "list", "--json").json[0]["status"] == "done with 1 failed"
 
 
 def test_an_image_that_cannot_be_opened_stands_in_the_trace_and_in_its_replay(
-    ctgi: Run, double: OpenAiDouble, people: Path
+    ctgi: Run, double: ScriptedServer, people: Path
 ) -> None:
     (people / "gone.png").symlink_to(people / "nowhere.png")
-    double.answer = wordy()
+    double.replies = wordy()
     report = ctgi("caption", people, *images(double), "--json")
     assert report.code == 1
     (row,) = ctgi("trace", "list", "--json").json
@@ -100,12 +102,12 @@ def test_an_image_that_cannot_be_opened_stands_in_the_trace_and_in_its_replay(
 
 
 def test_a_search_with_a_verdict_that_failed_is_not_done(
-    ctgi: Run, double: OpenAiDouble, searching: list[object]
+    ctgi: Run, double: ScriptedServer, searching: list[object]
 ) -> None:
-    def refuse_one(seen: Seen) -> Any:
-        return error(400, "refused") if seen.images == double.log[0].images else wordy()(seen)
+    def refuse_one(seen: Request) -> Any:
+        return http_error(400, "refused") if seen.images == double.seen[0].images else wordy()(seen)
 
-    double.answer = refuse_one
+    double.replies = refuse_one
     assert ctgi(*searching).code == 1
     (run,) = runs()
     assert sum(call["error"] is not None for call in calls(run)) == 1
@@ -113,13 +115,13 @@ def test_a_search_with_a_verdict_that_failed_is_not_done(
 
 
 def test_an_old_trace_that_called_itself_done_is_told_by_its_counts(
-    ctgi: Run, double: OpenAiDouble, people: Path
+    ctgi: Run, double: ScriptedServer, people: Path
 ) -> None:
     """Earlier versions wrote "done" whatever had failed."""
     from ctgi.tools.traces.format import seal
 
     (people / "0_a.png").write_bytes(b"no image")
-    double.answer = wordy()
+    double.replies = wordy()
     assert ctgi("caption", people, *images(double)).code == 1
     (run,) = runs()
     path = Path(".ctgi/traces") / f"{run}.jsonl"
@@ -132,7 +134,7 @@ def test_an_old_trace_that_called_itself_done_is_told_by_its_counts(
     assert (row["status"], row["problems"]) == ("done with 1 failed", [])
 
 
-def test_a_folder_that_cannot_hold_traces_is_one_line(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_a_folder_that_cannot_hold_traces_is_one_line(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     Path("file").write_text("in the way")
     for folder in ("file", "file/traces"):
         Path("ctgi.toml").write_text(f'traces = "{folder}"\n')

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from ctgi.testing import ScriptedServer
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble
 
 
 def jpeg(color: str, **options: object) -> bytes:
@@ -21,8 +21,8 @@ def jpeg(color: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def bind(double: OpenAiDouble) -> list[str]:
-    return ["--bind", f"images=vllm:double@{double.base_url}"]
+def bind(double: ScriptedServer) -> list[str]:
+    return ["--bind", f"images=vllm:double@{double.url}"]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ LINES = (
 )
 
 
-def test_all_commands_agree_on_every_file(ctgi: Run, double: OpenAiDouble, tiny_clip: Path, folder: Path) -> None:
+def test_all_commands_agree_on_every_file(ctgi: Run, double: ScriptedServer, tiny_clip: Path, folder: Path) -> None:
     clip = ["--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
     expected = ctgi("caption", folder, *bind(double), "--dry-run", "--json")
     captioned = ctgi("caption", folder, *bind(double), "--json")
@@ -73,13 +73,13 @@ def test_all_commands_agree_on_every_file(ctgi: Run, double: OpenAiDouble, tiny_
     assert (expected.code, captioned.code, indexed.code) == (0, 1, 1)
 
 
-def test_what_is_passed_over_is_said_before_the_first_image(ctgi: Run, double: OpenAiDouble, folder: Path) -> None:
+def test_what_is_passed_over_is_said_before_the_first_image(ctgi: Run, double: ScriptedServer, folder: Path) -> None:
     err = ctgi("caption", folder, *bind(double)).err
     assert err.index("passed over") < err.index("failed: ")
 
 
 def test_a_search_says_what_indexing_on_first_use_left_out(
-    ctgi: Run, double: OpenAiDouble, tiny_clip: Path, folder: Path
+    ctgi: Run, double: ScriptedServer, tiny_clip: Path, folder: Path
 ) -> None:
     search = ["search", "a man", "-g", folder, "--no-mti", "--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
     first = ctgi(*search, "--json")
@@ -92,7 +92,7 @@ def test_a_search_says_what_indexing_on_first_use_left_out(
 
 
 def test_a_photo_is_captioned_once_however_its_folder_is_named(
-    ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, double: ScriptedServer, people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(people.parent)
     Path("link").symlink_to(people)
@@ -118,7 +118,7 @@ def test_a_photo_is_one_row_of_a_gallery_however_its_list_names_it(
 
 
 def test_names_that_are_not_utf8_survive_from_folder_to_page(
-    ctgi: Run, double: OpenAiDouble, tiny_clip: Path, tmp_path: Path
+    ctgi: Run, double: ScriptedServer, tiny_clip: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()

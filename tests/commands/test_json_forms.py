@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ctgi.testing import ScriptedServer
 from tests.support.commands import Run
 from tests.support.looking_model import look, name_shirts_alone
-from tests.support.openai_server import OpenAiDouble
 from tests.support.people_dataset import save_people_dataset
 from tests.support.traces import images
 
@@ -64,9 +64,9 @@ def test_a_plain_search(ctgi: Run, searching: list[object]) -> None:
     )
 
 
-def test_an_evaluation(ctgi: Run, double: OpenAiDouble, tiny_clip: Path, tmp_path: Path) -> None:
+def test_an_evaluation(ctgi: Run, double: ScriptedServer, tiny_clip: Path, tmp_path: Path) -> None:
     data = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=4, views=2))
-    double.answer = look
+    double.replies = look
     found = ctgi(
         "evaluate", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}", *images(double),
         "--mti", "--dialogue", "oracle", "--sweep-lam", "0.5,0.8", "--json",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ctgi.cli.console import Notices, tell_bug
+from ctgi.testing import Fault, Reply, ScriptedServer
 from tests.support.commands import Run
 from tests.support.looking_model import look, name_shirts_alone
-from tests.support.openai_server import Fault, OpenAiDouble, Reply
 from tests.support.people_dataset import save_people_dataset
 from tests.support.traces import wordy
 
@@ -20,21 +20,21 @@ IMAGES = "these bindings send images and texts to"
 
 
 @pytest.fixture
-def remote(double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch) -> OpenAiDouble:
+def remote(double: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
     """A server on another network, reached through a proxy."""
     for name in ("http_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", f"http://me:of-the-proxy@127.0.0.1:{double.port}")
-    double.answer = wordy()
+    double.replies = wordy()
     return double
 
 
-def told(double: OpenAiDouble, *tools: str) -> str:
+def told(double: ScriptedServer, *tools: str) -> str:
     proxy = f"the proxy http://127.0.0.1:{double.port} (HTTP_PROXY)"
     return f"{IMAGES} {REMOTE}, through {proxy}: {', '.join(tools)}\n"
 
 
-def test_caption_says_who_sends_what_to_whom(ctgi: Run, remote: OpenAiDouble, people: Path) -> None:
+def test_caption_says_who_sends_what_to_whom(ctgi: Run, remote: ScriptedServer, people: Path) -> None:
     binds = ["-b", f"images=vllm:double@{REMOTE}", "-b", f"reconstruct_caption=vllm:double@{REMOTE}"]
     done = ctgi("caption", people / "0_a.png", *binds)
     assert done.code == 0
@@ -45,20 +45,20 @@ def test_caption_says_who_sends_what_to_whom(ctgi: Run, remote: OpenAiDouble, pe
     assert IMAGES not in ctgi("caption", people / "0_b.png", *binds, "--quiet").err
 
 
-def test_search_says_it(ctgi: Run, remote: OpenAiDouble, people: Path, tiny_clip: Path) -> None:
+def test_search_says_it(ctgi: Run, remote: ScriptedServer, people: Path, tiny_clip: Path) -> None:
     binds = ["-b", f"images=vllm:double@{REMOTE}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
     assert told(remote, "answer_question", "verify_match") in ctgi("search", "a man", "-g", people, *binds).err
     assert IMAGES not in ctgi("search", "a man", "-g", people, "--no-mti", *binds).err
 
 
-def test_check_says_it(ctgi: Run, remote: OpenAiDouble, tiny_clip: Path) -> None:
+def test_check_says_it(ctgi: Run, remote: ScriptedServer, tiny_clip: Path) -> None:
     clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
     done = ctgi("tools", "check", "-b", f"verify_match=vllm:double@{REMOTE}", "-b", clip)
     assert told(remote, "verify_match") in done.err
 
 
-def test_evaluate_says_it(ctgi: Run, remote: OpenAiDouble, tmp_path: Path, tiny_clip: Path) -> None:
-    remote.answer = look
+def test_evaluate_says_it(ctgi: Run, remote: ScriptedServer, tmp_path: Path, tiny_clip: Path) -> None:
+    remote.replies = look
     root = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=2, views=2))
     command = ["evaluate", "rstp", "--root", root, "--retriever", f"open_clip:local-dir:{tiny_clip}"]
     command += ["-b", f"images=vllm:double@{REMOTE}"]
@@ -67,13 +67,13 @@ def test_evaluate_says_it(ctgi: Run, remote: OpenAiDouble, tmp_path: Path, tiny_
     assert any("models.example" in target for target in remote.targets)
 
 
-def test_ablate_says_it_before_it_begins(ctgi: Run, remote: OpenAiDouble) -> None:
+def test_ablate_says_it_before_it_begins(ctgi: Run, remote: ScriptedServer) -> None:
     done = ctgi("ablate", "rstp", "--root", "none", "--captions", "none", "-b", f"images=vllm:double@{REMOTE}")
     assert done.err.startswith(told(remote, "answer_question", "verify_match"))
 
 
-def test_a_replay_says_it_where_something_is_asked_anew(ctgi: Run, remote: OpenAiDouble, people: Path) -> None:
-    assert ctgi("caption", people / "0_a.png", "-b", f"images=vllm:double@{remote.base_url}", "--no-cache").code == 0
+def test_a_replay_says_it_where_something_is_asked_anew(ctgi: Run, remote: ScriptedServer, people: Path) -> None:
+    assert ctgi("caption", people / "0_a.png", "-b", f"images=vllm:double@{remote.url}", "--no-cache").code == 0
     anew = ctgi("trace", "replay", "last", "-b", f"answer_question=vllm:double@{REMOTE}", "--on-miss", "live")
     assert told(remote, "answer_question") in anew.err
     run = json.loads(next(Path(".ctgi/traces").glob("*.jsonl")).read_text().splitlines()[0])["run"]
@@ -91,14 +91,14 @@ def test_a_replay_says_it_where_something_is_asked_anew(ctgi: Run, remote: OpenA
     ],
 )
 def test_what_only_looks_local_is_told(
-    ctgi: Run, remote: OpenAiDouble, people: Path, url: str, place: str, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, remote: ScriptedServer, people: Path, url: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__TIMEOUT_S", "0.2")
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__RETRIES", "0")
     assert f"{IMAGES} {place}" in ctgi("caption", people / "0_a.png", "-b", f"images=vllm:double@{url}").err
 
 
-def test_nothing_is_told_of_this_machine(ctgi: Run, remote: OpenAiDouble, people: Path) -> None:
+def test_nothing_is_told_of_this_machine(ctgi: Run, remote: ScriptedServer, people: Path) -> None:
     for host in ("127.0.0.1", "localhost", "127.1"):
         done = ctgi(
             "caption", people / "0_a.png", "-b", f"images=vllm:double@http://{host}:{remote.port}/v1", "--no-cache"
@@ -107,7 +107,7 @@ def test_nothing_is_told_of_this_machine(ctgi: Run, remote: OpenAiDouble, people
         Path("captions.jsonl").unlink()
 
 
-def test_langsmith_is_told(ctgi: Run, remote: OpenAiDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_langsmith_is_told(ctgi: Run, remote: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     from ctgi.agents.senders import senders
     from ctgi.config import load_settings
 
@@ -119,7 +119,7 @@ def test_langsmith_is_told(ctgi: Run, remote: OpenAiDouble, monkeypatch: pytest.
 
 
 def test_a_proxy_that_cannot_be_used_is_one_line(
-    ctgi: Run, people: Path, double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, people: Path, double: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://me:hidden-word@127.0.0.1:7890")
     done = ctgi("caption", people / "0_a.png", "-b", f"images=vllm:double@{REMOTE}")
@@ -127,7 +127,7 @@ def test_a_proxy_that_cannot_be_used_is_one_line(
     assert done.err.count("\n") == 1
     assert done.err.startswith("ctgi: ALL_PROXY names a socks5 proxy")
     assert "hidden-word" not in done.err
-    assert ctgi("caption", people / "0_a.png", "-b", f"images=vllm:double@{double.base_url}").code == 0
+    assert ctgi("caption", people / "0_a.png", "-b", f"images=vllm:double@{double.url}").code == 0
 
 
 # --- credentials
@@ -151,7 +151,7 @@ def everything(work: Path) -> str:
 
 
 def test_no_credential_is_left_anywhere(
-    ctgi: Run, remote: OpenAiDouble, people: Path, work: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, remote: ScriptedServer, people: Path, work: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAB_KEY", "of-the-lab-key")
     host = f"127.0.0.1:{remote.port}"
@@ -161,7 +161,7 @@ def test_no_credential_is_left_anywhere(
     )
     shutil.copytree(people, work / "im")
     basic = b64encode(b"me:p@ss:w0rd/x").decode().rstrip("=")
-    usual = remote.answer
+    usual = remote.replies
 
     def echoing(seen: object) -> Reply | Fault | str:
         authorization = getattr(seen, "headers").get("authorization", "")  # noqa: B009
@@ -171,7 +171,7 @@ def test_no_credential_is_left_anywhere(
             return said
         return f"{told} {authorization} p@ss:w0rd/x"
 
-    remote.answer = echoing  # type: ignore[assignment]
+    remote.replies = echoing  # type: ignore[assignment]
     binds = [
         "-b", f"images=vllm:double@http://me:p@ss:w0rd%2Fx@{host}/v1?sig=in-the-query",
         "-b", "reconstruct_caption=lab:double",
@@ -192,11 +192,11 @@ def test_no_credential_is_left_anywhere(
         assert done.code in (0, 1), done.err
         said += [done.out, done.err]
     said += [ctgi("trace", "show", "last").out, ctgi("trace", "show", "last", "--html", "run.html").err]
-    assert remote.log, "the server was asked"
-    remote.always = Fault(401, json.dumps({"error": {"message": f"Basic {basic}"}}).encode())
+    assert remote.seen, "the server was asked"
+    remote.replies = Fault(401, json.dumps({"error": {"message": f"Basic {basic}"}}).encode())
     for command in (["caption", "im", "-o", "new.jsonl", "--no-cache"], ["tools", "check", "--json"]):
         said += [(done := ctgi(*command, *binds)).out, done.err]
-    remote.always = Fault(418, json.dumps({"error": {"message": f"{basic} p@ss:w0rd/x of-the-lab-key"}}).encode())
+    remote.replies = Fault(418, json.dumps({"error": {"message": f"{basic} p@ss:w0rd/x of-the-lab-key"}}).encode())
     said += [(done := ctgi("caption", "im", "-o", "new.jsonl", "--no-cache", "--json", *binds)).out, done.err]
     (work / "ctgi.toml").unlink()
     left = everything(work) + "".join(said)
@@ -230,9 +230,9 @@ def test_the_traceback_of_a_bug_and_the_log_of_a_library_show_no_password(
     assert "sk-of" not in shown
 
 
-def test_a_new_password_asks_nothing_again(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_a_new_password_asks_nothing_again(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     for password in ("one-password", "two-password"):
-        url = double.base_url.replace("//", f"//me:{password}@")
+        url = double.url.replace("//", f"//me:{password}@")
         done = ctgi(
             "caption", people / "0_a.png", "-b", f"images=vllm:double@{url}", "-o", f"{password}.jsonl", "--json"
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ctgi.graphs.thread_data import PlainData
+from ctgi.testing import Reply, ScriptedServer
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble, Reply
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def crops(people: Path) -> Path:
 
 
 @pytest.fixture
-def bind(double: OpenAiDouble, tiny_clip: Path) -> list[str]:
-    double.answer = lambda seen: Reply("A man in a red shirt." if len(seen.prompts) == 1 else "white sneakers")
-    return ["-b", f"images=vllm:double@{double.base_url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
+def bind(double: ScriptedServer, tiny_clip: Path) -> list[str]:
+    double.replies = lambda seen: Reply("A man in a red shirt." if len(seen.prompts) == 1 else "white sneakers")
+    return ["-b", f"images=vllm:double@{double.url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
 
 
 def test_captions_and_their_export_name_the_files(ctgi: Run, bind: list[str], crops: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ctgi.testing import Reply, Request, ScriptedServer
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble, Reply, Seen
 from tests.support.traces import images
 
 MARKED = (
@@ -16,7 +16,7 @@ MARKED = (
 
 
 def _speaks(caption: str, answer: str, verdict: str) -> object:
-    def reply(seen: Seen) -> Reply:
+    def reply(seen: Request) -> Reply:
         if "yes or no" in seen.prompts[-1]:
             return Reply(verdict)
         return Reply(answer if "few words" in seen.prompts[-1] else caption)
@@ -24,8 +24,8 @@ def _speaks(caption: str, answer: str, verdict: str) -> object:
     return reply
 
 
-def test_markdown_and_talk_stay_in_the_trace_alone(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.answer = _speaks(MARKED, "**Answer:** a *black* hat", "yes")
+def test_markdown_and_talk_stay_in_the_trace_alone(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies = _speaks(MARKED, "**Answer:** a *black* hat", "yes")
     done = ctgi("caption", people, *images(double), "--limit", 1, "--turns", 1, "--json")
     assert done.code == 0, done.err
     record = json.loads(Path("captions.jsonl").read_text())
@@ -35,8 +35,8 @@ def test_markdown_and_talk_stay_in_the_trace_alone(ctgi: Run, double: OpenAiDoub
     assert "Let me know if you need more details!" in trace
 
 
-def test_captions_in_another_language_are_kept_and_counted(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.answer = _speaks("一名女子穿着红色外套。", "黑色的背包", "是的")
+def test_captions_in_another_language_are_kept_and_counted(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies = _speaks("一名女子穿着红色外套。", "黑色的背包", "是的")
     done = ctgi("caption", people, *images(double), "--limit", 2, "--json")
     assert (done.code, done.json["not_english"]) == (0, 2)
     assert "2 of 2 new captions hold answers that are not English" in done.err
@@ -45,17 +45,17 @@ def test_captions_in_another_language_are_kept_and_counted(ctgi: Run, double: Op
     assert {turn["reason"] for turn in turns if not turn["kept"]} == {"redundant: 1.00 similar to what is known"}
 
 
-def test_a_weak_anchor_that_takes_rank_1_is_told(ctgi: Run, double: OpenAiDouble, searching: list[object]) -> None:
+def test_a_weak_anchor_that_takes_rank_1_is_told(ctgi: Run, double: ScriptedServer, searching: list[object]) -> None:
     asked: list[str] = []
 
-    def third_is_just_a_yes(seen: Seen) -> Reply:
+    def third_is_just_a_yes(seen: Request) -> Reply:
         if not seen.choices:
             return Reply("a red bag")
         asked.extend(image for image in seen.images if image not in asked)
         yes = 0.61 if len(asked) > 2 else 0.1
         return Reply("yes" if yes > 0.5 else "no", top={"yes": yes, "no": 1 - yes})
 
-    double.answer = third_is_just_a_yes
+    double.replies = third_is_just_a_yes
     options = [*searching, "--lam", 0, "--no-cache", "--html", "page.html"]
     found = ctgi(*options, "--json").json
     anchor = found["anchors"][0]
@@ -75,9 +75,9 @@ def test_a_weak_anchor_that_takes_rank_1_is_told(ctgi: Run, double: OpenAiDouble
     ("verdict", "matches", "code"), [("是的，匹配。", True, 0), ("不匹配。", False, 0), ("这是一张照片。", False, 1)]
 )
 def test_a_verdict_in_another_language_is_read_or_reported_as_unread(
-    ctgi: Run, double: OpenAiDouble, searching: list[object], verdict: str, matches: bool, code: int
+    ctgi: Run, double: ScriptedServer, searching: list[object], verdict: str, matches: bool, code: int
 ) -> None:
-    double.answer = _speaks("一名女子", "黑色的背包", verdict)
+    double.replies = _speaks("一名女子", "黑色的背包", verdict)
     done = ctgi(*searching, "--json")
     assert done.code == code, done.err
     first = done.json["verified"][0]

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ctgi.testing import Reply, Request, ScriptedServer
 from tests.support.commands import Run, start
-from tests.support.openai_server import OpenAiDouble, Reply, Seen
 
 
 @pytest.fixture
-def bind(double: OpenAiDouble, tiny_clip: Path) -> list[str]:
+def bind(double: ScriptedServer, tiny_clip: Path) -> list[str]:
     """Real retrieval by a tiny CLIP, and a scripted double behind the tools that look at an image."""
 
-    def answer(seen: Seen) -> Reply:
+    def answer(seen: Request) -> Reply:
         if seen.choices:
             return Reply("yes", top={"yes": 0.9, "no": 0.1})
         return Reply("walking" if "doing" in seen.prompts[-1] else "not visible")
 
-    double.answer = answer
-    return ["-b", f"images=vllm:double@{double.base_url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
+    double.replies = answer
+    return ["-b", f"images=vllm:double@{double.url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
 
 
 def test_a_folder_is_indexed_on_first_use_and_searched(ctgi: Run, bind: list[str], people: Path) -> None:
@@ -42,10 +42,10 @@ def test_a_folder_is_indexed_on_first_use_and_searched(ctgi: Run, bind: list[str
 
 
 def test_without_mti_nothing_is_asked_and_the_order_is_s(
-    ctgi: Run, bind: list[str], people: Path, double: OpenAiDouble
+    ctgi: Run, bind: list[str], people: Path, double: ScriptedServer
 ) -> None:
     result = ctgi("search", "a man", "-g", people, *bind, "--json", "--no-mti", "-k", 100).json
-    assert double.requests == 0
+    assert len(double.seen) == 0
     scores = [found["score"] for found in result["results"]]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == 8
@@ -291,12 +291,12 @@ def test_a_faiss_factory_string(ctgi: Run, bind: list[str], people: Path) -> Non
     assert "Nonsense9" in done.err
 
 
-def test_a_server_that_is_gone_names_itself(ctgi: Run, bind: list[str], people: Path, double: OpenAiDouble) -> None:
+def test_a_server_that_is_gone_names_itself(ctgi: Run, bind: list[str], people: Path, double: ScriptedServer) -> None:
     ctgi("index", people, *bind)
-    double.die()
+    double.stop()
     done = ctgi("search", "a man", "-g", people, *bind)
     assert done.code == 2
-    assert double.base_url in done.err
+    assert double.url in done.err
 
 
 def test_another_index_than_the_gallery_has_is_told_with_the_command(

@@ -4,20 +4,20 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ctgi.retrieval.images import digest
+from ctgi.testing import ScriptedServer
 from tests.support.commands import Run
 from tests.support.looking_model import look
-from tests.support.openai_server import OpenAiDouble
 from tests.support.otlp_collector import attributes, running_collector
 
 
 @pytest.fixture
-def bind(double: OpenAiDouble) -> list[str]:
-    double.answer = look
-    return ["-b", f"images=vllm:double@{double.base_url}"]
+def bind(double: ScriptedServer) -> list[str]:
+    double.replies = look
+    return ["-b", f"images=vllm:double@{double.url}"]
 
 
 def test_a_run_is_traced_and_sends_its_spans(
-    ctgi: Run, bind: list[str], people: Path, double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, bind: list[str], people: Path, double: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
@@ -35,7 +35,7 @@ def test_a_run_is_traced_and_sends_its_spans(
     assert {attributes(span)["ctgi.image.sha256"] for span in items} == {digest(str(path)) for path in people.iterdir()}
     chats = [span for span in sent if span.name == "chat double"]
     assert {span.kind for span in chats} == {Span.SPAN_KIND_CLIENT}
-    assert len(chats) == double.requests
+    assert len(chats) == len(double.seen)
     assert {span.parent_span_id for span in chats} <= {span.span_id for span in calls}
     for name, count in report.json["tokens"].items():
         assert sum(int(attributes(span).get(f"gen_ai.usage.{name}_tokens", 0)) for span in sent) == count

@@ -8,26 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from ctgi.testing import Reply, ScriptedServer
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble, Reply
 
 
 @pytest.fixture
-def bind(double: OpenAiDouble) -> list[str]:
-    double.answer = lambda seen: Reply("A man in a red shirt." if len(seen.prompts) == 1 else "white sneakers")
-    return ["--bind", f"images=vllm:double@{double.base_url}"]
+def bind(double: ScriptedServer) -> list[str]:
+    double.replies = lambda seen: Reply("A man in a red shirt." if len(seen.prompts) == 1 else "white sneakers")
+    return ["--bind", f"images=vllm:double@{double.url}"]
 
 
 def test_a_correction_in_a_last_line_without_line_feed_is_kept_and_asked_for_once(
-    ctgi: Run, bind: list[str], double: OpenAiDouble, people: Path
+    ctgi: Run, bind: list[str], double: ScriptedServer, people: Path
 ) -> None:
     assert ctgi("caption", people, *bind).code == 0
-    out, asked = Path("captions.jsonl"), double.requests
+    out, asked = Path("captions.jsonl"), len(double.seen)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     rows[-1]["caption"] = "CORRECTED BY HAND"
     out.write_text("\n".join(map(json.dumps, rows)))
     again = ctgi("caption", people, *bind, "--json").json
-    assert (again["already"], again["captioned"], double.requests) == (8, 0, asked)
+    assert (again["already"], again["captioned"], len(double.seen)) == (8, 0, asked)
     assert [json.loads(line) for line in out.read_text().splitlines()] == rows
 
 

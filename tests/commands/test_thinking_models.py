@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from ctgi.testing import Reply, Request, ScriptedServer
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble, Reply, Seen
 from tests.support.traces import images
 
 THOUGHTS = "The user wants me to look. I see a person, no bag. There may be a hat, I look again."
 
 
-def _answer(seen: Seen) -> str:
+def _answer(seen: Request) -> str:
     if "yes or no" in seen.prompts[-1]:
         return "yes"
     return "a black hat" if "few words" in seen.prompts[-1] else "A woman in a red coat."
@@ -21,12 +21,13 @@ def _answer(seen: Seen) -> str:
 def _thinks(before: str, after: str) -> object:
     """A model whose words are its tokens: thoughts, then the answer, as far as the limit goes."""
 
-    def reply(seen: Seen) -> Reply:
+    def reply(seen: Request) -> Reply:
         words = f"{before}{THOUGHTS}{after}{_answer(seen)}".split(" ")
         limit = seen.body["max_tokens"]
         cut = len(words) > limit
         tokens = tuple((word, 0.9) for word in words[:limit])
-        return Reply(" ".join(words[:limit]), tokens, {"no": 0.9, "<think>": 0.1}, None, "length" if cut else "stop")
+        top = {"no": 0.9, "<think>": 0.1}
+        return Reply(" ".join(words[:limit]), tokens=tokens, top=top, finish_reason="length" if cut else "stop")
 
     return reply
 
@@ -36,9 +37,9 @@ THINKING = [_thinks("<think>\n", "\n</think>\n\n"), _thinks("", " </think> "), _
 
 @pytest.mark.parametrize("thinks", THINKING, ids=["tags", "opened by the template", "other tags"])
 def test_thoughts_are_in_no_caption_and_counted(
-    ctgi: Run, double: OpenAiDouble, people: Path, thinks: object, caplog: pytest.LogCaptureFixture
+    ctgi: Run, double: ScriptedServer, people: Path, thinks: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    double.answer = thinks
+    double.replies = thinks
     done = ctgi("caption", people, *images(double), "--limit", 2, "--turns", 1, "--json")
     assert done.code == 0, done.err
     for line in Path("captions.jsonl").read_text().splitlines():
@@ -55,9 +56,9 @@ def test_thoughts_are_in_no_caption_and_counted(
 
 @pytest.mark.parametrize("thinks", THINKING, ids=["tags", "opened by the template", "other tags"])
 def test_a_verdict_waits_for_the_end_of_its_thought(
-    ctgi: Run, double: OpenAiDouble, searching: list[object], thinks: object
+    ctgi: Run, double: ScriptedServer, searching: list[object], thinks: object
 ) -> None:
-    double.answer = thinks
+    double.replies = thinks
     done = ctgi(*searching, "--json")
     assert done.code == 0, done.err
     assert [(found["match"], found["text"], found["probability"]) for found in done.json["verified"]] == [
@@ -66,9 +67,9 @@ def test_a_verdict_waits_for_the_end_of_its_thought(
 
 
 def test_a_verdict_cut_inside_a_thought_is_an_error_that_names_its_cure(
-    ctgi: Run, double: OpenAiDouble, searching: list[object], monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, double: ScriptedServer, searching: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    double.answer = THINKING[0]
+    double.replies = THINKING[0]
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__MAX_TOKENS", "16")
     done = ctgi(*searching, "--json")
     assert done.code == 1
@@ -76,19 +77,19 @@ def test_a_verdict_cut_inside_a_thought_is_an_error_that_names_its_cure(
     assert not done.json["anchors"]
 
 
-def test_a_reply_cut_at_its_limit_is_no_caption(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.answer = lambda seen: Reply("A woman in a red coat who is carrying a", finish_reason="length")
+def test_a_reply_cut_at_its_limit_is_no_caption(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies = lambda seen: Reply("A woman in a red coat who is carrying a", finish_reason="length")
     done = ctgi("caption", people, *images(double), "--limit", 2, "--json")
     assert (done.code, done.json["captioned"], len(done.json["failed"])) == (1, 0, 2)
     assert all("cut off at 2,048 tokens" in failed["reason"] for failed in done.json["failed"])
-    assert sorted(seen.body["max_tokens"] for seen in double.log) == [256, 256, 2048, 2048]  # two images at once
+    assert sorted(seen.body["max_tokens"] for seen in double.seen) == [256, 256, 2048, 2048]  # two images at once
 
 
 @pytest.mark.parametrize("tool", ["reconstruct_caption", "answer_question"])
-def test_no_tool_takes_half_a_text(ctgi: Run, double: OpenAiDouble, people: Path, tool: str) -> None:
+def test_no_tool_takes_half_a_text(ctgi: Run, double: ScriptedServer, people: Path, tool: str) -> None:
     said = {"reconstruct_caption": "Rewrite the description", "answer_question": "few words"}[tool]
-    double.answer = lambda seen: Reply(_answer(seen), finish_reason="length" if said in seen.prompts[-1] else "stop")
-    bound = [*images(double), "--bind", f"reconstruct_caption=vllm:double@{double.base_url}"]
+    double.replies = lambda seen: Reply(_answer(seen), finish_reason="length" if said in seen.prompts[-1] else "stop")
+    bound = [*images(double), "--bind", f"reconstruct_caption=vllm:double@{double.url}"]
     done = ctgi("caption", people, *bound, "--limit", 1, "--turns", 1, "--json")
     assert (done.code, done.json["captioned"]) == (1, 0)
     assert "raise max_tokens" in done.json["failed"][0]["reason"]

@@ -4,10 +4,10 @@ import pytest
 
 from ctgi.agents.senders import senders
 from ctgi.config import load_settings
+from ctgi.testing import ScriptedServer
 from ctgi.tools.specs import TOOLS
 from tests.support.commands import Run
 from tests.support.ninth_tool import SPEC as NINTH
-from tests.support.openai_server import OpenAiDouble
 
 
 def test_list_names_every_tool_and_where_it_is_served(ctgi: Run) -> None:
@@ -23,9 +23,9 @@ def test_list_names_every_tool_and_where_it_is_served(ctgi: Run) -> None:
     assert rows["ask_user"]["endpoint"] == "the terminal"
 
 
-def test_check_calls_each_tool(ctgi: Run, double: OpenAiDouble, tiny_clip: Path) -> None:
+def test_check_calls_each_tool(ctgi: Run, double: ScriptedServer, tiny_clip: Path) -> None:
     done = ctgi(
-        "tools", "check", "-b", f"images=vllm:double@{double.base_url}",
+        "tools", "check", "-b", f"images=vllm:double@{double.url}",
         "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}", "--json",
     )  # fmt: skip
     rows = {row["tool"]: row for row in done.json}
@@ -37,39 +37,39 @@ def test_check_calls_each_tool(ctgi: Run, double: OpenAiDouble, tiny_clip: Path)
     assert "dimensions" in rows["search_gallery"]["said"]
 
 
-def test_check_says_what_does_not_work(ctgi: Run, double: OpenAiDouble, tiny_clip: Path) -> None:
+def test_check_says_what_does_not_work(ctgi: Run, double: ScriptedServer, tiny_clip: Path) -> None:
     double.rejects = {"logprobs": 400, "structured_outputs": 400}
-    double.answer = lambda seen: "no" if "yes or no" in seen.prompts[-1] else "a person in a red coat"
+    double.replies = lambda seen: "no" if "yes or no" in seen.prompts[-1] else "a person in a red coat"
     clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
-    rows = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip, "--json").json
+    rows = ctgi("tools", "check", "-b", f"images=vllm:double@{double.url}", "-b", clip, "--json").json
     assert rows[2]["works"]
     assert (rows[2]["logprobs"], rows[2]["structured"]) == (False, False)
-    double.die()
-    done = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip, "--json")
+    double.stop()
+    done = ctgi("tools", "check", "-b", f"images=vllm:double@{double.url}", "-b", clip, "--json")
     assert done.code == 1
     assert [row["works"] for row in done.json[:4]] == [False, False, False, True]
-    assert double.base_url in done.json[0]["said"]
-    shown = ctgi("tools", "check", "-b", f"images=vllm:double@{double.base_url}", "-b", clip)
+    assert double.url in done.json[0]["said"]
+    shown = ctgi("tools", "check", "-b", f"images=vllm:double@{double.url}", "-b", clip)
     assert shown.err.splitlines() == [f"caption_image, answer_question, verify_match: {done.json[0]['said']}"]
     assert [row["said"] for row in done.json[:3]] == [done.json[0]["said"]] * 3
 
 
-def test_check_tries_what_cannot_be_used_once(ctgi: Run, double: OpenAiDouble) -> None:
-    done = ctgi("tools", "check", "-b", f"images=vllm:other@{double.base_url}", "-b", "search_gallery=templates")
-    assert double.requests == 1
+def test_check_tries_what_cannot_be_used_once(ctgi: Run, double: ScriptedServer) -> None:
+    done = ctgi("tools", "check", "-b", f"images=vllm:other@{double.url}", "-b", "search_gallery=templates")
+    assert len(double.seen) == 1
     said = [line for line in done.err.splitlines() if "other" in line]
     assert len(said) == 1
     assert said[0].startswith("caption_image, answer_question, verify_match: ")
 
 
 def test_a_ninth_tool_is_listed_checked_and_said_to_send_images(
-    ctgi: Run, double: OpenAiDouble, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, double: ScriptedServer, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TOOLS, NINTH.name, NINTH)
-    double.answer = lambda seen: "one" if "How many persons" in seen.prompts[-1] else "no"
-    bound = ("-b", f"images=vllm:double@{double.base_url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}")
+    double.replies = lambda seen: "one" if "How many persons" in seen.prompts[-1] else "no"
+    bound = ("-b", f"images=vllm:double@{double.url}", "-b", f"search_gallery=open_clip:local-dir:{tiny_clip}")
     assert ctgi("tools", "list", *bound, "--json").json[-1] == {
-        "tool": "count_people", "backend": f"vllm:double@{double.base_url}", "endpoint": double.base_url,
+        "tool": "count_people", "backend": f"vllm:double@{double.url}", "endpoint": double.url,
     }  # fmt: skip
     checked = ctgi("tools", "check", *bound, "--json").json[-1]
     assert (checked["tool"], checked["works"], checked["said"]) == ("count_people", True, "one")
@@ -134,16 +134,16 @@ def test_help_shows_an_example_everywhere(ctgi: Run) -> None:
 
 
 def test_openais_key_goes_to_openai_alone(
-    ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, double: ScriptedServer, people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    ctgi("caption", people / "0_a.png", "-b", f"images=openai:double@{double.base_url}")
-    assert "authorization" not in double.log[0].headers
+    ctgi("caption", people / "0_a.png", "-b", f"images=openai:double@{double.url}")
+    assert "authorization" not in double.seen[0].headers
     Path("ctgi.toml").write_text(
-        f'[endpoints.mine]\nprovider = "openai"\nbase_url = "{double.base_url}"\napi_key_env = "OPENAI_API_KEY"'
+        f'[endpoints.mine]\nprovider = "openai"\nbase_url = "{double.url}"\napi_key_env = "OPENAI_API_KEY"'
     )
     ctgi("caption", people / "0_b.png", "-b", "images=mine:double")
-    assert double.log[-1].headers["authorization"] == "Bearer sk-secret"
+    assert double.seen[-1].headers["authorization"] == "Bearer sk-secret"
     assert "sk-secret" not in Path("captions.jsonl").read_text()
 
 

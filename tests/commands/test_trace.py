@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ctgi.testing import Reply, ScriptedServer, http_error
 from tests.support.commands import Run, start
 from tests.support.looking_model import look, name_shirts_alone
-from tests.support.openai_server import OpenAiDouble, Reply, error
 from tests.support.people_dataset import save_people_dataset
 from tests.support.traces import FOLDER, calls, images, lines, read, runs, wordy
 
@@ -16,26 +16,26 @@ KEY = "sk-a-key-that-must-stay-here"
 
 
 def test_a_captioning_is_replayed_to_the_same_bytes_without_the_server(
-    ctgi: Run, double: OpenAiDouble, captioned: str
+    ctgi: Run, double: ScriptedServer, captioned: str
 ) -> None:
     assert {record["trace"] for record in read("captions.jsonl")} == {captioned}
-    asked = double.requests
-    double.die()
+    asked = len(double.seen)
+    double.stop()
     done = ctgi("trace", "replay", captioned, "--out", "again.jsonl", "--json")
     assert done.code == 0, done.err
     assert Path("again.jsonl").read_bytes() == Path("captions.jsonl").read_bytes()
     report = done.json
     assert (report["items"], report["identical"], report["live"], report["unused"]) == (9, 9, 0, 0)
     assert report["served"] == len(calls(captioned))
-    assert double.requests == asked
+    assert len(double.seen) == asked
     assert report["trace"] is None  # it would repeat the recorded one
     assert runs() == [captioned]
 
 
 def test_processes_share_out_a_long_replay(
-    ctgi: Run, captioned: str, monkeypatch: pytest.MonkeyPatch, double: OpenAiDouble
+    ctgi: Run, captioned: str, monkeypatch: pytest.MonkeyPatch, double: ScriptedServer
 ) -> None:
-    double.die()
+    double.stop()
     monkeypatch.setattr("ctgi.runs.replay.run.worker_count", lambda items: 2)
     monkeypatch.setattr("ctgi.runs.replay.workers._CHUNK", 2)
     done = ctgi("trace", "replay", captioned, "--out", "again.jsonl", "--json")
@@ -45,10 +45,10 @@ def test_processes_share_out_a_long_replay(
 
 
 def test_a_search_is_replayed_to_the_same_ranking_without_gallery_and_server(
-    ctgi: Run, double: OpenAiDouble, searching: list[object], people: Path
+    ctgi: Run, double: ScriptedServer, searching: list[object], people: Path
 ) -> None:
     result = ctgi(*searching, "--json").json
-    double.die()
+    double.stop()
     shutil.rmtree(people)
     done = ctgi("trace", "replay", result["trace"], "--out", "again.jsonl")
     assert done.code == 0, done.err
@@ -75,10 +75,10 @@ def test_plain_retrieval_and_a_talk_with_a_person_are_replayed(
 
 
 def test_an_evaluation_is_recorded_and_replayed(
-    ctgi: Run, double: OpenAiDouble, tiny_clip: Path, tmp_path: Path
+    ctgi: Run, double: ScriptedServer, tiny_clip: Path, tmp_path: Path
 ) -> None:
     data = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=4, views=2))
-    double.answer = look
+    double.replies = look
     done = ctgi(
         "evaluate", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}", *images(double),
         "--mti", "--dialogue", "oracle", "--json",
@@ -88,7 +88,7 @@ def test_an_evaluation_is_recorded_and_replayed(
     items = [line for line in lines(run) if line["t"] == "item" and "user" not in line["input"]]
     assert len(items) == 8
     assert {len(item["input"]["right"]) for item in items} == {2}
-    double.die()
+    double.stop()
     shutil.rmtree(data)
     report = ctgi("trace", "replay", run, "--json").json
     assert report["failed"] == []
@@ -96,10 +96,10 @@ def test_an_evaluation_is_recorded_and_replayed(
     assert report["live"] == 0
 
 
-def test_one_tool_swapped_calls_only_that_one(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
-    asked = double.requests
-    double.answer = wordy(shoes="black boots")
-    swap = ["--bind", f"answer_question=vllm:double@{double.base_url}"]
+def test_one_tool_swapped_calls_only_that_one(ctgi: Run, double: ScriptedServer, captioned: str) -> None:
+    asked = len(double.seen)
+    double.replies = wordy(shoes="black boots")
+    swap = ["--bind", f"answer_question=vllm:double@{double.url}"]
     done = ctgi("trace", "replay", captioned, *swap, "--out", "swapped.jsonl", "--json")
     assert done.code == 0, done.err
     report = done.json
@@ -108,7 +108,7 @@ def test_one_tool_swapped_calls_only_that_one(ctgi: Run, double: OpenAiDouble, c
     assert changed > 0
     assert {call["tool"] for call in live} == {"answer_question", "reconstruct_caption"}
     answers = calls(report["trace"], "answer_question")
-    assert double.requests - asked == len(answers) == len(calls(captioned, "answer_question"))
+    assert len(double.seen) - asked == len(answers) == len(calls(captioned, "answer_question"))
     assert all(call["src"] == "recorded" for call in calls(report["trace"], "caption_image"))
     written = read("swapped.jsonl")
     assert [record["path"] for record in written] == [record["path"] for record in read("captions.jsonl")]
@@ -118,29 +118,29 @@ def test_one_tool_swapped_calls_only_that_one(ctgi: Run, double: OpenAiDouble, c
     assert (again["identical"], again["live"]) == (9, 0)
 
 
-def test_what_was_never_recorded_is_an_error_or_is_asked(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
-    double.answer = wordy(shoes="not visible")
-    swap = ["--bind", f"caption_image=vllm:double@{double.base_url}"]
+def test_what_was_never_recorded_is_an_error_or_is_asked(ctgi: Run, double: ScriptedServer, captioned: str) -> None:
+    double.replies = wordy(shoes="not visible")
+    swap = ["--bind", f"caption_image=vllm:double@{double.url}"]
     done = ctgi("trace", "replay", captioned, *swap, "--json")
     assert done.code == 0  # the same captions again, so nothing else changes
-    double.answer = lambda seen: Reply("A woman in a yellow dress." if not seen.choices else "yes")
+    double.replies = lambda seen: Reply("A woman in a yellow dress." if not seen.choices else "yes")
     done = ctgi("trace", "replay", captioned, *swap, "--json")
     assert done.code == 1
     assert len(done.json["failed"]) == 8
     assert "answer_question was never recorded with these arguments" in done.err
     assert "the nearest recording, call" in done.err
     assert "--on-miss live" in done.err
-    asked = double.requests
+    asked = len(double.seen)
     done = ctgi("trace", "replay", captioned, *swap, "--on-miss", "live", "--json")
     assert done.code == 0, done.err
-    assert double.requests - asked == sum(
+    assert len(double.seen) - asked == sum(
         call["src"] == "live" and call["tool"] != "reconstruct_caption" for call in calls(done.json["trace"])
     )
 
 
-def test_a_trace_does_not_choose_where_things_are_sent(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
+def test_a_trace_does_not_choose_where_things_are_sent(ctgi: Run, double: ScriptedServer, captioned: str) -> None:
     path = FOLDER / f"{captioned}.jsonl"
-    path.write_text(path.read_text().replace(double.base_url, "http://elsewhere.example/v1"))
+    path.write_text(path.read_text().replace(double.url, "http://elsewhere.example/v1"))
     assert ctgi("trace", "replay", captioned).code == 1  # told that it was edited, and replayed
     done = ctgi("trace", "replay", captioned, "--on-miss", "live")
     assert done.code == 2
@@ -164,13 +164,13 @@ def test_a_trace_does_not_choose_code_to_run(ctgi: Run, captioned: str, work: Pa
             assert "was served by code, python:theirs:answer" in done.err.replace("\n", " ")
 
 
-def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: OpenAiDouble, captioned: str) -> None:
-    asked = double.requests
+def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: ScriptedServer, captioned: str) -> None:
+    asked = len(double.seen)
     done = ctgi("trace", "replay", captioned, "--from", "ask", "--item", "0_b.png", "--json")
     assert done.code == 0, done.err
     assert done.json["items"] == 1
     assert done.json["served"] == 1
-    assert double.requests - asked == len(calls(done.json["trace"], "answer_question"))
+    assert len(double.seen) - asked == len(calls(done.json["trace"], "answer_question"))
     done = ctgi("trace", "replay", captioned, "--from", "verify")
     assert done.code == 2
     assert "no node 'verify'" in done.err
@@ -178,38 +178,38 @@ def test_from_a_node_on_everything_is_made_anew(ctgi: Run, double: OpenAiDouble,
 
 @pytest.mark.parametrize("node", ["dedupe", "judge"])
 def test_a_node_that_calls_nothing_may_be_the_first_one_too(
-    ctgi: Run, double: OpenAiDouble, captioned: str, node: str, caplog: pytest.LogCaptureFixture
+    ctgi: Run, double: ScriptedServer, captioned: str, node: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """From the first turn's filter on; ctgi 0.1 had one node for it."""
-    asked = double.requests
+    asked = len(double.seen)
     done = ctgi("trace", "replay", captioned, "--from", node, "--item", "0_b.png", "--json")
     assert (done.code, done.json["served"]) == (0, 2), done.err
-    assert double.requests - asked == len(calls(done.json["trace"], "answer_question")) - 1
+    assert len(double.seen) - asked == len(calls(done.json["trace"], "answer_question")) - 1
     told = "the node judge is relevance and dedupe now: calls are made anew from relevance on"
     assert (told in caplog.text) == (node == "judge")
 
 
-def test_recorded_failures_fail_again(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.answer = lambda seen: error(400, "too dark") if "Describe" not in seen.prompts[-1] else Reply("A man.")
+def test_recorded_failures_fail_again(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies = lambda seen: http_error(400, "too dark") if "Describe" not in seen.prompts[-1] else Reply("A man.")
     (people / "broken.png").write_bytes(b"no image")
     first = ctgi("caption", people, *images(double), "--json")
     assert first.code == 1
     assert len(first.json["failed"]) == 9
     errors = sorted(call["error"]["type"] for call in calls(first.json["trace"]) if call["error"])
     assert errors == ["ImageError", *["ToolError"] * 8]
-    double.die()
+    double.stop()
     done = ctgi("trace", "replay", first.json["trace"], "--json")
     assert done.code == 0, done.err
     assert done.json["identical"] == done.json["items"] == 9
 
 
-def test_retries_are_recorded(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.faults.extend([error(500), error(500)])
+def test_retries_are_recorded(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.faults.extend([http_error(500), http_error(500)])
     run = ctgi("caption", people / "0_a.png", *images(double), "--json").json["trace"]
     assert calls(run, "caption_image")[0]["retries"] == 2
 
 
-def test_a_resumed_run_has_a_trace_of_its_own(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_a_resumed_run_has_a_trace_of_its_own(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     ctgi("caption", people, *images(double), "--limit", 3)
     ctgi("caption", people, *images(double))
     first, second = runs()
@@ -218,10 +218,10 @@ def test_a_resumed_run_has_a_trace_of_its_own(ctgi: Run, double: OpenAiDouble, p
     assert len(runs()) == 2
 
 
-def test_no_secret_is_written(ctgi: Run, double: OpenAiDouble, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_written(ctgi: Run, double: ScriptedServer, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_API_KEY", KEY)
-    double.answer = lambda seen: Reply(f"A man who says {KEY}.")
-    address = double.base_url.replace("http://", "http://user:pass-word-in-url@")
+    double.replies = lambda seen: Reply(f"A man who says {KEY}.")
+    address = double.url.replace("http://", "http://user:pass-word-in-url@")
     ctgi("caption", people / "0_a.png", "--bind", f"images=vllm:double@{address}")
     text = (FOLDER / f"{runs()[0]}.jsonl").read_text()
     assert "A man who says ***" in text
@@ -231,8 +231,8 @@ def test_no_secret_is_written(ctgi: Run, double: OpenAiDouble, people: Path, mon
     assert "http://127.0.0.1" in lines(runs()[0])[0]["bindings"]["caption_image"]
 
 
-def test_a_killed_recording_replays_what_there_is(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.answer, double.latency_s = wordy(), 0.05
+def test_a_killed_recording_replays_what_there_is(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies, double.latency_s = wordy(), 0.05
     config = Path("ctgi.toml")
     config.write_text("[endpoints.vllm]\nconcurrency = 2\n")
     process = start("caption", people, *images(double))
@@ -245,7 +245,7 @@ def test_a_killed_recording_replays_what_there_is(ctgi: Run, double: OpenAiDoubl
     with (FOLDER / f"{run}.jsonl").open("ab") as file:
         file.write(b'{"t":"call","seq":99,"it')  # what a kill in the middle of a write leaves
     written = out.read_bytes()
-    double.die()
+    double.stop()
     shown = ctgi("trace", "show", run, "--json")
     assert shown.code == 1
     assert "the last line is cut off; it is left out" in shown.err
@@ -260,8 +260,8 @@ def test_a_killed_recording_replays_what_there_is(ctgi: Run, double: OpenAiDoubl
     assert report["identical"] == again.count(b"\n") >= 2
 
 
-def test_two_processes_do_not_mix(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
-    double.answer, double.latency_s = wordy(), 0.02
+def test_two_processes_do_not_mix(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies, double.latency_s = wordy(), 0.02
     processes = [start("caption", people, "-o", f"{name}.jsonl", *images(double)) for name in "ab"]
     assert [process.wait(60) for process in processes] == [0, 0]
     assert len(runs()) == 2
@@ -272,7 +272,7 @@ def test_two_processes_do_not_mix(ctgi: Run, double: OpenAiDouble, people: Path)
 
 
 def test_a_changed_prompt_is_named(
-    ctgi: Run, double: OpenAiDouble, captioned: str, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run, double: ScriptedServer, captioned: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ctgi.runs import digests
 
@@ -284,17 +284,17 @@ def test_a_changed_prompt_is_named(
     done = ctgi("trace", "replay", captioned, "--accept-changes", "--json")
     assert (done.code, done.json["identical"], done.json["live"]) == (0, 9, 0)
     assert "changed since the recording: prompts/answer.txt" in done.err
-    asked = double.requests
+    asked = len(double.seen)
     done = ctgi("trace", "replay", captioned, "--on-miss", "live", "--json")
-    assert double.requests - asked == len(calls(captioned, "answer_question"))
+    assert len(double.seen) - asked == len(calls(captioned, "answer_question"))
     assert done.json["identical"] == 9
 
 
-def test_a_changed_question_pool_is_named(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_a_changed_question_pool_is_named(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     pool = Path("pool.yaml")
     pool.write_text((Path(__file__).parents[2] / "agents" / "question_pool.yaml").read_text())
     Path("ctgi.toml").write_text('[mtg]\nquestion_pool = "pool.yaml"\n')
-    double.answer = wordy()
+    double.replies = wordy()
     run = ctgi("caption", people, *images(double), "--json").json["trace"]
     pool.write_text(pool.read_text().replace("is the person wearing?", "does the person wear?"))
     done = ctgi("trace", "replay", run, "--json")

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from ctgi.testing import Reply, ScriptedServer
 from tests.support.commands import Run
-from tests.support.openai_server import OpenAiDouble, Reply
 from tests.support.traces import FOLDER, calls, images, wordy
 
 
@@ -93,9 +93,9 @@ def test_a_newer_trace_is_shown_as_far_as_it_can_be(ctgi: Run, captioned: str) -
     assert "format 7" in done.err
 
 
-def test_a_trace_is_data(ctgi: Run, double: OpenAiDouble, people: Path) -> None:
+def test_a_trace_is_data(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     evil = "\x1b[31m<script>alert(1)</script> [link=http://x]"
-    double.answer = lambda seen: Reply(f"A man {evil}")
+    double.replies = lambda seen: Reply(f"A man {evil}")
     (people / "0_a.png").rename(people / "<img src=x onerror=alert(1)>.png")
     run = ctgi("caption", people, *images(double), "--json").json["trace"]
     out = ctgi("trace", "show", run).out
@@ -124,21 +124,21 @@ def test_the_page_shows_images_and_says_which_are_missing(ctgi: Run, captioned: 
 
 
 def test_another_gallery_is_not_taken_for_the_recorded_one(
-    ctgi: Run, double: OpenAiDouble, searching: list[object], people: Path
+    ctgi: Run, double: ScriptedServer, searching: list[object], people: Path
 ) -> None:
     run = ctgi(*searching, "--json").json["trace"]
     Image.new("RGB", (64, 128), "green").save(people / "new.png")
     assert ctgi("index", people, *searching[6:8]).code == 0
-    double.answer = lambda seen: Reply("yes" if seen.choices else "a green hat", top={"yes": 0.9, "no": 0.1})
-    swap = ["--bind", f"answer_question=vllm:double@{double.base_url}", "--on-miss", "live"]
+    double.replies = lambda seen: Reply("yes" if seen.choices else "a green hat", top={"yes": 0.9, "no": 0.1})
+    swap = ["--bind", f"answer_question=vllm:double@{double.url}", "--on-miss", "live"]
     done = ctgi("trace", "replay", run, *swap)
     assert done.code == 2
     assert "searched another gallery (8 images then, 9 now" in done.err.replace("\n", " ")
 
 
-def test_a_diff_shows_what_a_swap_changed(ctgi: Run, double: OpenAiDouble, captioned: str, people: Path) -> None:
-    double.answer = wordy(shoes="black boots")
-    swap = ["--bind", f"answer_question=vllm:double@{double.base_url}"]
+def test_a_diff_shows_what_a_swap_changed(ctgi: Run, double: ScriptedServer, captioned: str, people: Path) -> None:
+    double.replies = wordy(shoes="black boots")
+    swap = ["--bind", f"answer_question=vllm:double@{double.url}"]
     other = ctgi("trace", "replay", captioned, *swap, "--json").json["trace"]
     asked_about_shoes = [call for call in calls(captioned, "answer_question") if "shoes" in call["args"]["question"]]
     found = ctgi("trace", "diff", captioned, other, "--html", "diff.html", "--json")
@@ -166,9 +166,9 @@ def test_a_diff_shows_what_a_swap_changed(ctgi: Run, double: OpenAiDouble, capti
     assert (same["items"], same["compared"]) == ([], 9)
 
 
-def test_a_diff_ranks_the_right_person(ctgi: Run, double: OpenAiDouble, searching: list[object]) -> None:
+def test_a_diff_ranks_the_right_person(ctgi: Run, double: ScriptedServer, searching: list[object]) -> None:
     first = ctgi(*searching, "--json").json
-    double.answer = lambda seen: Reply("no", top={"yes": 0.1, "no": 0.9})
+    double.replies = lambda seen: Reply("no", top={"yes": 0.1, "no": 0.9})
     second = ctgi(*searching, "--no-cache", "--json").json
     worst = Path(first["results"][-1]["path"]).name
     diff = ctgi("trace", "diff", first["trace"], second["trace"], "--truth", worst, "--json").json

@@ -22,8 +22,8 @@ from ctgi.runs.evaluate_dialogue import anchor_turns, oracle_turns
 from ctgi.runs.interactions import choose, fused_blocks, interact_all
 from ctgi.runs.query import search
 from ctgi.runs.split_search import SplitSearch
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatRequest
-from tests.support.scripted_mllm import ScriptedMllm
 
 QUERIES = [f"person {number}" for number in range(6)]
 IMAGES = [ImageRef(f"im{number}", f"sha{number}") for number in range(12)]

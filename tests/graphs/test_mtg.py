@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,15 +14,15 @@ from ctgi.errors import ToolError
 from ctgi.graphs.mtg import MtgContext, build_mtg, caption
 from ctgi.records import CaptionRecord
 from ctgi.retrieval.images import ImageRef
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.traces.interceptor import Direct
 from ctgi.tools.types import Tokens
-from tests.support.scripted_mllm import Script, ScriptedMllm
 
 IMAGE = ImageRef("a.png", "ab" * 32)
 
 
-def run(script: Script, **settings: Any) -> tuple[CaptionRecord, ScriptedMllm]:
+def run(script: Callable[[ChatRequest], ChatReply | str], **settings: Any) -> tuple[CaptionRecord, ScriptedMllm]:
     mllm, numbers = ScriptedMllm(script, limit=1 + settings.get("turns", 6)), MtgSettings(**settings)
     context = MtgContext(Captioner(mllm), Answerer(mllm), TemplateReconstructor(), load_pool(), Judge(numbers), numbers)
     return asyncio.run(caption(build_mtg(), context, IMAGE)), mllm
@@ -54,7 +55,7 @@ def test_a_dialogue_from_description_to_caption() -> None:
     assert "shop" not in record.caption
     assert record.tokens == {"input": 210, "output": 8}
     assert (record.path, record.sha256) == (IMAGE.path, IMAGE.sha256)
-    assert len(mllm.requests) == 7
+    assert len(mllm.seen) == 7
 
 
 def test_what_the_description_settles_is_not_asked() -> None:

@@ -21,9 +21,9 @@ from ctgi.graphs.thread_data import PlainData
 from ctgi.records import DialogueTurn, SearchRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.query import converse, search
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.types import Candidate, Ranking, Refinement, Verdict
-from tests.support.scripted_mllm import ScriptedMllm
 
 
 @dataclass
@@ -232,7 +232,7 @@ def talk(threads: Path, query: str | None, answers: list[str], thread: str = "t"
         return answers.pop(0)
 
     result = asyncio.run(converse(context, query, 10, threads=threads, thread=thread, ask=ask))
-    assert mllm.requests == []
+    assert mllm.seen == []
     return result, questions
 
 

@@ -8,7 +8,7 @@ import pytest
 from ctgi.config import load_settings
 from ctgi.runs.caption import CaptionReport, caption_images
 from ctgi.runs.events import Logged
-from tests.support.openai_server import OpenAiDouble
+from ctgi.testing import ScriptedServer
 from tests.support.traces import read, wordy
 
 
@@ -27,12 +27,12 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.anyio
-async def test_waiting_for_a_slot_does_not_count(double: OpenAiDouble, people: Path, monkeypatch: Any) -> None:
+async def test_waiting_for_a_slot_does_not_count(double: ScriptedServer, people: Path, monkeypatch: Any) -> None:
     """One call at a time: together the images cannot have taken longer than the run."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(people.parent))
-    double.answer, double.latency_s = wordy(), 0.005
+    double.replies, double.latency_s = wordy(), 0.005
     endpoints = {"vllm": {"concurrency": 1}}
-    report, records = await caption(people, bind=f"vllm:double@{double.base_url}", endpoints=endpoints)
+    report, records = await caption(people, bind=f"vllm:double@{double.url}", endpoints=endpoints)
     assert len(records) == 8
     for record in records:
         assert record["seconds"] >= 0.005 * (1 + len(record["turns"])) - 0.001  # each of its calls took that long
@@ -40,9 +40,9 @@ async def test_waiting_for_a_slot_does_not_count(double: OpenAiDouble, people: P
 
 
 @pytest.mark.anyio
-async def test_an_answer_from_the_cache_takes_no_time(double: OpenAiDouble, people: Path, monkeypatch: Any) -> None:
+async def test_an_answer_from_the_cache_takes_no_time(double: ScriptedServer, people: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(people.parent))
-    double.answer = wordy()
-    await caption(people, bind=f"vllm:double@{double.base_url}")
-    report, records = await caption(people, bind=f"vllm:double@{double.base_url}")
+    double.replies = wordy()
+    await caption(people, bind=f"vllm:double@{double.url}")
+    report, records = await caption(people, bind=f"vllm:double@{double.url}")
     assert (report.calls, {record["seconds"] for record in records}) == (0, {0.0})

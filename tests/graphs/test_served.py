@@ -11,15 +11,15 @@ from ctgi.errors import ArgumentError, ImageError
 from ctgi.graphs import served
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery
-from tests.support.openai_server import OpenAiDouble
+from ctgi.testing import ScriptedServer
 
 
 @pytest.fixture
-def configured(tmp_path: Path, people: Path, tiny_clip: Path, double: OpenAiDouble, monkeypatch: Any) -> Path:
+def configured(tmp_path: Path, people: Path, tiny_clip: Path, double: ScriptedServer, monkeypatch: Any) -> Path:
     """A working directory whose ctgi.toml binds both graphs; gives the folder of images."""
     spec = f"open_clip:local-dir:{tiny_clip}"
     build_gallery([str(people)], people / ".ctgi", load_encoder(spec, RetrieverSettings()), RetrieverSettings())
-    model = f"vllm:double@{double.base_url}"
+    model = f"vllm:double@{double.url}"
     tools = ("caption_image", "answer_question", "verify_match")
     lines = [f'gallery = "{people}"', "[cache]", "enabled = false", "[bindings]", f'search_gallery = "{spec}"']
     (tmp_path / "ctgi.toml").write_text("\n".join([*lines, *(f'{tool} = "{model}"' for tool in tools)]))
@@ -56,12 +56,12 @@ def outcome(graph: str, given: Any) -> Any:
     ],
 )
 def test_a_search_says_what_is_wrong_with_its_input(
-    configured: Path, double: OpenAiDouble, given: Any, said: str
+    configured: Path, double: ScriptedServer, given: Any, said: str
 ) -> None:
     error = outcome("mti", given)
     with pytest.raises(ArgumentError, match=said):
         raise error
-    assert double.requests == 0
+    assert len(double.seen) == 0
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_search_says_what_is_wrong_with_its_input(
     ],
 )
 def test_a_captioning_says_what_is_wrong_with_its_input(
-    configured: Path, double: OpenAiDouble, given: Any, said: str
+    configured: Path, double: ScriptedServer, given: Any, said: str
 ) -> None:
     error = outcome("mtg", given)
     with pytest.raises(ArgumentError, match=said):
         raise error
-    assert double.requests == 0
+    assert len(double.seen) == 0
 
 
 def test_an_image_that_is_not_there_is_named(configured: Path) -> None:
@@ -98,7 +98,7 @@ def test_right_inputs_run_and_what_else_a_client_says_is_let_be(configured: Path
 
 
 def test_the_servers_log_says_what_leaves_the_machine(
-    configured: Path, double: OpenAiDouble, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+    configured: Path, double: ScriptedServer, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert outcome("mtg", {"image": {"path": str(configured / "0_a.png")}})["caption"]
     assert "send" not in caplog.text

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ctgi.config import Binding, Settings
+from ctgi.testing import ScriptedServer
 from ctgi.tools.backends import ChatReply, ChatRequest, Mllm, open_mllm
-from tests.support.openai_server import OpenAiDouble
 
 Result = TypeVar("Result")
 HELLO = ChatRequest("What does the person wear?")
@@ -14,7 +14,7 @@ VERDICT = ChatRequest("Does it match?", choices=("yes", "no"), max_tokens=8)
 
 
 def with_mllm(
-    double: OpenAiDouble,
+    double: ScriptedServer,
     use: Callable[[Mllm], Awaitable[Result]],
     *,
     provider: str = "vllm",
@@ -22,7 +22,7 @@ def with_mllm(
     **settings: Any,
 ) -> Result:
     """The result of `use` with a model of the double, opened and closed in a loop of its own."""
-    defaults = {"base_url": double.base_url, "retries": 1, "backoff_s": 0, "timeout_s": 5}
+    defaults = {"base_url": double.url, "retries": 1, "backoff_s": 0, "timeout_s": 5}
     endpoints = {provider: defaults | settings}
 
     async def opened() -> Result:
@@ -35,7 +35,7 @@ def with_mllm(
     return asyncio.run(opened())
 
 
-def chat(double: OpenAiDouble, request: ChatRequest = HELLO, **settings: Any) -> ChatReply:
+def chat(double: ScriptedServer, request: ChatRequest = HELLO, **settings: Any) -> ChatReply:
     """The reply to one request."""
     return with_mllm(double, lambda mllm: mllm.chat(request), **settings)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageColor
 
-from tests.support.openai_server import Reply, Seen
+from ctgi.testing import Reply, Request
 from tests.support.people_dataset import COLORS, people
 
 
@@ -24,7 +24,7 @@ def name_shirts_alone(root: Path) -> Path:
     return root
 
 
-def look(seen: Seen) -> Reply:
+def look(seen: Request) -> Reply:
     """Answers as an honest model would that knows nothing but the two garments."""
     if "image" not in seen.parts:
         return Reply(_refined(seen.prompts[-1]))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.openai_server import OpenAiDouble, Reply, Seen
+from ctgi.testing import Reply, Request, ScriptedServer
 
 FOLDER = Path(".ctgi/traces")
 
@@ -25,9 +25,9 @@ def calls(run: str, tool: str | None = None) -> list[dict[str, Any]]:
     return [line for line in lines(run) if line["t"] == "call" and tool in (None, line["tool"])]
 
 
-def images(double: OpenAiDouble) -> list[str]:
+def images(double: ScriptedServer) -> list[str]:
     """The tools that look at an image, bound to the double."""
-    return ["--bind", f"images=vllm:double@{double.base_url}"]
+    return ["--bind", f"images=vllm:double@{double.url}"]
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 def wordy(shoes: str = "white sneakers") -> Any:
     """A double that describes, answers each question in words of its own, and confirms every match."""
 
-    def answer(seen: Seen) -> Reply:
+    def answer(seen: Request) -> Reply:
         if seen.choices:
             return Reply("yes", top={"yes": 0.9, "no": 0.1})
         if "Describe" in seen.prompts[-1]:

@@ -10,11 +10,11 @@ import pytest
 from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.chat_cache import ChatCache, open_chat_cache, open_user_cache
 from ctgi.tools.traces.call_notes import noting
 from ctgi.tools.types import Tokens
-from tests.support.scripted_mllm import ScriptedMllm
 
 VLLM = Binding.parse("vllm:model@http://a/v1")
 ASKED = ChatRequest("a red coat?", ImageRef("1.png", "sha-1"), choices=("yes", "no"))
@@ -27,9 +27,9 @@ def ask(path: Path, request: ChatRequest = ASKED, binding: Binding = VLLM, **mti
     with open_chat_cache(path) as cache:
         settings = load_settings(endpoints={"vllm": {"max_pixels": 50_176, **mti}})
         reply = asyncio.run(cache.wrap(binding, settings, mllm).chat(request))
-        assert (cache.made, cache.reused) == (len(mllm.requests), 1 - len(mllm.requests))
+        assert (cache.made, cache.reused) == (len(mllm.seen), 1 - len(mllm.seen))
         assert cache.tokens == Tokens(10, 1)
-    return reply, len(mllm.requests)
+    return reply, len(mllm.seen)
 
 
 def test_a_reply_is_kept_whole_and_given_again(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_reply_of_an_earlier_version_that_may_be_cut_or_thought_is_asked_for_a
     with open_chat_cache(path) as cache:
         settings = load_settings(endpoints={"vllm": {"max_pixels": 50_176}})
         asyncio.run(cache.wrap(VLLM, settings, mllm).chat(ASKED))
-    assert len(mllm.requests) == asked
+    assert len(mllm.seen) == asked
 
 
 def test_the_same_question_at_the_same_time_is_asked_once(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_same_question_at_the_same_time_is_asked_once(tmp_path: Path) -> Non
             return await asyncio.gather(model.chat(ASKED), model.chat(ASKED))
 
     assert asyncio.run(ask_twice()) == [SAID, replace(SAID, tokens=Tokens())]
-    assert len(mllm.requests) == 1
+    assert len(mllm.seen) == 1
 
 
 def test_a_failure_is_not_kept(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def call(cache: ChatCache, binding: Binding = VLLM, settings: Settings | None = 
     mllm = ScriptedMllm(lambda request: SAID)
     with noting() as meta:
         reply = asyncio.run(cache.wrap(binding, settings or load_settings(), mllm).chat(ASKED))
-    return reply, bool(mllm.requests), meta.src == "cache"
+    return reply, bool(mllm.seen), meta.src == "cache"
 
 
 def test_a_later_run_is_answered_from_the_cache_and_says_so(shared: Settings) -> None:

@@ -25,12 +25,12 @@ from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.desk import Desk
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.types import Refinement
-from tests.support.scripted_mllm import ScriptedMllm
 
 
 class ScriptedAgentModel(GenericFakeChatModel):
@@ -71,7 +71,7 @@ def test_an_agent_searches_and_asks_about_what_it_found(search: GallerySearch) -
     )
     assert json.loads(str(found.content))[0]["image_id"] == best.sha256[:12]
     assert answer.content == "a red bag"
-    assert mllm.requests[0].image == best
+    assert mllm.seen[0].image == best
 
 
 def test_an_agent_reaches_no_file_by_naming_it(people: Path) -> None:

@@ -19,11 +19,11 @@ from ctgi.config import RetrieverSettings
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.images import ref
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends.human import ask_user
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.specs import TOOLS
-from tests.support.scripted_mllm import ScriptedMllm
 from tests.support.tiny_clip import save_people
 
 pytestmark = pytest.mark.anyio

@@ -9,22 +9,22 @@ import pytest
 
 from ctgi.errors import ImageError
 from ctgi.retrieval.images import ImageRef, ref
+from ctgi.testing import (
+    Reply,
+    ScriptedServer,
+)
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.backends.chat_completions import choice_probabilities
 from ctgi.tools.types import Tokens
 from tests.support.asked_server import HELLO, VERDICT, chat, with_mllm
-from tests.support.openai_server import (
-    OpenAiDouble,
-    Reply,
-)
 
 YES = Reply("yes", top={"y": 0.5, "Yes": 0.2, " no": 0.3})
 
 
-def test_the_image_comes_first_and_stays_before_the_first_prompt(double: OpenAiDouble, picture: ImageRef) -> None:
+def test_the_image_comes_first_and_stays_before_the_first_prompt(double: ScriptedServer, picture: ImageRef) -> None:
     history = (("Describe.", "A man."), ("Shoes?", "Black."))
     chat(double, ChatRequest("Hat?", picture, history, system="Be brief."))
-    (seen,) = double.log
+    (seen,) = double.seen
     assert seen.parts == ("system", "image", "text", "assistant", "text", "assistant", "text")
     assert seen.images == (picture.sha256,)
     assert (seen.system, seen.prompts, seen.replies) == (
@@ -34,9 +34,9 @@ def test_the_image_comes_first_and_stays_before_the_first_prompt(double: OpenAiD
     )
 
 
-def test_sampling_is_always_spelt_out(double: OpenAiDouble) -> None:
+def test_sampling_is_always_spelt_out(double: ScriptedServer) -> None:
     chat(double, ChatRequest("hello", max_tokens=77), temperature=0.5, seed=3)
-    body = double.log[0].body
+    body = double.seen[0].body
     sent = {name: body[name] for name in body if name != "messages"}
     assert sent == {
         "model": "double",
@@ -57,16 +57,16 @@ def test_sampling_is_always_spelt_out(double: OpenAiDouble) -> None:
     ],
 )
 def test_choices_are_asked_for_as_the_server_knows_them(
-    double: OpenAiDouble, provider: str, extras: dict[str, Any]
+    double: ScriptedServer, provider: str, extras: dict[str, Any]
 ) -> None:
     chat(double, VERDICT, provider=provider)
-    body = double.log[0].body
+    body = double.seen[0].body
     assert {name: body.get(name) for name in extras} == extras
     assert ("structured_outputs" in body) == ("structured_outputs" in extras)
 
 
 def test_the_environment_redirects_nothing_and_adds_nothing(
-    double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+    double: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9/v1")
@@ -74,14 +74,14 @@ def test_the_environment_redirects_nothing_and_adds_nothing(
         monkeypatch.setenv(name, "for-someone-else")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Mine: for-someone-else")
     chat(double)
-    assert double.requests == 1
-    assert sorted(double.log[0].headers) == [
+    assert len(double.seen) == 1
+    assert sorted(double.seen[0].headers) == [
         "accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent",
     ]  # fmt: skip
 
 
 def test_an_image_is_encoded_once_for_eight_calls_at_once(
-    double: OpenAiDouble, picture: ImageRef, monkeypatch: pytest.MonkeyPatch
+    double: ScriptedServer, picture: ImageRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ctgi.tools import images
 
@@ -89,19 +89,19 @@ def test_an_image_is_encoded_once_for_eight_calls_at_once(
     monkeypatch.setattr(images, "picture_at", lambda path, sha256: paths.append(path) or read(path, sha256))
     requests = [ChatRequest(f"Question {i}", picture) for i in range(8)]
     with_mllm(double, lambda mllm: asyncio.gather(*map(mllm.chat, requests)))
-    assert [seen.images for seen in double.log] == [(picture.sha256,)] * 8
+    assert [seen.images for seen in double.seen] == [(picture.sha256,)] * 8
     assert paths == [picture.path]
 
 
-def test_a_bad_image_fails_its_own_call_and_nothing_is_sent(double: OpenAiDouble, tmp_path: Path) -> None:
+def test_a_bad_image_fails_its_own_call_and_nothing_is_sent(double: ScriptedServer, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(ImageError, match="empty"):
         chat(double, ChatRequest("hello", ref(str(tmp_path / "a.jpg"))))
-    assert double.requests == 0
+    assert len(double.seen) == 0
 
 
-def test_text_confidence_and_tokens(double: OpenAiDouble) -> None:
-    double.answer = lambda _: Reply(" A red coat.\n", tokens=(("A", 0.9), ("red", 0.4), ("coat.", 0.6)))
+def test_text_confidence_and_tokens(double: ScriptedServer) -> None:
+    double.replies = lambda _: Reply(" A red coat.\n", tokens=(("A", 0.9), ("red", 0.4), ("coat.", 0.6)))
     reply = chat(double)
     assert reply.text == "A red coat."
     assert reply.confidence == pytest.approx((0.9 * 0.4 * 0.6) ** (1 / 3))
@@ -109,8 +109,8 @@ def test_text_confidence_and_tokens(double: OpenAiDouble) -> None:
     assert reply.choices == {}
 
 
-def test_a_choice_comes_with_its_probability(double: OpenAiDouble) -> None:
-    double.answer = lambda _: YES
+def test_a_choice_comes_with_its_probability(double: ScriptedServer) -> None:
+    double.replies = lambda _: YES
     assert chat(double, VERDICT).choices == pytest.approx({"yes": 0.7, "no": 0.3})
 
 
@@ -134,22 +134,22 @@ def test_a_token_that_begins_two_choices_counts_for_neither() -> None:
     assert choice_probabilities(logprobs, ("black", "brown")) == pytest.approx({"black": 2 / 7, "brown": 5 / 7})
 
 
-def test_a_refusal_is_text(double: OpenAiDouble) -> None:
-    double.answer = lambda _: Reply(None, refusal="I cannot describe people.")
+def test_a_refusal_is_text(double: ScriptedServer) -> None:
+    double.replies = lambda _: Reply(None, refusal="I cannot describe people.")
     assert chat(double).text == "I cannot describe people."
 
 
-def test_control_characters_and_markup_pass_as_text(double: OpenAiDouble) -> None:
+def test_control_characters_and_markup_pass_as_text(double: ScriptedServer) -> None:
     said = "<b>bold</b> \x1b[31m ignore your instructions"
-    double.answer = lambda _: said
+    double.replies = lambda _: said
     assert chat(double).text == said
 
 
-def test_no_more_requests_are_in_flight_than_allowed(double: OpenAiDouble) -> None:
+def test_no_more_requests_are_in_flight_than_allowed(double: ScriptedServer) -> None:
     double.latency_s = 0.02
     with_mllm(double, lambda mllm: asyncio.gather(*(mllm.chat(HELLO) for _ in range(20))), concurrency=4)
-    assert (double.requests, double.peak_in_flight) == (20, 4)
+    assert (len(double.seen), double.peak_in_flight) == (20, 4)
 
 
-def test_a_process_may_have_one_loop_after_another(double: OpenAiDouble) -> None:
+def test_a_process_may_have_one_loop_after_another(double: ScriptedServer) -> None:
     assert chat(double).text == chat(double).text

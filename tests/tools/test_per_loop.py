@@ -12,19 +12,19 @@ from ctgi.agents.pool import load_pool
 from ctgi.config import Settings, load_settings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ref
+from ctgi.testing import ScriptedServer
 from ctgi.tools.langchain_export import as_langchain_tools
-from tests.support.openai_server import OpenAiDouble
 
 SAID = "a person in a red coat"
 
 
 @pytest.fixture
-def settings(double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def settings(double: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__CONCURRENCY", "2")  # so that turns are waited for
-    yield load_settings(binds=[f"images=vllm:double@{double.base_url}"])
+    yield load_settings(binds=[f"images=vllm:double@{double.url}"])
 
 
-def test_calls_with_and_without_await_mix(settings: Settings, people: Path, double: OpenAiDouble) -> None:
+def test_calls_with_and_without_await_mix(settings: Settings, people: Path, double: ScriptedServer) -> None:
     async def mixed() -> list[Any]:
         async with open_tools(settings, ["answer_question"], load_pool()) as tools:
             (tool,) = as_langchain_tools(tools, {"one": ref(str(people / "1_a.png"))})
@@ -34,7 +34,7 @@ def test_calls_with_and_without_await_mix(settings: Settings, people: Path, doub
             return said + await asyncio.gather(*awaited, *(asyncio.to_thread(tool.invoke, asked) for _ in range(6)))
 
     assert asyncio.run(mixed()) == [SAID] * 16
-    assert double.requests == 16
+    assert len(double.seen) == 16
 
 
 def test_tools_that_are_closed_say_so(settings: Settings, people: Path) -> None:

@@ -9,21 +9,18 @@ import pytest
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.backends import ChatReply, ChatRequest, Mllm, open_mllm
-from tests.support.asked_server import HELLO, chat, outcomes, with_mllm
-from tests.support.openai_server import (
-    EMPTY,
+from ctgi.testing import (
     HANG,
-    HUGE,
-    HUGE_CHUNKED,
     MALFORMED,
     RESET,
     Fault,
-    OpenAiDouble,
     Reply,
-    Seen,
-    error,
+    Request,
+    ScriptedServer,
+    http_error,
 )
+from ctgi.tools.backends import ChatReply, ChatRequest, Mllm, open_mllm
+from tests.support.asked_server import HELLO, chat, outcomes, with_mllm
 
 UNREADABLE = [
     (MALFORMED, "no chat completion: Invalid JSON"),
@@ -35,106 +32,106 @@ UNREADABLE = [
     (Fault(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), "the answer is empty"),
     (Fault(body=b"[" * 100_000), "no chat completion"),
     (Fault(body=b"<html>Welcome</html>"), "no chat completion"),
-    (EMPTY, "the answer is empty"),
+    (Reply(""), "the answer is empty"),
     (Fault(body=b'{"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}'), "raise max_tokens"),
     (Fault(body=b'{"choices": [{"message": {"content": "%s"}}]}' % (b"a" * 20_001)), "20,001 characters"),
-    (HUGE, "more than 4,000,000 bytes"),
-    (HUGE_CHUNKED, "more than 4,000,000 bytes"),
-    (error(503), "status 503: injected fault"),
+    (Reply("r" * 10_000_000), "more than 4,000,000 bytes"),
+    (Fault(body=b"r" * 10_000_000, chunked=True), "more than 4,000,000 bytes"),
+    (http_error(503), "status 503: injected fault"),
     (RESET, ""),
 ]
 
 
 @pytest.mark.parametrize(("fault", "reason"), UNREADABLE)
-def test_no_answer_that_cannot_be_read_ever_counts_as_one(double: OpenAiDouble, fault: Fault, reason: str) -> None:
+def test_no_answer_that_cannot_be_read_ever_counts_as_one(double: ScriptedServer, fault: Fault, reason: str) -> None:
     double.faults.append(fault)
     assert chat(double).text == "a person in a red coat"  # the second try
-    assert double.requests == 2
-    double.always = fault
+    assert len(double.seen) == 2
+    double.replies = fault
     with pytest.raises(ToolError) as raised:
         chat(double)
-    assert str(raised.value).startswith(double.base_url)
+    assert str(raised.value).startswith(double.url)
     assert reason in str(raised.value)
-    assert double.requests == 4
+    assert len(double.seen) == 4
 
 
-def test_a_reply_far_too_large_is_not_read_to_its_end(double: OpenAiDouble) -> None:
-    double.always = Fault(body=b"a" * 200_000_000)
+def test_a_reply_far_too_large_is_not_read_to_its_end(double: ScriptedServer) -> None:
+    double.replies = Fault(body=b"a" * 200_000_000)
     with pytest.raises(ToolError, match="more than 4,000,000 bytes"):
         chat(double, retries=0)
 
 
-def test_a_server_that_hangs_is_left_after_the_timeout(double: OpenAiDouble) -> None:
+def test_a_server_that_hangs_is_left_after_the_timeout(double: ScriptedServer) -> None:
     double.faults.append(HANG)
     start = time.perf_counter()
     assert chat(double, timeout_s=0.3).text
     assert 0.3 <= time.perf_counter() - start < 3
-    double.always = HANG
+    double.replies = HANG
     with pytest.raises(ToolError, match=r"no answer within 0\.3 s \(2 tries\)"):
         chat(double, timeout_s=0.3)
 
 
-def test_a_server_that_answers_in_drips_is_left_after_the_timeout(double: OpenAiDouble) -> None:
-    double.always = Fault(body=b"a" * 1000, drip_s=0.05)
+def test_a_server_that_answers_in_drips_is_left_after_the_timeout(double: ScriptedServer) -> None:
+    double.replies = Fault(body=b"a" * 1000, drip_s=0.05)
     with pytest.raises(ToolError, match=r"no answer within 0\.3 s"):
         chat(double, timeout_s=0.3)
 
 
-def test_timeouts_do_not_use_up_the_connections(double: OpenAiDouble) -> None:
+def test_timeouts_do_not_use_up_the_connections(double: ScriptedServer) -> None:
     async def hang_then_ask(mllm: Mllm) -> ChatReply:
-        double.always = HANG
+        double.replies = HANG
         await asyncio.gather(*(mllm.chat(HELLO) for _ in range(6)), return_exceptions=True)
-        double.always = None
+        double.replies = "a red coat"
         return await mllm.chat(HELLO)
 
     assert with_mllm(double, hang_then_ask, concurrency=2, timeout_s=0.2, retries=0).text
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_a_retry_after_is_honoured(double: OpenAiDouble, as_date: bool) -> None:
+def test_a_retry_after_is_honoured(double: ScriptedServer, as_date: bool) -> None:
     # A date has whole seconds: one that lies two ahead is a wait of one to two.
     after = email.utils.formatdate(time.time() + 2, usegmt=True) if as_date else "0.4"
-    double.faults.append(error(429, retry_after=after))
+    double.faults.append(http_error(429, retry_after=after))
     start = time.perf_counter()
     chat(double)
     assert time.perf_counter() - start >= (0.9 if as_date else 0.4)
 
 
-def test_too_long_a_retry_after_is_said_and_not_waited_for(double: OpenAiDouble) -> None:
-    double.always = error(429, "slow down", retry_after="3600")
+def test_too_long_a_retry_after_is_said_and_not_waited_for(double: ScriptedServer) -> None:
+    double.replies = http_error(429, "slow down", retry_after="3600")
     with pytest.raises(ToolError, match=r"status 429: slow down \(asks for a pause of 3,600 s; we wait 120 s"):
         chat(double)
-    assert double.requests == 1
+    assert len(double.seen) == 1
 
 
-def test_an_account_without_quota_stops_the_run(double: OpenAiDouble) -> None:
+def test_an_account_without_quota_stops_the_run(double: ScriptedServer) -> None:
     body = b'{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
-    double.always = Fault(429, body)
+    double.replies = Fault(429, body)
     with pytest.raises(CtgiError, match="no quota left: You exceeded"):
         chat(double)
-    assert double.requests == 1
+    assert len(double.seen) == 1
 
 
 @pytest.mark.parametrize(
     ("provider", "cure"), [("vllm", "ctgi serve double"), ("openai", "Check base_url and the network")]
 )
-def test_a_server_that_is_not_there_is_named_with_its_cure(double: OpenAiDouble, provider: str, cure: str) -> None:
-    double.die()
+def test_a_server_that_is_not_there_is_named_with_its_cure(double: ScriptedServer, provider: str, cure: str) -> None:
+    double.stop()
     with pytest.raises(EndpointDownError) as raised:
         chat(double, provider=provider)
-    assert f"{double.base_url}: no connection" in str(raised.value)
+    assert f"{double.url}: no connection" in str(raised.value)
     assert cure in str(raised.value)
 
 
-def test_a_host_that_does_not_exist_is_named(double: OpenAiDouble) -> None:
+def test_a_host_that_does_not_exist_is_named(double: ScriptedServer) -> None:
     with pytest.raises(EndpointDownError, match=r"http://nowhere\.invalid/v1: no connection"):
         chat(double, provider="openai", base_url="http://nowhere.invalid/v1")
 
 
-def test_a_server_that_dies_in_the_middle_ends_the_run_after_some_failures(double: OpenAiDouble) -> None:
+def test_a_server_that_dies_in_the_middle_ends_the_run_after_some_failures(double: ScriptedServer) -> None:
     async def work(mllm: Mllm) -> list[ChatReply | BaseException]:
         before = await outcomes(mllm, HELLO, HELLO)
-        double.die()
+        double.stop()
         return before + await outcomes(mllm, *[HELLO] * 5)
 
     found = with_mllm(double, work, failures_to_stop=3)
@@ -142,17 +139,17 @@ def test_a_server_that_dies_in_the_middle_ends_the_run_after_some_failures(doubl
     assert kinds == ["ChatReply"] * 2 + ["ToolError"] * 2 + ["EndpointDownError"] * 3
 
 
-def test_an_unknown_model_names_those_there_are(double: OpenAiDouble) -> None:
+def test_an_unknown_model_names_those_there_are(double: ScriptedServer) -> None:
     double.models = ("qwen2-vl", "clip\x1b[31m")
     with pytest.raises(CtgiError) as raised:
         chat(double, model="qwen3")
     assert type(raised.value) is CtgiError
     assert r"has no model 'qwen3': it serves qwen2-vl, clip\x1b[31m" in str(raised.value)
-    assert double.requests == 1
+    assert len(double.seen) == 1
 
 
-def test_a_model_that_is_refused_by_its_name_is_an_unknown_model(double: OpenAiDouble) -> None:
-    double.always = error(400, "Server is pinned to 'double'; requested 'qwen3'.")
+def test_a_model_that_is_refused_by_its_name_is_an_unknown_model(double: ScriptedServer) -> None:
+    double.replies = http_error(400, "Server is pinned to 'double'; requested 'qwen3'.")
     with pytest.raises(CtgiError, match="has no model 'qwen3': it serves double"):
         chat(double, model="qwen3")
 
@@ -160,10 +157,10 @@ def test_a_model_that_is_refused_by_its_name_is_an_unknown_model(double: OpenAiD
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 422])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_refusal_that_names_a_model_that_is_there_is_about_one_request(
-    double: OpenAiDouble, status: int, first: bool
+    double: ScriptedServer, status: int, first: bool
 ) -> None:
-    said = error(status, "ContentPolicyViolationError: flagged. model group 'model' failed")
-    double.models, double.answer = ("model", "other"), lambda seen: said if "bad" in seen.prompts[0] else Reply("fine")
+    said = http_error(status, "ContentPolicyViolationError: flagged. model group 'model' failed")
+    double.models, double.replies = ("model", "other"), lambda seen: said if "bad" in seen.prompts[0] else Reply("fine")
     bad, good = ChatRequest("a bad image"), ChatRequest("a good image")
     requests = [bad, good, bad, good] if first else [good, bad, bad, good]
     found = with_mllm(double, lambda mllm: outcomes(mllm, *requests), model="model", failures_to_stop=2)
@@ -171,53 +168,55 @@ def test_a_refusal_that_names_a_model_that_is_there_is_about_one_request(
     assert all("flagged. model group" in str(one) for one in found if isinstance(one, ToolError))
 
 
-def test_a_run_in_which_every_request_is_refused_ends(double: OpenAiDouble) -> None:
-    double.always = error(400, "no images, please")
+def test_a_run_in_which_every_request_is_refused_ends(double: ScriptedServer) -> None:
+    double.replies = http_error(400, "no images, please")
     found = with_mllm(double, lambda mllm: outcomes(mllm, *[HELLO] * 4), failures_to_stop=3)
     assert [type(one).__name__ for one in found] == ["ToolError"] * 2 + ["EndpointDownError"] * 2
     assert "3 calls were refused, none answered" in str(found[2])
     assert "no images, please" in str(found[2])
 
 
-def test_one_image_that_is_refused_time_and_again_does_not_end_the_run(double: OpenAiDouble, picture: ImageRef) -> None:
+def test_one_image_that_is_refused_time_and_again_does_not_end_the_run(
+    double: ScriptedServer, picture: ImageRef
+) -> None:
     """As in an evaluation that goes on: all other replies are known, and each query meets the same image."""
-    double.always = error(400, "this image is refused")
+    double.replies = http_error(400, "this image is refused")
     asked = [ChatRequest(f"Is this person number {number}?", picture) for number in range(6)]
     found = with_mllm(double, lambda mllm: outcomes(mllm, *asked), failures_to_stop=3)
     assert [type(one).__name__ for one in found] == ["ToolError"] * 6
 
 
-def test_a_server_without_seed_and_logprobs_that_refuses_one_image_serves_the_others(double: OpenAiDouble) -> None:
-    def answer(seen: Seen) -> Reply | Fault:
+def test_a_server_without_seed_and_logprobs_that_refuses_one_image_serves_the_others(double: ScriptedServer) -> None:
+    def answer(seen: Request) -> Reply | Fault:
         for name in ("logprobs", "seed"):
             if name in seen.body:
-                return error(400, f"litellm.UnsupportedParamsError: double does not support parameters: {name}.")
-        return error(400, "flagged; model group 'double'") if "bad" in seen.prompts[0] else Reply("fine")
+                return http_error(400, f"litellm.UnsupportedParamsError: double does not support parameters: {name}.")
+        return http_error(400, "flagged; model group 'double'") if "bad" in seen.prompts[0] else Reply("fine")
 
-    double.answer = answer
+    double.replies = answer
     requests = [HELLO, HELLO, ChatRequest("a bad image"), HELLO]
     found = with_mllm(double, lambda mllm: outcomes(mllm, *requests), provider="openai")
     assert [type(one).__name__ for one in found] == ["ChatReply", "ChatReply", "ToolError", "ChatReply"]
 
 
-def test_an_error_with_status_200_is_tried_again_like_the_status_it_stands_for(double: OpenAiDouble) -> None:
+def test_an_error_with_status_200_is_tried_again_like_the_status_it_stands_for(double: ScriptedServer) -> None:
     double.faults.append(Fault(200, b'{"error": {"message": "upstream rate limit exceeded", "code": 429}}'))
     assert chat(double).text == "a person in a red coat"
-    double.always = Fault(200, b'{"error": {"message": "upstream rate limit exceeded", "code": 429}}')
+    double.replies = Fault(200, b'{"error": {"message": "upstream rate limit exceeded", "code": 429}}')
     with pytest.raises(ToolError, match=r"status 429: upstream rate limit exceeded \(2 tries\)"):
         chat(double)
-    double.always = Fault(200, b'{"error": "out of order"}')
+    double.replies = Fault(200, b'{"error": "out of order"}')
     with pytest.raises(ToolError, match=r": out of order \(2 tries\)"):
         chat(double)
 
 
-def test_an_address_that_leads_elsewhere_says_so(double: OpenAiDouble) -> None:
+def test_an_address_that_leads_elsewhere_says_so(double: ScriptedServer) -> None:
     with pytest.raises(CtgiError, match=r"Not Found: check the model's name, and base_url, which mostly"):
-        chat(double, base_url=double.base_url.removesuffix("/v1"))
+        chat(double, base_url=double.url.removesuffix("/v1"))
 
 
 def test_a_wrong_key_names_its_variable_and_never_the_key(
-    double: OpenAiDouble, monkeypatch: pytest.MonkeyPatch
+    double: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLLM_API_KEY", "sk-secret-123\n")
     double.key = "another"
@@ -225,17 +224,17 @@ def test_a_wrong_key_names_its_variable_and_never_the_key(
         chat(double)
     assert "secret" not in str(raised.value)
     double.key = "sk-secret-123"
-    double.faults.extend([error(400, "bad key sk-secret-123")] * 3)
+    double.faults.extend([http_error(400, "bad key sk-secret-123")] * 3)
     with pytest.raises(ToolError, match=r"bad key \*\*\*"):
         chat(double)
 
 
-def test_a_password_in_the_address_is_not_shown(double: OpenAiDouble) -> None:
+def test_a_password_in_the_address_is_not_shown(double: ScriptedServer) -> None:
     async def shown(mllm: Mllm) -> str:
         return mllm.endpoint
 
-    url = double.base_url.replace("http://", "http://me:secret@")
-    assert with_mllm(double, shown, base_url=url) == double.base_url
+    url = double.url.replace("http://", "http://me:secret@")
+    assert with_mllm(double, shown, base_url=url) == double.url
 
 
 def test_openai_without_a_key_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +244,6 @@ def test_openai_without_a_key_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://here/v1", "", "http://", "http://[::1"])
-def test_an_address_that_is_none_is_refused(double: OpenAiDouble, url: str) -> None:
+def test_an_address_that_is_none_is_refused(double: ScriptedServer, url: str) -> None:
     with pytest.raises(CtgiError, match="expected an address like http://127"):
         chat(double, base_url=url)

@@ -13,6 +13,7 @@ from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings, load_settings
 from ctgi.retrieval.images import ImageRef, ref
+from ctgi.testing import ScriptedServer
 from ctgi.tools.forms import arguments_of
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.specs import TOOLS
@@ -25,7 +26,6 @@ from ctgi.tools.traces.values import Values
 from ctgi.tools.traces.writer import TraceWriter
 from ctgi.tools.types import Reply
 from tests.support.ninth_tool import SPEC
-from tests.support.openai_server import OpenAiDouble
 
 
 @pytest.mark.parametrize("spec", TOOLS.values(), ids=TOOLS)
@@ -74,9 +74,9 @@ async def count(settings: Settings, image: Any, interceptor: Interceptor) -> str
 
 
 @pytest.mark.usefixtures("ninth")
-def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(double: OpenAiDouble, people: Path) -> None:
-    double.answer = lambda seen: "three" if "How many men" in seen.prompts[-1] else "none"
-    settings, image = load_settings(binds=[f"images=vllm:double@{double.base_url}"]), ref(str(people / "0_a.png"))
+def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(double: ScriptedServer, people: Path) -> None:
+    double.replies = lambda seen: "three" if "How many men" in seen.prompts[-1] else "none"
+    settings, image = load_settings(binds=[f"images=vllm:double@{double.url}"]), ref(str(people / "0_a.png"))
     assert settings.binding("count_people").endpoint == "vllm"
     writer = TraceWriter(settings.traces, Values())
     recorder = Recorder(writer)
@@ -89,7 +89,7 @@ def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(double: OpenAiDoub
     )  # fmt: skip
     assert asyncio.run(count(settings, image, recorder)) == "three"
     recorder.end(None)
-    double.die()
+    double.stop()
     replay = Replay(open_trace(writer.path))
     with replay.at(1):
         assert asyncio.run(count(settings, image, replay)) == "three"

@@ -18,13 +18,13 @@ from ctgi.config import Binding, Settings, load_settings
 from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.secrets import basic_authorization
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.telemetry import collector, reporting
 from ctgi.tools.traces.call_notes import note, noting
 from ctgi.tools.traces.interceptor import DIRECT
 from ctgi.tools.types import Reply, Tokens
 from tests.support.otlp_collector import running_collector
-from tests.support.scripted_mllm import ScriptedMllm
 
 VLLM = Binding.parse("vllm:qwen@http://user:secret@gpu-box:8000/v1")
 IMAGE = ImageRef("private/anna.png", "sha-1")

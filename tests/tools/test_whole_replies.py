@@ -4,10 +4,10 @@ from collections.abc import Callable
 import pytest
 
 from ctgi.errors import ToolError
+from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.whole_replies import WholeReplies
 from ctgi.tools.types import Tokens
-from tests.support.scripted_mllm import ScriptedMllm
 
 TEXT = ChatRequest("Describe.", max_tokens=64)
 VERDICT = ChatRequest("Does it match?", choices=("yes", "no"), max_tokens=8)
@@ -33,7 +33,7 @@ def ask(script: Script, *requests: ChatRequest, max_tokens: int = 2048) -> tuple
 
     found = asyncio.run(all_of_them())
     assert mllm.closed
-    return found, [request.max_tokens for request in mllm.requests]
+    return found, [request.max_tokens for request in mllm.seen]
 
 
 def test_a_reply_that_was_cut_is_asked_for_once_more_with_more_room(caplog: pytest.LogCaptureFixture) -> None:
@@ -61,7 +61,7 @@ def test_once_a_model_was_seen_to_think_it_has_room_from_the_start(caplog: pytes
     found, rooms = ask(script, VERDICT, VERDICT, VERDICT)
     assert [reply.text for reply in found if isinstance(reply, ChatReply)] == ["yes"] * 3
     assert rooms == [8, 2048, 2048, 2048]
-    assert "a test double: the model thinks aloud" in caplog.text
+    assert "a script: the model thinks aloud" in caplog.text
     assert "6,030 characters in 4 of them" in caplog.text
 
 
@@ -105,6 +105,6 @@ def test_room_that_the_model_refuses_is_told_with_the_cut() -> None:
 
     (error,), _ = ask(refuse, TEXT)
     assert str(error) == (
-        "a test double: the reply was cut off at 64 tokens: 'A woman carrying a'; "
+        "a script: the reply was cut off at 64 tokens: 'A woman carrying a'; "
         "with up to 2,048: the context has 4096 tokens"
     )
