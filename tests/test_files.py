@@ -157,3 +157,16 @@ def test_a_file_system_without_locks_is_said_or_stops(
         assert f"this file system has no locks ({reason}): going on without" in caplog.text
         with pytest.raises(CtgiError, match=r"file: this file system has no locks .*local disk"):
             own(file.fileno(), path, "stop")
+
+
+def test_a_file_is_whole_or_untouched(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    write_whole(file, b"one")
+    write_whole(file, b"two")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(CtgiError, match=r"cannot write .*taken.* \(Is a directory\)"):
+        write_whole(tmp_path / "taken", b"three")
+    with pytest.raises(CtgiError, match=r"\(Not a directory\)"):
+        write_whole(file / "below", b"four")
+    assert file.read_bytes() == b"two"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "taken"]

@@ -1,14 +1,11 @@
-"""Other people's text on a terminal, and files that are written whole."""
+"""Other people's text on a terminal."""
 
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from ctgi.cli.terminal import markup, plain
-from ctgi.errors import CtgiError
-from ctgi.files import write_whole
 
 
 @pytest.mark.parametrize(
@@ -35,16 +32,3 @@ def test_markup_is_printed_and_not_obeyed(text: str) -> None:
     console.print(f"[green]{markup(text)}[/green]")
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert printed == f"\x1b[32m{plain(text)}\x1b[0m\n"
-
-
-def test_a_file_is_whole_or_untouched(tmp_path: Path) -> None:
-    file = tmp_path / "page.html"
-    write_whole(file, b"one")
-    write_whole(file, b"two")
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(CtgiError, match=r"cannot write .*taken.* \(Is a directory\)"):
-        write_whole(tmp_path / "taken", b"three")
-    with pytest.raises(CtgiError, match=r"\(Not a directory\)"):
-        write_whole(file / "below", b"four")
-    assert file.read_bytes() == b"two"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "taken"]
