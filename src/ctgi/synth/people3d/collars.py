@@ -21,6 +21,9 @@ def cut_collar(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Rando
     opened = 0.5 if person.inner_color != NONE else 0.22
     if kind == "hood":
         layers.append(fasten(_hood(body, fit, rng), "spine_03", Material.COLLAR))
+        layers.append(fasten(_ring(body, -0.03, 0.035, 0.03, opened), "neck_01", Material.COLLAR))
+        if person.upper_type == "hoodie":
+            layers += [fasten(_string(body, fit, side, rng), "spine_03", Material.TRIM) for side in (-1, 1)]
     elif kind in ("shirt", "lapels"):
         layers.append(fasten(_ring(body, 0.0, 0.04, 0.022, opened), "neck_01", Material.COLLAR))
     elif kind == "stand":
@@ -83,3 +86,14 @@ def _hood(body: Mannequin, fit: Fit, rng: Random) -> Mesh:
     size = np.array((rng.uniform(0.11, 0.14), rng.uniform(0.06, 0.085), rng.uniform(0.07, 0.1)), np.float32)
     place = body.joints["neck_01"] + np.array((0, 0.062 + fit.thick * 0.5, -0.005), np.float32)
     return moved(blob(2.6), size, np.eye(3, dtype=np.float32), place)
+
+
+def _string(body: Mannequin, fit: Fit, side: int, rng: Random) -> Mesh:
+    """One of the two cords of a hood."""
+    suit, length = body.tights, rng.uniform(0.08, 0.2)
+    near = (np.abs(suit.x - side * 0.03) < 0.025) & (suit.y < 0) & (suit.z < body.neck - 0.02)
+    heights = body.neck - 0.03 - np.linspace(0, length, 6)
+    order = np.argsort(suit.z[near])
+    ahead = np.interp(heights, suit.z[near][order], suit.y[near][order]) - fit.thick - 0.012
+    path = np.stack([side * (0.028 + 0.1 * (heights[0] - heights)), ahead, heights], 1)
+    return tube(path, 0.0055, 5)

@@ -85,8 +85,8 @@ def _expose(
     labels = _labels(shot)
     body = (shot.materials >= 0) & (labels != Part.BACKGROUND) & (labels != Part.OTHERS)
     white = float(shot.light[body].mean()) if body.any() else 1.0
-    gain = 0.9 / white * 2 ** rng.gauss(0, 0.12)
-    image = np.where((shot.materials < 0)[..., None], behind, shot.color * _creases(shot) * gain)
+    gain = 0.82 / white * 2 ** rng.gauss(0, 0.17)
+    image = np.where((shot.materials < 0)[..., None], behind, shot.color * _creases(shot) * (gain * light.balance))
     return np.asarray(image, np.float32), labels
 
 
