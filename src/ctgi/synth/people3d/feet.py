@@ -12,7 +12,7 @@ from ctgi.synth.people3d.materials import Material
 from ctgi.synth.people3d.meshes import Array, grid, lathe, moved
 from ctgi.synth.person import NONE, Person
 
-_TOES = {"sneakers": 2.6, "shoes": 2.2, "boots": 2.4, "high heels": 1.6}
+_TOES = {"sneakers": 2.6, "shoes": 2.2, "boots": 2.4, "high heels": 1.6, "sandals": 2.6}
 """How blunt the tips are."""
 _SOLE = 0.014
 HEEL = 0.07
@@ -22,7 +22,7 @@ HEEL = 0.07
 def cut_shoes(body: Mannequin, person: Person, fit: Fit) -> list[Layer]:
     """What the feet wear."""
     if person.shoes_type == "sandals":
-        return [_sandals(body)]
+        return [_straps(body), *(_shoe(body, side, "sandals") for side in "lr")]
     layers = [_shoe(body, side, person.shoes_type) for side in "lr"]
     skin = body.body
     shin = skin.shell.share["calf"] + skin.shell.share["foot"] > 0.6
@@ -62,6 +62,8 @@ def _shoe(body: Mannequin, side: str, kind: str) -> Layer:
     top = np.interp(t, (0, 0.06, 0.35, 0.6, 0.85, 1), (0.05, 0.075, 0.085, 0.06, 0.045, 0.016))
     if heels:
         top = np.interp(t, (0, 0.06, 0.2, 0.35, 0.62, 0.85, 1), (0.05, 0.062, 0.05, 0.02, 0.022, 0.034, 0.012))
+    elif kind == "sandals":
+        top = np.full_like(t, 0.005)
     turn = np.linspace(0, 2 * np.pi, 18, endpoint=False)
     round_x, round_z = np.cos(turn), np.clip(np.sin(turn), -0.25, 1)
     round_x = np.sign(round_x) * np.abs(round_x) ** 0.8
@@ -78,14 +80,15 @@ def _shoe(body: Mannequin, side: str, kind: str) -> Layer:
     return replace(fasten(mesh, f"foot_{side}", Material.SHOES), weights=weights)
 
 
-def _sandals(body: Mannequin) -> Layer:
-    """A sole and two straps."""
+def _straps(body: Mannequin) -> Layer:
+    """Of sandals: over the toes, over the instep and behind the heel."""
     skin = body.body
     ahead = skin.y - body.joints["foot_l"][1]
-    straps = 0.012 - np.minimum(np.abs(ahead + 0.11), np.abs(ahead - 0.015))
-    keep = np.maximum(body.floor + 0.014 - skin.z, np.where(skin.z < body.ankle + 0.03, straps, -1)) * 12
+    over = 0.018 - np.minimum(np.abs(ahead + 0.115), np.abs(ahead + 0.03))
+    heel = np.minimum(0.011 - np.abs(skin.z - body.ankle + 0.005), ahead + 0.03)
+    keep = np.where(skin.shell.share["foot"] > 0.4, np.maximum(over, heel) * 12, -1)
     points = skin.shell.smooth(skin.points, 2) + skin.normals * 0.007
-    return cut(skin, points, np.where(skin.shell.share["foot"] > 0.5, keep, -1), Material.SHOES)
+    return cut(skin, points, np.where(skin.z < body.ankle + 0.03, keep, -1), Material.SHOES)
 
 
 def _heel(body: Mannequin, side: str) -> Layer:

@@ -7,7 +7,7 @@ import numpy as np
 from ctgi.synth.look import Look
 from ctgi.synth.people3d.fit import Fit
 from ctgi.synth.people3d.layers import Layer, cut, fasten
-from ctgi.synth.people3d.mannequin import Mannequin, least
+from ctgi.synth.people3d.mannequin import Mannequin, least, step
 from ctgi.synth.people3d.materials import Material
 from ctgi.synth.people3d.meshes import Array, Mesh, blob, lathe, moved, strip, tube
 from ctgi.synth.people3d.rig import about
@@ -20,7 +20,7 @@ def dress_head(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Rando
     """All that is on the head and around the neck."""
     layers = []
     if person.hair_length != "bald":
-        layers += _hair(body, person, look, rng)
+        layers += _hair(body, person, look, fit, rng)
     if person.hat != NONE:
         layers += _hat(body, person, rng)
     if person.glasses != NONE:
@@ -30,7 +30,7 @@ def dress_head(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Rando
     return layers
 
 
-def _hair(body: Mannequin, person: Person, look: Look, rng: Random) -> list[Layer]:
+def _hair(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random) -> list[Layer]:
     skin, head = body.body, body.joints["head"]
     up, behind = skin.z - body.eye[2], skin.y - head[1]
     line = np.interp(behind, (-0.1, -0.05, 0.0, 0.03, 0.06), (0.066, 0.05, 0.026, -0.03, -0.085))
@@ -43,13 +43,13 @@ def _hair(body: Mannequin, person: Person, look: Look, rng: Random) -> list[Laye
     points = _off_the_head(body, wide + rough)
     layers = [cut(skin, points, np.asarray(keep, np.float32), Material.HAIR)]
     if person.hair_style == "loose":
-        layers.append(_long_hair(body, person, look, rng))
+        layers.append(_long_hair(body, person, look, fit, rng))
     elif person.hair_style in ("ponytail", "bun"):
         layers += [fasten(mesh, "head", Material.HAIR) for mesh in _tied(body, person, rng)]
     return layers
 
 
-def _long_hair(body: Mannequin, person: Person, look: Look, rng: Random) -> Layer:
+def _long_hair(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random) -> Layer:
     """MakeHuman's hood of hair, cut free of the face and as long as it is said to be."""
     hood, head = body.hair, body.joints["head"]
     ears = body.eye[2] - 0.01
@@ -61,6 +61,8 @@ def _long_hair(body: Mannequin, person: Person, look: Look, rng: Random) -> Laye
     points[below, 2] = ears + (points[below, 2] - ears) * stretch
     chin = np.clip((ears - points[:, 2]) / 0.15, 0, 1)
     points[:, :2] -= hood.outward[:, :2] * (0.025 * chin)[:, None]
+    over_cloth = np.clip((body.neck + 0.06 - points[:, 2]) / 0.1, 0, 1) * (0.012 + fit.thick)
+    points[:, :2] += hood.outward[:, :2] * over_cloth[:, None]
     back = points[:, 1] - head[1]
     behind_ears = rng.choice((-0.02, 0.005, 0.02))
     face = np.maximum.reduce([
@@ -89,10 +91,10 @@ def _tied(body: Mannequin, person: Person, rng: Random) -> list[Mesh]:
 
 def _off_the_head(body: Mannequin, wide: Array) -> Array:
     """[body, 3] The scalp so far outside of the skin."""
-    skin = body.body
-    points = body.scalp + skin.normals * wide[:, None]
-    lacking = 0.7 * wide - ((points - skin.points) * skin.normals).sum(1)
-    return np.asarray(points + skin.normals * np.maximum(lacking, 0)[:, None], np.float32)
+    out = body.scalp_normals
+    points = body.scalp + out * wide[:, None]
+    lacking = 0.7 * wide - ((points - body.body.points) * out).sum(1)
+    return np.asarray(points + out * np.clip(lacking, 0, 0.02)[:, None], np.float32)
 
 
 def _under_hat(body: Mannequin, hat: str, points: Array) -> Array:
@@ -108,7 +110,7 @@ def _hat(body: Mannequin, person: Person, rng: Random) -> list[Layer]:
     keep = np.where(skin.shell.share["head"] > 0.5, cover * 10, -1)
     wide = np.full(len(skin.z), 0.024 if person.hat != "beanie" else rng.uniform(0.022, 0.034), np.float32)
     if person.hat == "beanie":  # a turned-up edge
-        wide = wide + 0.007 * (cover < 0.045)
+        wide = wide + 0.006 * step(0.055, 0.03, cover)
     layers = [cut(skin, _off_the_head(body, wide), np.asarray(keep, np.float32), Material.HAT)]
     center = np.array((0, head[1] - 0.01, body.eye[2] + 0.045), np.float32)
     if person.hat == "cap":

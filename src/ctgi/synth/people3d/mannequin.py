@@ -184,6 +184,11 @@ class Mannequin:
         """[body, 3] The head without a face or ears."""
         return self.body.shell.smooth(self.body.points, 8)
 
+    @cached_property
+    def scalp_normals(self) -> Array:
+        """[body, 3] Away from the scalp."""
+        return normals(self.scalp, self.body.shell.faces)
+
 
 @lru_cache(maxsize=64)
 def mannequin(number: int) -> Mannequin:

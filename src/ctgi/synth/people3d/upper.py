@@ -83,8 +83,8 @@ def _trunk(body: Mannequin, piece: _Cut, waves: Array, material: Material) -> La
 def _edges(body: Mannequin, piece: _Cut, points: Array) -> Array:
     """[tights] Above 0 where the garment is: sleeves, hem, neck opening and open front."""
     suit, arms, along = body.tights, body.arms, body.along_arm(points)
-    shoulder = (piece.sleeve - along) * 3 if piece.sleeve > 0 else ((-0.02 if piece.straps else 0.06) - along) * 8
-    keep = np.where(arms > 0.3, shoulder, 5)
+    shoulder = (piece.sleeve - along) * 3 if piece.sleeve > 0 else (-0.05 - along) * 8
+    keep = np.where(arms > (0.3 if piece.sleeve > 0 else 0.15), shoulder, 5)
     keep = np.minimum(keep, np.where(arms > 0.5, 5, (points[:, 2] - piece.hem) * 10))
     front = suit.y < body.joints["neck_01"][1] - 0.02
     collar = body.neck + 0.045 - np.where(front, 0.035 + piece.neckline, 0.3 * max(0.0, piece.neckline))
