@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ctgi.reading import Json
 from ctgi.results import CaptionRecord, SearchResult
 from ctgi.session import Session, StrPath
 
@@ -73,7 +74,7 @@ def evaluate(
     out: StrPath | None = None,
     profile: str | None = None,
     bindings: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """R@1/5/10, mAP and mINP on a data set; see `Session.evaluate`.
 
     Args:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ctgi.config import load_settings
 from ctgi.errors import CtgiError
 from ctgi.plugins import lend, take_back
+from ctgi.reading import Json
 from ctgi.results import CaptionRecord, SearchResult
 from ctgi.runs.events import Logged
 
@@ -187,7 +188,7 @@ class Session:
     def evaluate(
         self, data: str, root: StrPath, *, split: str = "test", captions: str = "human", limit: int | None = None,
         mti: bool = False, out: StrPath | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Json:  # fmt: skip
         """R@1/5/10, mAP and mINP of the retriever on a data set; with `mti` also after a dialogue for each query.
 
         Args:
@@ -210,7 +211,7 @@ class Session:
         spec = DataSpec(data, Path(root), split, captions, limit)
         folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
         work = evaluate(spec, self._warm_encoder(), self.settings, folder, self._events, mti=mti, trace=self._trace)
-        return self._loop.run(work)
+        return self._loop.run(work).to_json()
 
     # --- what stays open
 

@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ctgi.cli.console import Terminal, notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
 from ctgi.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from ctgi.reading import Json
 
 
 def ablate(
@@ -57,7 +60,7 @@ def ablate(
         raise typer.Exit(1)
 
 
-def _print(table: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
+def _print(table: "list[Json]", folder: Path, as_json: bool) -> None:
     if as_json:
         from ctgi.reports.ablation_table import identical_rows
 

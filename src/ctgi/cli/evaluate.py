@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ctgi.retrieval.evaluate import EncodedSplit
     from ctgi.runs.evaluate import DataSpec
     from ctgi.runs.evaluate_mti import MtiRun
+    from ctgi.runs.evaluation import Evaluation, User
 
 _USERS = ("anchor", "oracle")
 
@@ -65,6 +66,7 @@ def evaluate(
     Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
     """
     import asyncio
+    from dataclasses import replace
 
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
 
@@ -95,7 +97,7 @@ def evaluate(
         run = asyncio.run(
             run_mti(encoded, encoder, settings, folder, events, variant=variant, users=users, trace=not no_trace)
         )
-        result["mti"] = mti_result(run, lams, xis)
+        result = replace(result, mti=mti_result(run, lams, xis))
     _write(folder, html, encoded, result, run, quiet)
     _print(result, as_json)
     if run and (run.failed or run.unverified):
@@ -134,13 +136,13 @@ def _named(retriever: str) -> str:
     return f"trained:{retriever}" if Path(retriever).exists() else retriever
 
 
-def _users(dialogue: list[str] | None, mti: bool) -> list[Any]:
+def _users(dialogue: list[str] | None, mti: bool) -> "list[User]":
     for user in dialogue or []:
         if user not in _USERS:
             raise CtgiError(f"--dialogue {user!r}: expected anchor or oracle")
     if dialogue and not mti:
         raise CtgiError("--dialogue is about MTI: add --mti")
-    return list(dict.fromkeys(dialogue or []))
+    return cast("list[User]", list(dict.fromkeys(dialogue or [])))
 
 
 def _numbers(option: str, text: str | None) -> list[float]:
@@ -151,13 +153,13 @@ def _numbers(option: str, text: str | None) -> list[float]:
 
 
 def _write(
-    folder: Path, html: Path | None, encoded: "EncodedSplit", result: dict[str, Any], run: "MtiRun | None", quiet: bool
+    folder: Path, html: Path | None, encoded: "EncodedSplit", result: "Evaluation", run: "MtiRun | None", quiet: bool
 ) -> None:
     import json
 
     from ctgi.files import write_whole
 
-    write_whole(folder / "result.json", json.dumps(result, indent=1).encode())
+    write_whole(folder / "result.json", json.dumps(result.to_json(), indent=1).encode())
     if run:
         from ctgi.runs.evaluate_mti import write_scores
 
@@ -167,8 +169,8 @@ def _write(
         from ctgi.runs.evaluate_mti import plain_ranks, ranks
 
         found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
-        bindings = result.get("mti", {}).get("bindings", {})
-        made_by = MadeBy(f"{result['data']} {result['split']}", result["retriever"], bindings)
+        bindings = dict(result.mti.bindings) if result.mti else {}
+        made_by = MadeBy(f"{result.data} {result.split}", result.retriever, bindings)
         write_worst(html, encoded, found, made_by, run)
         notice(f"wrote {html}", quiet=quiet)
 
@@ -188,9 +190,9 @@ def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Ter
     )
 
 
-def _print(result: dict[str, Any], as_json: bool) -> None:
+def _print(result: "Evaluation", as_json: bool) -> None:
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
     from ctgi.cli.evaluation_table import print_result
 

@@ -5,12 +5,12 @@ import io
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
+from ctgi.reading import Json
 from ctgi.runs.ablate import Plan, rows, training_config
 
 _COLUMNS = (
@@ -33,7 +33,7 @@ _CHOICES = ("MTG", "MTI", "context")
 _NUMBERS = ("R@1", "R@5", "R@10", "mAP", "mINP")
 
 
-def identical_rows(table: Sequence[dict[str, Any]]) -> list[tuple[int, int, list[str]]]:
+def identical_rows(table: Sequence[Json]) -> list[tuple[int, int, list[str]]]:
     """Pairs of rows of one model with the same numbers, by their places from 1, and what differs between their runs."""
     return [
         (first + 1, second + 1, [name for name in _CHOICES if table[first][name] != table[second][name]])
@@ -42,7 +42,7 @@ def identical_rows(table: Sequence[dict[str, Any]]) -> list[tuple[int, int, list
     ]
 
 
-def write_table(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings, out: Path) -> None:
+def write_table(table: Sequence[Json], plan: Plan, settings: Settings, out: Path) -> None:
     """Write table.md, table.csv and table.png into the folder `out`.
 
     Raises:
@@ -53,7 +53,7 @@ def write_table(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings,
     draw_table(table, out / "table.png")
 
 
-def to_csv(table: Sequence[dict[str, Any]]) -> str:
+def to_csv(table: Sequence[Json]) -> str:
     """The table with a header line."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, restval=0, extrasaction="ignore", lineterminator="\n")
@@ -62,7 +62,7 @@ def to_csv(table: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def to_markdown(table: Sequence[dict[str, Any]], plan: Plan, settings: Settings) -> str:
+def to_markdown(table: Sequence[Json], plan: Plan, settings: Settings) -> str:
     """The table, and what it takes to read it: data, captions, identities, seeds, models."""
     lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
     lines += [f"| {' | '.join(_cell(row.get(column, 0)) for column in _COLUMNS)} |" for row in table]
@@ -90,7 +90,7 @@ def _cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def draw_table(table: Sequence[dict[str, Any]], out: Path) -> None:
+def draw_table(table: Sequence[Json], out: Path) -> None:
     """R@1 and mAP of each row as bars, one panel a model, into a PNG.
 
     Raises:
@@ -120,6 +120,6 @@ def draw_table(table: Sequence[dict[str, Any]], out: Path) -> None:
     write_whole(out, content.getvalue())
 
 
-def _label(row: dict[str, Any]) -> str:
+def _label(row: Json) -> str:
     parts = [name for name in ("MTG", "MTI") if row[name]]
     return f"{' + '.join(parts) or 'neither'}\n{row['context']} tokens"

@@ -2,20 +2,20 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 from ctgi.config import Settings
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
-from ctgi.reading import read_json
+from ctgi.reading import Json, read_json
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, text_to_image
 from ctgi.runs.beforehand import beforehand
-from ctgi.runs.evaluate_mti import as_row, mti_row, run_mti
+from ctgi.runs.evaluate_mti import mti_row, run_mti
+from ctgi.runs.evaluation import as_row
 from ctgi.runs.events import Events
 from ctgi.training.config import TrainConfig, load_config
 from ctgi.training.loop import train
@@ -81,7 +81,7 @@ def rows(plan: Plan) -> list[Row]:
     return found
 
 
-def run_ablation(plan: Plan, settings: Settings, out: Path, events: Events) -> list[dict[str, Any]]:
+def run_ablation(plan: Plan, settings: Settings, out: Path, events: Events) -> list[Json]:
     """Train and measure what is not in `out` yet, and keep each row there.
 
     Args:
@@ -135,7 +135,7 @@ def _trained(training: Training, plan: Plan, folder: Path, events: Events) -> Pa
         ).best  # fmt: skip
 
 
-def _kept(file: Path, made_by: dict[str, Any]) -> dict[str, Any] | None:
+def _kept(file: Path, made_by: Json) -> Json | None:
     """A row measured before in the same way; one in which calls failed is measured again."""
     if not file.is_file():
         return None
@@ -152,7 +152,7 @@ def training_config(training: Training, plan: Plan) -> TrainConfig:
     return load_config(training.model, file=plan.config, sets=sets, data=data)
 
 
-def _made_by(row: Row, plan: Plan, settings: Settings) -> dict[str, Any]:
+def _made_by(row: Row, plan: Plan, settings: Settings) -> Json:
     """All that a row depends on: another answer here means it has to be measured anew."""
     mti = {
         "settings": settings.mti.model_dump(mode="json"),
@@ -162,7 +162,7 @@ def _made_by(row: Row, plan: Plan, settings: Settings) -> dict[str, Any]:
     return {"train": train_config, "split": plan.split, "mti": mti if row.mti else None}
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: Row) -> Json:
     training = row.training
     return {
         "model": training.model,
@@ -172,14 +172,15 @@ def _shown(row: Row) -> dict[str, Any]:
     }
 
 
-def _plain(encoded: EncodedSplit) -> dict[str, Any]:
+def _plain(encoded: EncodedSplit) -> Json:
     return as_row(text_to_image(encoded)) | {"calls per query": 0.0, "failed": 0, "unverified": 0, **_cut(encoded)}
 
 
-def _refined(encoded: EncodedSplit, encoder: Encoder, settings: Settings, out: Path, events: Events) -> dict[str, Any]:
+def _refined(encoded: EncodedSplit, encoder: Encoder, settings: Settings, out: Path, events: Events) -> Json:
     run = asyncio.run(run_mti(encoded, encoder, settings, out, events))
-    found = mti_row(run, settings.mti.lam, settings.mti.xi)
-    failures = {"failed": len(run.failed), "unverified": len(run.unverified), "failures": run.failures + run.unverified}
+    found = mti_row(run, settings.mti.lam, settings.mti.xi).to_json()
+    told = [*map(asdict, run.failures), *map(asdict, run.unverified)]
+    failures = {"failed": len(run.failures), "unverified": len(run.unverified), "failures": told}
     return found | {"calls per query": found["calls_per_query"]["all"], **failures, **_cut(encoded)}
 
 

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ctgi.config import Settings
 from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
-from ctgi.runs.evaluate_mti import MtiRun, as_row, mti_row, run_mti, sweep, turn_curves
+from ctgi.runs.evaluate_mti import MtiRun, mti_row, run_mti, sweep, turn_curves
+from ctgi.runs.evaluation import Evaluation, MtiEvaluation
 from ctgi.runs.events import Events
 
 
@@ -68,52 +68,50 @@ async def evaluate(
     *,
     mti: bool = False,
     trace: bool = True,
-) -> dict[str, Any]:
-    """What `ctgi evaluate --json` prints, without sweeps and curves; features and replies are kept in `folder`.
+) -> Evaluation:
+    """What a split gives, without sweeps and curves; features and replies are kept in `folder`.
 
     Raises:
         CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
     """
     encoded = await asyncio.to_thread(encode, spec, encoder, settings, folder, events)
     result = plain_result(spec.layout, encoder, encoded, settings)
-    if mti:
-        result["mti"] = mti_result(await run_mti(encoded, encoder, settings, folder, events, trace=trace))
-    return result
+    if not mti:
+        return result
+    return replace(result, mti=mti_result(await run_mti(encoded, encoder, settings, folder, events, trace=trace)))
 
 
-def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings: Settings) -> dict[str, Any]:
-    """Metrics without MTI, in per cent, and what was measured."""
+def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings: Settings) -> Evaluation:
+    """Metrics without MTI, and what was measured."""
     split = encoded.split
-    return {
-        "data": layout,
-        "split": split.name,
-        "retriever": str(settings.binding("search_gallery")),
-        "context_length": encoder.context_length,
-        "images": len(split.images),
-        "captions": len(split.captions),
-        "truncated_captions": sum(cut > 0 for cut in encoded.truncated),
-        "truncated_tokens": sum(encoded.truncated),
-        "t2i": as_row(text_to_image(encoded)),
-        "i2t": as_row(image_to_text(encoded)),
-    }
+    return Evaluation(
+        data=layout,
+        split=split.name,
+        retriever=str(settings.binding("search_gallery")),
+        context_length=encoder.context_length,
+        images=len(split.images),
+        captions=len(split.captions),
+        truncated_captions=sum(cut > 0 for cut in encoded.truncated),
+        truncated_tokens=sum(encoded.truncated),
+        t2i=text_to_image(encoded),
+        i2t=image_to_text(encoded),
+    )
 
 
-def mti_result(run: MtiRun, lams: Sequence[float] = (), xis: Sequence[float] = ()) -> dict[str, Any]:
+def mti_result(run: MtiRun, lams: Sequence[float] = (), xis: Sequence[float] = ()) -> MtiEvaluation:
     """Metrics after MTI, its calls and failures; with `lams` or `xis` also at every pair of them."""
     mti = run.settings.mti
-    result = {
-        "variant": run.variant,
-        "k": mti.k,
-        "max_anchors": mti.max_anchors,
-        "fusion": mti.fusion,
-        "bindings": {tool: str(run.settings.binding(tool)) for tool in TOOLS},
-        "t2i": mti_row(run, mti.lam, mti.xi),
-        "calls": run.calls,
-        "trace": run.trace,
-        "failed": run.failures,
-        "unverified": run.unverified,
-        "dialogue": [turn_curves(run, user) for user in run.turns],  # type: ignore[arg-type]  # keys are users
-    }
-    if lams or xis:
-        result["sweep"] = sweep(run, lams or [mti.lam], xis or [mti.xi])
-    return result
+    return MtiEvaluation(
+        variant=run.variant,
+        k=mti.k,
+        max_anchors=mti.max_anchors,
+        fusion=mti.fusion,
+        bindings={tool: str(run.settings.binding(tool)) for tool in TOOLS},
+        t2i=mti_row(run, mti.lam, mti.xi),
+        calls=run.calls,
+        trace=run.trace,
+        failed=run.failures,
+        unverified=run.unverified,
+        dialogue=tuple(turn_curves(run, user) for user in run.turns),
+        sweep=tuple(sweep(run, lams or [mti.lam], xis or [mti.xi])) if lams or xis else (),
+    )

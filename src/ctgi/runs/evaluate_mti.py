@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,13 @@ from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.reading import Json
 from ctgi.retrieval.dialogue_metrics import dialogue_curves
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit
-from ctgi.retrieval.metrics import Metrics, best_ranks, evaluate_blocks, row_slices
+from ctgi.retrieval.metrics import best_ranks, evaluate_blocks, row_slices
 from ctgi.runs.evaluate_dialogue import Turns, anchor_turns, oracle_turns
+from ctgi.runs.evaluation import MtiRow, NotRefined, NotVerified, TurnCurves, User
 from ctgi.runs.events import Events
 from ctgi.runs.interactions import (
     Choice,
@@ -37,9 +38,6 @@ from ctgi.tools.chat_cache import open_chat_cache
 
 _TOLD = 20
 """Failures told one by one."""
-User = Literal["anchor", "oracle"]
-UPPER_BOUND = "the user sees the target image: an upper bound, no result of a search"
-NO_USER = "answers come from the anchor that the model confirmed: no user, no label"
 
 
 @dataclass(frozen=True)
@@ -52,28 +50,28 @@ class MtiRun:
     failed: list[tuple[int, str]]
     settings: Settings
     variant: str
-    turns: dict[str, list[Turns]]
+    turns: dict[User, list[Turns]]
     calls: dict[str, int]
     """Made and reused in this run, with tokens."""
     trace: str | None = None
     """The trace of this run."""
 
     @property
-    def unverified(self) -> list[dict[str, Any]]:
+    def unverified(self) -> tuple[NotVerified, ...]:
         """The candidates that no verdict was given on, and why; they counted as no match."""
         asked = (
-            (query, verdict.path, verdict.error)
+            NotVerified(query, verdict.path, verdict.error)
             for query, one in enumerate(self.interactions)
             for search in ((one.full, one.early) if one else ())
             for verdict in (search.verified if search else ())
             if verdict.error
         )
-        return [{"caption": query, "path": path, "reason": reason} for query, path, reason in dict.fromkeys(asked)]
+        return tuple(dict.fromkeys(asked))
 
     @property
-    def failures(self) -> list[dict[str, Any]]:
+    def failures(self) -> tuple[NotRefined, ...]:
         """The queries that were not refined because a tool failed, and why."""
-        return [{"caption": query, "reason": reason} for query, reason in self.failed]
+        return tuple(NotRefined(query, reason) for query, reason in self.failed)
 
     def choices(self, xi: float) -> list[Choice | None]:
         """Each query's dialogue under this xi; None where a tool failed."""
@@ -150,15 +148,15 @@ def _act(encoded: EncodedSplit, variant: str) -> Act:
 
 def _tell_failures(run: MtiRun, events: Events) -> None:
     """Queries that were not refined, and candidates that no verdict was given on."""
-    lines = [f"not refined: caption {one['caption']}: {one['reason']}" for one in run.failures]
-    lines += [f"not verified: caption {one['caption']}: {one['path']}: {one['reason']}" for one in run.unverified]
+    lines = [f"not refined: caption {one.caption}: {one.reason}" for one in run.failures]
+    lines += [f"not verified: caption {one.caption}: {one.path}: {one.reason}" for one in run.unverified]
     for line in lines[:_TOLD]:
         events.warn(line)
     if len(lines) > _TOLD:
         events.warn(f"and {len(lines) - _TOLD} more: --json and result.json list them all")
 
 
-def _label(encoded: EncodedSplit, query: int) -> dict[str, Any]:
+def _label(encoded: EncodedSplit, query: int) -> Json:
     """What the trace says about a query: its place in the split, and which images show its person."""
     split = encoded.split
     right = [image.sha256 for image, pid in zip(encoded.images, split.image_pids, strict=True)
@@ -189,29 +187,20 @@ async def _read(gallery: SplitSearch, turns: Sequence[Turns]) -> None:
 # --- numbers
 
 
-def as_row(metrics: Metrics) -> dict[str, float]:
-    """Metrics by the names papers use, in per cent."""
-    values = {f"R@{k}": value for k, value in metrics.recall.items()}
-    values |= {"mAP": metrics.mean_ap, "mINP": metrics.mean_inp}
-    return {name: round(value, 3) for name, value in values.items()}
-
-
-def mti_row(run: MtiRun, lam: float, xi: float) -> dict[str, Any]:
+def mti_row(run: MtiRun, lam: float, xi: float) -> MtiRow:
     """Metrics, calls and rates at one lambda and one xi; no model is called."""
     choices = run.choices(xi)
-    metrics = evaluate_blocks(run.blocks(choices, lam), run.shape, *run.pids)
     answered = [choice for choice in choices if choice]
-    return {
-        "lam": lam,
-        "xi": xi,
-        **as_row(metrics),
-        "calls_per_query": {
-            tool: round(value, 3) for tool, value in calls_per_query(choices, run.settings, run.variant).items()
-        },
-        "early_stop_rate": _share(choice.early for choice in answered),
-        "refined_rate": _share(choice.refined_query is not None for choice in answered),
-        "anchor_precision": _anchor_precision(run, choices),
-    }
+    calls = calls_per_query(choices, run.settings, run.variant)
+    return MtiRow(
+        lam=lam,
+        xi=xi,
+        metrics=evaluate_blocks(run.blocks(choices, lam), run.shape, *run.pids),
+        calls_per_query={tool: round(mean, 3) for tool, mean in calls.items()},
+        early_stop_rate=_share(choice.early for choice in answered),
+        refined_rate=_share(choice.refined_query is not None for choice in answered),
+        anchor_precision=_anchor_precision(run, choices),
+    )
 
 
 def check_sweep(settings: Settings, variant: str) -> None:
@@ -224,7 +213,7 @@ def check_sweep(settings: Settings, variant: str) -> None:
         raise CtgiError("a sweep needs [mti] rounds = 1: what a second round verifies depends on lambda")
 
 
-def sweep(run: MtiRun, lams: Sequence[float], xis: Sequence[float]) -> list[dict[str, Any]]:
+def sweep(run: MtiRun, lams: Sequence[float], xis: Sequence[float]) -> list[MtiRow]:
     """`mti_row` at every pair of values.
 
     Raises:
@@ -295,25 +284,15 @@ def write_scores(out: Path, run: MtiRun) -> None:
 # --- turn by turn
 
 
-def turn_curves(run: MtiRun, user: User) -> dict[str, Any]:
-    """R@k, mAP, Hits@k and Recall@k after each turn, BRI, and the questions put; labelled by who answered."""
+def turn_curves(run: MtiRun, user: User) -> TurnCurves:
+    """Metrics and ranks after each turn, and the questions put."""
     turns = run.turns[user]
-    count = max(len(one.texts) for one in turns)
-    rows, columns = [], []
-    for turn in range(count):
-        metrics = evaluate_blocks(_turn_blocks(run, turns, turn), run.shape, *run.pids)
-        rows.append({"turn": turn, **as_row(metrics)})
+    metrics, columns = [], []
+    for turn in range(max(len(one.texts) for one in turns)):
+        metrics.append(evaluate_blocks(_turn_blocks(run, turns, turn), run.shape, *run.pids))
         columns.append(best_ranks(_turn_blocks(run, turns, turn), run.shape, *run.pids))
-    curves = dialogue_curves(np.stack(columns, axis=1))
-    return {
-        "user": user,
-        "note": UPPER_BOUND if user == "oracle" else NO_USER,
-        "turns": rows,
-        **{f"Hits@{k}": [round(value, 3) for value in values] for k, values in curves.hits.items()},
-        **{f"Recall@{k}": [round(value, 3) for value in values] for k, values in curves.recall.items()},
-        "BRI": round(curves.bri, 4),
-        "questions_per_query": round(sum(one.calls for one in turns) / len(turns), 3),
-    }
+    asked = sum(one.calls for one in turns) / len(turns)
+    return TurnCurves(user, tuple(metrics), dialogue_curves(np.stack(columns, axis=1)), asked)
 
 
 def _turn_blocks(run: MtiRun, turns: Sequence[Turns], turn: int) -> Iterator[NDArray[np.float32]]:
