@@ -12,7 +12,8 @@ from ctgi.agents.pool import QuestionPool, load_pool
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
-from ctgi.tools.specs import TOOLS, ToolSpec
+from ctgi.tools.specs import TOOLS
+from ctgi.tools.tool_spec import ToolSpec
 from ctgi.tools.types import Questions, Verdict
 
 _QUERY = "a person in a red shirt"
@@ -74,7 +75,7 @@ async def _try(name: str, settings: Settings, pool: QuestionPool, image: ImageRe
 
 
 def _request(spec: ToolSpec, image: ImageRef) -> dict[str, Any]:
-    return {**(spec.example or {}), **({"image": image} if spec.takes_image else {})}
+    return {**spec.example, **({"image": image} if spec.takes_image else {})}
 
 
 def _shown(said: Any) -> str:

@@ -15,12 +15,14 @@ from weakref import WeakValueDictionary
 
 from pydantic import TypeAdapter
 
-from ctgi.config import Binding, Endpoint, Settings
+from ctgi.bindings import Binding
 from ctgi.embedded import MLLM
 from ctgi.errors import CtgiError
 from ctgi.network import without_user
 from ctgi.plugins import OWN_CODE
 from ctgi.reading import parse_json
+from ctgi.settings import Settings
+from ctgi.settings_tables import Endpoint
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.thoughts import part

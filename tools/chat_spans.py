@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ctgi.config import Binding, Settings
+from ctgi.bindings import Binding
+from ctgi.settings import Settings
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.spans import Attributes, as_list, of_binding, open_span
 

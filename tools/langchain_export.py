@@ -15,7 +15,8 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.suggest import did_you_mean
 from ctgi.tools.desk import Answer, Desk
 from ctgi.tools.forms import arguments_of
-from ctgi.tools.specs import TOOLS, ToolSpec
+from ctgi.tools.specs import TOOLS
+from ctgi.tools.tool_spec import ToolSpec
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ctgi.config import Endpoint
 from ctgi.errors import CtgiError
+from ctgi.settings_tables import Endpoint
 
 MAX_MODEL_LEN = 4096
 

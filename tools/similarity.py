@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from ctgi.config import Settings
 from ctgi.retrieval.images import ImageRef, picture_at
+from ctgi.settings import Settings
 from ctgi.tools.traces.call_notes import spending
 from ctgi.tools.traces.interceptor import Interceptor
 

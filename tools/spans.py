@@ -6,9 +6,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from ctgi.config import Binding, Settings
+from ctgi.bindings import Binding
 from ctgi.network import parse_address
 from ctgi.retrieval.images import ImageRef
+from ctgi.settings import Settings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer

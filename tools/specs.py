@@ -1,63 +1,13 @@
-"""The tools, one row each: everything that ctgi knows about a tool by its name.
+"""The table of tools.
 
-To add a tool: one file with its protocol, what serves it and its form, and one line in `TOOLS`. It can then be bound,
-listed, checked, recorded, replayed and given to an agent.
+To add a tool: one file with its protocol, what serves it, its form and its ToolSpec, and one line in `_SPECS`. It can
+then be bound, listed, checked, recorded, replayed and given to an agent.
 """
-
-import inspect
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from ctgi.bindings import QWEN
 from ctgi.tools import forms, protocols
-from ctgi.tools.desk import Answer
+from ctgi.tools.tool_spec import Profiles, ToolSpec
 from ctgi.tools.types import Fact, Questions, Ranking, Reply, Verdict
-
-
-class Profiles(NamedTuple):
-    """The backend of a tool in each profile."""
-
-    embedded: str
-    paper: str
-    openai: str
-
-
-@dataclass(frozen=True)
-class ToolSpec:
-    """One tool. What is named as `module:name` is imported when it is used."""
-
-    name: str
-    protocol: type
-    """The signature of its calls."""
-    result: Any
-    """The type of what a call returns."""
-    profiles: Profiles
-    form: Callable[..., Coroutine[Any, Any, Answer]]
-    """The tool as an agent's model calls it; signature and docstring are what the model reads."""
-    role: str | None = None
-    """`module:class` that makes a model into this tool; None where no model can serve it."""
-    template: str | None = None
-    """`module:class` that does it without a model, made from the question pool."""
-    human: str | None = None
-    """`module:function` that asks a person."""
-    prompts: tuple[str, ...] = ()
-    """The prompts that decide its answers: a replay tells when one of them was changed."""
-    example: Mapping[str, Any] | None = None
-    """A small request for `ctgi tools check`, without the image; None where the tool is not tried by a call."""
-    looks: bool = False
-    """Whether it is one of those that the binding `images` stands for."""
-
-    @property
-    def prompt_files(self) -> set[str]:
-        """Its prompts as a trace names them."""
-        return {f"prompts/{name}.txt" for name in self.prompts}
-
-    @property
-    def takes_image(self) -> bool:
-        """Whether it may be given an image."""
-        return "image" in signature_of(self.protocol).parameters
-
 
 _GPT, _CLIP = "openai:gpt-4o", "open_clip:ViT-B-16,openai"
 _QUERY = "a person in a red shirt"
@@ -73,7 +23,6 @@ _SPECS = (
         role="ctgi.agents.captioner:Captioner",
         human="ctgi.tools.backends.human:caption_image",
         prompts=("system", "caption"),
-        example={},
         looks=True,
     ),
     ToolSpec(
@@ -156,9 +105,3 @@ TOOLS: dict[str, ToolSpec] = {spec.name: spec for spec in _SPECS}
 def image_tools() -> tuple[str, ...]:
     """The tools that the binding `images` stands for."""
     return tuple(name for name, spec in TOOLS.items() if spec.looks)
-
-
-def signature_of(protocol: type) -> inspect.Signature:
-    """The arguments of a tool's calls by name."""
-    signature = inspect.signature(protocol.__call__)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])

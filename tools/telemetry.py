@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from ctgi.config import Binding, Settings
+from ctgi.bindings import Binding
 from ctgi.errors import CtgiError
 from ctgi.network import is_local, proxy_for, public_url
 from ctgi.retrieval.images import ImageRef
+from ctgi.settings import Settings
 from ctgi.tools.backends import Mllm
 from ctgi.tools.chat_spans import TracedMllm
 from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable

@@ -8,7 +8,7 @@ from pydantic import Field
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
 from ctgi.tools.desk import Answer, Desk
-from ctgi.tools.specs import Profiles, ToolSpec
+from ctgi.tools.tool_spec import Profiles, ToolSpec
 from ctgi.tools.types import Reply
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -17,6 +19,7 @@ from ctgi.testing import ScriptedServer
 from ctgi.tools.forms import arguments_of
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.specs import TOOLS
+from ctgi.tools.tool_spec import Profiles
 from ctgi.tools.traces.format import Header
 from ctgi.tools.traces.interceptor import Interceptor
 from ctgi.tools.traces.player import Replay
@@ -34,6 +37,12 @@ def test_what_the_table_names_is_there(spec: Any) -> None:
         assert where is None or callable(resolve_name(where))
     for prompt in spec.prompts:
         assert (files("ctgi.agents") / "prompts" / f"{prompt}.txt").is_file()
+
+
+def test_each_profile_binds_each_tool() -> None:
+    assert get_args(Settings.model_fields["profile"].annotation) == Profiles._fields
+    for profile in Profiles._fields:
+        assert all(load_settings(profile=profile).binding(tool).endpoint for tool in TOOLS)
 
 
 def test_every_prompt_belongs_to_a_tool() -> None:
@@ -57,6 +66,13 @@ def test_a_model_reads_what_each_argument_means_and_how_far_a_number_may_go(spec
         assert argument["description"]
         if argument.get("type") in ("integer", "number"):
             assert {"minimum", "maximum"} <= argument.keys()
+
+
+def test_a_tools_file_can_stand_in_the_table() -> None:
+    """Settings know the table; so what a tool's file is made of must not need the settings."""
+    code = "import sys, tests.support.ninth_tool; sys.exit('ctgi.settings' in sys.modules)"
+    top = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=top, check=False).returncode == 0
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
 """What does the work behind a tool: one file per provider, imported only when a binding names it."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ctgi.config import Binding, Settings
+from ctgi.bindings import Binding
 from ctgi.embedded import MLLM, embedded
 from ctgi.errors import CtgiError
 from ctgi.plugins import OWN_CODE, Plugins
 from ctgi.retrieval.images import ImageRef
 from ctgi.suggest import did_you_mean
 from ctgi.tools.types import Tokens
+
+if TYPE_CHECKING:
+    from ctgi.settings import Settings  # which knows the tools, which may speak to models
 
 MLLMS = Plugins(
     "ctgi.backends",
@@ -91,7 +94,7 @@ class Mllm(Protocol):
         ...
 
 
-def open_mllm(binding: Binding, settings: Settings) -> Mllm:
+def open_mllm(binding: Binding, settings: "Settings") -> Mllm:
     """The model behind a binding; its provider's packages are imported only here. Call it in the running loop.
 
     Raises:

@@ -14,8 +14,8 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
+from ctgi.settings_tables import Endpoint
 from ctgi.tools.traces.call_notes import note, spending
 
 MAX_BACKOFF_S = 30.0

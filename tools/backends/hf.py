@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 from PIL import Image
 
-from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, ToolError
 from ctgi.retrieval.images import ImageRef, display, picture_at, ref
+from ctgi.settings_tables import Endpoint
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened

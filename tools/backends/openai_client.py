@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx2
 
-from ctgi.config import Endpoint
 from ctgi.errors import CtgiError
 from ctgi.network import parse_address, proxy_for, proxy_of_client, trusted
 from ctgi.secrets import all_known, basic_authorization, in_url
+from ctgi.settings_tables import Endpoint
 from ctgi.text import plain
 from ctgi.tools.backends.endpoint import Unavailable
 

@@ -5,9 +5,9 @@ import os
 
 from PIL import Image
 
-from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, ToolError
 from ctgi.network import parse_address
+from ctgi.settings_tables import Endpoint
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.chat_completions import read_reply
 from ctgi.tools.backends.endpoint import Limits, Unavailable

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from ctgi.config import Endpoint
 from ctgi.errors import CtgiError, ToolError
 from ctgi.plugins import described, own_code
 from ctgi.retrieval.images import read_image
+from ctgi.settings_tables import Endpoint
 from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.per_loop import PerLoop

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ctgi.config import Endpoint
+from ctgi.settings_tables import Endpoint
 from ctgi.text import plain
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.backends.chat_completions import Json, messages

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-from ctgi.config import Binding
+from ctgi.bindings import Binding
 from ctgi.reading import Json
 from ctgi.tools.backends import Mllm
 

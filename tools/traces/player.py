@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ctgi.config import Binding
+from ctgi.bindings import Binding
 from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.text import plain

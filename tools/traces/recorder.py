@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ctgi.config import Binding
+from ctgi.bindings import Binding
 from ctgi.errors import EXHAUSTED, ImageError, exhausted
 from ctgi.reading import Json
 from ctgi.tools.backends import Mllm

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.specs import TOOLS, signature_of
+from ctgi.tools.specs import TOOLS
+from ctgi.tools.tool_spec import signature_of
 
 _PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
 """Fields of results that hold a path."""

@@ -1,0 +1,58 @@
+"""What ctgi knows about a tool by its name."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ctgi.tools.desk import Answer
+
+
+class Profiles(NamedTuple):
+    """The backend of a tool in each profile."""
+
+    embedded: str
+    paper: str
+    openai: str
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """One tool. What is named as `module:name` is imported when it is used."""
+
+    name: str
+    protocol: type
+    """The signature of its calls."""
+    result: Any
+    """The type of what a call returns."""
+    profiles: Profiles
+    form: Callable[..., Coroutine[Any, Any, Answer]]
+    """The tool as an agent's model calls it; signature and docstring are what the model reads."""
+    role: str | None = None
+    """`module:class` that makes a model into this tool; None where no model can serve it."""
+    template: str | None = None
+    """`module:class` that does it without a model, made from the question pool."""
+    human: str | None = None
+    """`module:function` that asks a person."""
+    prompts: tuple[str, ...] = ()
+    """The prompts that decide its answers: a replay tells when one of them was changed."""
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments of the small request that `ctgi tools check` makes, without the image."""
+    looks: bool = False
+    """Whether it is one of those that the binding `images` stands for."""
+
+    @property
+    def prompt_files(self) -> set[str]:
+        """Its prompts as a trace names them."""
+        return {f"prompts/{name}.txt" for name in self.prompts}
+
+    @property
+    def takes_image(self) -> bool:
+        """Whether it may be given an image."""
+        return "image" in signature_of(self.protocol).parameters
+
+
+def signature_of(protocol: type) -> inspect.Signature:
+    """The arguments of a tool's calls by name."""
+    signature = inspect.signature(protocol.__call__)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
