@@ -1,13 +1,16 @@
 """How well the embedded model answers each question of the pool, on drawn people and on photographs.
 
     ctgi synth people --identities 40 --val 0 --test 39 --seed 12345
-    python -m benchmarks.abilities people FOLDER [--scene "an indoor hall"] [--limit 120] [--write]
+    ctgi synth rendered --identities 40 --val 0 --test 39 --seed 12345 --render 3d
+    python -m benchmarks.abilities people FOLDER [--in-3d rendered] [--scene "an indoor hall"] [--limit 120] [--write]
 
 FOLDER holds photographs and their labels.json (benchmarks/real_crops.py); `--scene` is where they were taken, which
 the labels do not say. Drawn people count by color family and exact words otherwise; photographs by family of color and
 kind of thing, and only where a label says what is right. A list of things is right when nothing in it is absent and it
 is not empty where something is there. Balanced accuracy is the mean over the right answers' classes; `majority` is the
-share of the commonest one. `--write` keeps the table and the words that the model has learned in abilities.json.
+share of the commonest one; `calibration` the mean gap between the confidence of answers and the share of right ones,
+in ten bins. The answers to synthetic people are also counted word for word, as benchmarks/embedded_answers.py does.
+`--write` keeps the table and the words that the model has learned in abilities.json.
 """
 
 import argparse
@@ -23,13 +26,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.embedded_answers import ask_all, by_family, read_scenes
+from benchmarks.embedded_answers import ask_all, by_family, calibration_error, read_scenes, report_answers
 from benchmarks.machine import describe_machine
 from benchmarks.real_crops import families, legs_of, sleeves_of
 from ctgi.agents.languages import words
 from ctgi.config import load_settings
 from ctgi.embedded import ABILITIES
 from ctgi.synth import words as synth_words
+from ctgi.tools.types import Reply
 from recipes.embedded.answers import ANSWERS, Scene, answer
 from recipes.embedded.lessons import corpus
 
@@ -140,45 +144,51 @@ def fits(attribute: str, said: frozenset[str], right: frozenset[str]) -> bool:
     return said <= right and bool(said) == bool(right)
 
 
-def row(pairs: list[tuple[str, bool]]) -> dict[str, float | str]:
-    """A line of the table, of (class of the right answer, whether it was given)."""
+Judged = tuple[str, bool, float | None]
+"""Class of the right answer, whether it was given, and the confidence of what was given."""
+
+
+def row(judged: list[Judged]) -> dict[str, float | str]:
+    """A line of the table."""
     classes: dict[str, list[bool]] = defaultdict(list)
-    for right, ok in pairs:
+    for right, ok, _ in judged:
         classes[right].append(ok)
-    common, count = Counter(right for right, _ in pairs).most_common(1)[0]
+    common, count = Counter(right for right, *_ in judged).most_common(1)[0]
+    sure = [(confidence, ok) for _, ok, confidence in judged if confidence is not None]
+    told = {"calibration": round(calibration_error(*map(np.array, zip(*sure, strict=True))), 3)} if sure else {}
     return {
-        "accuracy": round(float(np.mean([ok for _, ok in pairs])), 3),
+        "accuracy": round(float(np.mean([ok for _, ok, _ in judged])), 3),
         "balanced": round(float(np.mean([np.mean(oks) for oks in classes.values()])), 3),
-        "majority": round(count / len(pairs), 3),
+        **told,
+        "majority": round(count / len(judged), 3),
         "majority_class": common,
-        "n": len(pairs),
+        "n": len(judged),
     }
 
 
-def on_drawn(scenes: list[tuple[Path, Scene]], answers: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+def on_drawn(scenes: list[tuple[Path, Scene]], answers: list[dict[str, Reply]]) -> dict[str, dict[str, Any]]:
     """The table of drawn people."""
     table = {}
     for name in ANSWERS:
         wanted = [by_family(answer(name, scene).lower()) for _, scene in scenes]
-        told = [by_family(given[name].lower().rstrip(".")) for given in answers]
-        table[name] = row([(right, said == right) for said, right in zip(told, wanted, strict=True)])
+        told = [(by_family(given[name].text.lower().rstrip(".")), given[name].confidence) for given in answers]
+        table[name] = row([(right, said == right, sure) for (said, sure), right in zip(told, wanted, strict=True)])
     return table
 
 
 def on_photographs(
-    items: list[dict[str, Any]], answers: list[dict[str, str]], scene: str
+    items: list[dict[str, Any]], answers: list[dict[str, Reply]], scene: str
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The table of photographs, and what was wrong."""
-    pairs: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    pairs: dict[str, list[Judged]] = defaultdict(list)
     wrong = []
     for item, given in zip(items, answers, strict=True):
         for name, right in labels(item, scene).items():
-            ok = fits(name, READ[name](given[name]), right)
-            pairs[name].append((" ".join(sorted(right)) or "none", ok))
+            said, label = given[name], " ".join(sorted(right)) or "none"
+            ok = fits(name, READ[name](said.text), right)
+            pairs[name].append((label, ok, said.confidence))
             if not ok:
-                wrong.append(
-                    f"{Path(item['file']).name} {name}: {given[name]!r}, label {' '.join(sorted(right)) or 'none'}"
-                )
+                wrong.append(f"{Path(item['file']).name} {name}: {said.text!r}, label {label}")
     return {name: row(rows) for name, rows in pairs.items()}, wrong
 
 
@@ -196,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("drawn", type=Path)
     parser.add_argument("photographs", type=Path)
+    parser.add_argument("--in-3d", type=Path, help="test people rendered in 3D")
     parser.add_argument("--scene", default="")
     parser.add_argument("--limit", type=int, default=None, help="drawn images")
     parser.add_argument("--errors", action="store_true")
@@ -204,27 +215,24 @@ def main() -> None:
     settings = load_settings()
     scenes = read_scenes(options.drawn)[: options.limit]
     items = json.loads((options.photographs / "labels.json").read_text(encoding="utf-8"))["items"]
-    drawn = on_drawn(scenes, asyncio.run(ask_all(settings, scenes)))
-    shown = asyncio.run(ask_all(settings, [(options.photographs / item["file"], None) for item in items]))
-    photographs, wrong = on_photographs(items, shown, options.scene)
     print(describe_machine())
-    for name in drawn:
-        parts = [
-            f"{title} {table[name]}"
-            for title, table in (("drawn", drawn), ("photographs", photographs))
-            if name in table
-        ]
-        print(name, *parts, sep="\n    ")
+    tables = {}
+    for title, folder in (("drawn", options.drawn), ("in_3d", options.in_3d)):
+        if folder:
+            people = read_scenes(folder)[: options.limit]
+            answers = asyncio.run(ask_all(settings, people))
+            print(f"{title}: {len(people)} images")
+            report_answers(people, answers, errors=options.errors)
+            tables[title] = on_drawn(people, answers)
+    shown = asyncio.run(ask_all(settings, [(options.photographs / item["file"], item) for item in items]))
+    tables["photographs"], wrong = on_photographs(items, shown, options.scene)
+    for name in ANSWERS:
+        print(name, *(f"{title} {table[name]}" for title, table in tables.items() if name in table), sep="\n    ")
     if options.errors:
         print(*wrong, sep="\n")
     if options.write:
         known = json.loads(ABILITIES.read_text(encoding="utf-8")) if ABILITIES.exists() else {}
-        table = {
-            name: {
-                title: table[name] for title, table in (("drawn", drawn), ("photographs", photographs)) if name in table
-            }
-            for name in drawn
-        }
+        table = {name: {title: rows[name] for title, rows in tables.items() if name in rows} for name in ANSWERS}
         made = {
             "date": datetime.date.today().isoformat(),
             "machine": describe_machine(),

@@ -1,11 +1,12 @@
 """How well the bound models see synthetic people: every question of the pool, what is not visible, and subtle lies.
 
-    ctgi synth people --identities 40 --val 0 --test 39 --seed 12345
-    python -m benchmarks.embedded_answers people [--bind images=...] [--errors]
+    ctgi synth people --identities 40 --val 0 --test 39 --seed 12345 [--render 3d]
+    python -m benchmarks.embedded_answers people [--only answers claims typed speed] [--bind images=...] [--errors]
 
 Answers count by their exact words; colors in a second column by family. A claim is true, or has one attribute changed
-(a hard negative), half and half; the calibration error is the mean gap between P(yes) and the share of true claims in
-ten bins of P(yes), weighted by their size. Last, the time that a search waits for the verdicts on its 20 candidates.
+(a hard negative), half and half; typed queries are a few words as one types them, true of a picture or of another
+person. The calibration error is the mean gap between P(yes) and the share of true descriptions in ten bins of P(yes),
+weighted by their size. Last, the time that a search waits for the verdicts on its 20 candidates.
 Drawn people, not photographs: benchmarks/real_crops.py does those.
 """
 
@@ -14,6 +15,7 @@ import asyncio
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -28,13 +30,16 @@ from ctgi.synth.colors import FAMILIES
 from ctgi.synth.dataset import TABLE
 from ctgi.synth.person import Person, View
 from ctgi.synth.table import read_rows
+from ctgi.tools.types import Reply
 from recipes.embedded.answers import ANSWERS, NOT_VISIBLE, Scene, answer
-from recipes.embedded.descriptions import Description, draw_hard_claim, one_by_one
+from recipes.embedded.descriptions import Claim, Description, draw_hard_claim, keywords, one_by_one, topics
+from recipes.embedded.lookalikes import agrees
 
 FAMILY = {color: family for family, colors in FAMILIES.items() for color in colors}
 CLAIMS = 4
 """Of each image."""
 CANDIDATES, SEARCHES = 20, 5
+PARTS = ("answers", "claims", "typed", "speed")
 
 
 def read_scenes(folder: Path) -> list[tuple[Path, Scene]]:
@@ -56,17 +61,17 @@ def by_family(text: str) -> str:
     return text.lower()
 
 
-async def ask_all(settings: Settings, scenes: list[tuple[Path, Scene]]) -> list[dict[str, str]]:
+async def ask_all(settings: Settings, scenes: Sequence[tuple[Path, object]]) -> list[dict[str, Reply]]:
     """The answers to every question, image by image, each as a first question."""
     pool = load_pool(None)
     async with open_tools(settings, ("answer_question",), pool) as tools:
 
-        async def one(path: Path) -> dict[str, str]:
+        async def one(path: Path) -> dict[str, Reply]:
             image = ref(str(path))
             said = await asyncio.gather(
                 *(tools["answer_question"](image, pool.by_attribute(name).question) for name in ANSWERS)
             )
-            return {name: reply.text for name, reply in zip(ANSWERS, said, strict=True)}
+            return dict(zip(ANSWERS, said, strict=True))
 
         return list(await asyncio.gather(*(one(path) for path, _ in scenes)))
 
@@ -75,8 +80,8 @@ Judged = tuple[str, Description, float, float]
 """Changed field or "", the description, P(yes) of the whole, and the least P(yes) of its claims one by one."""
 
 
-async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[Judged]:
-    """CLAIMS descriptions of each image, judged as a whole and claim by claim."""
+async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random, *, alone: bool) -> list[Judged]:
+    """CLAIMS descriptions of each image, judged as a whole and, where `alone`, claim by claim."""
     drawn = [
         (path, *draw_hard_claim(scene, rng, true=number % 2 == 0)) for path, scene in scenes for number in range(CLAIMS)
     ]
@@ -87,8 +92,38 @@ async def verify_all(settings: Settings, scenes: list[tuple[Path, Scene]], rng: 
             return min(verdict.probability for verdict in verdicts)
 
         whole = await asyncio.gather(*(judge(path, [told.text]) for path, _, told in drawn))
-        parts = await asyncio.gather(*(judge(path, one_by_one(told)) for path, _, told in drawn))
+        parts = await asyncio.gather(*(judge(path, one_by_one(told)) for path, _, told in drawn)) if alone else whole
     return [(field, told, *pair) for (_, field, told), *pair in zip(drawn, whole, parts, strict=True)]
+
+
+Typed = tuple[str, bool, float]
+"""A few words, whether they are true of the picture, P(yes)."""
+
+
+def type_query(scene: Scene, rng: Random) -> tuple[str, list[str]]:
+    """Two or three things of a person as one types them, and the topics they tell."""
+    said = topics(scene, rng)
+    told = rng.sample([name for name in ("upper", "lower", "bag", "shoes", "hat") if name in said], 2)
+    claims = {name: Claim(said[name], True, name) for name in ("person", *told)}
+    return "".join(piece.text for piece in keywords(claims, rng)), ["person", *told]
+
+
+async def verify_typed(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[Typed]:
+    """A typed query of each image, judged there and on the image of somebody of whom it is false."""
+    drawn: list[tuple[Path, str, bool]] = []
+    for path, scene in scenes:
+        if not {"upper", "lower"} <= scene.visible:
+            continue
+        text, told = type_query(scene, rng)
+        others = [
+            other
+            for other, theirs in rng.sample(scenes, len(scenes))
+            if any(agrees(topic, theirs, scene) is False for topic in told[1:])
+        ]
+        drawn += [(path, text, True), *((other, text, False) for other in others[:1])]
+    async with open_tools(settings, ("verify_match",), load_pool(None)) as tools:
+        verdicts = await asyncio.gather(*(tools["verify_match"](ref(str(path)), text) for path, text, _ in drawn))
+    return [(text, true, verdict.probability) for (_, text, true), verdict in zip(drawn, verdicts, strict=True)]
 
 
 async def time_searches(settings: Settings, scenes: list[tuple[Path, Scene]], rng: Random) -> list[float]:
@@ -116,12 +151,12 @@ def calibration_error(probabilities: np.ndarray, truths: np.ndarray) -> float:
     return float(sum(gaps))
 
 
-def report_answers(scenes: list[tuple[Path, Scene]], answers: list[dict[str, str]], *, errors: bool) -> None:
+def report_answers(scenes: list[tuple[Path, Scene]], answers: list[dict[str, Reply]], *, errors: bool) -> None:
     """A line for each question: right where it is visible, right by color family, and right where it is not."""
     print(f"{'question':16} {'visible':>8} {'right %':>8} {'family %':>9} {'not visible':>12} {'said so %':>10}")
     visible_shares, unseen = [], []
     for name in ANSWERS:
-        pairs = [(given[name].lower().rstrip("."), answer(name, scene).lower())
+        pairs = [(given[name].text.lower().rstrip("."), answer(name, scene).lower())
                  for (_, scene), given in zip(scenes, answers, strict=True)]  # fmt: skip
         seen = [(given, wanted) for given, wanted in pairs if wanted != NOT_VISIBLE]
         hidden = [given == NOT_VISIBLE for given, wanted in pairs if wanted == NOT_VISIBLE]
@@ -144,7 +179,8 @@ def report_answers(scenes: list[tuple[Path, Scene]], answers: list[dict[str, str
 def report_claims(judged: list[Judged], *, errors: bool) -> None:
     """Accuracy and calibration of verify_match, and which changes go unseen."""
     truths = np.array([not field for field, *_ in judged])
-    for place, way in ((2, "the whole description"), (3, "one claim at a time")):
+    ways = ((2, "the whole description"), (3, "one claim at a time"))
+    for place, way in ways[: 1 + any(row[2] != row[3] for row in judged)]:
         probabilities = np.array([row[place] for row in judged])
         right = (probabilities > 0.5) == truths
         print(f"verify_match, {way}: {100 * right.mean():.1f} % of {len(judged)} descriptions, "
@@ -158,22 +194,43 @@ def report_claims(judged: list[Judged], *, errors: bool) -> None:
                     print(f"    P(yes) {row[place]:.2f} {row[0] or 'true':12} {row[1].text}")
 
 
+def report_typed(typed: list[Typed]) -> None:
+    """How queries of a few words are judged."""
+    truths = np.array([true for _, true, _ in typed])
+    probabilities = np.array([p for *_, p in typed])
+    right = (probabilities > 0.5) == truths
+    print(
+        f"typed queries: {100 * right[truths].mean():.1f} % of {truths.sum()} true ones confirmed, "
+        f"{100 * right[~truths].mean():.1f} % of {(~truths).sum()} false ones not, "
+        f"calibration error {calibration_error(probabilities, truths):.3f}; "
+        f"median P(yes) {np.median(probabilities[truths]):.2f} and {np.median(probabilities[~truths]):.2f}"
+    )
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bind", action="append", default=[])
     parser.add_argument("--limit", type=int, default=None, help="images")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--one-by-one", action="store_true", help="judge each claim alone too, which takes longer")
     parser.add_argument("--errors", action="store_true", help="also print the commonest wrong answers")
     options = parser.parse_args()
     print(describe_machine())
     scenes = read_scenes(options.folder)[: options.limit]
     settings = load_settings(binds=options.bind)
     print(f"{len(scenes)} synthetic images, {settings.binding('answer_question')}")
-    report_answers(scenes, asyncio.run(ask_all(settings, scenes)), errors=options.errors)
-    report_claims(asyncio.run(verify_all(settings, scenes, Random(0))), errors=options.errors)
-    seconds = asyncio.run(time_searches(settings, scenes, Random(1)))
-    print(f"{CANDIDATES} candidates verified in {statistics.median(seconds):.2f} s (median of {SEARCHES} searches)")
+    if "answers" in options.only:
+        report_answers(scenes, asyncio.run(ask_all(settings, scenes)), errors=options.errors)
+    if "claims" in options.only:
+        judged = asyncio.run(verify_all(settings, scenes, Random(0), alone=options.one_by_one))
+        report_claims(judged, errors=options.errors)
+    if "typed" in options.only:
+        report_typed(asyncio.run(verify_typed(settings, scenes, Random(2))))
+    if "speed" in options.only:
+        seconds = asyncio.run(time_searches(settings, scenes, Random(1)))
+        print(f"{CANDIDATES} candidates verified in {statistics.median(seconds):.2f} s (median of {SEARCHES} searches)")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,15 @@
 
 Each search verifies the 20 best images of `here` by the bound retriever. For each threshold of P(yes): the share of
 searches in which a candidate is confirmed, and for people who are there, in which the first one confirmed is the right
-person. The threshold chosen has the most right anchors; of equals the lowest, because the few words that one types into
-a search get a lower P(yes) than the witnesses' long descriptions here. `--write` puts it and its row into the embedded
+person; `typed` are a few words about people who are there. The threshold chosen has the most right anchors; of equals
+the lowest, because the few words that one types get a lower P(yes) than the witnesses' long descriptions. `--write` puts it and its row into the embedded
 models' abilities.json.
 """
 
 import argparse
 import asyncio
 import datetime
+import itertools
 import json
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from random import Random
 
 import numpy as np
 
-from benchmarks.embedded_answers import read_scenes
+from benchmarks.embedded_answers import read_scenes, type_query
 from benchmarks.machine import describe_machine
 from ctgi.agents.verifier import Verifier
 from ctgi.config import Settings, load_settings
@@ -102,14 +103,23 @@ def main() -> None:
     settings, rng = load_settings(binds=options.bind), Random(0)
     there = descriptions(read_scenes(options.here), options.searches, rng)
     absent = [(text, None) for text, _ in descriptions(read_scenes(options.elsewhere), options.searches, rng)]
-    nonsense = [(text, None) for text in NONSENSE]
-    searched = asyncio.run(search_all(settings, [*there, *absent, *nonsense], options.here))
-    groups = (searched[: len(there)], searched[len(there) : len(there) + len(absent)], searched[-len(nonsense) :])
+    sought: dict[str, list[tuple[str, Scene | None]]] = {
+        "present": list(there),
+        "absent": absent,
+        "nonsense": [(text, None) for text in NONSENSE],
+        "typed": [(type_query(scene, rng)[0], scene) for _, scene in there if {"upper", "lower"} <= scene.visible],
+    }
+    searched = asyncio.run(
+        search_all(settings, [query for queries in sought.values() for query in queries], options.here)
+    )
+    ends = list(itertools.accumulate(map(len, sought.values())))
+    groups = {
+        name: searched[end - len(queries) : end] for (name, queries), end in zip(sought.items(), ends, strict=True)
+    }
     rows = [
-        {"threshold": threshold, "present": found, "present_right": right}
-        | {name: confirmed(group, threshold)[0] for name, group in zip(("absent", "nonsense"), groups[1:], strict=True)}
+        {"threshold": threshold, "present_right": confirmed(groups["present"], threshold)[1]}
+        | {name: confirmed(group, threshold)[0] for name, group in groups.items()}
         for threshold in THRESHOLDS
-        for found, right in [confirmed(groups[0], threshold)]
     ]
     print(describe_machine())
     print(f"{options.searches} searches for people there, as many for others, {len(NONSENSE)} for nonsense")

@@ -134,7 +134,7 @@ def sentence(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
     """Claims joined by small words: a sentence about the person, or a few words as one types them into a search."""
     person = told["person"]
     if len(told) <= 4 and rng.random() < 0.35:
-        return _keywords(told, rng)
+        return keywords(told, rng)
     article = rng.choice(("A ", "A ", "A ", "The ", "a "))
     pieces = [Claim(article), person]
     worn = [topic for topic in ("hair", "upper", "lower", "shoes", "hat", "glasses", "scarf", "belt") if topic in told]
@@ -156,7 +156,7 @@ def sentence(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
 _JOINTS = {"upper": " in ", "lower": " in ", "shoes": " in ", "action": " ", "scene": " "}
 
 
-def _keywords(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
+def keywords(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
     """As one types it: woman with red bag; man black jacket jeans; red bag, blue jeans. No articles, no full stop."""
     person = told["person"]
     bare = {
