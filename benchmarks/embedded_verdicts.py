@@ -7,8 +7,8 @@
 Each search verifies the 20 best images of `here` by the bound retriever. For each threshold of P(yes): the share of
 searches in which a candidate is confirmed, and for people who are there, in which the first one confirmed is the right
 person; `typed` are a few words about people who are there. The threshold chosen has the most right anchors; of equals
-the lowest, because the few words that one types get a lower P(yes) than the witnesses' long descriptions. `--write` puts it and its row into the embedded
-models' abilities.json.
+the lowest, because the few words that one types get a lower P(yes) than the witnesses' long descriptions. `--write`
+puts it and its row into the embedded models' abilities.json.
 """
 
 import argparse
