@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 from ctgi.agents import languages
 from ctgi.agents.captioner import Captioner
@@ -12,6 +11,7 @@ from ctgi.agents.pool import QuestionPool
 from ctgi.agents.verifier import Verifier
 from ctgi.config import Settings
 from ctgi.embedded import ABILITIES
+from ctgi.reading import Json
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
 from ctgi.tools.types import Reply, Verdict
@@ -78,10 +78,10 @@ _PHRASES = {
 
 
 @cache
-def measured() -> dict[str, Any]:
+def measured() -> Json:
     """The table that comes with the embedded models; {} where the installation lacks it."""
     try:
-        table: dict[str, Any] = json.loads(ABILITIES.read_text(encoding="utf-8"))
+        table: Json = json.loads(ABILITIES.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return table

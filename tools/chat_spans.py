@@ -1,8 +1,9 @@
 """A model whose calls are spans: what was asked for, what it took, and with content also what was said."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctgi.bindings import Binding
+from ctgi.reading import Json
 from ctgi.settings import Settings
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.spans import Attributes, as_list, of_binding, open_span
@@ -70,7 +71,7 @@ def _asked(request: ChatRequest) -> Attributes:
     return attributes
 
 
-def _message(role: str, text: str) -> dict[str, Any]:
+def _message(role: str, text: str) -> Json:
     return {"role": role, "parts": _parts(text)}
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctgi.errors import CtgiError
-from ctgi.reading import TextError, parse_yaml, read_yaml
+from ctgi.reading import Json, TextError, parse_yaml, read_yaml
 from ctgi.suggest import did_you_mean, first_problem
 from ctgi.text import plain
 from ctgi.training.augment import Augment
@@ -137,13 +137,13 @@ class TrainConfig(_Table):
                 raise ValueError(f"a run of {self.kind} has a section {self.kind!r} and no other model's")
         return self
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> Json:
         """Every setting as plain values."""
         return self.model_dump(mode="json", exclude_none=False, exclude={*KINDS} - {self.kind})
 
 
 def load_config(
-    kind: str, *, file: Path | None = None, sets: list[str] | None = None, data: dict[str, Any] | None = None
+    kind: str, *, file: Path | None = None, sets: list[str] | None = None, data: Json | None = None
 ) -> TrainConfig:
     """The recipe of `kind`, then `file`, then `data`, then `--set` entries, each over the ones before.
 
@@ -176,14 +176,14 @@ def load_config(
         raise CtgiError(f"training config: {first_problem(error, TrainConfig)}{shown}") from None
 
 
-def _read(file: Any) -> dict[str, Any]:
+def _read(file: Any) -> Json:
     values = read_yaml(file, "training config")
     if not isinstance(values, dict):
         raise CtgiError(f"{plain(str(file))}: expected sections such as optim: and run:, got {values!r}")
     return values
 
 
-def _parse_set(text: str) -> dict[str, Any]:
+def _parse_set(text: str) -> Json:
     name, equals, value = text.partition("=")
     if not equals or not all(name.split(".")):
         raise CtgiError(f"--set {text!r}: expected section.key=value, like optim.lr=1e-5")
@@ -196,7 +196,7 @@ def _parse_set(text: str) -> dict[str, Any]:
     return dict(nested)
 
 
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def _merged(under: Json, over: Json) -> Json:
     both = {
         key: _merged(under[key], over[key])
         for key in under.keys() & over.keys()

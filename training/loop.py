@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from ctgi.errors import CtgiError
+from ctgi.reading import Json
 from ctgi.retrieval.benchmarks.datasets import DataSet
 from ctgi.retrieval.metrics import Metrics
 from ctgi.text import plain
@@ -72,7 +73,7 @@ class TrainReport:
     is_main: bool
     """Whether this process speaks for the run."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """As plain values."""
         return {**asdict(self), "out": str(self.out), "best": str(self.best), "seconds": round(self.seconds, 3)}
 

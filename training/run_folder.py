@@ -15,11 +15,11 @@ import yaml
 
 from ctgi.errors import CtgiError
 from ctgi.files import is_full, whole_file, write_whole
-from ctgi.reading import JsonLine, json_lines
+from ctgi.reading import Json, JsonLine, json_lines
 from ctgi.text import plain
 from ctgi.version import revision
 
-Record = dict[str, Any]
+Record = Json
 
 
 @dataclass(frozen=True)

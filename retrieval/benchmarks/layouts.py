@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from ctgi.errors import CtgiError
-from ctgi.reading import read_json
+from ctgi.reading import Json, read_json
 from ctgi.text import plain
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ LAYOUTS = {
 }
 
 
-def read_annotations(path: Path, layout: Layout) -> list[dict[str, Any]]:
+def read_annotations(path: Path, layout: Layout) -> list[Json]:
     """The objects of an annotation file, one for each image, in order.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ctgi.errors import CtgiError
+from ctgi.reading import Json
 from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice, Text
 from ctgi.retrieval.benchmarks.layouts import Counts, Layout, below_root, match_images, read_annotations
 from ctgi.text import plain
@@ -63,7 +64,7 @@ def _annotation_file(layout: Layout, root: Path) -> Path:
     )
 
 
-def _picture(entry: dict[str, Any], layout: Layout, file: Path, row: int) -> Picture:
+def _picture(entry: Json, layout: Layout, file: Path, row: int) -> Picture:
     texts, pid = entry["captions"], entry["id"]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise CtgiError(f"{plain(str(file))}, object {row}: captions {texts!r:.80}: expected a list of texts")

@@ -12,7 +12,7 @@ from ctgi.bindings import Binding, public_spec
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
 from ctgi.plugins import OWN_CODE
-from ctgi.reading import read_toml
+from ctgi.reading import Json, read_toml
 from ctgi.secrets import learn
 from ctgi.settings import Settings
 from ctgi.settings_tables import CacheSettings, Endpoint, MtgSettings, MtiSettings, RetrieverSettings
@@ -50,7 +50,7 @@ def _user_config() -> Path | None:
     return folder and folder / CONFIG_NAME
 
 
-def _refuse_code(path: Path, tables: dict[str, Any]) -> None:
+def _refuse_code(path: Path, tables: Json) -> None:
     """A folder from somebody else must not run code because a command was started in it."""
     bindings, endpoints = (
         list(table.values()) if isinstance(table := tables.get(name), dict) else []

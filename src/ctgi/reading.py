@@ -102,7 +102,7 @@ def parse_yaml(text: str) -> Any:
         raise TextError(_cause(error)) from None
 
 
-def _parse_toml(text: str) -> dict[str, Any]:
+def _parse_toml(text: str) -> Json:
     import tomllib
 
     try:
@@ -172,7 +172,7 @@ def read_yaml(path: Path | Traversable, what: str = "") -> Any:
     return _read(path, what, lambda content: parse_yaml(decode(content)))
 
 
-def read_toml(path: Path | Traversable, what: str = "") -> dict[str, Any]:
+def read_toml(path: Path | Traversable, what: str = "") -> Json:
     """The tables of a TOML file. Raises as `read_text` does."""
     return _read(path, what, lambda content: _parse_toml(decode(content)))
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from pydantic import Field, field_validator
@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ctgi.bindings import Binding
 from ctgi.files import WithoutLocks
 from ctgi.network import parse_address, public_url
+from ctgi.reading import Json
 from ctgi.secrets import in_url
 from ctgi.settings_tables import (
     CacheSettings,
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
             chosen["base_url"] = binding.base_url
         return Endpoint(**chosen)
 
-    def public(self) -> dict[str, Any]:
+    def public(self) -> Json:
         """All values as plain JSON, without what only their owner may know."""
         values = self.model_dump(mode="json")
         values["bindings"] = {tool: str(Binding.parse(spec)) for tool, spec in self.bindings.items()}
@@ -114,7 +115,7 @@ def _same_origin(url: str, own: str | None) -> bool:
         return False
 
 
-_PROVIDER_DEFAULTS: dict[str, dict[str, Any]] = {
+_PROVIDER_DEFAULTS: dict[str, Json] = {
     "embedded": {"min_pixels": 1, "batch_size": 32, "concurrency": 64},
     "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
     "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},

@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
 from ctgi.network import Proxies
+from ctgi.reading import Json
 
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
@@ -57,7 +58,7 @@ class Endpoint(_Table):
     this many, as is everything once the model was seen to think."""
     leave_out: tuple[RequestField, ...] = ()
     """Fields that requests go without from the start. Those that a server refuses are left out anyway."""
-    extra_body: dict[str, Any] = Field(default_factory=dict)
+    extra_body: Json = Field(default_factory=dict)
     """Further fields of each request, like chat_template_kwargs = {enable_thinking = false}."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Further headers, each with the environment variable of its value: api-key = "env:AZURE_KEY"."""

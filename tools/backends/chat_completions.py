@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from ctgi.errors import ToolError
+from ctgi.reading import Json
 from ctgi.text import joined as joined_surrogates
 from ctgi.text import plain
 from ctgi.tools.backends import ChatReply, ChatRequest
@@ -33,8 +34,6 @@ _FILTERED = re.compile(
 )
 _BROKEN_OFF = re.compile(r"error|abort|cancel|time.?out|malformed|insufficient|repetition", re.IGNORECASE)
 """Servers have many names for why a reply ended."""
-
-Json = dict[str, Any]
 
 
 def messages(request: ChatRequest, image_url: str | None, *, system_apart: bool = True) -> list[Json]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-Json = dict[str, Any]
+from ctgi.reading import Json
+
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Fields for thoughts, each of other servers; several hold the same."""
 _THOUGHT_PARTS = {"thinking", "reasoning", "reasoning_text", "reasoning_content", "redacted_thinking", "thought"}

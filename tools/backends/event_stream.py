@@ -1,10 +1,9 @@
 """A chat completion that arrives as an event stream though none was asked for, put together again."""
 
-from typing import Any
-
 from pydantic_core import from_json
 
-Json = dict[str, Any]
+from ctgi.reading import Json
+
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
 

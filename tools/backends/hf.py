@@ -19,6 +19,7 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from ctgi.errors import CtgiError, ToolError
+from ctgi.reading import Json
 from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.settings_tables import Endpoint
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
@@ -151,7 +152,7 @@ class HfMllm:
         _check_length(prompt, checkpoint.context_length)
         return prompt
 
-    def _encode(self, processor: Any, request: ChatRequest, picture: Image.Image | None) -> dict[str, Any]:
+    def _encode(self, processor: Any, request: ChatRequest, picture: Image.Image | None) -> Json:
         added = processor.tokenizer.added_tokens_decoder.values()
         control = [token.content for token in added if token.special]
         try:
@@ -219,13 +220,13 @@ def _kind(prompt: Prompt) -> tuple[Any, ...]:
     return prompt.max_tokens, tuple(prompt.tokens), shapes
 
 
-def _messages(request: ChatRequest, picture: Image.Image | None, control: list[str]) -> list[dict[str, Any]]:
-    def part(text: str) -> dict[str, Any]:
+def _messages(request: ChatRequest, picture: Image.Image | None, control: list[str]) -> list[Json]:
+    def part(text: str) -> Json:
         for token in control:  # a model's own words must not end its turn or stand for an image
             text = text.replace(token, f"{token[:1]} {token[1:]}")
         return {"type": "text", "text": text}
 
-    messages: list[dict[str, Any]] = []
+    messages: list[Json] = []
     if request.system:
         messages.append({"role": "system", "content": [part(request.system)]})
     for prompt, reply in request.history:

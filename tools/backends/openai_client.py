@@ -3,20 +3,18 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import httpx2
 
 from ctgi.errors import CtgiError
 from ctgi.network import parse_address, proxy_for, proxy_of_client, trusted
+from ctgi.reading import Json
 from ctgi.secrets import all_known, basic_authorization, in_url
 from ctgi.settings_tables import Endpoint
 from ctgi.text import plain
 from ctgi.tools.backends.endpoint import Unavailable
 
 MAX_BODY_BYTES = 4_000_000
-
-Json = dict[str, Any]
 
 
 class StatusError(Exception):

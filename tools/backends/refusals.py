@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from ctgi.reading import Json
 from ctgi.text import plain
 from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Unavailable
 
@@ -72,7 +73,7 @@ def complaint(status: int, content: bytes, retry_after: str, hide: Callable[[str
     return replace(_complaint(status, body, hide), wait_s=retry_after_s(retry_after))
 
 
-def complaint_in_reply(body: dict[str, Any], hide: Callable[[str], str]) -> Complaint | None:
+def complaint_in_reply(body: Json, hide: Callable[[str], str]) -> Complaint | None:
     """The error in a body that came with status 200.
 
     None where it is none, as with `"error": null`, or stands beside a reply that came to its end.
@@ -116,12 +117,12 @@ def retry_after_s(header: str) -> float:
         return 0.0
 
 
-def _came_to_its_end(body: dict[str, Any]) -> bool:
+def _came_to_its_end(body: Json) -> bool:
     choices = body["choices"] if isinstance(body["choices"], list) else []
     return any(isinstance(choice, dict) and choice.get("finish_reason") == "stop" for choice in choices)
 
 
-def _names_words(body: dict[str, Any]) -> bool:
+def _names_words(body: Json) -> bool:
     found = [body.get(name) for name in _WORDS]
     return any(isinstance(said, (str, list, dict)) and said and not _is_turn(said) for said in found)
 
@@ -144,7 +145,7 @@ def _said(body: Any, depth: int = _DEPTH) -> str:
     return str(body or "")
 
 
-def _pointed_at(fields: dict[str, Any]) -> tuple[str, ...]:
+def _pointed_at(fields: Json) -> tuple[str, ...]:
     """The fields in `param`, or in the `loc` of each of FastAPI's details."""
     param = fields.get("param")
     if isinstance(param, str) and param:
@@ -154,11 +155,11 @@ def _pointed_at(fields: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(step) for entry in entries for step in _steps(entry) if step != "body")
 
 
-def _steps(entry: dict[str, Any]) -> list[Any]:
+def _steps(entry: Json) -> list[Any]:
     return entry["loc"] if isinstance(entry.get("loc"), list) else []
 
 
-def _status(error: dict[str, Any]) -> int:
+def _status(error: Json) -> int:
     """The status that an error object with status 200 stands for, by its code or the name of its kind."""
     codes = [str(error[name]) for name in _CODES if error.get(name) is not None]
     numbers = [int(code) for code in codes if re.fullmatch(r"[45]\d\d", code)]

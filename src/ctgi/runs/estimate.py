@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ctgi.agents.abilities import askable
 from ctgi.agents.pool import load_pool
@@ -11,6 +10,7 @@ from ctgi.agents.prompts import prompt
 from ctgi.captions import has_caption, read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
+from ctgi.reading import Json
 from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import digest, image_size
 from ctgi.runs.captions_file import Captioned
@@ -28,7 +28,7 @@ def estimate(
     *,
     limit: int | None = None,
     passed: PassedOver | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Calls and tokens for the images without a caption: an upper bound, as no turn is saved by the pool.
 
     Image tokens are Qwen2-VL's. `uncached_input_tokens` leaves out what the earlier call of a dialogue sent already.

@@ -9,6 +9,7 @@ from typing import Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.reading import Json
 from ctgi.retrieval.benchmarks.layouts import LAYOUTS, Layout, below_root, match_images, read_annotations
 from ctgi.text import plain
 
@@ -117,7 +118,7 @@ def _captions(records: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], int
     return captions, len(paths) - len(captions)
 
 
-def _people(captions: dict[str, str], form: Layout, root: Path, split: str) -> list[dict[str, Any]]:
+def _people(captions: dict[str, str], form: Layout, root: Path, split: str) -> list[Json]:
     """Objects in which every image is a person of its own."""
     below = {below_root(path, root): path for path in captions}
     if None in below:
@@ -132,7 +133,7 @@ def _people(captions: dict[str, str], form: Layout, root: Path, split: str) -> l
     ]
 
 
-def _texts(caption: str, form: Layout) -> dict[str, Any]:
+def _texts(caption: str, form: Layout) -> Json:
     words = {"processed_tokens": [_WORD.findall(caption.lower())]} if form.tokens else {}
     return {"captions": [caption]} | words
 
@@ -142,7 +143,7 @@ def _refuse_overwrite(annotations: Path, out: Path) -> None:
         raise CtgiError(f"{plain(str(out))}: would replace the data set's own annotations: write to another file")
 
 
-def _recaptioned(entry: dict[str, Any], ours: dict[str, str], form: Layout, split: str) -> dict[str, Any]:
+def _recaptioned(entry: Json, ours: dict[str, str], form: Layout, split: str) -> Json:
     if entry["split"] != split or entry[form.path_key] not in ours:
         return entry
     return entry | _texts(ours[entry[form.path_key]], form)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, write_whole
-from ctgi.reading import TextError, parse_json, read_bytes
+from ctgi.reading import Json, TextError, parse_json, read_bytes
 from ctgi.synth.person import VIEWS
 from ctgi.synth.processes import in_order
 from ctgi.synth.renderers import Render
@@ -148,7 +148,7 @@ def _annotations(table: Path) -> Iterator[bytes]:
 # --- the folder
 
 
-def _record(splits: Splits, seed: int, render: Render) -> dict[str, Any]:
+def _record(splits: Splits, seed: int, render: Render) -> Json:
     """What synth.json says: what the set was asked to be, and counts."""
     return {
         "version": VERSION,
@@ -163,7 +163,7 @@ def _record(splits: Splits, seed: int, render: Render) -> dict[str, Any]:
     }
 
 
-def _claim(out: Path, record: dict[str, Any]) -> None:
+def _claim(out: Path, record: Json) -> None:
     """Make the folder, or see that it holds the same set."""
     name = plain(str(out))
     try:
@@ -198,7 +198,7 @@ def _told(record: Any) -> str:
     return ", ".join(f"{key} {record.get(key)}" for key in ("version", "seed", "render", "identities_by_split"))
 
 
-def _write_record(out: Path, record: dict[str, Any]) -> None:
+def _write_record(out: Path, record: Json) -> None:
     write_whole(out / RECORD, json.dumps(record, indent=2).encode() + b"\n")
 
 

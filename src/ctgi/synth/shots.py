@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ctgi.reading import Json
 from ctgi.synth.person import Person, View, draw_person, draw_views
 from ctgi.synth.renderers import Render
 from ctgi.synth.witness import describe
@@ -31,7 +32,7 @@ class Shot:
     render: Render
     """DRAWN or IN_3D."""
 
-    def truth(self) -> dict[str, Any]:
+    def truth(self) -> Json:
         """What is true of the picture, in JSON's types."""
         return {
             "captions": list(self.captions),

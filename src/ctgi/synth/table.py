@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
-from ctgi.reading import JsonLine, json_lines
+from ctgi.reading import Json, JsonLine, json_lines
 from ctgi.text import plain
 
-Row = dict[str, Any]
+Row = Json
 _FIELDS = {"id", "path", "split", "captions"}
 """Of a row, what the annotation file is made of."""
 

@@ -12,9 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from ctgi.config import Settings
+from ctgi.reading import Json
 from ctgi.runs.replay.item import Replayed, open_work, replay_one
 from ctgi.tools.traces.player import Replay
 from ctgi.tools.traces.reader import Trace, open_trace
@@ -67,7 +67,7 @@ async def in_processes(
 class _Worker:
     """What a process of the pool holds: the trace, the tools, and a loop of its own."""
 
-    def __init__(self, path: Path, settings: dict[str, Any], computed: list[str]) -> None:
+    def __init__(self, path: Path, settings: Json, computed: list[str]) -> None:
         gc.freeze()  # the collector would look through every imported package again and again
         gc.set_threshold(20_000)
         self._loop = asyncio.new_event_loop()
@@ -87,7 +87,7 @@ _workers: list[_Worker] = []
 """The one of this process."""
 
 
-def _start(path: Path, settings: dict[str, Any], computed: list[str]) -> None:
+def _start(path: Path, settings: Json, computed: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone answers Ctrl-C
     _workers.append(_Worker(path, settings, computed))
 
