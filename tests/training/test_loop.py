@@ -91,8 +91,6 @@ def test_resuming_with_other_settings_names_them(tiny_config: Config, tmp_path: 
 
 
 def test_the_run_folder_tells_the_run(tiny_config: Config, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     config = tiny_config("irra")
