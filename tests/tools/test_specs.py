@@ -20,15 +20,12 @@ from ctgi.tools.forms import arguments_of
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.specs import TOOLS
 from ctgi.tools.tool_spec import Profiles
-from ctgi.tools.traces.format import Header
 from ctgi.tools.traces.interceptor import Interceptor
 from ctgi.tools.traces.player import Replay
 from ctgi.tools.traces.reader import open_trace
-from ctgi.tools.traces.recorder import Recorder
-from ctgi.tools.traces.values import Values
-from ctgi.tools.traces.writer import TraceWriter
 from ctgi.tools.types import Reply
 from tests.support.ninth_tool import SPEC
+from tests.support.recording import recorder
 
 
 @pytest.mark.parametrize("spec", TOOLS.values(), ids=TOOLS)
@@ -94,17 +91,9 @@ def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(double: ScriptedSe
     double.replies = lambda seen: "three" if "How many men" in seen.prompts[-1] else "none"
     settings, image = load_settings(binds=[f"images=vllm:double@{double.url}"]), ref(str(people / "0_a.png"))
     assert settings.binding("count_people").endpoint == "vllm"
-    writer = TraceWriter(settings.traces, Values())
-    recorder = Recorder(writer)
-    recorder.header(
-        Header(
-            run=writer.run, command="caption", graph="mtg", started="2026-01-01T00:00:00+00:00", root="",
-            bindings={"count_people": str(settings.binding("count_people"))}, settings={}, versions={}, commit=None,
-            digests={}, input={},
-        )
-    )  # fmt: skip
-    assert asyncio.run(count(settings, image, recorder)) == "three"
-    recorder.end(None)
+    made, writer = recorder(settings.traces)
+    assert asyncio.run(count(settings, image, made)) == "three"
+    made.end(None)
     double.stop()
     replay = Replay(open_trace(writer.path))
     with replay.at(1):
