@@ -54,7 +54,7 @@ embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cor
 	  --captions mtg:$(WORK)/captions.jsonl --out $(WORK)/run --resume
 	rm -rf src/ctgi/embedded/mllm src/ctgi/embedded/clip
 	cp -r $(WORK)/mllm src/ctgi/embedded/mllm
-	$(BIN)/python -m recipes.embedded.clip export $(WORK)/run src/ctgi/embedded/clip
+	$(BIN)/python -m recipes.embedded.clip export $(WORK)/run $(WORK)/start src/ctgi/embedded/clip
 	cp $(WORK)/sight.jsonl $(WORK)/dialogue.jsonl docs/embedded
 	cp $(WORK)/run/metrics.jsonl docs/embedded/clip.jsonl
 
