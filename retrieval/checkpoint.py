@@ -1,4 +1,4 @@
-"""Reading what `ctgi train` saved: tensors and plain values, never code."""
+"""Reads the checkpoints of `ctgi train`: tensors and plain values, never code."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,7 +22,9 @@ def load_checkpoint(path: Path, *, device: str | torch.device = "cpu") -> dict[s
     try:
         content = torch.load(path, map_location=device, weights_only=True, mmap=True)
     except FileNotFoundError:
-        raise CtgiError(f"{plain(str(path))}: no such checkpoint") from None
+        raise CtgiError(
+            f"{plain(str(path))}: no such checkpoint: give the run folder of ctgi train, or a .pt file"
+        ) from None
     except (OSError, RuntimeError, UnpicklingError, EOFError, MemoryError, *MALFORMED) as error:
         raise CtgiError(
             f"{plain(str(path))}: not a checkpoint of tensors and plain values: {first_line(error)}"
@@ -34,6 +36,6 @@ def load_checkpoint(path: Path, *, device: str | torch.device = "cpu") -> dict[s
 
 
 def first_line(error: Exception) -> str:
-    """What an error of another library says, in one safe line."""
+    """The first line of another library's error, safe to print."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return plain(lines[0])[:300] if lines else type(error).__name__

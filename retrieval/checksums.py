@@ -1,4 +1,4 @@
-"""Checksums of large files, block by block: damage is found where it is, and a few blocks tell about the whole."""
+"""Checksums of large files, block by block: they locate damage, and a sample of blocks checks a file quickly."""
 
 import os
 import zlib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 BLOCK_BYTES = 2**20
 SAMPLED = 64
-"""Blocks that `sample` chooses: 64 MiB take some 50 ms."""
+"""Number of blocks that `sample` chooses: reading 64 MiB takes about 50 ms."""
 
 Checksums = tuple[int, ...]
 """crc32 of each block of a file."""
@@ -16,7 +16,7 @@ Checksums = tuple[int, ...]
 def checksums(path: Path, size: int, known: Checksums = ()) -> Checksums:
     """The checksums of the first `size` bytes of a file.
 
-    known: those of its beginning, of whole blocks alone; only what follows is read.
+    known: checksums of complete blocks at its beginning; only the rest is read.
 
     Raises:
         OSError: it cannot be read.
@@ -27,7 +27,7 @@ def checksums(path: Path, size: int, known: Checksums = ()) -> Checksums:
 
 
 def damaged_blocks(path: Path, size: int, expected: Checksums, blocks: Iterable[int] | None = None) -> list[int]:
-    """The blocks, of all or of these, that do not have their checksum, ascending.
+    """The blocks whose checksum differs, ascending; only those in `blocks`, if given.
 
     Raises:
         OSError: the file cannot be read.
@@ -38,7 +38,7 @@ def damaged_blocks(path: Path, size: int, expected: Checksums, blocks: Iterable[
 
 
 def sample(size: int) -> list[int]:
-    """Blocks to look at where not all can be: the first, the last, and some in equal distances between."""
+    """A sample of blocks to check: the first, the last, and evenly spaced ones between."""
     count = _count(size)
     if count <= SAMPLED:
         return list(range(count))
@@ -46,12 +46,12 @@ def sample(size: int) -> list[int]:
 
 
 def whole_blocks(size: int) -> int:
-    """Blocks that are filled to their end, and stay as they are when the file grows."""
+    """Number of complete blocks, which do not change when the file grows."""
     return size // BLOCK_BYTES
 
 
 def is_complete(expected: Checksums, size: int) -> bool:
-    """Whether there is a checksum for every block of so many bytes."""
+    """Whether there is a checksum for every block of a file of `size` bytes."""
     return len(expected) == _count(size)
 
 

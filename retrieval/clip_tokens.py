@@ -1,4 +1,4 @@
-"""A CLIP whose towers also give their projected tokens, and how much the global one attended to each."""
+"""A CLIP whose towers also return their projected tokens, and the global token's attention to each."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -18,14 +18,14 @@ from ctgi.settings_tables import RetrieverSettings
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a tower makes of a batch, in the space that images and texts share; not normalised."""
+    """A tower's output for a batch, in the space that images and texts share; not normalized."""
 
     global_: Tensor
     """[B, D]: the class token of an image, the end token of a text."""
     tokens: Tensor
     """[B, N, D]: all tokens."""
     attention: Tensor | None
-    """[B, N]: last block's attention of the global token, mean over heads, without gradient; None if not asked for."""
+    """[B, N]: attention of the global token in the last block, mean over heads, no gradient; None if not requested."""
 
 
 class ClipTokens(nn.Module):
@@ -56,7 +56,7 @@ class ClipTokens(nn.Module):
 
     @property
     def text(self) -> Any:
-        """What holds the parts of the text tower: the model itself, or its `text`."""
+        """The module with the parts of the text tower: the model itself, or its `text`."""
         return getattr(self.model, "text", self.model)
 
     @property
@@ -66,7 +66,7 @@ class ClipTokens(nn.Module):
 
     @property
     def context_length(self) -> int:
-        """Text tokens that have a position."""
+        """Number of text positions."""
         return len(self.text.positional_embedding)
 
     @property
@@ -75,7 +75,7 @@ class ClipTokens(nn.Module):
         return int(self.text.token_embedding.num_embeddings) - 3
 
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must hold beside the weights; `build_clip` takes it."""
+        """What a checkpoint stores besides the weights; the input of `build_clip`."""
         cfg = self.visual.preprocess_cfg
         return {
             "name": deepcopy(self.config),
@@ -128,7 +128,7 @@ def load_clip(spec: str, settings: RetrieverSettings) -> ClipTokens:
     """The model of a binding like `open_clip:ViT-B-16,openai`, at the settings' image size and context length.
 
     Raises:
-        CtgiError: as `ctgi.retrieval.encoder.load_encoder`; or its towers give no tokens.
+        CtgiError: as `ctgi.retrieval.encoder.load_encoder`, or the towers return no tokens.
     """
     provider, name, _ = Binding.parse(spec)
     if provider != "open_clip" or not name:
@@ -142,7 +142,7 @@ def build_clip(settings: Mapping[str, Any]) -> ClipTokens:
     """The model that `ClipTokens.settings` describes, with random weights.
 
     Raises:
-        CtgiError: the description is not one of such a model.
+        CtgiError: `settings` does not describe an open_clip model.
     """
     try:
         config = deepcopy(dict(settings["name"]))
@@ -150,7 +150,7 @@ def build_clip(settings: Mapping[str, Any]) -> ClipTokens:
         model = kind(**config)
         preprocess = {"size": tuple(settings["image_size"]), "mean": settings["mean"], "std": settings["std"]}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CtgiError(f"the model's description is no open_clip configuration: {str(error)[:200]}") from None
+        raise CtgiError(f"the model's description is not an open_clip configuration: {str(error)[:200]}") from None
     cfg = open_clip.transform.PreprocessCfg(**preprocess, interpolation="bilinear")
     open_clip.model.set_model_preprocess_cfg(model, vars(cfg))
     return ClipTokens(model, settings["name"])
@@ -162,14 +162,14 @@ def trimmed(ids: Tensor) -> Tensor:
 
 
 def mean_attention(block: Any, x: Tensor, queries: Tensor, mask: Tensor | None = None) -> Tensor:
-    """How much chosen tokens attend to all tokens in a transformer block, mean over its heads, without gradient.
+    """Attention of chosen tokens to all tokens in a transformer block, mean over heads, without gradient.
 
-    The block itself keeps its fused attention, which makes no weights: these rows alone are computed again.
+    The block keeps its fused attention, which returns no weights; only these rows are computed again.
 
     Args:
         block: an open_clip residual block.
         x: [B, N, W], the block's input.
-        queries: [B, M], places of the tokens that ask.
+        queries: [B, M], positions of the chosen tokens.
         mask: [N, N], added to the scores.
 
     Returns:
@@ -226,7 +226,7 @@ def _check_towers(model: Any) -> None:
         and isinstance(visual.transformer.resblocks[-1].attn, nn.MultiheadAttention)
     ):
         raise CtgiError(
-            f"the image tower ({type(visual).__name__}) gives no class token and patches: expected a plain vision "
+            f"the image tower ({type(visual).__name__}) returns no class token and patches: expected a plain vision "
             "transformer, like open_clip:ViT-B-16,openai"
         )
     pooling = getattr(model, "text_pool_type", None) or getattr(text, "pool_type", None)

@@ -1,15 +1,15 @@
-"""A bound on one image, and on what all threads of this process decode at a time."""
+"""Bounds the pixels of one image, and of all images that this process decodes at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
 MAX_PIXELS = 100_000_000
-"""Of one image, and of all that are in work at once."""
+"""Limit for one image, and for all images being decoded at once."""
 
 
 class PixelBudget:
-    """Pixels that may be in work at once; who asks for more than is left waits."""
+    """Pixels that may be decoded at once; a thread that needs more than is left waits."""
 
     def __init__(self, pixels: int) -> None:
         self._left = pixels

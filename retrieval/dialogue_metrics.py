@@ -1,4 +1,4 @@
-"""How a search gets better turn by turn: Hits@k, Recall@k and BRI, as ChatIR and PlugIR count them."""
+"""Metrics of a search turn by turn: Hits@k, Recall@k and BRI, as defined by ChatIR and PlugIR."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ctgi.errors import CtgiError
 
 @dataclass(frozen=True)
 class DialogueCurves:
-    """Percentages per turn, turn 0 being the query alone, and one number for the whole."""
+    """Percentages per turn, where turn 0 is the query alone, and one number for the whole dialogue."""
 
     hits: dict[int, list[float]]
     """Hits@k: queries whose target was among the first k at this turn or any earlier one (ChatIR)."""

@@ -1,4 +1,4 @@
-"""Images and texts to vectors: what a gallery needs of a model, and the models by name."""
+"""Images and texts to vectors: the interface of an encoder, and the encoders by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,40 +25,40 @@ ENCODERS = Plugins(
         OWN_CODE: "ctgi.retrieval.own_encoder:load_own_encoder",
     },
 )
-"""Each is called with (model, settings) and returns an Encoder; the model is what stands after the provider's colon."""
+"""Each is called with (model, settings) and returns an Encoder; `model` is the text after the provider's colon."""
 
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """Texts as vectors, and how much of each was read."""
+    """Texts as vectors, and how much of each text was cut."""
 
     vectors: "NDArray[np.float32]"
-    """[B, D], L2-normalised."""
+    """[B, D], L2-normalized."""
     truncated: tuple[int, ...]
-    """Tokens of each text beyond the context length; 0 where all was read."""
+    """[B]: tokens of each text beyond the context length; 0 if the whole text was read."""
 
 
 class Encoder(Protocol):
-    """A model with one space for images and texts. Threads may preprocess; one at a time encodes."""
+    """A model with one vector space for images and texts. Any thread may preprocess; one at a time encodes."""
 
     spec: str
     """The binding it was loaded by, for messages."""
     fingerprint: str
-    """Digest of weights, layers, image size, context length and normalisation: equal means equal vectors."""
+    """Digest of weights, layers, image size, context length and normalization. Equal digests mean equal vectors."""
     dim: int
     context_length: int
-    """Text tokens read, with the start and end tokens."""
+    """Text tokens read, including the start and end tokens."""
 
     def preprocess(self, image: "Image") -> "Tensor":
-        """RGB image -> [3, H, W] float32, normalised."""
+        """RGB image -> [3, H, W] float32, normalized."""
         ...
 
     def encode_images(self, images: "Tensor") -> "NDArray[np.float32]":
-        """[B, 3, H, W] of `preprocess` -> [B, D], L2-normalised."""
+        """[B, 3, H, W] of `preprocess` -> [B, D], L2-normalized."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
-        """Texts -> [B, D], L2-normalised, with the tokens cut from each.
+        """Texts -> [B, D], L2-normalized, with the tokens cut from each.
 
         Raises:
             CtgiError: a text is empty.

@@ -1,4 +1,4 @@
-"""A split through an encoder, and how well its captions find its images and the other way round."""
+"""Encodes a split and measures retrieval: text to image, and image to text."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """A split as L2-normalised features, in its own order."""
+    """A split as L2-normalized features, in the order of the split."""
 
     split: Split
     images: tuple[ImageRef, ...]
@@ -41,17 +41,17 @@ class EncodedSplit:
     text_features: NDArray[np.float32]
     """[Q, D]."""
     truncated: tuple[int, ...]
-    """Tokens of each caption beyond the encoder's context, which were not read."""
+    """[Q]: tokens of each caption beyond the encoder's context, which were not read."""
 
 
 def encode_split(
     split: Split, encoder: Encoder, settings: RetrieverSettings, folder: Path, *, progress: Progress | None = None
 ) -> EncodedSplit:
-    """Encode a split, keeping the features in `folder`: the next call with the same model encodes only what is new.
+    """Encode a split and keep the features in `folder`: the next call with the same model encodes only what is new.
 
     Args:
         split: images and captions.
-        encoder: the model; its features stand in a subfolder named by its fingerprint.
+        encoder: the model; its features are kept in a subfolder named by its fingerprint.
         settings: batch size and decoding threads.
         folder: where features are kept.
         progress: called with (images done, images to do).
@@ -68,7 +68,7 @@ def encode_split(
         path, reason = report.failed[0]
         raise CtgiError(
             f"{len(report.failed)} images of the {split.name} split cannot be read, the first {plain(path)}: {reason}; "
-            "metrics need every image of the gallery, so mend or fetch them again"
+            "metrics need every image of the gallery, so repair these files or download them again"
         )
     gallery = open_gallery(report.folder)
     rows = _rows(gallery, split)
@@ -78,7 +78,7 @@ def encode_split(
 
 
 def _rows(gallery: Gallery, split: Split) -> NDArray[np.int64]:
-    """The gallery's row of each image of the split: a file that lies there under two names has one row."""
+    """The gallery row of each image of the split; a file with two names has one row."""
     row_of = {_file(ref.path): row for row, ref in enumerate(gallery.refs())}
     return np.array([row_of[_file(path)] for path in split.images], np.int64)
 
@@ -104,16 +104,16 @@ def _encode_texts(
 
 
 def _kept(file: Path, count: int) -> tuple[NDArray[np.float32], tuple[int, ...]] | None:
-    """The features of an earlier run; None where they are damaged."""
+    """The features of an earlier run; None if they are damaged."""
     try:
         with file.open("rb") as content, np.load(content) as kept:
             features, truncated = kept["features"], tuple(map(int, kept["truncated"].tolist()))
     except (OSError, EOFError, BadZipFile, zlib.error, *MALFORMED) as error:
-        logger.warning("%s: damaged (%s): made anew", plain(str(file)), first_line(error))
+        logger.warning("%s: damaged (%s): computed again", plain(str(file)), first_line(error))
         return None
     whole = features.dtype == np.float32 and features.ndim == 2 and len(features) == len(truncated) == count
     if not whole:
-        logger.warning("%s: damaged (of another shape): made anew", plain(str(file)))
+        logger.warning("%s: damaged (of another shape): computed again", plain(str(file)))
     return (features, truncated) if whole else None
 
 

@@ -1,4 +1,4 @@
-"""Finding images: folders, files, patterns and lists to paths, with an account of the files passed over."""
+"""Finds images: folders, files, patterns and lists to paths; counts the files passed over."""
 
 import glob
 import os
@@ -17,24 +17,24 @@ _SHOWN = 6  # endings named in a message
 
 @dataclass
 class PassedOver:
-    """What a search came across beside files that are images by name; counts by ending, or "no extension"."""
+    """Files that are not images by name, counted by extension or as "no extension"."""
 
     endings: Counter[str] = field(default_factory=Counter)
     """Files left out."""
     by_content: Counter[str] = field(default_factory=Counter)
-    """Files taken, as their content is an image."""
+    """Files taken because their content is an image."""
     unread: dict[str, list[str]] = field(default_factory=dict)
-    """Of the files left out, those that a person may have meant, by what to do about them."""
+    """Files left out that the user may have meant (videos, HEIC), grouped by what to do about them."""
 
     def count(self, path: str, ending: str, kind: Kind) -> None:
-        """Add a file whose ending says nothing."""
+        """Add a file whose extension does not say that it is an image."""
         counts = self.by_content if kind == "image" else self.endings
         counts[ending or "no extension"] += 1
         if kind in UNREAD:
             self.unread.setdefault(UNREAD[kind], []).append(path)
 
     def lines(self) -> list[str]:
-        """What a person should know, a line each; empty where there is nothing to tell."""
+        """The account as messages for the user, one line each; empty if there is nothing to report."""
         lines = []
         if self.by_content:
             lines.append(f"{_files(self.by_content)} taken as images by their content: {_listed(self.by_content)}")
@@ -56,7 +56,7 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def canonical(path: str) -> str:
-    """The one name of a file, however it was reached: absolute, links followed. The file may be gone."""
+    """The canonical path of a file: absolute, links resolved. The file need not exist."""
     return os.path.realpath(path)
 
 
@@ -64,8 +64,8 @@ def find_images(inputs: Sequence[str], passed: PassedOver | None = None) -> Iter
     """Paths of the images meant by `inputs`, each real file once, in the order given.
 
     Folders are searched through (sorted; names with a leading dot are skipped), globs expanded, and `@list.txt` read
-    as one path a line relative to the list. A file named outright is taken whatever it is. In folders and among the
-    matches of a glob, images are known by their ending or, where that says nothing, by their first bytes.
+    as one path a line relative to the list. A file that is named directly is always taken. In folders and among the
+    matches of a glob, images are recognized by extension or, without a telling one, by their first bytes.
 
     Args:
         inputs: folders, files, globs, lists.
@@ -96,7 +96,7 @@ def _expand(text: str, passed: PassedOver, counted: set[tuple[int, int]]) -> Ite
 
 
 def _images(files: Iterable[str], otherwise: str, passed: PassedOver, counted: set[tuple[int, int]]) -> Iterator[str]:
-    """Those of `files` that are images; CtgiError `otherwise` if none is."""
+    """The images among `files`; raises CtgiError(`otherwise`) if there is none."""
     empty = True
     for path in files:
         ending = os.path.splitext(path)[1].lower()
@@ -113,7 +113,7 @@ def _images(files: Iterable[str], otherwise: str, passed: PassedOver, counted: s
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Files below `folder`, sorted within each folder; a loop of links ends, as no folder is entered twice."""
+    """Files below `folder`, sorted within each folder. No folder is entered twice, so loops of links end."""
     seen: set[tuple[int, int]] = set()
     open_folders = [_listing(folder, seen)]
     while open_folders:
@@ -127,7 +127,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _listing(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
-    """What lies in a folder, sorted; nothing where it was seen before."""
+    """The entries of a folder, sorted; none if it was seen before."""
     try:
         here = os.stat(folder)
         with os.scandir(folder) as entries:
@@ -158,7 +158,7 @@ def _globbed(pattern: str) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """Files and folders that a pattern matches. `**` is walked here: glob's own recurses and goes round in loops."""
+    """Files and folders that a pattern matches. `**` is walked here, because glob's own walk follows loops of links."""
     parts = pattern.split(os.sep)
     if "**" not in parts:
         yield from glob.iglob(pattern)
@@ -184,7 +184,7 @@ def _named(path: str) -> Iterator[str]:
     lines = read_text(Path(path), "list of images", errors="surrogateescape").split("\n")
     names = [(number, name) for number, line in enumerate(lines, 1) if (name := line.strip()) and name[0] != "#"]
     if not names:
-        raise CtgiError(f"list of images {plain(path)}: it names none")
+        raise CtgiError(f"list of images {plain(path)}: no images are listed in it")
     found = [(number, os.path.join(os.path.dirname(path), name)) for number, name in names]
     odd = [(number, name) for number, name in found if _is_not_utf8(name)]
     if odd and not any(os.path.lexists(name) for _, name in odd):  # else the names of the files are not UTF-8 either
@@ -197,7 +197,7 @@ def _is_not_utf8(name: str) -> bool:
 
 
 def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether this file was not met before, also by link; one that is gone is reported when it is read."""
+    """Whether this file is new, also under another link. A missing file is reported when it is read."""
     try:
         status = os.stat(path)
     except OSError:

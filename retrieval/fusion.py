@@ -17,16 +17,16 @@ def fuse(
     lam: float,
     mode: str,
 ) -> NDArray[np.float32]:
-    """S and R weighed as lam * S + (1 - lam) * R, with the similarity of confirmed images taken as 1.
+    """Weighted sum lam * S + (1 - lam) * R (Eq. 7), where the similarity of confirmed images counts as 1.
 
-    "refined" puts the 1 into R, as ICL's code does: an anchor rises by (1 - lam)(1 - R) and need not come
-    first. "final" puts it into the fused score, as Eq. 7 reads literally: anchors come first.
+    "refined" puts the 1 into R, as ICL's code does: an anchor rises by (1 - lam)(1 - R) and is not
+    necessarily first. "final" puts it into the fused score, as Eq. 7 reads literally: anchors come first.
 
     Args:
         scores: S, [Q, G], cosines of the queries.
         refined: R, [Q, G], cosines of the refined queries.
-        anchors: gallery columns confirmed for each query, or None for a query that was not refined: its
-            row of S comes back as it is.
+        anchors: gallery columns confirmed for each query; None for a query that was not refined, whose row of S is
+            returned unchanged.
         lam: the original query's share, in [0, 1].
         mode: "refined" or "final".
 

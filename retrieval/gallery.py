@@ -30,7 +30,7 @@ from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 __all__ = ["Gallery", "GalleryReport", "build_gallery", "damage_of", "gallery_folder", "is_gallery", "open_gallery"]
 
 DEPTH = 1000
-"""How far down the original ranking `rank_before` is looked for."""
+"""Depth of the original ranking in which `rank_before` is looked up."""
 
 
 class Gallery:
@@ -58,27 +58,27 @@ class Gallery:
 
     @property
     def root(self) -> str:
-        """The folder that its images lie in."""
+        """The folder of the images."""
         return self._root
 
     @property
     def home(self) -> Path:
-        """The folder that it shares with the galleries of other encoders."""
+        """The folder shared with the galleries of other encoders."""
         return gallery_home(self.folder)
 
     @property
     def name(self) -> Path:
-        """How a person names it."""
+        """The name for messages."""
         return named_by_person(self.folder)
 
     @property
     def index_command(self) -> str:
-        """The command that brings it up to date."""
+        """The command that updates it."""
         return index_command(self.folder, self.header)
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """What tells it from another gallery: its encoder and its images."""
+        """A digest of encoder and images that distinguishes this gallery from others."""
         header = self.header
         return {"fingerprint": header.fingerprint, "count": header.count, "manifest_crc32": header.manifest_crc32}
 
@@ -88,7 +88,7 @@ class Gallery:
         return ImageRef(self._path(entry), entry.sha256)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The stored embeddings of some rows, [N, D], L2-normalised."""
+        """The stored embeddings of some rows, [N, D], L2-normalized."""
         return self._rows[rows].astype(np.float32)
 
     def refs(self) -> Iterator[ImageRef]:
@@ -96,7 +96,7 @@ class Gallery:
         return map(self.ref, range(len(self)))
 
     def check(self) -> list[str]:
-        """Paths of images deleted or changed since indexing, told by size and time alone."""
+        """Paths of images deleted or changed since indexing, judged by size and time only."""
         return [self._path(entry) for entry in self._manifest if not _unchanged(self._path(entry), entry)]
 
     def search(self, query: str, k: int, refinement: Refinement | None = None) -> Ranking:
@@ -128,7 +128,7 @@ class Gallery:
     def rank_refined(
         self, query: NDArray[np.float32], refined: NDArray[np.float32], k: int, refinement: Refinement
     ) -> tuple[Candidate, ...]:
-        """The k best by Eq. 7. Scores are inner products, so lam * q + (1 - lam) * q_refined finds them in one go."""
+        """The k best by Eq. 7. One search with lam * q + (1 - lam) * q_refined finds them."""
         check_mode(refinement.mode)
         lam = np.float32(refinement.weight)
         both = np.stack([query, lam * query + (1 - lam) * refined])
@@ -157,7 +157,7 @@ class Gallery:
         return [rows[rows >= 0] for rows in found]
 
     def _similarities(self, rows: NDArray[np.int64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cosines from the stored rows, alike for alike rows: an index may only estimate them, BLAS may round."""
+        """Exact cosines from the stored rows, equal for equal rows: an index may estimate them, and BLAS may round."""
         products: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[rows].astype(np.float32), vector)
         if not np.isfinite(products).all():
             raise DamagedGalleryError(self.folder, "an embedding is not finite", self.header)
@@ -177,19 +177,19 @@ def _unchanged(path: str, entry: Entry) -> bool:
 
 
 def is_gallery(path: str | Path, encoder: Encoder | None = None) -> bool:
-    """Whether there is a gallery at `path`, or in the images folder `path`; with an encoder, one of its own."""
+    """Whether there is a gallery at `path` or in the image folder `path`; with `encoder`, one made with it."""
     home = find_gallery(Path(path))
     return home is not None and (encoder is None or has_header(gallery_for(home, encoder.fingerprint)))
 
 
 def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
-    """The gallery at `path`, or in the images folder `path`; of several encoders', that of `encoder`.
+    """The gallery at `path` or in the image folder `path`; among those of several encoders, that of `encoder`.
 
     While it is being indexed, this is the gallery as it was before or as it is after.
 
     Args:
-        path: a gallery's folder, or an images folder that has one in `.ctgi`.
-        encoder: what reads the queries; without one, only vectors can be searched for.
+        path: a gallery's folder, or an image folder with a gallery in `.ctgi`.
+        encoder: encodes the queries; without one, only search by vector is possible.
 
     Raises:
         CtgiError: there is none, it is empty or damaged, cannot be read, or is another encoder's.
@@ -207,7 +207,7 @@ def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
             return _open(folder, header, encoder)
         except DamagedGalleryError:
             header, before = read_header(folder, spec=spec), header
-            if header == before:  # else it was replaced while we looked
+            if header == before:  # else it was replaced meanwhile
                 raise
 
 
@@ -222,7 +222,7 @@ def _open(folder: Path, header: Header, encoder: Encoder | None) -> Gallery:
 
 
 def damage_of(path: Path) -> list[str]:
-    """What is damaged in the gallery at `path`, or in the images folder `path`, every byte looked at.
+    """What is damaged in the gallery at `path` or in the image folder `path`; reads every byte.
 
     Raises:
         CtgiError: there is none, or it cannot be read.
@@ -235,7 +235,7 @@ def damage_of(path: Path) -> list[str]:
 
 
 def _lasting_damage(folder: Path) -> list[str]:
-    """What is damaged in a gallery that was not replaced while we looked."""
+    """The damage of a gallery that was not replaced during the check."""
     while True:
         try:
             header = read_header(folder)
@@ -264,13 +264,13 @@ def _damage(folder: Path, header: Header) -> Iterator[str]:
         if header.embeddings_crc32 is None:
             yield (
                 f"{display(str(folder))}: made by an earlier version without checksums, so its embeddings cannot be "
-                "checked: ctgi index --rebuild makes them anew"
+                "checked: run ctgi index --rebuild to make them again"
             )
         files = {embeddings_path(folder, header): (header.embeddings_bytes, header.embeddings_crc32)}
         if not is_exact(header):
             files[index_path(folder, header)] = header.index_bytes, header.index_crc32
         for path, (size, expected) in files.items():
             if not is_whole(folder, header, path, size, expected):
-                yield f"{display(str(path))}: holds other data than was written"
+                yield f"{display(str(path))}: has changed since it was written"
     except DamagedGalleryError as damage:
         yield f"{display(str(folder))}: {damage.what}"

@@ -1,4 +1,4 @@
-"""From image files to a gallery: only what is new is encoded, and decoding runs beside encoding."""
+"""Builds a gallery from image files: encodes only new images, and decodes while it encodes."""
 
 import os
 import time
@@ -33,37 +33,37 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int | None], None]
 _BATCHES_AHEAD = 2
 _NOTED = 32
-"""Inputs that the header names, for the command that brings the gallery up to date; a data set's images are more."""
+"""At most so many inputs are kept in the header, for the command that updates the gallery."""
 
 
 @dataclass(frozen=True)
 class GalleryReport:
-    """What one run of indexing did, counted in paths unless it says otherwise."""
+    """What one run of indexing did. Counts are paths unless stated otherwise."""
 
     folder: Path
     total: int
-    """Images the gallery now holds."""
+    """Images in the gallery now."""
     added: int
-    """New, or with new content."""
+    """New paths, or paths with new content."""
     reused: int
-    """As they were."""
+    """Unchanged."""
     removed: int
-    """No longer there."""
+    """Paths that are gone."""
     duplicates: int
-    """Of the total, those whose content is there under another path, too."""
+    """Paths in `total` whose content is also there under another path."""
     encoded: int
-    """Contents that went through the encoder."""
+    """Distinct image contents that were encoded."""
     failed: tuple[tuple[str, str], ...]
-    """(path, reason)."""
+    """(path, reason) of each image that could not be indexed."""
     rebuilt: str
-    """What was damaged, if the gallery had to be made anew; else empty."""
+    """What was damaged, if the gallery had to be rebuilt; else empty."""
     seconds: float
     passed_over: dict[str, int] = field(default_factory=dict)
-    """Files in the folders that are no images, by ending."""
+    """Files in the folders that are not images, by extension."""
     encoder: str = ""
-    """The binding of the encoder that the gallery is of."""
+    """The binding of the gallery's encoder."""
     bytes: int = 0
-    """What the gallery takes on disk, without those of other encoders."""
+    """Bytes on disk, without the galleries of other encoders."""
 
 
 class _Found(NamedTuple):
@@ -78,15 +78,15 @@ class _Prepared(NamedTuple):
     pixels: "Tensor | None" = None
     failure: str = ""
     unread: bool = False
-    """Nothing is known of what the file holds now."""
+    """The current content of the file is unknown."""
 
 
 @dataclass
 class _Run:
-    """What one run knows so far."""
+    """The state of one run."""
 
     rows: dict[str, int] = field(default_factory=dict)
-    """Row of each image that the gallery will hold, by path relative to the root."""
+    """Row of each image of the new gallery, by path relative to the root."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     passed: PassedOver = field(default_factory=PassedOver)
     added: int = 0
@@ -94,10 +94,10 @@ class _Run:
 
 
 def gallery_folder(inputs: Sequence[str]) -> Path:
-    """Where the gallery of these images goes by default: `.ctgi` in the folder that they are.
+    """The default place for a gallery of these images: `.ctgi` in their folder.
 
     Raises:
-        CtgiError: they are not one folder.
+        CtgiError: `inputs` is not one folder.
     """
     if _is_one_folder(inputs):
         return Path(inputs[0]) / FOLDER
@@ -117,20 +117,19 @@ def build_gallery(
     on_found: Callable[[PassedOver], None] | None = None,
     without_locks: WithoutLocks = "warn",
 ) -> GalleryReport:
-    """Make the gallery at `out` hold exactly these images; those that it holds unchanged are not read again.
+    """Make the gallery at `out` hold exactly these images. Unchanged images are not read again.
 
-    Killed at any moment, it leaves the gallery as it was committed last, and the next run goes on from there. Where
-    no image can be indexed, a gallery that is not there yet is not made. An image that cannot be read just now keeps
-    the row that it has.
+    A kill at any moment leaves the last committed gallery, and the next run resumes from there. If no image can be
+    indexed, no new gallery is made. An image that cannot be read just now keeps its row.
 
     Args:
         inputs: as `find_images` takes them.
-        out: the gallery's folder; where another encoder's gallery lies, this one's goes into a folder beside its files.
-        encoder: what it is made with.
+        out: the gallery's folder. If another encoder's gallery is there, this one goes into a subfolder.
+        encoder: encodes the images.
         settings: batch size, decoding threads, storage type, faiss factory string.
-        rebuild: forget what is there.
-        progress: called with (images done, images to do); unchanged ones are in neither.
-        on_found: called before an image is read, with the files that were passed over.
+        rebuild: discard what is there.
+        progress: called with (images done, images to do), not counting unchanged ones.
+        on_found: called with the files that were passed over, before any image is read.
         without_locks: see `ctgi.files.own`.
 
     Raises:
@@ -170,14 +169,14 @@ def build_gallery(
 
 
 def _refuse_gallery(inputs: Sequence[str]) -> None:
-    """Raise CtgiError if what is to be indexed is a gallery, with the command that indexes its images."""
+    """Raise CtgiError if an input is a gallery; the message has the command that indexes its images."""
     for folder in map(Path, inputs):
         if not has_header(folder):
             continue
         header = read_header(folder)
         if Path(image_root(folder, header)).resolve() != folder.resolve():
             command = index_command(folder, header)
-            raise CtgiError(f"{plain(str(folder))} is a gallery, not images: to bring it up to date, run {command}")
+            raise CtgiError(f"{plain(str(folder))} is a gallery, not images: to update it, run {command}")
 
 
 def _wanted(inputs: Sequence[str], out: Path, encoder: Encoder, settings: RetrieverSettings) -> Header:
@@ -198,7 +197,7 @@ def _is_one_folder(inputs: Sequence[str]) -> bool:
 
 
 def _root(inputs: Sequence[str]) -> str:
-    """Absolute path that the manifest's paths start from: the one folder given, else where we are."""
+    """The absolute folder that manifest paths are relative to: the one folder given, else the working directory."""
     return str(Path(inputs[0]).resolve() if _is_one_folder(inputs) else Path.cwd())
 
 
@@ -207,7 +206,7 @@ def _relative(path: str, inputs: Sequence[str]) -> str:
 
 
 def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Found]:
-    """What must be read; what is as the gallery has it goes straight to the run."""
+    """Yields the images that must be read; unchanged ones are entered into the run directly."""
     todo = []
     for path in find_images(inputs, run.passed):
         name = _relative(path, inputs)
@@ -261,7 +260,7 @@ def _add(
 def _ahead(
     pool: ThreadPoolExecutor, work: Callable[[_Found], _Prepared], items: Iterable[_Found], window: int
 ) -> Iterator[_Prepared]:
-    """Results in order, with never more than `window` of them started and not taken."""
+    """Results in order; at most `window` of them are started and not yet consumed."""
     waiting: deque[Future[_Prepared]] = deque()
     try:
         for item in items:
@@ -271,7 +270,7 @@ def _ahead(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for future in waiting:  # after Ctrl-C or an error: do not read on
+        for future in waiting:  # after Ctrl-C or an error: stop reading
             future.cancel()
 
 
@@ -286,7 +285,10 @@ def _append(batch: list[_Prepared], writer: GalleryWriter, run: _Run, encoder: E
     fresh = {item.sha256: item.pixels for item in good if item.pixels is not None and item.sha256 not in writer.row_of}
     vectors = encoder.encode_images(torch.stack(list(fresh.values()))) if fresh else np.empty((0, encoder.dim))
     if not np.isfinite(vectors).all():
-        raise CtgiError(f"{encoder.spec}: the model gives vectors that are not finite: its weights are damaged")
+        raise CtgiError(
+            f"{encoder.spec}: the model returned vectors that are not finite, so its weights are damaged: "
+            "download or export them again"
+        )
     encoded = dict(zip(fresh, vectors, strict=True))
     entries = [item.found.entry._replace(sha256=item.sha256) for item in good]
     rows = [encoded[e.sha256] if e.sha256 in encoded else writer.vector(writer.row_of[e.sha256]) for e in entries]
@@ -305,7 +307,7 @@ def _same_content(writer: GalleryWriter, entry: Entry) -> bool:
 
 
 def _commit(writer: GalleryWriter, rows: list[int], failed: int) -> int:
-    """Leave out superseded and vanished rows, and commit. Returns the rows kept."""
+    """Drop superseded and vanished rows, and commit. Returns the rows kept."""
     if not rows and not writer.header.count:
         return 0
     if len(rows) == len(writer.entries):

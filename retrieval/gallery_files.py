@@ -20,10 +20,10 @@ from ctgi.retrieval.images import display
 
 
 def find_gallery(path: Path) -> Path | None:
-    """The gallery at `path` or in the images folder `path`, one with images first; None where there is none.
+    """The gallery at `path` or in the image folder `path`, preferring one with images; None if there is none.
 
     Raises:
-        UnreadableError: that cannot be told just now.
+        UnreadableError: the file system does not say.
     """
     found = [folder for folder in (path / FOLDER, path) if has_header(folder)]
     return next((folder for folder in found if _holds_images(folder)), found[0] if found else None)
@@ -37,7 +37,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def gallery_for(home: Path, fingerprint: str) -> Path:
-    """Where the gallery of an encoder lies: at `home` if that is its own or nobody's, else in a folder in there.
+    """The folder for an encoder's gallery: `home` if it is free or this encoder's, else a subfolder of it.
 
     Raises:
         UnreadableError: the gallery at `home` cannot be read.
@@ -45,41 +45,41 @@ def gallery_for(home: Path, fingerprint: str) -> Path:
     try:
         its_own = not has_header(home) or read_header(home).fingerprint == fingerprint
     except DamagedGalleryError:
-        its_own = True  # it will be made anew
+        its_own = True  # it will be rebuilt
     return home if its_own else home / f"encoder-{zlib.crc32(fingerprint.encode()):08x}"
 
 
 def disk_bytes(folder: Path) -> int:
-    """What the files of a gallery take, without those of other encoders."""
+    """Bytes of a gallery's files, without the galleries of other encoders."""
     return sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
 
 
 def manifest_path(folder: Path, header: Header) -> Path:
-    """Where this generation's manifest lies."""
+    """Path of this generation's manifest."""
     return folder / f"manifest-{header.generation}.jsonl"
 
 
 def embeddings_path(folder: Path, header: Header) -> Path:
-    """Where this generation's embeddings lie."""
+    """Path of this generation's embeddings."""
     return folder / f"embeddings-{header.generation}.bin"
 
 
 def index_path(folder: Path, header: Header) -> Path:
-    """Where the faiss index over this generation's first `count` rows lies, if it needs a file."""
+    """Path of the faiss index over this generation's first `count` rows, if it needs a file."""
     factory = re.sub(r"\W+", "_", header.index)
     return folder / f"index-{header.generation}-{header.count}-{factory}.faiss"
 
 
 def read_header(folder: Path, name: str = HEADER, *, spec: str = "") -> Header:
-    """What gallery.json in `folder` says.
+    """The header of a gallery, gallery.json.
 
     Args:
-        folder: the gallery's.
-        name: of the file.
-        spec: the encoder that is wanted, for messages.
+        folder: the gallery's folder.
+        name: the file name.
+        spec: the requested encoder, for messages.
 
     Raises:
-        DamagedGalleryError: it cannot be understood.
+        DamagedGalleryError: its content is not a header.
         UnreadableError: it cannot be read.
         CtgiError: it is of another format version.
     """
@@ -94,18 +94,18 @@ def read_header(folder: Path, name: str = HEADER, *, spec: str = "") -> Header:
     version = values.get("format") if isinstance(values, dict) else None
     if type(version) is int and version > FORMAT:
         raise CtgiError(
-            f"{display(str(folder))}: a gallery of format {version}, this ctgi reads {FORMAT}: "
+            f"{display(str(folder))}: a gallery of format {version}, but this ctgi reads format {FORMAT}: "
             "use the ctgi that made it, or run ctgi index --rebuild"
         )
     try:
         return Header.model_validate(values)
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"])) or "its value"
-        raise DamagedGalleryError(folder, f"{name}: {place} is not as it should be", spec=spec) from None
+        raise DamagedGalleryError(folder, f"{name}: {place} is not valid", spec=spec) from None
 
 
 def write_header(folder: Path, header: Header, name: str = HEADER) -> None:
-    """Commit: from here on the gallery is what `header` says."""
+    """Commit: from now on the gallery is what `header` says."""
     write_whole(folder / name, json.dumps(header.model_dump(), indent=1).encode())
 
 
@@ -116,6 +116,6 @@ def check_encoder(folder: Path, header: Header, spec: str, fingerprint: str) -> 
         raise CtgiError(
             f"{display(str(folder))}: made with {made} (fingerprint {display(header.fingerprint[:12])}), opened with "
             f"{opened} ({fingerprint[:12]}): weights, image size or context length differ. Bind search_gallery to the "
-            "first, or make one for the second beside it: "
+            "first, or make a gallery for the second beside it: "
             f"{index_command(folder, header.model_copy(update={'spec': spec}))}"
         )

@@ -1,4 +1,4 @@
-"""What gallery.json says, and whether there is one."""
+"""The header of a gallery: gallery.json."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ _MOST = 2**48
 
 
 class UnreadableError(CtgiError):
-    """A file of a gallery cannot be read just now, which says nothing about what it holds."""
+    """A file of a gallery cannot be read just now; this says nothing about its content."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__(
@@ -34,13 +34,13 @@ def _text(value: object) -> str:
     return value
 
 
-_Text = Annotated[str, PlainValidator(_text)]  # pydantic's own refuses names that are no UTF-8
+_Text = Annotated[str, PlainValidator(_text)]  # pydantic's own type refuses names that are not UTF-8
 _Crc32 = Annotated[int, Field(ge=0, lt=2**32)]
 _FromList = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 
 
 class Header(BaseModel):
-    """What gallery.json says."""
+    """The content of gallery.json."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class Header(BaseModel):
     dim: int = Field(ge=1, le=2**20)
     dtype: Literal["float32", "float16"]
     root: _Text
-    """The images' folder: relative to the gallery's where that lies inside, so that both can move together."""
+    """The image folder. Relative to the gallery if the gallery is inside it, so that both can move together."""
     index: _Text
     """A faiss factory string."""
     generation: int = Field(1, ge=1, lt=_MOST)
@@ -59,14 +59,14 @@ class Header(BaseModel):
     manifest_bytes: int = Field(0, ge=0, lt=_MOST)
     manifest_crc32: _Crc32 = 0
     embeddings_crc32: Annotated[tuple[_Crc32, ...] | None, _FromList] = None
-    """Of each block of the embeddings; None in a gallery of a version that had none."""
+    """Checksum of each block of the embeddings; None in galleries of versions without checksums."""
     index_bytes: int = Field(0, ge=0, lt=_MOST)
     index_crc32: Annotated[tuple[_Crc32, ...] | None, _FromList] = None
-    """Of each block of the index file; None where there is no such file."""
+    """Checksum of each block of the index file; None if there is no such file."""
     inputs: Annotated[tuple[_Text, ...] | None, _FromList] = None
-    """What was indexed, as it was given in the folder `root`; None for the folder itself, () for very many things."""
+    """The inputs as given, seen from `root`; None for the folder itself, () if there were very many."""
     failed: int = Field(0, ge=0, lt=_MOST)
-    """Images among them that could not be read."""
+    """Number of images that could not be read."""
 
     @property
     def row_bytes(self) -> int:
@@ -75,15 +75,15 @@ class Header(BaseModel):
 
     @property
     def embeddings_bytes(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all embeddings."""
         return self.count * self.row_bytes
 
 
 def has_header(folder: Path) -> bool:
-    """Whether a gallery lies right in `folder`.
+    """Whether `folder` itself is a gallery.
 
     Raises:
-        UnreadableError: that cannot be told just now.
+        UnreadableError: the file system does not say.
     """
     try:
         return stat.S_ISREG((folder / HEADER).stat().st_mode)
@@ -94,5 +94,5 @@ def has_header(folder: Path) -> bool:
 
 
 def image_root(folder: Path, header: Header) -> str:
-    """The folder that the manifest's paths start from."""
+    """The folder that manifest paths are relative to."""
     return os.path.normpath(folder / header.root)

@@ -1,4 +1,4 @@
-"""The manifest of a gallery: which image each row is of."""
+"""The manifest of a gallery: the image of each row."""
 
 import json
 import mmap
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     """One image of a gallery: a line of the manifest."""
 
     path: str
-    """Relative to the gallery's root."""
+    """Path relative to the gallery's root."""
     sha256: str
     size: int
     mtime_ns: int
@@ -38,7 +38,7 @@ class Manifest:
         """Open and check the file.
 
         Raises:
-            DamagedGalleryError: it is missing or is not what was committed.
+            DamagedGalleryError: it is missing, or differs from what was committed.
             UnreadableError: it cannot be read.
         """
         path = manifest_path(folder, header)
@@ -46,7 +46,7 @@ class Manifest:
         self._lines = mapped(folder, header, path, lambda: _map(path, header.manifest_bytes))
         self._ends, crc = _line_ends(self._lines)
         if crc != header.manifest_crc32 or len(self._ends) != header.count:
-            raise DamagedGalleryError(folder, f"{path.name} holds other data", header)
+            raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -76,7 +76,7 @@ class Manifest:
 
 
 def format_line(entry: Entry) -> bytes:
-    """An entry as a line of the manifest; names that are no UTF-8 survive as escapes."""
+    """An entry as a line of the manifest; names that are not UTF-8 survive as escapes."""
     return json.dumps(entry._asdict()).encode() + b"\n"
 
 
@@ -84,14 +84,14 @@ def parse_line(line: bytes) -> Entry:
     """A line of the manifest as an entry.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an entry.
     """
     values = parse_json(line)
     if not isinstance(values, dict):
-        raise ValueError("no JSON object")
+        raise ValueError("not a JSON object")
     entry = Entry(*(values.get(name) for name in Entry._fields))  # type: ignore[arg-type]  # checked below
     if not (_is_path(entry.path) and _is_sha256(entry.sha256) and _is_size(entry.size) and _is_size(entry.mtime_ns, 0)):
-        raise ValueError("no entry of a manifest")
+        raise ValueError("not an entry of a manifest")
     return entry
 
 

@@ -1,4 +1,4 @@
-"""How a person names a gallery, and the command that makes or mends it."""
+"""Names of galleries for messages, and the command that makes or repairs one."""
 
 import os
 import shlex
@@ -13,10 +13,10 @@ FOLDER = ".ctgi"
 
 
 class DamagedGalleryError(CtgiError):
-    """Files of a gallery do not hold what its header says; indexing again mends it."""
+    """A gallery's files differ from its header; indexing again repairs it."""
 
     def __init__(self, folder: Path, what: str, header: "Header | None" = None, spec: str = "") -> None:
-        """Take the header where it can be read: it knows which command mends the gallery; else the encoder's spec."""
+        """`header`, if readable, knows the command that repairs the gallery; else the encoder's `spec` is used."""
         if header:
             cure = index_command(folder, header)
         elif folder.name == FOLDER:
@@ -24,24 +24,24 @@ class DamagedGalleryError(CtgiError):
         else:
             home = str(gallery_home(folder))
             cure = shlex.join(map(display, ["ctgi", "index", "IMAGES", "--out", home, *_binding(spec)]))
-        super().__init__(f"{display(str(folder))}: the gallery is damaged ({what}): run {cure} to mend it")
+        super().__init__(f"{display(str(folder))}: the gallery is damaged ({what}): run {cure} to repair it")
         self.what = what
 
 
 def gallery_home(folder: Path) -> Path:
-    """The folder that a gallery shares with those of other encoders; its own where it is the first."""
+    """The folder that a gallery shares with those of other encoders; its own folder if it was the first."""
     shared = folder.name.startswith("encoder-") and has_header(folder.parent)
     return folder.parent if shared else folder
 
 
 def named_by_person(folder: Path) -> Path:
-    """How a person names a gallery, whichever encoder's: the image folder that it lies in, else its own folder."""
+    """A gallery's name for messages, for any encoder: the image folder that contains it, else its own folder."""
     home = gallery_home(folder)
     return home.parent if home.name == FOLDER else home
 
 
 def index_command(folder: Path, header: Header) -> str:
-    """The command that brings this gallery up to date, for messages: it can be run as it stands."""
+    """The command that updates this gallery, for messages; it can be pasted into a shell."""
     root = image_root(folder, header)
     home = named_by_person(folder)
     where = os.path.relpath(root) if not os.path.relpath(root).startswith("..") else root
@@ -54,10 +54,10 @@ def index_command(folder: Path, header: Header) -> str:
 
 
 def _binding(spec: str) -> list[str]:
-    """The option that binds an encoder, where it is another than the one that nobody need bind."""
+    """The option that binds an encoder; empty for the default encoder."""
     return [] if encoder_name(spec) in ("", "embedded") else ["--bind", f"search_gallery={spec}"]
 
 
 def encoder_name(spec: str) -> str:
-    """What to call an encoder where a person reads it: `embedded`, or its spec."""
+    """An encoder's name for messages: `embedded`, or its spec."""
     return "embedded" if spec == f"open_clip:local-dir:{CLIP}" else spec

@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def open_embeddings(folder: Path, header: Header) -> NDArray[np.floating]:
-    """The committed rows, memory-mapped: [count, D]. Some of their blocks are checked, in a small gallery all.
+    """The committed rows, memory-mapped: [count, D]. A sample of blocks is checked; in a small gallery, all.
 
     Raises:
-        DamagedGalleryError: the file is missing or too short, or holds something else.
+        DamagedGalleryError: the file is missing, too short, or has other content.
         UnreadableError: it cannot be read.
     """
     path = embeddings_path(folder, header)
@@ -33,14 +33,14 @@ def open_embeddings(folder: Path, header: Header) -> NDArray[np.floating]:
         sound = np.abs(np.einsum("ij,ij->i", vectors, vectors) - 1) < 0.02
     size = header.embeddings_bytes
     if not sound.all() or not is_whole(folder, header, path, size, header.embeddings_crc32, sample(size)):
-        raise DamagedGalleryError(folder, f"{path.name} holds other data", header)
+        raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
     return np.asarray(rows)
 
 
 def is_whole(
     folder: Path, header: Header, path: Path, size: int, expected: Checksums | None, blocks: list[int] | None = None
 ) -> bool:
-    """Whether all blocks of a file, or these, are as they were committed; True where nothing was noted of them.
+    """Whether a file's blocks (or only `blocks`) are as committed; True if no checksums were recorded.
 
     Raises:
         DamagedGalleryError: it is missing.
@@ -54,9 +54,9 @@ def is_whole(
 
 
 def mapped(folder: Path, header: Header, path: Path, read: Callable[[], T]) -> T:
-    """What `read` returns; a file that is missing or too short is damage, one that cannot be read is not."""
-    if path.exists() and not path.is_file():  # a pipe would keep whoever opens it waiting
-        raise DamagedGalleryError(folder, f"{path.name} is no file", header)
+    """What `read` returns. A missing or short file counts as damaged; one that cannot be read does not."""
+    if path.exists() and not path.is_file():  # opening a pipe would block
+        raise DamagedGalleryError(folder, f"{path.name} is not a file", header)
     try:
         return read()
     except FileNotFoundError:

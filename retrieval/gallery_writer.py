@@ -1,4 +1,4 @@
-"""Growing a gallery's files: append, resume after a kill, compact, commit."""
+"""Writes a gallery's files: append, resume after a kill, compact, commit."""
 
 import os
 import zlib
@@ -29,7 +29,7 @@ from ctgi.retrieval.images import display
 from ctgi.retrieval.index import build_index, is_exact, open_index
 
 PENDING = "gallery.new.json"
-"""The header of a generation that is being made beside the committed one: a killed run is gone on with from it."""
+"""The header of a generation in progress beside the committed one; a killed run resumes from it."""
 _LOCK = "lock"
 _CHUNK_ROWS = 8192
 _BLOCK = 2**20
@@ -37,9 +37,9 @@ _BLOCK = 2**20
 
 @contextmanager
 def writing(folder: Path, without_locks: WithoutLocks = "warn") -> Iterator[None]:
-    """Make the gallery's folder and hold its lock; what the disk refuses becomes a message.
+    """Make the gallery's folder and hold its lock; disk errors become messages.
 
-    Where nothing was indexed, nothing is left.
+    If nothing was indexed, nothing is left behind.
 
     Raises:
         CtgiError: another process writes there, the folder cannot be written to, or the disk is full.
@@ -63,13 +63,15 @@ def writing(folder: Path, without_locks: WithoutLocks = "warn") -> Iterator[None
 
 def _take(lock: int, folder: Path, without_locks: WithoutLocks) -> None:
     try:
-        own(lock, folder, without_locks)  # let go of by the kernel, also when we are killed
+        own(lock, folder, without_locks)  # released by the kernel, even after a kill
     except BlockingIOError:
-        raise CtgiError(f"{display(str(folder))}: another ctgi index is at work on it: wait for it") from None
+        raise CtgiError(
+            f"{display(str(folder))}: another ctgi index is writing this gallery: wait until it has finished"
+        ) from None
 
 
 def _leave_nothing_empty(folder: Path, made: bool) -> None:
-    """Remove what a run without a single row leaves, and the folder if it was made for it."""
+    """Remove the files of a run without a single row, and the folder if the run made it."""
     pending = [*folder.glob("manifest-*.jsonl"), *folder.glob("embeddings-*.bin")]
     if (folder / HEADER).exists() or any(path.stat().st_size for path in pending):
         return
@@ -81,17 +83,17 @@ def _leave_nothing_empty(folder: Path, made: bool) -> None:
 
 
 class GalleryWriter:
-    """The files of one generation: what they hold, and room for more. Hold `writing` around it.
+    """The files of one generation, open for appending. Use inside `writing`.
 
-    entries: the rows in order. row_of: a row by its content's sha256. known: the row by path, where rows of an
-    earlier run are of the same images folder.
+    entries: the rows in order. row_of: row by sha256 of the content. known: row by path, if the rows of an earlier
+    run belong to the same image folder.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
-        """Go on from what the files hold in common, committed or not.
+        """Continue from the rows that all files have, committed or not.
 
         Raises:
-            DamagedGalleryError: that is less than what was committed.
+            DamagedGalleryError: these are fewer than were committed.
         """
         self.folder = folder
         self.header = header
@@ -103,7 +105,7 @@ class GalleryWriter:
         self._embeddings = _open_at(embeddings, len(self.entries) * header.row_bytes)
 
     def append(self, entries: Sequence[Entry], vectors: NDArray[np.floating]) -> None:
-        """Add rows: the embeddings first, so that the manifest never names a row that is not there."""
+        """Add rows, embeddings first, so that the manifest never names a missing row."""
         _write(self._embeddings, np.ascontiguousarray(vectors, self.header.dtype).tobytes())
         _write(self._manifest, b"".join(map(format_line, entries)))
         for entry in entries:
@@ -124,9 +126,9 @@ class GalleryWriter:
         return writer
 
     def commit(self, failed: int = 0) -> Header:
-        """Make what was appended the gallery: index it, then replace gallery.json; drop what it no longer names.
+        """Commit the appended rows: index them, replace gallery.json, and delete files that it no longer names.
 
-        failed: images that could not be read, for the header to tell.
+        failed: number of images that could not be read, for the header.
         """
         os.fsync(self._embeddings)
         os.fsync(self._manifest)
@@ -147,24 +149,24 @@ class GalleryWriter:
         return header
 
     def _checksums(self) -> tuple[int, ...]:
-        """Those of all rows; blocks that were committed full are as they were."""
+        """Checksums of all rows; complete blocks that were committed are not read again."""
         known = (self.header.embeddings_crc32 or ())[: whole_blocks(self.header.embeddings_bytes)]
         size = len(self.entries) * self.header.row_bytes
         return checksums(embeddings_path(self.folder, self.header), size, known)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         os.close(self._manifest)
         os.close(self._embeddings)
 
 
 def resume(folder: Path, wanted: Header, *, rebuild: bool) -> tuple[GalleryWriter, str]:
-    """A writer that goes on with the gallery in `folder`, or starts one beside it; and why, if it must.
+    """A writer that continues the gallery in `folder` or starts a new generation, and the damage that made it start.
 
-    Nothing that is there is deleted before its replacement is committed. A damaged gallery hands on its sound rows.
+    Nothing is deleted before its replacement is committed. The intact rows of a damaged gallery are kept.
 
     Raises:
-        CtgiError: the gallery there is of another kind than `wanted`, and `rebuild` was not asked for.
+        CtgiError: the gallery there differs in kind from `wanted`, and `rebuild` is False.
         UnreadableError: it cannot be read.
     """
     reason = ""
@@ -176,7 +178,7 @@ def resume(folder: Path, wanted: Header, *, rebuild: bool) -> tuple[GalleryWrite
     if not rebuild and (pending := _pending(folder, wanted)):
         return pending, reason
     header = _next_generation(folder, wanted)
-    write_header(folder, header, PENDING)  # so that this run can be resumed, too
+    write_header(folder, header, PENDING)  # so that this run can be resumed too
     writer = GalleryWriter(folder, header)
     if reason:
         _salvage(folder, writer)
@@ -187,13 +189,13 @@ def _go_on(folder: Path, header: Header, wanted: Header) -> GalleryWriter:
     check_encoder(folder, header, wanted.spec, wanted.fingerprint)
     if header.dtype != wanted.dtype:
         if header.count:
-            open_embeddings(folder, header)  # raises where only the header says so
+            open_embeddings(folder, header)  # raises if only the header says so
         raise CtgiError(
-            f"{display(str(folder))}: stored as {header.dtype}, the configuration says {wanted.dtype}: "
+            f"{display(str(folder))}: stored as {header.dtype}, but the configuration says {wanted.dtype}: "
             "run ctgi index --rebuild, or change [retriever] storage"
         )
     if header.dim != wanted.dim:
-        raise DamagedGalleryError(folder, f"{HEADER}: {header.dim} dimensions, the encoder has {wanted.dim}")
+        raise DamagedGalleryError(folder, f"{HEADER}: {header.dim} dimensions, but the encoder has {wanted.dim}")
     taken = {"root": wanted.root, "index": wanted.index, "spec": wanted.spec, "inputs": wanted.inputs}
     writer = GalleryWriter(folder, header.model_copy(update=taken))
     if header.root == wanted.root:
@@ -202,12 +204,12 @@ def _go_on(folder: Path, header: Header, wanted: Header) -> GalleryWriter:
 
 
 def _pending(folder: Path, wanted: Header) -> GalleryWriter | None:
-    """What a killed run had begun, if it was for the same; else None."""
+    """The unfinished generation of a killed run, if it matches `wanted`; else None."""
     try:
         return _go_on(folder, read_header(folder, PENDING), wanted)
     except UnreadableError:
         raise
-    except CtgiError:  # none, damaged, or for something else: it is begun anew
+    except CtgiError:  # none, damaged, or something else: start again
         return None
 
 
@@ -223,7 +225,7 @@ def _next_generation(folder: Path, header: Header) -> Header:
 
 
 def _salvage(folder: Path, writer: GalleryWriter) -> None:
-    """Take over the rows of a damaged gallery whose blocks have their checksums, if it has any."""
+    """Take over the rows of a damaged gallery whose blocks match their checksums, if it has checksums."""
     try:
         header = read_header(folder)
         if header.embeddings_crc32 is None or header.row_bytes != writer.header.row_bytes:
@@ -240,13 +242,13 @@ def _salvage(folder: Path, writer: GalleryWriter) -> None:
                     vector = np.frombuffer(os.pread(file.fileno(), end - start, start), header.dtype)
                     writer.append([entry], vector[None])
     except (DamagedGalleryError, FileNotFoundError, IndexError):
-        return  # nothing more of it can be told apart from the damage
+        return  # the rest cannot be told from the damage
     if header.root == writer.header.root:
         writer.known = {entry.path: row for row, entry in enumerate(writer.entries)}
 
 
 def remove_stale(folder: Path, header: Header) -> None:
-    """Delete generations and indexes that gallery.json does not name, and what a kill left half written."""
+    """Delete generations and indexes that gallery.json does not name, and half-written files of a kill."""
     named = {path(folder, header) for path in (manifest_path, embeddings_path, index_path)}
     for pattern in ("manifest-*.jsonl", "embeddings-*.bin", "index-*.faiss", ".*.tmp"):
         for path in folder.glob(pattern):
@@ -256,11 +258,11 @@ def remove_stale(folder: Path, header: Header) -> None:
 
 def _read_entries(folder: Path, header: Header) -> list[Entry]:
     path, embeddings = manifest_path(folder, header), embeddings_path(folder, header)
-    if header.count:  # raises where the committed part is not what it was
+    if header.count:  # raises if the committed part has changed
         open_embeddings(folder, header)
         Manifest(folder, header)
         if not is_whole(folder, header, embeddings, header.embeddings_bytes, header.embeddings_crc32):
-            raise DamagedGalleryError(folder, f"{embeddings.name} holds other data")
+            raise DamagedGalleryError(folder, f"{embeddings.name} has changed since it was written")
     rows = embeddings.stat().st_size // header.row_bytes if embeddings.exists() else 0
     entries: list[Entry] = []
     if rows and path.exists():
@@ -272,7 +274,7 @@ def _read_entries(folder: Path, header: Header) -> list[Entry]:
 
 
 def _indexed(folder: Path, header: Header) -> Header:
-    """The header with its index file, which is made unless it is there and whole."""
+    """The header with its index file, which is built unless it exists and is intact."""
     rows, path = open_embeddings(folder, header), index_path(folder, header)
     try:
         open_index(folder, header, rows)
@@ -286,7 +288,7 @@ def _indexed(folder: Path, header: Header) -> Header:
 
 
 def _open_at(path: Path, size: int) -> int:
-    """The file, cut to `size`, for appending without a buffer of our own: what was written is written."""
+    """The file, truncated to `size`, opened for unbuffered appending."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     os.ftruncate(file, size)
     return file

@@ -1,4 +1,4 @@
-"""What a file is, by its ending or its first bytes: an image that is read, or something that only looks like one."""
+"""Recognizes image files by extension or first bytes, and files that users may take for images."""
 
 import os
 import re
@@ -14,7 +14,7 @@ UNREAD: dict[Kind, str] = {
     "video": "a video: extract frames first",
     "heif": "a HEIC image: pip install 'ctgi[heif]' to read it",
 }
-"""Files that a person may take for images, and what to do about them."""
+"""Files that users may take for images, and what to do about them."""
 
 _IMAGES = frozenset(
     {
@@ -31,7 +31,7 @@ _VIDEOS = frozenset(
     }
 )  # fmt: skip
 _OTHERS = frozenset(
-    {  # not worth opening; a raw camera file holds a thumbnail that would pass for the picture
+    {  # not worth opening; a raw camera file has a thumbnail that would pass for the picture
         ".7z", ".arw", ".bak", ".bz2", ".cfg", ".cr2", ".cr3", ".csv", ".db", ".dng", ".docx", ".gz", ".h5",
         ".htm", ".html", ".ini", ".ipynb", ".json", ".jsonl", ".lock", ".log", ".md", ".mat", ".nef", ".npy",
         ".npz", ".onnx", ".orf", ".parquet", ".pdf", ".pkl", ".pt", ".pth", ".py", ".raf", ".rar", ".rst",
@@ -61,12 +61,12 @@ _TGA_DEPTHS = {1: (8,), 2: (16, 24, 32), 3: (8, 16), 9: (8,), 10: (16, 24, 32), 
 
 
 def image_by_name(ending: str) -> bool:
-    """Whether files with this ending (lower case) are taken for images unseen."""
+    """Whether files with this extension (lower case) count as images without being opened."""
     return ending in _IMAGES or (ending in _HEIF and _heif_installed())
 
 
 def kind_of(path: str) -> Kind:
-    """What a file is; it is opened only where its ending says nothing."""
+    """The kind of a file, which is opened only if its extension says nothing."""
     ending = os.path.splitext(path)[1].lower()
     if ending in _VIDEOS:
         return "video"
@@ -84,7 +84,7 @@ def kind_of(path: str) -> Kind:
 
 
 def image_format(head: bytes, size: int) -> str | None:
-    """Pillow's name for the format of a file of `size` bytes, by its first `HEAD_BYTES`; None if it cannot be read."""
+    """Pillow's name for the format of a file of `size` bytes, by its first `HEAD_BYTES`; None if unsupported."""
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
@@ -113,7 +113,7 @@ def _heif_installed() -> bool:
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """What an ISO media file (HEIC, AVIF, MP4, QuickTime) says it is; empty for any other file."""
+    """The brands of an ISO media file (HEIC, AVIF, MP4, QuickTime); empty for any other file."""
     if head[4:8] != b"ftyp":
         return set()
     box = head[8 : int.from_bytes(head[:4], "big")]
@@ -121,7 +121,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def _is_tga(head: bytes, size: int) -> bool:
-    """TGA files carry no mark, so every field of the header has to make sense."""
+    """TGA files have no signature, so every field of the header must make sense."""
     if len(head) < 18:
         return False
     id_bytes, has_map, kind = head[:3]

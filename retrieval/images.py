@@ -1,4 +1,4 @@
-"""Images as files: named by content, judged by one rule for all commands, and read upright in RGB."""
+"""Image files: identified by content, checked by the same rules in all commands, read upright in RGB."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_BYTES = 400_000_000
-"""Of a file: the largest image that is read, uncompressed in 4 bytes a pixel."""
+"""Size limit of a file: the largest image that is read, uncompressed at 4 bytes per pixel."""
 
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image by where it lies and what it holds; the bytes stay on disk."""
+    """An image by path and content hash; the bytes stay on disk."""
 
     path: str
     sha256: str
@@ -30,18 +30,18 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image, and the file that it came from."""
+    """A decoded image and its file."""
 
     image: "Image"
-    """RGB and upright: alpha over white, 16 bits scaled to 8, the first frame."""
+    """RGB and upright; alpha over white, 16 bits scaled to 8, first frame."""
     format: str
-    """jpeg or png if any decoder sees in the file what `image` shows, else empty."""
+    """"jpeg" or "png" if every decoder reads `image` from the file, else empty."""
     file: BufferedReader
     """The file, open."""
 
 
 def ref(path: str) -> ImageRef:
-    """The image at `path`, named by its content.
+    """A reference to the image at `path`, with the hash of its content.
 
     Raises:
         ImageError: as `digest`.
@@ -50,7 +50,7 @@ def ref(path: str) -> ImageRef:
 
 
 def digest(path: str) -> str:
-    """sha256 of an image file's content, in hexadecimal.
+    """The sha256 of an image file's content, in hexadecimal.
 
     Raises:
         ImageError: the file cannot be read or is too large.
@@ -60,12 +60,12 @@ def digest(path: str) -> str:
 
 
 def display(path: str) -> str:
-    """A path that is safe to print: control characters and bytes that are no UTF-8 become escapes."""
+    """A path that is safe to print: control characters and bytes that are not UTF-8 are escaped."""
     return plain(path)
 
 
 def read_image(path: str) -> "Image":
-    """The image at `path` in RGB and upright: alpha over white, 16 bits scaled to 8, the first frame.
+    """The image at `path` in RGB and upright; alpha over white, 16 bits scaled to 8, first frame.
 
     Raises:
         ImageError: no usable image; `reason` says why.
@@ -75,7 +75,7 @@ def read_image(path: str) -> "Image":
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """(width, height) in px of the upright image; it is decoded, so what has a size can be read.
+    """(width, height) in px of the upright image. The image is decoded, so success means that it can be read.
 
     Raises:
         ImageError: as `read_image`.
@@ -85,13 +85,13 @@ def image_size(path: str) -> tuple[int, int]:
 
 @contextmanager
 def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
-    """The image at `path`, for work on it that keeps no reference to it; all else is as in `read_image`.
+    """The image at `path` for the length of a `with` block, after which nothing may refer to it. Else as `read_image`.
 
-    Threads share a budget of pixels while they are within, so a large image waits for its turn. Do not nest.
+    Inside the block, threads share a budget of pixels, so a large image waits for its turn. Do not nest.
 
     Args:
         path: the file.
-        sha256: what the file must hold still; empty for whatever it holds.
+        sha256: the content that is expected; empty accepts any.
 
     Raises:
         ImageError: no usable image, other content, or too little memory for the image or the work.
@@ -111,10 +111,10 @@ def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[BufferedReader]:
-    """The file at `path`, of a size that an image may have."""
+    """The open file at `path`, of a size that an image may have."""
     with _explained(path):
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its writer
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
             raise ImageError(path, "not a file")
         if status.st_size == 0:
             raise ImageError(path, "the file is empty (0 bytes)")
@@ -143,7 +143,7 @@ def _digest(path: str, file: BufferedReader) -> str:
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Turn what the file system raises into an ImageError."""
+    """Turn errors of the file system into an ImageError."""
     try:
         yield
     except FileNotFoundError:
@@ -153,4 +153,4 @@ def _explained(path: str) -> Iterator[None]:
     except OSError as error:
         raise UnreadError(path, f"cannot be read: {error.strerror}") from None
     except ValueError:  # a NUL in it
-        raise ImageError(path, "no name of a file") from None
+        raise ImageError(path, "not a file name") from None

@@ -1,4 +1,4 @@
-"""Nearest rows: exact over the stored embeddings, or through any faiss index."""
+"""Nearest rows: exact search over the stored embeddings, or any faiss index."""
 
 import errno
 import mmap
@@ -26,19 +26,19 @@ _TRAINING_ROWS = 262_144
 
 
 class TooFewError(CtgiError):
-    """Fewer rows than an index must have to be trained."""
+    """Too few rows to train the index."""
 
 
 class Index(Protocol):
     """Finds rows by inner product."""
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """[Q, D] -> scores and rows, [Q, k] each, best first; -1 where nothing more was found."""
+        """[Q, D] -> scores and rows, [Q, k] each, best first; -1 if there are no more."""
         ...
 
 
 class _Exact:
-    """Faiss's exhaustive search right over the memory-mapped rows: no second copy on disk or in memory."""
+    """Faiss's exhaustive search over the memory-mapped rows: no second copy on disk or in memory."""
 
     def __init__(self, rows: NDArray[np.floating]) -> None:
         self._rows = rows
@@ -54,7 +54,7 @@ class _Exact:
 
 
 class _Filled:
-    """A faiss index; where it finds fewer than k, as inverted lists and graphs may, the exhaustive search answers."""
+    """A faiss index. If it finds fewer than k, as inverted lists and graphs may, exhaustive search answers."""
 
     def __init__(self, index: Any, factory: str, rows: NDArray[np.floating]) -> None:
         self._index = index
@@ -75,17 +75,17 @@ class _Filled:
 
 
 def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -> Index:
-    """The index over the committed rows; it finds k of them where there are k. Some blocks of its file are checked.
+    """The index over the committed rows, which finds k rows if there are k. A sample of blocks of its file is checked.
 
     Raises:
-        DamagedGalleryError: its file is missing or is of other data.
+        DamagedGalleryError: its file is missing, or has changed since it was written.
         UnreadableError: it cannot be read.
     """
     if is_exact(header):
         return _Exact(embeddings)
     path = index_path(folder, header)
     if not is_whole(folder, header, path, header.index_bytes, header.index_crc32, sample(header.index_bytes)):
-        raise DamagedGalleryError(folder, f"{path.name} is of other data", header)
+        raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except (RuntimeError, MemoryError) as error:
@@ -94,15 +94,17 @@ def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -
             unreadable = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         if unreadable:
             raise UnreadableError(path, unreadable) from None
-        raise DamagedGalleryError(folder, f"{path.name} is missing or no index ({_reason(error)})", header) from None
+        raise DamagedGalleryError(
+            folder, f"{path.name} is missing or not an index ({_reason(error)})", header
+        ) from None
     if (index.ntotal, index.d) != (header.count, header.dim):
-        raise DamagedGalleryError(folder, f"{path.name} is of other data", header)
+        raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
     _look_further(index)
     return _Filled(index, header.index, embeddings)
 
 
 def _os_error(path: Path) -> OSError | None:
-    """Why a file cannot be read; None where it can, or is missing."""
+    """Why a file cannot be read; None if it can be read, or is missing."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
             return None
@@ -113,7 +115,7 @@ def _os_error(path: Path) -> OSError | None:
 
 
 def is_exact(header: Header) -> bool:
-    """Whether the embeddings are the index: nothing to build, nothing to keep in step."""
+    """Whether the embeddings serve as the index, so that none is built."""
     return header.index == "Flat" and header.dtype == "float32"
 
 
@@ -121,9 +123,9 @@ def new_index(dim: int, factory: str, dtype: str) -> Any:
     """An empty faiss index for inner products.
 
     Raises:
-        CtgiError: faiss does not know the factory string, or not for this dimension.
+        CtgiError: faiss rejects the factory string, at least for this dimension.
     """
-    name = "SQfp16" if factory == "Flat" and dtype == "float16" else factory  # exact over rows stored in half
+    name = "SQfp16" if factory == "Flat" and dtype == "float16" else factory  # exact over rows stored in half precision
     try:
         return faiss.index_factory(dim, name, faiss.METRIC_INNER_PRODUCT)
     except (RuntimeError, MemoryError) as error:
@@ -144,7 +146,7 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
     try:
         _fill(index, embeddings)
     except RuntimeError as error:
-        cure = "index more images, or take a smaller one, or Flat"
+        cure = "index more images, or use a smaller one, or Flat"
         if "training points" in str(error):
             raise TooFewError(
                 f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): {cure}"
@@ -165,7 +167,7 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
 
 
 def _add(index: Any, rows: NDArray[np.float32], first: int) -> None:
-    """Add rows; an index that wants ids (IDMap) gets the rows' numbers."""
+    """Add rows. An index with ids (IDMap) gets the row numbers."""
     if isinstance(index, faiss.IndexIDMap):
         index.add_with_ids(rows, np.arange(first, first + len(rows)))
     else:
@@ -180,7 +182,7 @@ def _fill(index: Any, embeddings: NDArray[np.floating]) -> None:
 
 
 def _look_further(index: Any) -> None:
-    """Visit the square root of an inverted file's lists; faiss's default of one list misses most neighbours."""
+    """Visit the square root of the number of inverted lists; faiss's default of one list misses most neighbors."""
     inverted = faiss.try_extract_index_ivf(index)
     if inverted is not None:
         inverted.nprobe = max(1, round(inverted.nlist**0.5))

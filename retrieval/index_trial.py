@@ -1,4 +1,4 @@
-"""A faiss factory string is tried out in a process of its own before hours go into a gallery: some end the process."""
+"""Tries a faiss factory string in a separate process before hours go into a gallery: some crash the process."""
 
 import subprocess
 import sys
@@ -26,16 +26,16 @@ def check_index(dim: int, factory: str, storage: Storage) -> None:
         return
     command = [sys.executable, "-P", "-m", __name__, str(dim), storage, factory]
     if "\0" in factory:
-        raise CtgiError(f"index {factory!r}: no faiss factory string: expected one like Flat, HNSW32 or IVF256,Flat")
+        raise CtgiError(f"index {factory!r}: not a faiss factory string: expected one like Flat, HNSW32 or IVF256,Flat")
     try:
         tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return  # slow, but not known to be wrong
     if tried.returncode:
-        raise CtgiError(tried.stdout.strip() or f"index {factory!r}: faiss breaks down over it: {_CURE}")
+        raise CtgiError(tried.stdout.strip() or f"index {factory!r}: faiss crashes on it: {_CURE}")
 
 
-_CURE = "take another factory string, like Flat, HNSW32 or IVF256,Flat"
+_CURE = "use another factory string, like Flat, HNSW32 or IVF256,Flat"
 
 
 def _try(dim: int, storage: Storage, factory: str) -> None:
@@ -49,7 +49,7 @@ def _try(dim: int, storage: Storage, factory: str) -> None:
 
 
 def main(dim: str, storage: Storage, factory: str) -> int:
-    """Exit code 1, and the reason on stdout, where the index does not work."""
+    """Exit code 1, with the reason on stdout, if the index does not work."""
     try:
         _try(int(dim), storage, factory)
     except TooFewError:

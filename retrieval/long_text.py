@@ -10,8 +10,8 @@ def stretch_positions(table: Tensor, length: int) -> Tensor:
     """A positional table for `length` tokens: the first 20 rows kept, the others linearly interpolated.
 
     Row t >= 20 reads the source at 20 + (t - 20) / ratio, with ratio = (length - 20) / (N - 20): exactly 4
-    from 77 to 248, as in Long-CLIP. Past the last source row its last step is continued. A `length` within
-    the table cuts it: in a causal text tower the rows before the cut mean what they meant.
+    from 77 to 248, as in Long-CLIP. Past the last source row, the last step is continued. A `length` within
+    the table cuts it; in a causal text tower, the remaining rows keep their meaning.
 
     Args:
         table: [N, D], N > 20.
@@ -23,7 +23,7 @@ def stretch_positions(table: Tensor, length: int) -> Tensor:
     rows = table.shape[0]
     if length <= rows:
         return table[:length].clone()
-    # In whole numbers: in floating point, a place that is a source row could fall just short of it.
+    # Integers: in floating point, a position that is a source row could fall just short of it.
     steps = torch.arange(length - KEPT, device=table.device) * (rows - KEPT)
     left = KEPT + steps // (length - KEPT)
     share = ((steps % (length - KEPT)) / (length - KEPT)).to(table.dtype)[:, None]

@@ -1,7 +1,7 @@
-"""Files with a fault beside the pixels, written anew with little but the pixels.
+"""Repairs image files whose faults lie outside the pixels: rewrites them with little but the pixels.
 
-Comments, color profiles and other extras go, the orientation stays if it can be found, and an end that is missing
-is put back. A decoder then says whether the pixels are whole.
+Comments, color profiles and other extras are dropped, the orientation is kept if it can be found, and a missing end
+is restored. A decoder then decides whether the pixels are complete.
 """
 
 import re
@@ -14,20 +14,20 @@ from ctgi.retrieval.mending_jpeg import mend_jpeg
 
 
 class Mended(NamedTuple):
-    """A file to be decoded in place of another."""
+    """A repaired file, to be decoded in place of the original."""
 
     data: bytes
     twin: bytes = b""
-    """Where the end was put back: a file that decodes to other pixels if there was more to come."""
+    """If the end was restored: a variant that decodes to other pixels if data was missing before it."""
 
 
 def mended(data: bytes, kind: str) -> Mended | None:
-    """A file with only what the pixels of `data`, in Pillow's format `kind`, need; None where nothing can be done."""
+    """A file with only what the pixels of `data` need (format `kind`, Pillow's name); None if it is beyond repair."""
     mend = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "WEBP": _webp}.get(kind)
     try:
         return mend(data) if mend else None
     except (ValueError, IndexError, KeyError, OverflowError, struct.error):
-        return None  # its parts cannot be made out, or some are missing
+        return None  # its parts cannot be recognized, or some are missing
 
 
 def _jpeg(data: bytes) -> Mended:
@@ -54,7 +54,7 @@ def _png(data: bytes) -> Mended:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks up to the end; where one cannot be made out, from the next one that counts."""
+    """The chunks up to the end. After an unreadable one, reading goes on at the next essential chunk."""
     place = 8
     while place + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -124,7 +124,7 @@ def _tiff(data: bytes) -> Mended:
 
 
 def _tiff_numbers(data: bytes, order: str, tag: bytes) -> tuple[int, ...]:
-    """The whole numbers of a tag, which holds them itself where they are few."""
+    """The integers of a tag, which are stored in the tag itself if they are few."""
     _, kind, count = struct.unpack_from(f"{order}HHI", tag)
     letter = {3: "H", 4: "I"}[kind]
     inside = count * struct.calcsize(letter) <= 4

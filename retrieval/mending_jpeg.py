@@ -1,4 +1,4 @@
-"""JPEG files without their extras, and with an end where theirs is missing."""
+"""Rewrites JPEG files without extras, and restores a missing end."""
 
 import re
 import struct
@@ -24,9 +24,9 @@ class _Segment(NamedTuple):
 
 
 def mend_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    """The file anew, and its twin if the end was missing (else empty): the twin has noise where the end was.
+    """The rewritten file, and a variant if the end was missing (else empty): the variant has noise at the end.
 
-    What was encoded is read up to its own end, so noise after it changes a pixel only where there is less than all.
+    Complete data is read up to its own end, so noise after it changes a pixel only if data is missing.
 
     Raises:
         ValueError: no frame or scan, or scans are missing.
@@ -43,7 +43,7 @@ def mend_jpeg(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """The file's segments up to its end; where an extra's length is wrong, on from the next table."""
+    """The file's segments up to its end. After an extra of wrong length, reading goes on at the next table."""
     place = 2
     while found := _MARKER.search(data, place):
         marker, start, body = found[1][0], found.end() - 2, found.end() + 2
@@ -62,7 +62,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 
 def _counts(segment: _Segment) -> bool:
-    """Whether decoders need the segment, or it may tell the orientation."""
+    """Whether decoders need the segment, or it may hold the orientation."""
     starts = {0xE0: (b"JFIF\0", 14), 0xE1: (b"Exif\0\0", 6), 0xEE: (b"Adobe", 12)}
     if segment.marker not in _EXTRAS:
         return segment.marker not in _RESTARTS
@@ -75,7 +75,7 @@ def _written(segment: _Segment) -> bytes:
 
 
 def _check_scans(segments: Sequence[_Segment]) -> None:
-    """Raise ValueError unless the scans cover every coefficient of every component, and their restarts are there."""
+    """Raise ValueError unless the scans cover every coefficient of every component and no restart is missing."""
     frame = next((segment.body for segment in segments if segment.marker in _FRAMES), b"")
     _, height, width, count = struct.unpack_from(">BHHB", frame)
     sampling = {frame[6 + 3 * i]: divmod(frame[7 + 3 * i], 16) for i in range(count)}
@@ -97,7 +97,7 @@ def _check_scans(segments: Sequence[_Segment]) -> None:
 
 
 def _blocks(width: int, height: int, sampling: dict[int, tuple[int, int]], scanned: Sequence[int]) -> int:
-    """How many units a scan of these components is made of, as restart intervals count them."""
+    """Number of units in a scan of these components, as restart intervals count them."""
     across, down = max(h for h, _ in sampling.values()), max(v for _, v in sampling.values())
     if len(scanned) > 1:
         return ceil(width / (8 * across)) * ceil(height / (8 * down))

@@ -1,4 +1,4 @@
-"""How good a ranking is: R@k, mAP and mINP, as the person search benchmarks count them."""
+"""Ranking metrics: R@k, mAP and mINP, as the person search benchmarks define them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class Metrics:
     """Percentages in [0, 100], means over the queries that have a match in the gallery."""
 
     recall: dict[int, float]
-    """R@k by k; where the gallery is smaller than k, R@k is R at its size."""
+    """R@k by k. If the gallery is smaller than k, its size replaces k."""
     mean_ap: float
     mean_inp: float
-    """Mean inverse negative penalty: matches over the rank of the last one."""
+    """Mean inverse negative penalty: number of matches divided by the rank of the last match."""
     queries: int
-    """Queries counted."""
+    """Number of queries with a match."""
     unmatched: int
-    """Queries left out, for nothing in the gallery matches them."""
+    """Number of queries left out because nothing in the gallery matches them."""
 
 
 def evaluate_scores(
@@ -33,9 +33,9 @@ def evaluate_scores(
     *,
     ks: Sequence[int] = (1, 5, 10),
 ) -> Metrics:
-    """Metrics of a similarity matrix [Q, G] in which every image of a query's person is a match.
+    """Metrics of a similarity matrix [Q, G]. Every image of a query's person is a match.
 
-    Equal scores rank in the gallery's order, whatever the machine.
+    Equal scores keep the gallery's order on every machine.
 
     Raises:
         CtgiError: no query has a match, shapes do not fit, or a score is not a number.
@@ -52,14 +52,14 @@ def evaluate_features(
     *,
     ks: Sequence[int] = (1, 5, 10),
 ) -> Metrics:
-    """The same from L2-normalised features [Q, D] and [G, D]; the whole matrix never exists."""
+    """The same from L2-normalized features [Q, D] and [G, D], without ever holding the whole matrix."""
     shape = len(queries), len(gallery)
     chunks = (queries[rows] @ gallery.T for rows in row_slices(*shape))
     return evaluate_blocks(chunks, shape, query_pids, gallery_pids, ks)
 
 
 def row_slices(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of rows that make blocks [rows, columns] of float32 of at most 32 MiB."""
+    """Slices of rows for float32 blocks [rows, columns] of at most 32 MiB."""
     step = max(1, _CHUNK_BYTES // (4 * max(1, columns)))
     return (slice(start, start + step) for start in range(0, rows, step))
 
@@ -74,7 +74,7 @@ def evaluate_blocks(
     """The same from consecutive blocks of rows of a matrix of this shape [Q, G]."""
     ranks = list(_checked_ranks(blocks, shape, query_pids, gallery_pids))
     if not ranks:
-        raise CtgiError("no query has a match in the gallery: do both number the same persons?")
+        raise CtgiError("no query has a match in the gallery: check that both use the same person ids")
     first = np.array([found[0] for found in ranks])
     return Metrics(
         recall={k: 100 * float((first <= k).mean()) for k in ks},
@@ -115,14 +115,14 @@ def _columns_by_pid(pids: Sequence[int]) -> dict[int, NDArray[np.intp]]:
 def _match_ranks(
     chunks: Iterator[NDArray[np.float32]], pids: Sequence[int], matches: dict[int, NDArray[np.intp]]
 ) -> Iterator[NDArray[np.intp]]:
-    """Ascending 1-based ranks of the matches, for each query that has any.
+    """Ascending 1-based ranks of the matches, for each query that has a match.
 
     A rank needs only the number of higher scores, so rows are sorted by value and never by index.
     """
     rows = (pair for scores in chunks for pair in zip(scores, np.sort(scores, axis=1), strict=True))
     for pid, (row, ascending) in zip(pids, rows, strict=True):
         if np.isnan(ascending[-1:]).any():  # NaN sorts last
-            raise CtgiError("a score is not a number: are all features finite?")
+            raise CtgiError("a score is not a number: check that all features are finite")
         columns = matches.get(int(pid))
         if columns is not None:
             yield _ranks(row, ascending, columns)
@@ -132,6 +132,6 @@ def _ranks(row: NDArray[np.float32], ascending: NDArray[np.float32], columns: ND
     wanted = row[columns]
     above = len(row) - np.searchsorted(ascending, wanted, side="right")
     equal = len(row) - np.searchsorted(ascending, wanted, side="left") - above
-    for place in np.flatnonzero(equal > 1):  # ties: those earlier in the gallery rank first
+    for place in np.flatnonzero(equal > 1):  # ties: images earlier in the gallery rank first
         above[place] += np.count_nonzero(row[: columns[place]] == wanted[place])
     return np.sort(above) + 1

@@ -1,4 +1,4 @@
-"""Any open_clip model as an encoder: by name and tag, by checkpoint file, by folder."""
+"""Any open_clip model as an encoder: by name and tag, checkpoint file or folder."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class OpenClipEncoder:
             model: with open_clip's `encode_image`, `encode_text` and `visual.preprocess_cfg`.
             tokenizer: texts to ids.
             device: where the model goes.
-            options: what changes its vectors beside weights and layers; they enter the fingerprint.
+            options: settings that change the vectors besides weights and layers; they enter the fingerprint.
         """
         self.spec = spec
         self._transform, size, mean, std = _preprocessing(model)
@@ -54,18 +54,18 @@ class OpenClipEncoder:
         self.dim = self.encode_images(torch.zeros(1, 3, *size)).shape[1]
 
     def preprocess(self, image: Image) -> Tensor:
-        """RGB image -> [3, H, W], squashed to the input size: a centre crop would cut off heads."""
+        """RGB image -> [3, H, W], squashed to the input size, because a center crop would cut off heads."""
         tensor: Tensor = self._transform(image)
         return tensor
 
     def encode_images(self, images: Tensor) -> NDArray[np.float32]:
-        """[B, 3, H, W] -> [B, D], L2-normalised."""
+        """[B, 3, H, W] -> [B, D], L2-normalized."""
         with torch.inference_mode():
             features: Tensor = self._model.encode_image(images.to(self._device), normalize=True)
             return features.float().cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
-        """Texts -> [B, D], L2-normalised; tokens beyond the context are counted, the end token stays last."""
+        """Texts -> [B, D], L2-normalized; tokens beyond the context are counted, and the end token stays last."""
         clean = [_readable(text) for text in texts]
         with torch.inference_mode():
             tokens = self._tokenizer(clean).to(self._device)
@@ -73,7 +73,7 @@ class OpenClipEncoder:
         return TextFeatures(features.float().cpu().numpy(), tuple(map(self._tokens_cut, clean)))
 
     def _tokens_cut(self, text: str) -> int:
-        roomy = len(text.encode()) + 16  # no tokenizer here makes more tokens than bytes, so the end is padding
+        roomy = len(text.encode()) + 16  # no tokenizer returns more tokens than bytes, so the rest is padding
         tokens = self._tokenizer([text], context_length=max(roomy, self.context_length + 1))[0]
         used = int((tokens != tokens[-1]).nonzero().max()) + 1
         return max(0, used - self.context_length)
@@ -112,7 +112,7 @@ def create_model(name: str, settings: RetrieverSettings) -> Any:
 
 
 def model_config(name: str) -> dict[str, Any]:
-    """The architecture behind a name that `create_model` took, with the activation of its weights."""
+    """The architecture behind a name that `create_model` accepted, with the activation of its weights."""
     model_name, pretrained = _split(name)
     config: dict[str, Any] = open_clip.get_model_config(
         model_name if model_name.startswith(_FOLDER_OR_HUB) else model_name.replace("/", "-")
@@ -127,7 +127,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def device_of(settings: RetrieverSettings) -> str:
-    """The device of the settings: `auto` is a GPU where there is one."""
+    """The device of the settings: `auto` is a GPU if there is one."""
     wanted = settings.device
     if wanted != "auto":
         return wanted
@@ -157,14 +157,14 @@ def _check_names(model: str, pretrained: str) -> None:
 
 
 def _wants_quick_gelu(model: str, pretrained: str) -> bool:
-    """OpenAI's weights under a plain name need their activation; open_clip would only warn and go on."""
+    """Whether OpenAI's weights under a plain name need QuickGELU; open_clip would only warn."""
     tag = None if model.startswith(_FOLDER_OR_HUB) else open_clip.get_pretrained_cfg(model, pretrained)
     return bool(tag and tag.get("quick_gelu"))
 
 
 @contextmanager
 def _our_interpolation(model_name: str, settings: RetrieverSettings) -> Iterator[None]:
-    """Load weights with our resizing of both positional tables: open_clip's has no switch for it."""
+    """Load weights with our resizing of both positional tables, because open_clip has no option for it."""
 
     def image(state: dict[str, Tensor], model: Any) -> None:
         key = "visual.positional_embedding"
@@ -179,7 +179,7 @@ def _our_interpolation(model_name: str, settings: RetrieverSettings) -> Iterator
             return
         if settings.context_length is None:
             raise CtgiError(
-                f"these weights read {len(state[key])} text tokens, the model {len(own)}: "
+                f"these weights read {len(state[key])} text tokens, but the model {len(own)}: "
                 f"set context_length = {len(state[key])} under [retriever]"
             )
         state[key] = stretch_positions(state[key].float(), len(own))
@@ -190,7 +190,7 @@ def _our_interpolation(model_name: str, settings: RetrieverSettings) -> Iterator
 
 
 def _of_other_length(table: Tensor | None, own: Tensor | None) -> bool:
-    """Whether two positional tables differ in rows alone; any other difference is another architecture."""
+    """Whether two positional tables differ only in rows; any other difference is another architecture."""
     return (
         table is not None
         and own is not None
@@ -200,7 +200,7 @@ def _of_other_length(table: Tensor | None, own: Tensor | None) -> bool:
 
 
 def _own_grid(model_name: str, rows: int) -> tuple[int, int] | None:
-    """The patch grid in the model's configuration, if a positional table of `rows` is of it."""
+    """The patch grid in the model's configuration, if a positional table of `rows` fits it."""
     vision = open_clip.get_model_config(model_name)["vision_cfg"]
     size, patch = vision["image_size"], vision["patch_size"]
     height, width = (size, size) if isinstance(size, int) else size
@@ -210,7 +210,7 @@ def _own_grid(model_name: str, rows: int) -> tuple[int, int] | None:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn what open_clip, torch and the hub raise while loading into one message with a cure."""
+    """Turn loading errors of open_clip, torch and the hub into one message with a cure."""
     spec, hub_trouble = f"open_clip:{name}", None
     try:
         with hub() if _is_elsewhere(name) else nullcontext(Hub(None)) as found:
@@ -227,7 +227,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _is_elsewhere(name: str) -> bool:
-    """Whether its weights have to come from a hub, or from what an earlier download left."""
+    """Whether its weights come from a hub or an earlier download."""
     model_name, pretrained = _split(name)
     return not model_name.startswith("local-dir:") and not Path(pretrained).is_file()
 
@@ -253,7 +253,7 @@ def _preprocessing(model: Any) -> tuple[Any, tuple[int, int], Any, Any]:
 
 
 def _fingerprint(model: Any, settings: tuple[Any, ...]) -> str:
-    """sha256 over settings, layers (a GELU is no QuickGELU) and weights; where they lie does not matter."""
+    """sha256 over settings, layers (GELU is not QuickGELU) and weights, wherever they are stored."""
     layers = [(name, type(module).__name__) for name, module in model.named_modules()]
     state = hashlib.sha256(json.dumps([settings, layers]).encode())
     for name, tensor in sorted(model.state_dict().items()):
@@ -263,10 +263,10 @@ def _fingerprint(model: Any, settings: tuple[Any, ...]) -> str:
 
 
 def _readable(text: str) -> str:
-    """The text as the tokenizer can take it.
+    """The text in a form that the tokenizer accepts.
 
     Raises:
-        CtgiError: nothing is left of it.
+        CtgiError: the text is empty.
     """
     clean = plain_text(text)
     if not clean:

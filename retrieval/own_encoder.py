@@ -1,4 +1,4 @@
-"""The user's own model as an encoder: three methods are enough, the rest is worked out here."""
+"""The user's own model as an encoder: three methods are enough."""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def load_own_encoder(where: str, settings: RetrieverSettings) -> Encoder:
         where: `module:name` of a class that is called without arguments, or of an object. It offers
             `preprocess(image) -> [3, H, W]`, `encode_images([B, 3, H, W]) -> [B, D]` and
             `encode_texts(texts) -> [B, D]`; arrays or tensors of any norm.
-        settings: not used: the class brings its own sizes.
+        settings: not used, because the class has its own sizes.
 
     Raises:
         CtgiError: it cannot be imported or made, or lacks a method.
@@ -52,7 +52,9 @@ class _OwnEncoder:
         pixels = self.encode_images(picture[None])[0]
         self.dim = len(vector)
         if vector.shape != pixels.shape:
-            raise CtgiError(f"{self.spec}: texts have {len(vector)} dimensions and images {len(pixels)}")
+            raise CtgiError(
+                f"{self.spec}: texts have {len(vector)} dimensions but images {len(pixels)}: return the same for both"
+            )
         digest = hashlib.sha256(np.concatenate([vector, pixels]).round(3).tobytes()).hexdigest()
         self.fingerprint = str(getattr(model, "fingerprint", "") or f"{self.spec}:{digest[:16]}")
 
@@ -63,11 +65,11 @@ class _OwnEncoder:
         return torch.as_tensor(self._call("preprocess", image), dtype=torch.float32)
 
     def encode_images(self, images: "Tensor") -> NDArray[np.float32]:
-        """[B, 3, H, W] -> [B, D], L2-normalised."""
+        """[B, 3, H, W] -> [B, D], L2-normalized."""
         return self._vectors("encode_images", images, len(images))
 
     def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
-        """Texts -> [B, D], L2-normalised; what the model cuts off is not known here and counts as 0."""
+        """Texts -> [B, D], L2-normalized. Tokens that the model cuts off are unknown and count as 0."""
         if not all(text.strip() for text in texts):
             raise ArgumentError("a text is empty: describe the person")
         return TextFeatures(self._vectors("encode_texts", list(texts), len(texts)), (0,) * len(texts))

@@ -1,4 +1,4 @@
-"""An open file's pixels, upright in RGB. The only place where files are decoded, by the one decoder that fits them."""
+"""Decodes an open file to upright RGB pixels. No other module decodes files; each format has one decoder."""
 
 import struct
 import warnings
@@ -23,7 +23,7 @@ MIN_SIDE_PX = 8
 _TOO_LARGE = f"more than {MAX_PIXELS // 1_000_000} megapixels"
 _BUDGET = PixelBudget(MAX_PIXELS)
 _BAND_PIXELS = 2_000_000
-_LAST_BLOCK_PX = 17  # the largest block of a JPEG and the pixel beside it that its color is blended into
+_LAST_BLOCK_PX = 17  # the largest block of a JPEG and the neighboring pixel that its color is blended into
 _WARNINGS = Lock()
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS: dict[float | None, Image.Transpose] = {
@@ -35,7 +35,7 @@ _TURNS: dict[float | None, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DECODER_ERRORS = (  # all of these come out of decoders for damaged files; a Warning only under `python -W error`
+_DECODER_ERRORS = (  # decoders raise all of these for damaged files; Warning only under `python -W error`
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error,
 )  # fmt: skip
@@ -43,9 +43,9 @@ _DECODER_ERRORS = (  # all of these come out of decoders for damaged files; a Wa
 
 @contextmanager
 def decoded(path: str, file: BinaryIO, kind: str) -> Iterator[tuple[Image.Image, bool]]:
-    """The image in a file of Pillow's format `kind`, and whether any decoder sees just this in the file.
+    """The image in a file of format `kind` (Pillow's name), and whether every decoder reads the same from the file.
 
-    Its pixels count against the budget of all threads until the end.
+    Its pixels count against the budget of all threads until the block ends.
 
     Raises:
         ImageError: damaged, too large or too small; `path` is for the message.
@@ -82,7 +82,7 @@ def _loaded(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile:
 
 
 def _open(file: BinaryIO, kind: str) -> ImageFile:
-    """The image with its header read: in this format or not at all, so no other plug-in sees the file."""
+    """The image with its header read, by this format's decoder only."""
     if kind == "HEIF":
         _register_heif()
     with _quiet():
@@ -98,9 +98,9 @@ def _register_heif() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings about sizes and metadata, which are judged here.
+    """Silence Pillow's warnings about sizes and metadata, which are checked here.
 
-    The filters of `warnings` belong to the whole process, so one thread at a time may change them.
+    The filters of `warnings` are shared by the process, so one thread at a time may change them.
     """
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,7 +108,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _rescued(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile | None:
-    """The image of a file whose fault lies beside the pixels; None where pixels are missing."""
+    """The image of a file whose fault lies outside the pixels; None if pixels are missing."""
     file.seek(0)
     mend = mended(file.read(), kind)
     if mend is None:
@@ -121,7 +121,7 @@ def _rescued(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile
 
 
 def _alike(image: Image.Image, twin: Image.Image) -> bool:
-    """Whether two decodings of a JPEG agree in all but the last block, which lost bytes leave half told."""
+    """Whether two decodings of a JPEG agree in all but the last block, which missing bytes leave incomplete."""
     box = ImageChops.difference(image, twin).getbbox(alpha_only=False)
     return box is None or (box[0] >= image.width - _LAST_BLOCK_PX and box[1] >= image.height - _LAST_BLOCK_PX)
 
@@ -138,7 +138,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _upright(image: ImageFile) -> tuple[Image.Image, bool]:
-    """The image in RGB, turned as its metadata say, and whether it is just what the file shows to any decoder."""
+    """The image in RGB, turned upright by its metadata, and whether every decoder reads the same from the file."""
     orientation = _orientation(image)
     exact = (
         image.format in ("JPEG", "PNG")
@@ -154,7 +154,7 @@ def _upright(image: ImageFile) -> tuple[Image.Image, bool]:
 
 
 def _orientation(image: ImageFile) -> float | None:
-    """How the image is to be turned, as a value of the EXIF tag; None where that cannot be read."""
+    """The orientation as a value of the EXIF tag; None if it cannot be read."""
     try:
         with _quiet():
             if "exif" in image.info:
@@ -173,7 +173,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """The converted image, made piece by piece: conversions take several times the memory of an image."""
+    """The converted image, made in bands, because a conversion takes several times the memory of an image."""
     result = Image.new("RGB", image.size)
     for band, top in _bands(image):
         result.paste(convert(band), (0, top))
@@ -192,13 +192,13 @@ def _over_white(band: Image.Image) -> Image.Image:
 
 
 def _to_eight_bit(band: Image.Image, white: float) -> Image.Image:
-    """Scale deep grey to 8 bits; Pillow's own convert clips at 255."""
+    """Scale 16-bit gray to 8 bits; Pillow's own conversion clips at 255."""
     values = np.nan_to_num(np.asarray(band, dtype=np.float64))
     return Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8)).convert("RGB")
 
 
 def _white(image: Image.Image) -> float:
-    """The value that stands for white in a deep grey image."""
+    """The value of white in a 16-bit gray image."""
     brightest = max(float(np.nan_to_num(np.asarray(band, dtype=np.float64)).max()) for band, _ in _bands(image))
     whites = (1.0, 255.0, 65_535.0) if image.mode == "F" else (65_535.0,)
     return next((level for level in whites if brightest <= level), brightest)

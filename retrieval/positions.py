@@ -1,4 +1,4 @@
-"""Image position embeddings for another input size."""
+"""Resizes image position embeddings to another input size."""
 
 import math
 
@@ -9,10 +9,10 @@ from ctgi.errors import CtgiError
 
 
 def resize_positions(table: Tensor, grid: tuple[int, int], source: tuple[int, int] | None = None) -> Tensor:
-    """A positional table for another patch grid: the class token kept, the rest interpolated.
+    """A positional table for another patch grid: the class token is kept, the rest interpolated.
 
-    Bilinear with half-pixel centres and no antialiasing, as IRRA and its followers do (open_clip itself goes
-    bicubic with antialiasing, which gives other features).
+    Bilinear with half-pixel centers and no antialiasing, as IRRA and its followers do (open_clip itself uses
+    bicubic interpolation with antialiasing, which gives other features).
 
     Args:
         table: [1 + n * m, D], a class token and a grid, row-major.
@@ -23,7 +23,7 @@ def resize_positions(table: Tensor, grid: tuple[int, int], source: tuple[int, in
         [1 + rows * columns, D].
 
     Raises:
-        CtgiError: the table is not of such a grid.
+        CtgiError: the table does not have such a grid.
     """
     patches = table.shape[0] - 1
     rows, columns = source or (math.isqrt(patches),) * 2

@@ -1,4 +1,4 @@
-"""What a search gives back, and what a dialogue adds to one."""
+"""The results of a search, and the refinement that a dialogue adds."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,21 @@ class Candidate:
 
     image: ImageRef
     score: float
-    """S(q, v), or the fused score of Eq. 7 after a refinement; a cosine, up to rounding in [-1, 1]."""
+    """S(q, v), or the fused score of Eq. 7 after a refinement; a cosine in [-1, 1], up to rounding."""
     score_before: float
     """S(q, v) of the original query."""
     rank_before: int | None
-    """1-based rank under S(q, v); None when it lies below the depth that was looked at."""
+    """1-based rank by S(q, v); None below the depth that was searched."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """The second term of Eq. 7: what a dialogue added to a query."""
+    """The second term of Eq. 7: what a dialogue adds to a query."""
 
     query: str
     """The refined query."""
     anchors: tuple[str, ...]
-    """sha256 of the confirmed images; their refined similarity is taken as 1."""
+    """sha256 of the confirmed images; their refined similarity counts as 1."""
     weight: float
     """Lambda of Eq. 7: the share of the original query, in [0, 1]."""
     mode: str
@@ -34,7 +34,7 @@ class Refinement:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The answer to one search, best first; equal scores keep the gallery's order."""
+    """The result of one search, best first. Equal scores keep the gallery's order."""
 
     candidates: tuple[Candidate, ...]
     truncated_tokens: int = 0

@@ -20,7 +20,7 @@ class TokenSelection(nn.Module):
         Args:
             dim: width of the tokens.
             out_dim: width of the embedding.
-            fillers: batch norm also counts padding that was chosen for want of words, as released.
+            fillers: batch norm also counts padding that fills up missing words, as in the released code.
         """
         super().__init__()
         self.fillers = fillers
@@ -34,11 +34,11 @@ class TokenSelection(nn.Module):
 
         Args:
             tokens: [B, N, D].
-            places: [B, k], tokens to take.
+            places: [B, k], positions of the tokens to use.
             real: [B, k], which of them count; None counts all.
 
         Returns:
-            [B, E], not normalised; 0 where no token counts.
+            [B, E], not normalized; 0 if no token counts.
         """
         chosen = tokens.float().gather(1, places[:, :, None].expand(-1, -1, tokens.shape[2]))
         chosen = chosen / (chosen.norm(dim=2, keepdim=True) + 1e-8)
@@ -58,7 +58,7 @@ class TokenSelection(nn.Module):
         shared = isinstance(self.norm, nn.SyncBatchNorm)  # then all processes must take part, even one without words
         if self.training and (shared or len(x) > 1):
             hidden = self.norm(hidden)
-        else:  # also in training: a single token has no spread
+        else:  # also in training: a single token has no variance
             norm = self.norm
             hidden = F.batch_norm(hidden, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         embedded: Tensor = self.out(hidden.relu()) + self.skip(x)
@@ -82,8 +82,8 @@ class TwoBranches(nn.Module):
         Args:
             clip: the model underneath.
             out_dim: width of the token selection embedding.
-            ratio: share of the tokens that is chosen.
-            max_words: at most so many tokens of a text; 22 is what 77 positions give. None, as released, takes 73 of
+            ratio: share of the tokens to choose.
+            max_words: limit of tokens chosen from a text; 22 is what 77 positions give. None, as released, takes 73 of
                 248 positions, which is every word of most captions.
             fillers: see `TokenSelection`; texts are then read in full width in training.
         """
@@ -99,7 +99,7 @@ class TwoBranches(nn.Module):
         return self.clip.visual
 
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must hold beside the weights."""
+        """What a checkpoint stores besides the weights."""
         own = {"out_dim": self.out_dim, "ratio": self.ratio, "max_words": self.max_words, "fillers": self.fillers}
         return self.clip.settings() | {"selection": own}
 
@@ -120,7 +120,7 @@ class TwoBranches(nn.Module):
 
     @property
     def words(self) -> int:
-        """Tokens chosen of a text that has as many; it follows from the context length, however far a batch is cut."""
+        """Number of tokens chosen from a long text. It follows from the context length, not from the batch's width."""
         share = max(1, int((self.clip.context_length - 2) * self.ratio))
         return share if self.max_words is None else min(share, self.max_words)
 
@@ -149,7 +149,7 @@ def image_places(attention: Tensor, ratio: float) -> Tensor:
 
 
 def text_places(attention: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The words that the end token attends to most; where there are fewer than k, then padding, then start and end.
+    """The words that the end token attends to most; if there are fewer than k, padding, then start and end tokens.
 
     Args:
         attention: [B, L], the end token's.
@@ -157,7 +157,7 @@ def text_places(attention: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]
         k: words to take, at most L.
 
     Returns:
-        [B, k] places, the strongest first, and [B, k] whether a word stands there.
+        [B, k] positions, strongest first, and [B, k] whether a word is there.
     """
     place = torch.arange(ids.shape[1], device=ids.device)
     end = ids.argmax(dim=1, keepdim=True)

@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"<(start|end)_of_text>", re.IGNORECASE)
 
 
 def plain_text(text: str) -> str:
-    """The text as a CLIP tokenizer can take it: surrogate pairs joined, lone ones replaced, no control tokens.
+    """The text in a form that a CLIP tokenizer accepts: surrogate pairs joined, lone ones replaced, no control tokens.
 
     The official tokenizer's ftfy does the same with surrogates.
     """
@@ -27,9 +27,9 @@ def plain_text(text: str) -> str:
 class CaptionTokenizer:
     """CLIP's byte-pair tokenizer without its last merge, whose id is the mask token's.
 
-    IRRA and RDE hold a row of CLIP's token table for `<|mask|>` by giving up the last of its 48,894 merges, which
-    makes the word "jekyll". Their tokenizers drop the word and keep the merge, so that the word is an error;
-    here the merge goes, and the word is spelt by the two tokens it was made of.
+    IRRA and RDE free a row of CLIP's token table for `<|mask|>` by giving up the last of its 48,894 merges, which
+    makes the word "jekyll". Their tokenizers drop the word and keep the merge, so that the word is an error. Here
+    the merge is dropped, and the word is encoded by its two parts.
     """
 
     def __init__(self, context_length: int = 77) -> None:

@@ -1,4 +1,4 @@
-"""A model of `ctgi train` as an encoder, by the path of its run or checkpoint alone."""
+"""A model of `ctgi train` as an encoder, by the path of its run or checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,14 @@ from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
 _PREFIX = "encoder."
-"""Of the weights that encode, in the state of `Irra` and `Rde`; the rest serves training."""
+"""Prefix of the encoder's weights in the state of `Irra` and `Rde`; the rest is for training."""
 
 
 def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
     """The model of a checkpoint file, or of a run's best checkpoint, on the settings' device.
 
     Raises:
-        CtgiError: no checkpoint there, a broken one, or settings that contradict it.
+        CtgiError: there is no checkpoint, it is damaged, or the settings contradict it.
     """
     file, encoder, described = read_trained(path)
     _check_settings(settings, described, file)
@@ -32,7 +32,7 @@ def read_trained(path: str) -> tuple[Path, ClipTokens | TwoBranches, dict[str, A
     """The checkpoint file of a run or path, its model on the CPU, and the description it was built from.
 
     Raises:
-        CtgiError: no checkpoint there, or a broken one.
+        CtgiError: there is no checkpoint, or it is damaged.
     """
     file = _file(Path(path))
     content = load_checkpoint(file)
@@ -50,10 +50,10 @@ def read_trained(path: str) -> tuple[Path, ClipTokens | TwoBranches, dict[str, A
 
 
 def build_encoder(kind: str, described: Mapping[str, Any]) -> ClipTokens | TwoBranches:
-    """What `settings()` of a model of this kind describes, with random weights.
+    """The model that `settings()` of this kind describes, with random weights.
 
     Raises:
-        CtgiError: no such kind, or not a description.
+        CtgiError: unknown kind, or an invalid description.
     """
     if kind == "irra":
         return build_clip(described)
@@ -88,12 +88,12 @@ def _file(path: Path) -> Path:
 
 
 def _check_settings(settings: RetrieverSettings, described: Mapping[str, Any], file: Path) -> None:
-    """A trained model has its own sizes: others would change its vectors in silence."""
+    """Raise CtgiError if the settings ask for sizes other than the trained ones: the vectors would differ."""
     wanted = {"image_size": settings.image_size, "context_length": settings.context_length}
     for name, value in wanted.items():
         own = described[name]
         if value is not None and value != (tuple(own) if isinstance(own, list) else own):
             raise CtgiError(
-                f"{plain(str(file))} was trained with {name} {own}, the settings say {value}: "
-                f"take {name} out of [retriever]"
+                f"{plain(str(file))} was trained with {name} {own}, but the settings say {value}: "
+                f"remove {name} from [retriever]"
             )

@@ -1,4 +1,4 @@
-"""Which text an image is trained with: what people wrote, or what `ctgi caption` wrote, with how sure it was."""
+"""Choice of captions for training: human ones, or those of `ctgi caption` with their confidence."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Text:
 
     caption: str
     confidence: float | None = None
-    """0 to 1, see `caption_confidence`; None where nobody recorded one."""
+    """0 to 1, see `caption_confidence`; None if not recorded."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,22 @@ class CaptionChoice:
 
     @classmethod
     def parse(cls, choice: str) -> "CaptionChoice":
-        """Read the option as it is typed.
+        """Parse the option as typed.
 
         Raises:
-            CtgiError: neither human, initial:FILE nor mtg:FILE.
+            CtgiError: not human, initial:FILE or mtg:FILE.
         """
         kind, _, name = choice.partition(":")
         if kind == "human" and not name:
             return cls(kind)
         if kind not in _FIELDS or not name:
             raise CtgiError(
-                f"captions {plain(choice)!r}: expected human, initial:FILE or mtg:FILE, with a captions.jsonl"
+                f"captions {plain(choice)!r}: expected human, initial:FILE or mtg:FILE, where FILE is a captions.jsonl"
             )
         return cls(kind, Path(name))
 
     def texts(self) -> dict[str, Text]:
-        """Path as recorded -> the text of the file; of several records for one path the last with a text counts.
+        """Path as recorded -> its text. Among several records for one path, the last with a text counts.
 
         Raises:
             CtgiError: the file cannot be read, a line is no record, or no record has a text.
@@ -67,8 +67,8 @@ class CaptionChoice:
 def caption_confidence(record: Mapping[str, Any]) -> float | None:
     """Geometric mean of the confidences of the kept answers, 0 to 1; None if none has one.
 
-    A caption is right when all of its answers are: a single unsure answer pulls the geometric mean down more than
-    the arithmetic one, and unlike the product it does not fall with the number of answers.
+    A caption is right only if all of its answers are. A single unsure answer lowers the geometric mean more than the
+    arithmetic one; unlike the product, it does not fall with the number of answers.
     """
     turns = record.get("turns") or []
     known = [turn.get("confidence") for turn in turns if turn.get("kept")]

@@ -1,4 +1,4 @@
-"""The benchmarks and any captioned folder as rows of (image, person, caption), checked before they are used."""
+"""Loads the benchmarks and captioned folders as rows of (image, person, caption), and checks them."""
 
 import logging
 from collections import Counter
@@ -31,29 +31,29 @@ Identity = Literal["labels", "image"]
 
 @dataclass(frozen=True)
 class Split:
-    """Images, and captions that point to them; one row for each caption."""
+    """Images and their captions; one row per caption."""
 
     name: str
     images: tuple[str, ...]
     """Paths on disk."""
     image_pids: tuple[int, ...]
-    """Who is in each image; 0 to C-1 without a gap in `train`, the data set's own numbers elsewhere."""
+    """Person id of each image: 0 to C-1 without gaps in `train`, the data set's own ids elsewhere."""
     captions: tuple[str, ...]
     caption_pids: tuple[int, ...]
     caption_images: tuple[int, ...]
-    """Of each caption, the index of its image."""
+    """Image index of each caption."""
     confidences: tuple[float | None, ...] = ()
-    """Of each caption, how sure MTG was; empty where the captions come without."""
+    """Confidence of each caption, 0 to 1; empty if the captions have none."""
     weights: tuple[float, ...] = ()
-    """Of each caption, its weight in the loss; empty means 1 each."""
+    """Loss weight of each caption; empty means 1 each."""
 
     @property
     def classes(self) -> int:
-        """How many people there are."""
+        """Number of people."""
         return len(set(self.image_pids))
 
     def overview(self, root: Path) -> str:
-        """How many images and people there are, and in which folders below `root`: one line."""
+        """One line: number of images and people, and their folders below `root`."""
         folders = Counter(Path(image).relative_to(root).parent.as_posix() for image in self.images)
         where = first_few([f"{folder} ({count:,})" for folder, count in sorted(folders.items())])
         images = "1 image" if len(self.images) == 1 else f"{len(self.images):,} images"
@@ -61,7 +61,7 @@ class Split:
         return f"{self.name}: {images} of {people}: {where}"
 
     def rows(self, chosen: Sequence[int]) -> "Split":
-        """The split with these captions only, the images that they belong to, and people numbered from 0."""
+        """The split reduced to these captions and their images, with people numbered from 0."""
         images = sorted({self.caption_images[row] for row in chosen})
         place = {image: index for index, image in enumerate(images)}
         pids = numbered(self.image_pids[image] for image in images)
@@ -79,11 +79,11 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The splits that a data set has."""
+    """A data set and its splits."""
 
     name: str
     root: Path
-    """The folder that the images lie below."""
+    """The folder that contains the images."""
     splits: Mapping[str, Split]
 
     def split(self, name: str) -> Split:
@@ -100,12 +100,12 @@ class DataSet:
 
 
 def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Identity = "labels") -> DataSet:
-    """A benchmark by its layout (`cuhk`, `icfg`, `rstp`), or `folder`: any folder and a captions file.
+    """Load a benchmark by its layout (`cuhk`, `icfg`, `rstp`), or `folder`: any folder with a captions file.
 
-    root: the folder with the annotation file and imgs/, or the one above it; for `folder`, that of the images, where
-        train/, val/ and test/ are splits if they are there, and the folder an image lies in is its person.
+    root: the folder with the annotation file and imgs/, or the one above it. For `folder`, the image folder: train/,
+        val/ and test/ are splits if they exist, and each person's images are in one folder.
     captions: `human`, or `initial:FILE` or `mtg:FILE` with a captions.jsonl, which replaces the captions of `train`.
-        A benchmark's val and test keep what people wrote: they are what is measured.
+        A benchmark's val and test keep their human captions, because they are what is measured.
     identity: `image` makes each training image a person of its own; val and test keep their labels.
 
     Raises:
@@ -130,18 +130,18 @@ def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Id
 
 
 def hold_out(dataset: DataSet, share: float, seed: int = 0) -> DataSet:
-    """The data set with `val` made of a share of the people of `train`, chosen by `seed`; the rest stays `train`.
+    """The data set with a share of the people of `train`, chosen by `seed`, as `val`; the rest stays `train`.
 
-    For data sets without a split to choose a model on, so that nobody chooses on test.
+    For data sets without a val split, so that no model is selected on test.
 
     Raises:
-        CtgiError: there is a val split already, or too few people to part.
+        CtgiError: there is a val split already, or there are too few people.
     """
     import numpy as np
 
     train = dataset.split("train")
     if "val" in dataset.splits:
-        raise CtgiError(f"{dataset.name} has a val split: hold none out")
+        raise CtgiError(f"{dataset.name} has a val split: remove data.val_share")
     count = max(1, round(share * train.classes))
     if count >= train.classes:
         raise CtgiError(

@@ -1,4 +1,4 @@
-"""How the person search benchmarks write down their images, and whose caption belongs to which of them."""
+"""The annotation layouts of the person search benchmarks, and how captions are matched to their images."""
 
 import os
 from collections import Counter
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Counts(NamedTuple):
-    """What a split holds."""
+    """The counts of a split."""
 
     images: int
     captions: int
@@ -24,21 +24,21 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How one benchmark writes down its images: a JSON list with one object for each."""
+    """The annotation layout of one benchmark: a JSON list with one object per image."""
 
     name: str
-    """The data set's, and that of the folder it is unpacked to."""
+    """Name of the data set, and of the folder it is unpacked to."""
     file_name: str
-    """What the benchmark's loaders open."""
+    """The annotation file that loaders open."""
     path_key: str
     tokens: bool
-    """Objects carry `processed_tokens`, the words of each caption."""
+    """Whether objects have `processed_tokens`, the words of each caption."""
     published: Mapping[str, Counts]
-    """By split."""
+    """Published counts by split."""
     first_train_id: int = 0
-    """Loaders of the IRRA family subtract this and expect 0, 1, 2 ..."""
+    """Smallest id in train. Loaders of the IRRA family subtract it and expect 0, 1, 2 ..."""
     other_file_name: str = ""
-    """How some copies spell it."""
+    """Another spelling of the file name in some copies."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ LAYOUTS = {
 
 
 def read_annotations(path: Path, layout: Layout) -> list[Json]:
-    """The objects of an annotation file, one for each image, in order.
+    """The objects of an annotation file, one per image, in order.
 
     Raises:
         CtgiError: the file cannot be read, or is not in this layout.
@@ -92,7 +92,7 @@ def read_annotations(path: Path, layout: Layout) -> list[Json]:
     if not isinstance(objects, list) or not all(_fits(entry, layout) for entry in objects):
         raise CtgiError(
             f"{name}: expected a list of objects with {layout.path_key}, id, split and captions: "
-            "give the data set's annotation file that has the splits, and the layout that belongs to it"
+            "give the data set's annotation file with the splits, and its layout"
         )
     return objects
 
@@ -106,11 +106,11 @@ def _fits(entry: object, layout: Layout) -> bool:
 
 
 def match_images(captions: Mapping[str, T], root: Path, wanted: Iterable[str], known: Iterable[str]) -> dict[str, T]:
-    """What `captions` has, by path on disk, for the images `wanted`, by path below `root`.
+    """The entries of `captions` (by path on disk) for the images `wanted` (by path below `root`).
 
-    Matched by path; else by a file name that occurs once on both sides.
+    Images match by path, else by a file name that occurs once on both sides.
 
-    known: all images of the data set; a caption for one of them belongs to no other.
+    known: all images of the data set; a caption of one of them is used for no other.
     """
     known = list(known)
     names = _once(known)
@@ -130,7 +130,7 @@ def _once(paths: Iterable[str]) -> dict[str, str]:
 
 
 def below_root(path: str, root: Path) -> str | None:
-    """`path` as seen from `root`, links followed only where that is needed; None if it lies elsewhere."""
+    """`path` relative to `root`, resolving links only if needed; None if it is elsewhere."""
     for locate in (os.path.abspath, os.path.realpath):
         here, there = Path(locate(path)), Path(locate(root))
         if here.is_relative_to(there):

@@ -1,4 +1,4 @@
-"""What a data set's files say, image by image: the benchmarks' annotations, or a captions file about a folder."""
+"""Reads a data set image by image: a benchmark's annotations, or a captions file for a folder."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")
 _SHOWN = 3  # items named in a message about many
 _ID = re.compile(r"(-?\d{1,5})_(?:c\d+(?:s\d+_\d|_f\d)|\d{3}_\d\d_\d{4}(?:morning|noon|afternoon))", re.IGNORECASE)
-"""The number of a person in a file's name, as in Market-1501 (0002_c1s1_000451_03), DukeMTMC-reID and MSMT17."""
+"""The person's number in a file name, as in Market-1501 (0002_c1s1_000451_03), DukeMTMC-reID and MSMT17."""
 _NUMBER = re.compile(r"(-?\d+)_")
 _SPLIT_FOLDER = re.compile(
     r"(bounding_box|mask)_.*|(multi-)?query|gallery|probe|gt_.*|(train|val|test)(_.*)?", re.IGNORECASE
@@ -27,10 +27,10 @@ _SPLIT_FOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Picture:
-    """One image while a data set is read."""
+    """One image of a data set being read."""
 
     name: str
-    """Path below the images' folder."""
+    """Path below the image folder."""
     split: str
     pid: int
     texts: tuple[Text, ...]
@@ -40,10 +40,10 @@ class Picture:
 
 
 def read_benchmark(layout: Layout, root: Path) -> tuple[Path, list[Picture]]:
-    """The folder of a benchmark's images, and what its annotations say.
+    """The image folder of a benchmark, and its annotations.
 
     Raises:
-        CtgiError: no annotation file, another layout, captions, ids or splits that are none, an image in two splits.
+        CtgiError: no annotation file, another layout, invalid captions, ids or splits, or an image in two splits.
     """
     file = _annotation_file(layout, root)
     pictures = [_picture(entry, layout, file, row) for row, entry in enumerate(read_annotations(file, layout))]
@@ -78,25 +78,25 @@ def _picture(entry: Json, layout: Layout, file: Path, row: int) -> Picture:
 
 
 def _check_splits(name: str, pictures: Sequence[Picture]) -> None:
-    """No image may be in two splits; a person in two is odd enough to be told."""
+    """Refuse an image in two splits; warn about a person in two splits."""
     split_of: dict[str, str] = {}
     twice = [one.name for one in pictures if split_of.setdefault(one.name, one.split) != one.split]
     if twice:
         raise CtgiError(
-            f"{name}: {some(twice)} in more than one split: each image belongs to one; mend the annotations"
+            f"{name}: {some(twice)} in more than one split: each image belongs to one; correct the annotations"
         )
     train = {one.pid for one in pictures if one.split == "train"}
     shared = sorted({one.pid for one in pictures if one.split != "train"} & train)
     if shared:
         logger.warning(
-            "%s: ids in train and in another split: %s; results would be of people seen in training",
+            "%s: ids in train and in another split: %s; the results would include people seen in training",
             name,
             some(shared),
         )
 
 
 def _notice_counts(layout: Layout, pictures: Sequence[Picture]) -> None:
-    """Subsets are legitimate, so other counts than the published ones are told and no error."""
+    """Warn if counts differ from the published ones; it is no error, because subsets are legitimate."""
     for split in SPLITS:
         members = [one for one in pictures if one.split == split]
         people = {one.pid for one in members}
@@ -106,7 +106,7 @@ def _notice_counts(layout: Layout, pictures: Sequence[Picture]) -> None:
             logger.warning("%s %s: %s; published: %s", layout.name, split, _told(counts), _told(expected))
         first, last = (layout.first_train_id, layout.first_train_id + len(people) - 1)
         if split == "train" and people != set(range(first, last + 1)):
-            logger.warning("%s train: ids are not %d to %d without a gap; renumbered", layout.name, first, last)
+            logger.warning("%s train: ids are not %d to %d without gaps; renumbered", layout.name, first, last)
 
 
 def _told(counts: Counts) -> str:
@@ -114,7 +114,7 @@ def _told(counts: Counts) -> str:
 
 
 def recaptioned(pictures: list[Picture], choice: CaptionChoice, images: Path) -> list[Picture]:
-    """The pictures, those of train with the captions of a file; training images that it lacks are left out, and told.
+    """The pictures, with the captions of a file for train. Training images without one are dropped with a warning.
 
     Raises:
         CtgiError: the file has a caption for none of them.
@@ -141,10 +141,11 @@ def recaptioned(pictures: list[Picture], choice: CaptionChoice, images: Path) ->
 
 
 def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list[Picture]:
-    """The captioned images of a folder in order of path; who is in them is told by the folders they lie in.
+    """The captioned images of a folder in order of path. The folder of an image is its person.
 
     Raises:
-        CtgiError: no captions file; images both in and outside train/, val/, test/; people needed and no folders.
+        CtgiError: no captions file, images both in and outside train/, val/, test/, or no folders although people are
+            needed.
     """
     if choice.file is None:
         raise CtgiError(f"{plain(str(root))} is a folder without human captions: give initial:FILE or mtg:FILE")
@@ -155,7 +156,7 @@ def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list
     if nobody and need_people:
         raise CtgiError(
             f"{plain(str(root))}: no identity label for {some(nobody)}: expected a folder for each person, "
-            "or identity image, which makes each image a person of its own"
+            "or --identity image, which makes each image a person of its own"
         )
     if need_people:
         _check_people(root, people)
@@ -164,7 +165,7 @@ def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list
 
 
 def _check_people(root: Path, people: Mapping[str, str]) -> None:
-    """See that no folder holds several people by the names of its files, as a split of a benchmark does."""
+    """Refuse a folder whose file names show several people, as in the split of a benchmark."""
     ids: dict[str, set[str]] = {}
     for name, folder in people.items():
         pattern = _NUMBER if _SPLIT_FOLDER.fullmatch(PurePosixPath(folder).name) else _ID
@@ -193,7 +194,7 @@ def _folder_splits(root: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _person(name: str, split: str) -> str:
-    """The folder of an image within its split; "" if there is none."""
+    """The folder of an image within its split; "" if it is in none."""
     parts = PurePosixPath(name).parts[:-1]
     return "/".join(parts[1:] if parts[:1] == (split,) else parts)
 
@@ -202,36 +203,34 @@ def _person(name: str, split: str) -> str:
 
 
 def check_images(name: str, root: Path, pictures: Sequence[Picture]) -> None:
-    """See that every image lies below `root`.
+    """Check that every image is below `root`.
 
     Raises:
-        CtgiError: some do not; counts them and names the first.
+        CtgiError: some are not; the message counts them and names the first.
     """
     names = [one.name for one in pictures]
     astray = [path for path in names if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]
     if astray:
-        raise CtgiError(
-            f"{name}: {some(astray)} outside the images' folder {plain(str(root))}: expected paths below it"
-        )
+        raise CtgiError(f"{name}: {some(astray)} outside the image folder {plain(str(root))}: expected paths below it")
     missing = [path for path in names if not (root / path).is_file()]
     if missing:
         raise CtgiError(
             f"{name}: {some(missing)} of {len(names):,} images missing below {plain(str(root))}: "
-            "check the folder, or fetch them"
+            "check the folder, or download them"
         )
 
 
 def numbered(names: Iterable[Any]) -> dict[Any, int]:
-    """Each distinct name -> its place in sorted order."""
+    """Each distinct name -> its index in sorted order."""
     return {name: number for number, name in enumerate(sorted(set(names)))}
 
 
 def some(items: Sequence[object]) -> str:
-    """How many, and the first few."""
+    """The count and the first few, for messages."""
     return f"{len(items):,} ({first_few(items)})"
 
 
 def first_few(items: Sequence[object]) -> str:
-    """The first few, and whether there are more."""
+    """The first few, and "..." if there are more."""
     shown = ", ".join(plain(str(item)) for item in items[:_SHOWN])
     return f"{shown}{', ...' if len(items) > _SHOWN else ''}"

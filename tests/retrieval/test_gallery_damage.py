@@ -138,9 +138,9 @@ def test_embeddings_that_still_look_like_embeddings_are_told(
     file = people / ".ctgi" / "embeddings-1.bin"
     file.write_bytes(spoil(file.read_bytes()))
     assert len(damage_of(people)) == 1
-    with pytest.raises(DamagedGalleryError, match=r"embeddings-1.bin holds other data"):
+    with pytest.raises(DamagedGalleryError, match=r"embeddings-1.bin has changed since it was written"):
         open_gallery(people, encoder)
-    assert index(people, encoder).rebuilt == "embeddings-1.bin holds other data"
+    assert index(people, encoder).rebuilt == "embeddings-1.bin has changed since it was written"
     assert open_gallery(people, encoder).search("a man", 8) == before
 
 
