@@ -94,7 +94,7 @@ def test_missing_and_folder_and_nul_names(tmp_path: Path) -> None:
         read_text(tmp_path / "no.yaml", "question pool")
     with pytest.raises(CtgiError, match="Is a directory"):
         read_text(tmp_path)
-    with pytest.raises(CtgiError, match="no name of a file"):
+    with pytest.raises(CtgiError, match="not a file name"):
         read_text(Path("a\0b"))
 
 

@@ -1,4 +1,4 @@
-"""A training config to its parts: data, model, loader."""
+"""Builds the parts of a training run from its config: data, model, loader."""
 
 import logging
 from dataclasses import replace
@@ -25,7 +25,7 @@ Model = Irra | Rde
 
 
 def build_data(config: TrainConfig) -> DataSet:
-    """The data set, with what the config holds out of train, leaves out and weighs.
+    """The data set after holding out, filtering and weighting as the config says.
 
     Raises:
         CtgiError: see `load_dataset`, `hold_out`, `keep_confident` and `weigh_by_confidence`; or there is no split
@@ -38,8 +38,8 @@ def build_data(config: TrainConfig) -> DataSet:
     wanted = config.run.select_on
     if wanted != "last" and wanted not in dataset.splits:
         raise CtgiError(
-            f"run.select_on={wanted}: {dataset.name} has no such split, only {', '.join(dataset.splits)}. Hold one out "
-            "of train with data.val_share=0.1, or keep the last epoch with run.select_on=last"
+            f"run.select_on={wanted}: {dataset.name} has no such split, only {', '.join(dataset.splits)}. Hold out "
+            "part of train with data.val_share=0.1, or keep the last epoch with run.select_on=last"
         )
     train = _with_noise(_by_confidence(dataset.split("train"), data), data.noise, config.run.seed)
     return replace(dataset, splits={**dataset.splits, "train": train})
@@ -55,7 +55,7 @@ def _with_noise(train: Split, share: float, seed: int) -> Split:
     if not share:
         return train
     captions, wrong = inject_noise(train.captions, share, Generator().manual_seed(seed))
-    logger.warning("%d of %d training captions dealt to wrong images", int(wrong.sum()), len(captions))
+    logger.warning("%d of %d training captions assigned to wrong images (data.noise)", int(wrong.sum()), len(captions))
     return replace(train, captions=tuple(captions))
 
 
@@ -80,7 +80,7 @@ def _irra(config: TrainConfig, clip: ClipTokens, train: Split) -> Irra:
         return Irra(clip, train.classes, **config.irra.model_dump())
     losses = tuple(name for name in config.irra.losses if name != "id")
     if losses != config.irra.losses:
-        logger.warning("identity=image: every image is its own person, so there is no ID loss")
+        logger.warning("identity=image: every image is its own person, so the ID loss is left out")
     return Irra(clip, 0, **config.irra.model_dump() | {"losses": losses})
 
 
@@ -92,7 +92,7 @@ def _rde(config: TrainConfig, clip: ClipTokens) -> Rde:
 
 
 def _compile_blocks(model: nn.Module) -> None:
-    """Compile the transformer blocks in place: they are most of the work, alike, and keep their weights' names."""
+    """Compile the transformer blocks in place: they are most of the work, and their weights keep their names."""
     from open_clip.transformer import ResidualAttentionBlock
 
     for module in model.modules():
@@ -126,7 +126,7 @@ def build_loader(config: TrainConfig, train: Split, clip: ClipTokens, world: Wor
 
 
 def mixture_fit(config: TrainConfig) -> MixtureFit:
-    """How long RDE's mixture is fitted for this data."""
+    """How long to fit RDE's mixture for this data."""
     assert config.rde is not None
     released = config.data.dataset == "rstp" or config.data.noise > 0.4
     return CAREFUL if (released if config.rde.careful is None else config.rde.careful) else QUICK

@@ -1,4 +1,4 @@
-"""Images as a model sees them in training: resized, varied by a seeded generator, normalised."""
+"""Preprocesses training images: resized, augmented by a seeded generator, normalized."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _TRIES = 10  # rectangles drawn for one that fits
 
 @dataclass(frozen=True)
 class View:
-    """An image resized and varied, before it is normalised."""
+    """A resized and augmented image, before normalization."""
 
     pixels: NDArray[np.uint8]
     """[H, W, 3]."""
@@ -33,12 +33,12 @@ class View:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """RGB image -> [3, H, W] float32, varied as `augment` says.
+    """RGB image -> [3, H, W] float32, augmented as `augment` says.
 
-    none: resize and normalise, as for testing. flip: mirrored half of the time. irra: the recipe of IRRA and RDE:
-    resize, flip, pad by 10 px of black, crop at random, normalise, erase a rectangle half of the time with the
-    mean colour. irra_as_released: the same, but the rectangle is filled with the numbers of CLIP's mean after
-    normalisation, which is a light grey instead. tbps: two of TBPS-CLIP's six variations (arXiv:2308.10045).
+    none: resize and normalize, as for testing. flip: mirrored half of the time. irra: the recipe of IRRA and RDE:
+    resize, flip, pad by 10 px of black, crop at random, normalize, erase a rectangle half of the time with the
+    mean color. irra_as_released: the same, but the rectangle is filled with the numbers of CLIP's mean after
+    normalization, which is a light gray instead. tbps: two of TBPS-CLIP's six variations (arXiv:2308.10045).
     """
 
     size: tuple[int, int]
@@ -57,7 +57,7 @@ class Preprocess:
         return self.finish(torch.from_numpy(view.pixels)[None], [view.erased])[0]
 
     def draw(self, image: Image.Image, rng: Random) -> View:
-        """All that takes an image or is left to chance."""
+        """The steps that need the image or random numbers."""
         height, width = self.size
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         pixels = np.array(_VARIATIONS[self.augment](image, rng))
@@ -65,9 +65,9 @@ class Preprocess:
         return View(pixels, erased_box(width, height, (0.02, 0.4), rng) if erases else None)
 
     def finish(self, pixels: Tensor, erased: Sequence[Box | None]) -> Tensor:
-        """Views as bytes [B, H, W, 3] to [B, 3, H, W] float32, normalised and erased, on the device of `pixels`."""
+        """Views as bytes [B, H, W, 3] to [B, 3, H, W] float32, normalized and erased, on the device of `pixels`."""
         mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
-        planes = pixels.permute(0, 3, 1, 2).contiguous()  # far cheaper in bytes than in floats
+        planes = pixels.permute(0, 3, 1, 2).contiguous()  # far cheaper on bytes than on floats
         out = planes.float().sub_(255 * mean).div_(255 * std)
         for image, box in zip(out, erased, strict=True):
             if box:
@@ -99,7 +99,7 @@ def _flipped(image: Image.Image, rng: Random) -> Image.Image:
 
 
 def _shifted(image: Image.Image, rng: Random) -> Image.Image:
-    """Flip, pad with black, crop at random: PIL's crop fills what lies outside with black."""
+    """Flip, pad with black, crop at random; PIL's crop fills the outside with black."""
     image = _flipped(image, rng)
     left, top = rng.randint(-_PAD, _PAD), rng.randint(-_PAD, _PAD)
     return image.crop((left, top, left + image.width, top + image.height))

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill cannot tear, and that hold tensors and plain values only."""
+"""Checkpoints of tensors and plain values, written so that a kill cannot damage them."""
 
 import os
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from ctgi.text import plain
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write tensors and plain values to `path` through a temporary file beside it and a rename.
 
-    A kill in between leaves the previous checkpoint as it was; the next save removes what the kill left.
+    A kill in between leaves the previous checkpoint intact; the next save removes leftovers.
 
     Raises:
         CtgiError: it cannot be written; what was at `path` is untouched.
@@ -36,13 +36,13 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
         full = not isinstance(error, OSError) or is_full(error)
         raise CtgiError(
             f"cannot write the checkpoint {plain(str(path))!r} ({first_line(error)}): "
-            f"{'free some space' if full else 'make its folder writable'} and go on with --resume; "
-            "the previous checkpoint is whole"
+            f"{'free some space' if full else 'make its folder writable'} and continue with --resume; "
+            "the previous checkpoint is intact"
         ) from None
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two resolved configs, a line per setting: `optim.lr: checkpoint 1e-05, now 2e-05`."""
+    """The differences between two resolved configs, one line per setting: `optim.lr: checkpoint 1e-05, now 2e-05`."""
     lines = []
     for key in sorted(saved.keys() | current.keys()):
         then, now = saved.get(key), current.get(key)

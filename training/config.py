@@ -1,4 +1,4 @@
-"""What a training run is made of: YAML, then `--set a.b=1`, checked before a weight is loaded."""
+"""The configuration of a training run: YAML, then `--set a.b=1`, validated before any weight is loaded."""
 
 from importlib import resources
 from pathlib import Path
@@ -17,7 +17,7 @@ from ctgi.training.schedule import ScheduleSettings
 
 KINDS = ("irra", "rde")
 _OPTIONS: dict[tuple[int | str, ...], str] = {("data", "dataset"): "--data", ("data", "root"): "--root"}
-"""The options of `ctgi train` that have no default, by what they set."""
+"""The required options of `ctgi train`, by the setting they fill."""
 
 
 class _Table(BaseModel):
@@ -31,23 +31,23 @@ class DataSettings(_Table):
     """cuhk, icfg, rstp, or folder."""
     root: Path
     captions: str = "human"
-    """human, initial:FILE or mtg:FILE; the files are those of `ctgi caption`."""
+    """human, initial:FILE or mtg:FILE, where FILE is from `ctgi caption`."""
     identity: Literal["labels", "image"] = "labels"
-    """image: every image is its own person, for collections without identity labels; no ID loss then."""
+    """image: every image is its own person, for collections without identity labels; the ID loss is then left out."""
     batch_size: int = Field(64, ge=1)
-    """The effective batch: over all processes and accumulated parts."""
+    """The effective batch size, over all processes and accumulated parts."""
     workers: int = Field(4, ge=0)
     """Processes that decode images; 0 decodes in the training process."""
     augment: Augment = "irra"
     on_bad_image: OnBadImage = "stop"
     val_share: float | None = Field(None, gt=0, lt=1)
-    """Of the people of train, held out as val; for data sets that have none. The people are chosen by run.seed."""
+    """Share of the people of train to hold out as val, if there is no val split. They are chosen by run.seed."""
     min_confidence: float | None = Field(None, ge=0, le=1)
-    """MTG captions with less are left out; null keeps all."""
+    """MTG captions with less confidence are left out; null keeps all."""
     confidence_power: float | None = Field(None, gt=0)
-    """Weigh MTG captions in the loss by their confidence to this power; null weighs all alike."""
+    """Weight MTG captions in the loss by confidence to this power; null weights all equally."""
     noise: float = Field(0.0, ge=0, le=1)
-    """Share of the training captions dealt to wrong images, to measure what that does."""
+    """Share of the training captions to assign to wrong images, for experiments on noise."""
 
 
 class ModelSettings(_Table):
@@ -88,34 +88,34 @@ class RdeSettings(_Table):
     fillers: bool = False
     """true, as released: batch norm also counts padding."""
     consensus: bool = True
-    """Before every epoch, pairs that both branches find noisy get weight 0."""
+    """Before every epoch, pairs that both branches call noisy get weight 0."""
     careful: bool | None = None
     """Fit the mixture longer; null does so, as released, for rstp and for data.noise above 0.4."""
 
 
 class RunSettings(_Table):
-    """How the run is carried out; `run`."""
+    """Device, precision, memory and model selection; `run`."""
 
     seed: int = 1
     device: str = "auto"
     """cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of the forward and backward pass; weights, optimizer and losses stay float32."""
+    """Precision of the forward and backward pass; weights, optimizer and losses stay float32."""
     clip_norm: float | None = Field(None, gt=0)
-    """Gradients beyond this total norm are scaled down to it; null leaves them."""
+    """Gradients above this total norm are scaled down to it; null does not clip."""
     accumulate: int = Field(1, ge=1)
-    """Parts in which a process computes its rows of the batch, one after the other: less memory, the same loss.
+    """Number of parts in which a process computes its rows of the batch: less memory, the same loss.
 
-    Costs a second forward pass. Not the same: batch norm in RDE's token selection sees the rows of one part.
+    It costs a second forward pass. One difference: batch norm in RDE's token selection sees the rows of one part.
     """
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third slower, a fraction of the memory."""
     compile: bool = False
     """torch.compile of the transformer blocks."""
     select_on: Literal["val", "test", "last"] = "val"
-    """Where text-to-image R@1 chooses best.pt. test, as papers did, is recorded; last chooses nothing."""
+    """The split whose text-to-image R@1 selects best.pt. test, as in papers, is recorded; last takes the last epoch."""
     patience: int | None = Field(None, ge=1)
-    """Epochs without a better R@1 after which training ends; null trains to the end."""
+    """Training stops after so many epochs without a better R@1; null trains to the end."""
 
 
 class TrainConfig(_Table):
@@ -145,19 +145,19 @@ class TrainConfig(_Table):
 def load_config(
     kind: str, *, file: Path | None = None, sets: list[str] | None = None, data: Json | None = None
 ) -> TrainConfig:
-    """The recipe of `kind`, then `file`, then `data`, then `--set` entries, each over the ones before.
+    """The recipe of `kind`, then `file`, `data` and `--set` entries, each overriding the ones before.
 
     Args:
         kind: irra or rde; their recipes are training/configs/*.yaml.
-        file: a YAML file of the same shape, in part or in whole.
+        file: a YAML file with the same sections; it may be partial.
         sets: `section.key=value` each; the value is read as YAML.
         data: entries of the data section.
 
     Raises:
-        CtgiError: an unknown model, key or value; the message names the place it stands in.
+        CtgiError: an unknown model, key or value; the message names its place.
     """
     if kind not in KINDS:
-        raise CtgiError(f"no model is called {kind!r}: expected {' or '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+        raise CtgiError(f"unknown model {kind!r}: expected {' or '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     values = _read(resources.files("ctgi.training") / "configs" / f"{kind}.yaml")
     for extra in (_read(file) if file else {}, {"data": data or {}}, *map(_parse_set, sets or [])):
         values = _merged(values, extra)

@@ -1,4 +1,4 @@
-"""Which pairs to trust: RDE's consensus of two branches over their losses, and noise to test it with."""
+"""RDE's consensus: two branches decide by their losses which pairs to trust. Also injects noise to test it."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ctgi.errors import CtgiError
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """When to stop fitting the two Gaussians, and the least variance that either may have."""
+    """When to stop fitting the two Gaussians, and their minimum variance."""
 
     max_iter: int = 10
     tol: float = 1e-2
@@ -24,16 +24,16 @@ class MixtureFit:
 QUICK = MixtureFit()
 """RDE's fit in general."""
 CAREFUL = MixtureFit(max_iter=100, tol=1e-4, least_variance=1e-6)
-"""RDE's fit for RSTPReid, and where more than 40 % of the captions are taken to be wrong."""
+"""RDE's fit for RSTPReid, and for more than 40 % noisy captions."""
 
 
 def consensus_labels(
     bge_losses: Tensor, tse_losses: Tensor, generator: Generator, *, fit: MixtureFit = QUICK
 ) -> Tensor:
-    """1 for pairs to learn from, 0 for the others, [N] float (RDE, arXiv:2308.09911, confident consensus division).
+    """1 for pairs to train on, 0 for the others, [N] float (RDE, arXiv:2308.09911, confident consensus division).
 
-    bge_losses, tse_losses: [N], one loss per pair from either branch. Both branches find it clean: 1. Both find it
-    noisy: 0. They disagree: a fair coin, to be tossed again in each epoch.
+    bge_losses, tse_losses: [N], one loss per pair from each branch. If both branches call a pair clean, it gets 1; if
+    both call it noisy, 0; if they disagree, a fair coin decides, anew in each epoch.
     """
     votes = [
         split_clean(clean_probability(losses, generator, fit=fit)) for losses in (bge_losses.cpu(), tse_losses.cpu())
@@ -42,7 +42,7 @@ def consensus_labels(
 
 
 def clean_probability(losses: Tensor, generator: Generator, *, fit: MixtureFit = QUICK) -> Tensor:
-    """Probability that each loss comes from the lower of two Gaussians, [N] float64; 1 where all losses are equal.
+    """Probability that each loss comes from the lower of two Gaussians, [N] float64; 1 if all losses are equal.
 
     Raises:
         CtgiError: a loss is not a finite number, or there are fewer than two.
@@ -65,16 +65,16 @@ def clean_probability(losses: Tensor, generator: Generator, *, fit: MixtureFit =
         random_state=int(torch.randint(2**31, (1,), generator=generator)),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # `max_iter` is meant to stop it early
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `max_iter` stops it early on purpose
         mixture.fit(column)
     return torch.from_numpy(mixture.predict_proba(column)[:, mixture.means_.argmin()])
 
 
 def split_clean(probability: Tensor, threshold: float = 0.5) -> Tensor:
-    """Clean is a probability above `threshold`, [N] bool.
+    """Whether each probability is above `threshold` (clean), [N] bool.
 
-    If that is all of them, the hundredth of the set with the lowest probability is taken for noisy all the same,
-    with every pair as low as the next (RDE, after NCR).
+    If all are, the lowest hundredth counts as noisy anyway, together with every pair that ties with it (RDE, after
+    NCR).
     """
     if probability.min() > threshold:
         threshold = float(probability.sort().values[len(probability) // 100])
@@ -88,9 +88,9 @@ def recast_labels(clean_bge: Tensor, clean_tse: Tensor, generator: Generator) ->
 
 
 def inject_noise(captions: Sequence[str], rate: float, generator: Generator) -> tuple[list[str], Tensor]:
-    """Captions of a random share `rate` of the pairs, dealt out anew among them; and which pairs then mismatch, [N].
+    """Captions with a random share `rate` of them permuted, and a mask of the pairs that now mismatch, [N].
 
-    A pair may get its own caption back, and then it is none of the mismatched. Images and pids stay as they are.
+    A pair may get its own caption back and then does not count as mismatched. Images and pids do not change.
     """
     chosen = torch.randperm(len(captions), generator=generator)[: int(rate * len(captions))]
     order = torch.arange(len(captions))

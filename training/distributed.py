@@ -1,4 +1,4 @@
-"""Several processes as one trainer (torchrun), and batches computed in parts whose loss is that of the whole batch."""
+"""Training on several processes (torchrun), and in parts of a batch whose loss is that of the whole batch."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ Gather = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train together."""
+    """This process and the group that trains together."""
 
     device: torch.device
     rank: int = 0
@@ -26,7 +26,7 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the files and speaks for the run."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def share(self, rows: int) -> slice:
@@ -56,7 +56,7 @@ class World:
 
 @contextmanager
 def joined_world(device: str) -> Iterator[World]:
-    """The processes that torchrun started, or this one alone; left together at the end of the outermost `with`.
+    """The processes started by torchrun, or this one alone. They leave together at the end of the outermost `with`.
 
     Raises:
         CtgiError: no such device.
@@ -71,7 +71,7 @@ def joined_world(device: str) -> Iterator[World]:
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield World(place, rank, size)
-        dist.barrier()  # without it a process that leaves first can abort the others
+        dist.barrier()  # else a process that leaves first can abort the others
     finally:
         dist.destroy_process_group()
 
@@ -92,10 +92,10 @@ def _device(wanted: str, local_rank: int | None) -> torch.device:
 
 @dataclass
 class WholeBatch:
-    """One effective batch in `parts` parts per process, each computed alone with the loss of the whole.
+    """One effective batch in `parts` parts per process, each computed alone with the loss of the whole batch.
 
-    A contrastive loss compares all pairs of the batch, so parts of it do not add up. Here every part is computed
-    with the features of all others held constant; the sum of the parts' gradients is the gradient of the
+    A contrastive loss compares all pairs of the batch, so losses of parts do not add up. Here every part is computed
+    with the features of all other parts held constant; the sum of the parts' gradients is the gradient of the
     whole (GradCache, arXiv:2101.06983). With several parts per process the features come from a first pass
     without gradient; parts on other processes give theirs as they go. Every part must compute the whole loss.
     """
@@ -103,12 +103,12 @@ class WholeBatch:
     world: World
     parts: int = 1
     _seen: list[list[Tensor]] = field(default_factory=list)
-    """By gather call: what each part of this process gave in the first pass."""
+    """By gather call: the rows of each part of this process in the first pass."""
     _all: list[list[list[Tensor]]] = field(default_factory=list)
-    """By gather call, by process: its parts."""
+    """By gather call and process: the rows of its parts."""
 
     def recorder(self) -> Gather:
-        """For the first pass over a part: keep what it gives, and answer with that alone."""
+        """The gather function of the first pass: records the rows and returns them alone."""
         calls = count()
 
         def gather(rows: Tensor) -> Tensor:
@@ -121,11 +121,11 @@ class WholeBatch:
         return gather
 
     def exchange(self) -> None:
-        """After the first pass: what the parts of all processes gave."""
+        """After the first pass: exchange the recorded rows between all processes."""
         self._all = [_exchanged(self.world, parts) for parts in self._seen]
 
     def gather(self, part: int) -> Gather:
-        """For the pass with gradient over part `part`: all parts' rows, its own alive.
+        """The gather function of the gradient pass over part `part`: the rows of all parts, its own with gradient.
 
         The gradient of its own rows is scaled by the number of parts, so that the mean over parts, which is what
         data-parallel training takes, is the gradient of the whole.

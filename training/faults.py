@@ -1,4 +1,4 @@
-"""What stops a training run, said so that it can be mended."""
+"""Errors that stop a training run, with a cure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from ctgi.training.loader import Batch
 
 
 class NotFiniteError(Exception):
-    """A loss or a gradient is infinite or not a number; nothing was learnt from this batch."""
+    """A loss or gradient is infinite or not a number; the weights are unchanged."""
 
 
 def stopped_by(error: NotFiniteError, batch: Batch, split: Split, path: Path, where: str) -> CtgiError:
-    """Save the batch with its images' paths and captions to `path`; returns the error to end the run with."""
+    """Save the batch, with image paths and captions, to `path`; returns the error that ends the run."""
     rows = batch.index.tolist()
     content = {
         **vars(batch.to(torch.device("cpu"))),
@@ -31,13 +31,13 @@ def stopped_by(error: NotFiniteError, batch: Batch, split: Split, path: Path, wh
     return CtgiError(
         f"{where}: {error}. The weights are as before; the batch ({len(rows)} rows) is in {plain(str(path))}. "
         "Look at its captions and images; lower optim.lr, set run.clip_norm=1, or use run.precision=fp32 or bf16, "
-        "and go on with --resume"
+        "and continue with --resume"
     )
 
 
 @contextmanager
 def memory_explained(config: TrainConfig) -> Iterator[None]:
-    """Turn running out of memory, on a GPU or not, into a message with the settings to lower.
+    """Turn out-of-memory errors, on GPU or CPU, into a message that names the settings to lower.
 
     Raises:
         CtgiError: the memory ran out.

@@ -1,4 +1,4 @@
-"""IRRA (arXiv:2303.12501): matched similarity distributions, identities, and words guessed with the image's help."""
+"""IRRA (arXiv:2303.12501): similarity distribution matching, identity loss, and image-guided masked words."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ Gather = Callable[[Tensor], Tensor]
 
 
 def alone(rows: Tensor) -> Tensor:
-    """For a batch that is whole: the rows as they are."""
+    """The gather function for an undivided batch: returns the rows."""
     return rows
 
 
@@ -32,7 +32,7 @@ LOSS_NAMES = (*BATCH_LOSSES, "id", "mlm")
 
 
 class Irra(nn.Module):
-    """A CLIP under IRRA's losses. `encoder` alone is what retrieval needs of it."""
+    """A CLIP with IRRA's losses. Retrieval needs only `encoder`."""
 
     def __init__(
         self,
@@ -50,13 +50,12 @@ class Irra(nn.Module):
         Args:
             clip: the model to train.
             classes: persons in the training split; needed for the loss `id`.
-            losses: of LOSS_NAMES; all are added.
-            loss_weights: factors by loss name; 1 where none is given.
+            losses: names from LOSS_NAMES; their terms are added.
+            loss_weights: factors by loss name; the default is 1.
             depth: blocks of the interaction encoder.
-            clean_global: SDM and ID see the caption as it is. False, as released: the masked one, where words are
-                masked at all.
-            attend_padding: words to be guessed look at padding too, up to the context length, as released. Captions
-                are then read in full width for that loss.
+            clean_global: SDM and ID see the original caption. False, as released: the masked one, if words are masked.
+            attend_padding: masked words also attend to padding, up to the context length, as released. Captions are
+                then read at full width for that loss.
 
         Raises:
             CtgiError: no such loss, or `id` without classes.
@@ -64,9 +63,9 @@ class Irra(nn.Module):
         super().__init__()
         unknown = sorted({*losses, *(loss_weights or {})} - set(LOSS_NAMES))
         if unknown or not losses:
-            raise CtgiError(f"losses: no loss is called {unknown}; expected some of {', '.join(LOSS_NAMES)}")
+            raise CtgiError(f"losses: unknown loss {unknown}: expected some of {', '.join(LOSS_NAMES)}")
         if "id" in losses and classes < 1:
-            raise CtgiError("the loss id needs identity labels: take it out of the losses, or use identity=labels")
+            raise CtgiError("the loss id needs identity labels: remove it from the losses, or use identity=labels")
         self.encoder = clip
         self.losses = tuple(losses)
         self.loss_weights = dict(loss_weights or {})
@@ -83,7 +82,7 @@ class Irra(nn.Module):
 
         Args:
             batch: pixels [B, 3, H, W], ids [B, L], pids [B], weights [B] and index [B].
-            generator: chooses the words to be guessed; moves on by one draw. Equally seeded in all processes.
+            generator: chooses the masked words; advances by one draw. Equally seeded in all processes.
             gather: rows of this process or part to those of the whole effective batch; every term is that batch's.
         """
         masked = None
@@ -93,7 +92,7 @@ class Irra(nn.Module):
         return self.terms(batch, masked, gather)
 
     def terms(self, batch: "Batch", masked: Masked | None, gather: Gather = alone) -> dict[str, Tensor]:
-        """As `forward`, for captions that are masked already; None where no word is to be guessed."""
+        """As `forward`, for captions that are masked already; None if no word is to be predicted."""
         seen = self.encoder.image_tokens(batch.pixels)
         ids = batch.ids if masked is None or self.clean_global else masked.ids
         read = self.encoder.text_tokens(ids)
@@ -108,7 +107,7 @@ class Irra(nn.Module):
         return {name: self.loss_weights.get(name, 1.0) * term for name, term in terms.items()}
 
     def _mlm(self, batch: "Batch", masked: Masked, seen: Tokens, gather: Gather) -> Tensor:
-        """Mean over the words to be guessed in the whole batch, each weighing as its caption."""
+        """Mean over the masked words of the whole batch, each weighted as its caption."""
         ids, chosen = masked.ids, masked.chosen
         padding: Tensor | None = None
         if self.attend_padding:
@@ -124,15 +123,15 @@ class Irra(nn.Module):
         return (gather(own * weight)).sum() / everyone.sum().clamp(min=torch.finfo(everyone.dtype).tiny)
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> [B, D], not normalised."""
+        """Images [B, 3, H, W] -> [B, D], not normalized."""
         return self.encoder.encode_image(pixels)
 
     def encode_texts(self, ids: Tensor) -> Tensor:
-        """Ids [B, L] -> [B, D], not normalised."""
+        """Ids [B, L] -> [B, D], not normalized."""
         return self.encoder.encode_text(ids)
 
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must hold beside the weights to encode again."""
+        """What a checkpoint stores besides the weights, to encode again."""
         return self.encoder.settings()
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -143,10 +142,10 @@ class Irra(nn.Module):
 
 
 class Interaction(nn.Module):
-    """Implicit relation reasoning: a masked caption's tokens look at the image, then at each other, and name words."""
+    """Implicit relation reasoning: tokens of a masked caption attend to the image, then to each other."""
 
     def __init__(self, dim: int, vocabulary: int, depth: int = 4) -> None:
-        """Random weights, as IRRA draws them.
+        """Random weights, initialized as in IRRA.
 
         Args:
             dim: D, width of the tokens; heads are D / 64.
@@ -165,21 +164,21 @@ class Interaction(nn.Module):
         self._draw_weights(dim, depth)
 
     def forward(self, text: Tensor, image: Tensor, chosen: Tensor, padding: Tensor | None) -> Tensor:
-        """The words at the chosen places.
+        """The words at the chosen positions.
 
         Args:
             text: [B, L, D], tokens of masked captions.
             image: [B, N, D].
             chosen: [B, L], M places.
-            padding: [B, L], tokens that nobody looks at; None lets all be looked at.
+            padding: [B, L], tokens that are not attended to; None attends to all.
 
         Returns:
-            [M, vocabulary], unnormalised log probabilities; only these rows of the largest tensor of a step are made.
+            [M, vocabulary], logits. Only these rows of the step's largest tensor are computed.
         """
         return self.head(self.fused(text, image, padding)[chosen])
 
     def fused(self, text: Tensor, image: Tensor, padding: Tensor | None) -> Tensor:
-        """[B, L, D]: what the tokens of the captions have become."""
+        """[B, L, D]: the caption tokens after attending to the image and each other."""
         image = self.ln_pre_i(image)
         x = self.cross_attn(self.ln_pre_t(text), image, image, need_weights=False)[0]  # no residual, as published
         transformer = self.cross_modal_transformer
@@ -209,7 +208,7 @@ class Interaction(nn.Module):
 
 
 def _block(block: Any, x: Tensor, padding: Tensor | None) -> Tensor:
-    """A residual block with a padding mask, which open_clip's own forward does not take."""
+    """A residual block with a padding mask, which open_clip's own forward does not accept."""
     y = block.ln_1(x)
     x = x + block.attn(y, y, y, key_padding_mask=padding, need_weights=False)[0]
     out: Tensor = x + block.mlp(block.ln_2(x))

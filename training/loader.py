@@ -1,4 +1,4 @@
-"""Batches for training: decoded in workers, the same in every run, on any number of workers and processes."""
+"""Training batches, decoded in workers; the same in every run, for any number of workers and processes."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Tokenize = Callable[[Sequence[str]], Tensor]
 """Texts -> ids [B, L], padded."""
 OnBadImage = Literal["stop", "skip"]
 Item = tuple[int, int]
-"""Epoch and row: what is drawn for a row depends on nothing else."""
+"""Epoch and row; a row's augmentation depends on nothing else."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Batch:
     """Captions with their images, one row each."""
 
     pixels: Tensor
-    """[B, 3, H, W] float32, normalised."""
+    """[B, 3, H, W] float32, normalized."""
     ids: Tensor
     """[B, L] int64 token ids; L is the length of the longest caption here."""
     pids: Tensor
-    """[B] int64, who is in the image."""
+    """[B] int64, the person in the image."""
     image_ids: Tensor
-    """[B] int64, which image it is."""
+    """[B] int64, the image."""
     weights: Tensor
-    """[B] float32, of the row in the loss."""
+    """[B] float32, weight of the row in the loss."""
     index: Tensor
     """[B] int64, row in the split."""
 
@@ -56,25 +56,25 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of a batch to be, and the images that could not be read on the way to it."""
+    """One row of a future batch, and the unreadable images that were skipped for it."""
 
     index: int
     view: View | None
-    """None where no image at all could be read: an error raised in a worker would arrive without its words."""
+    """None if no image at all could be read; an error raised in a worker would lose its message."""
     bad: tuple[tuple[str, str], ...] = ()
     """Path and reason."""
 
 
 _Parcel = tuple[Batch | None, list[Box | None], list[tuple[str, str]]]
-"""What a worker sends: a batch with pixels as bytes [B, H, W, 3], what to erase, images that could not be read."""
+"""What a worker sends: a batch with pixels as bytes [B, H, W, 3], boxes to erase, and unreadable images."""
 
 
 class EpochOrder:
     """The rows of each step of an epoch, as this process sees them; a batch sampler for a DataLoader.
 
-    All processes draw the same order and each takes its part of every step, so together they see what one process
-    would. Parts differ by one row at most. The last step may be smaller; rows that are too few to give each process
-    one join the step before.
+    All processes draw the same order, and each takes its part of every step, so together they see what one process
+    would. Parts differ by at most one row. The last step may be smaller; if it has too few rows for all processes,
+    they join the step before.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class EpochOrder:
 
 
 class _Rows(Dataset[_Row]):
-    """The decoded and varied image of each row."""
+    """The decoded and augmented image of each row."""
 
     def __init__(self, split: Split, preprocess: Preprocess, seed: int) -> None:
         self._images, self._row_images = split.images, split.caption_images
@@ -136,9 +136,9 @@ class _Rows(Dataset[_Row]):
 
 
 class _Collate:
-    """Rows to a batch, with the images that could not be read.
+    """Collates rows into a batch, with the images that could not be read.
 
-    Captions are tokenized once, before the first epoch: a long one takes as long as its image.
+    Captions are tokenized once, before the first epoch, because a long one takes as much time as its image.
     """
 
     def __init__(self, split: Split, tokenize: Tokenize) -> None:
@@ -165,13 +165,13 @@ class _Collate:
 
 
 def trimmed(ids: Tensor, padding: int = 0) -> Tensor:
-    """Token ids [B, L] without the columns at the end in which all rows are padding; one column stays at least."""
+    """Token ids [B, L] without trailing columns of padding; at least one column stays."""
     used = (ids != padding).any(dim=0).nonzero()
     return ids[:, : int(used.max()) + 1 if len(used) else 1]
 
 
 class TrainLoader:
-    """An epoch's batches at each iteration; what a row looks like depends on seed, epoch and row alone."""
+    """Iterates over the batches of an epoch. A row's augmentation depends only on seed, epoch and row."""
 
     def __init__(
         self,
@@ -187,10 +187,10 @@ class TrainLoader:
         self._device = device
         self._on_bad_image = on_bad_image
         self.bad_images: dict[str, str] = {}
-        """Path -> reason, of the images that this process came across and left out."""
+        """Path -> reason of each unreadable image that this process skipped."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order and the variations of the next iteration."""
+        """Choose order and augmentation of the next iteration."""
         self._order.epoch = epoch
 
     def __len__(self) -> int:
@@ -213,22 +213,22 @@ class TrainLoader:
 
     def _report(self, path: str, reason: str) -> None:
         if self._on_bad_image == "stop":
-            raise CtgiError(f"{display(path)}: {reason}: mend or fetch the image, or set data.on_bad_image=skip")
+            raise CtgiError(f"{display(path)}: {reason}: repair or download the image, or set data.on_bad_image=skip")
         if path not in self.bad_images:
             logger.warning("%s: %s: another row takes its place", display(path), reason)
         self.bad_images[path] = reason
 
 
 def _explained(batches: "DataLoader[Any]") -> Iterator[_Parcel]:
-    """The batches; a worker that was killed as an error with a cure."""
+    """The batches; the death of a worker becomes an error with a cure."""
     try:
         yield from batches
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise CtgiError(
-            "a process that decodes images died: most often memory, or shared memory in a container (--shm-size), ran "
-            f"out; lower data.workers or data.batch_size ({plain(str(error))[:200]})"
+            "a process that decodes images died: memory, or a container's shared memory (--shm-size), may have run out; "
+            f"lower data.workers or data.batch_size ({plain(str(error))[:200]})"
         ) from None
 
 
@@ -255,18 +255,18 @@ def train_loader(
         split: what to train on.
         tokenize: texts -> ids [B, context length].
         image_size: (height, width) in px.
-        mean: of each color, subtracted.
-        std: of each color, divided by.
+        mean: subtracted from each color channel.
+        std: divides each color channel.
         batch_size: rows in a step, over all processes.
         workers: processes that decode images; 0 decodes in this one.
         augment: see `Preprocess`.
-        seed: of order and variations.
-        rank: this process among `world`.
+        seed: for order and augmentation.
+        rank: this process's number among `world`.
         world: processes that train together.
-        drop_last: leave out a last step of fewer rows.
+        drop_last: omit a smaller last step.
         on_bad_image: stop at an image that cannot be read, or skip it: the next row that can be read takes its
             place, so that all processes keep their number of rows.
-        device: where batches are wanted. Workers send bytes, a quarter of the floats they become there.
+        device: where the batches go. Workers send bytes, a quarter of the size of floats.
 
     Raises:
         CtgiError: fewer rows than a step needs, or an unknown augmentation.
@@ -278,7 +278,7 @@ def train_loader(
         batch_sampler=order,
         num_workers=workers,
         collate_fn=_Collate(split, tokenize),
-        generator=torch.Generator(),  # its own: the global one belongs to the model
+        generator=torch.Generator(),  # a separate one, because the global one belongs to the model
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
     )

@@ -36,7 +36,7 @@ CHANGEABLE = (
     "data.root", "data.workers", "run.device", "run.accumulate", "run.gradient_checkpointing", "run.compile",
     "run.patience",
 )  # fmt: skip
-"""Settings that a resumed run may change: they change its speed, memory or length, and no result but by rounding."""
+"""Settings that may change on resume: they affect speed, memory or length, and results only by rounding."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,18 @@ class TrainReport:
     best: Path
     """The checkpoint to use."""
     epochs: int
-    """Trained in all, earlier parts of a resumed run included."""
+    """Epochs trained in all, including earlier parts of a resumed run."""
     ended: Literal["all epochs done", "no better for run.patience epochs"]
     select_on: str
     best_epoch: int
     retrieval: dict[str, float] | None
-    """Of the best epoch on the split selected on, in percent; None for `last`."""
+    """Metrics of the best epoch on the selection split, in percent; None for `last`."""
     seconds: float
-    """Of this call."""
+    """Duration of this call."""
     bad_images: dict[str, str]
-    """Images left out for they could not be read, with the reasons."""
+    """Path -> reason of each image that could not be read."""
     is_main: bool
-    """Whether this process speaks for the run."""
+    """Whether this process writes files and messages."""
 
     def as_json(self) -> Json:
         """As plain values."""
@@ -80,7 +80,7 @@ class TrainReport:
 
 @dataclass(frozen=True)
 class _State:
-    """What goes on from epoch to epoch beside the weights and the optimizer."""
+    """State kept from epoch to epoch besides weights and optimizer."""
 
     epoch: int = 0
     best_epoch: int = 0
@@ -103,7 +103,7 @@ def train(
     Args:
         config: the run.
         out: its folder; see `RunFolder`.
-        resume: go on from its last epoch, if it has one.
+        resume: continue after its last epoch, if there is one.
         on_progress: called after every step.
         on_data: called with the data set before the model is made.
 
@@ -113,7 +113,7 @@ def train(
     """
     folder = RunFolder(out)
     if folder.last.exists() and not resume:
-        raise CtgiError(f"{plain(str(out))} holds a run already: go on with --resume, or choose another --out")
+        raise CtgiError(f"{plain(str(out))} holds a run already: continue it with --resume, or choose another --out")
     with joined_world(config.run.device) as world, memory_explained(config):
         data = build_data(config)
         if on_data:
@@ -145,7 +145,7 @@ class _Run:
         self.state = _State()
 
     def resume(self) -> None:
-        """Go on after the last whole epoch in the folder."""
+        """Continue after the last complete epoch in the folder."""
         saved = load_checkpoint(self.folder.last, device=self.world.device)
         changed = [
             line
@@ -155,7 +155,7 @@ class _Run:
         if changed:
             raise CtgiError(
                 f"{plain(str(self.folder.last))} was trained with other settings:\n  " + "\n  ".join(changed) + "\n"
-                "Resume with the same ones, or start anew in another --out"
+                "Resume with the same settings, or start a new run in another --out"
             )
         self.model.load_state_dict(saved["state"])
         self.stepper.load_state_dict(saved["train"]["stepper"])
@@ -254,7 +254,7 @@ class _Run:
         return {name: value / len(self.loader) for name, value in sums.items()}
 
     def _consensus(self, epoch: int) -> Tensor | None:
-        """RDE's labels of all training rows, [N]: 1 for pairs to learn from; None for models without consensus."""
+        """RDE's labels of all training rows, [N]: 1 for pairs to train on; None for models without consensus."""
         if self.config.rde is None or not self.config.rde.consensus:
             return None
         assert isinstance(self.model, Rde)
@@ -270,7 +270,7 @@ class _Run:
         return labels.to(self.world.device)
 
     def _pair_losses(self, model: Rde, batch: Batch, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows and both branches' losses of the whole batch, over all processes."""
+        """Row indices and both branches' losses of the whole batch, over all processes."""
         gather = WholeBatch(self.world).gather(0)
         generator = Generator().manual_seed(_seed(self.config.run.seed, epoch, "consensus"))
         with torch.no_grad(), precision(self.config.run, self.world):
@@ -285,7 +285,7 @@ class _Run:
         return validate(self.model, self.data.split(name), self.world, precision(self.config.run, self.world))
 
     def _save(self, record: Record, better: bool) -> None:
-        """The record first: an epoch recorded but not saved is forgotten at the next start."""
+        """Write the record, then the checkpoint: a recorded epoch without a checkpoint is dropped at the next start."""
         self.folder.add(record)
         state = self.model.state_dict()
         described = {"kind": self.config.kind, "model": self.model.settings(), "epoch": self.state.epoch}
@@ -314,7 +314,7 @@ class _Run:
 
 
 def _seed(*what: object) -> int:
-    """A seed of its own for everything drawn; the same in every run and after a resume."""
+    """A separate seed for every random choice; the same in every run and after a resume."""
     return Random("/".join(map(str, what))).getrandbits(62)
 
 

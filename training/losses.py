@@ -1,7 +1,7 @@
 """Losses between images and captions: pure functions over one batch, in float32 whatever the model runs in.
 
-image, text: [B, D], any norm; row i of both is a pair. pid: [B], the person of each pair. weights: [B], how much each
-pair counts; None counts all alike. Functions named `*_per_pair`, `tal` and `trl` return [B], the others a scalar.
+image, text: [B, D], any norm; row i of both is a pair. pid: [B], the person of each pair. weights: [B], the weight of
+each pair; None weights all equally. Functions named `*_per_pair`, `tal` and `trl` return [B], the others a scalar.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def sdm(
 ) -> Tensor:
     """Similarity distribution matching (IRRA, arXiv:2303.12501): KL(predicted || same person), both ways added.
 
-    scale: 1 / temperature. targets: [B, B], what a row should look like; `person_targets(pid)` if None.
+    scale: 1 / temperature. targets: [B, B], the target distribution of each row; `person_targets(pid)` if None.
     """
     return weighted_mean(sdm_per_pair(image, text, pid, scale=scale, eps=eps, targets=targets), weights)
 
@@ -86,7 +86,7 @@ def nitc(
     own: float = 0.5,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Normalised contrast with soft labels (TBPS-CLIP, arXiv:2308.10045): mean cross-entropy of both ways.
+    """Normalized contrast with soft labels (TBPS-CLIP, arXiv:2308.10045): mean cross-entropy of both ways.
 
     own: share of the model's present prediction in the target, 0 to 1; the rest is `person_targets`. TBPS-CLIP
     ramps it up to 0.5 over the first epoch, with a learned scale that starts at 1 / 0.07.

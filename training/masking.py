@@ -1,6 +1,6 @@
-"""Words hidden, replaced and dropped at random. What happens to a caption depends on the seed and its index alone.
+"""Masks, replaces and drops words at random. The result depends only on the seed and the caption's index.
 
-So neither the width of a batch nor its division over processes changes it.
+Neither the width of a batch nor its division over processes changes it.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Masked:
-    """Captions with words to be guessed."""
+    """Captions with masked words to predict."""
 
     ids: Tensor
     """[B, L], with masks."""
     chosen: Tensor
-    """[B, L]: whether the word that stood there is to be guessed."""
+    """[B, L]: whether the original word here is to be predicted."""
 
 
 def mask_words(ids: Tensor, draws: Tensor, mask_id: int, *, share: float = 0.15) -> Masked:
     """Choose words for masked language modelling (BERT's rule, as in IRRA).
 
-    Of those chosen 80 % become the mask, 10 % any word, 10 % stay. A caption of which none is chosen has its first word
-    masked; one without words stays as it is.
+    80 % of the chosen words become the mask, 10 % a random word, and 10 % stay. If no word of a caption is chosen, its
+    first word is masked. A caption without words does not change.
 
     Args:
         ids: [B, L]; words are the ids between 0 and `mask_id`, both excluded.
@@ -44,9 +44,9 @@ def mask_words(ids: Tensor, draws: Tensor, mask_id: int, *, share: float = 0.15)
 
 
 def augment_captions(ids: Tensor, draws: Tensor, mask_id: int, *, share: float = 0.2) -> Tensor:
-    """RDE's augmentation: of the words chosen 60 % become the mask, 20 % any word, 20 % are dropped.
+    """RDE's augmentation: 60 % of the chosen words become the mask, 20 % a random word, 20 % are dropped.
 
-    A caption keeps its last word: none is dropped where all would be.
+    No word is dropped if all would be.
 
     Args:
         ids: [B, L].
@@ -55,7 +55,7 @@ def augment_captions(ids: Tensor, draws: Tensor, mask_id: int, *, share: float =
         share: probability that a word is chosen.
 
     Returns:
-        [B, L], moved together where words were dropped.
+        [B, L], closed up after dropped words.
     """
     which, how, word = draws
     words = _words(ids, mask_id)
@@ -71,13 +71,13 @@ def augment_captions(ids: Tensor, draws: Tensor, mask_id: int, *, share: float =
 def uniform_draws(batch_ids: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
     """Three uniform draws per token, [3, B, L] in [0, 1) on the device of the ids.
 
-    They follow from one number taken from `generator` and from each caption's index: equally seeded generators give a
-    caption the same draws in any batch.
+    They depend on one number from `generator` and on each caption's index. Equally seeded generators give a caption
+    the same draws in any batch.
 
     Args:
         batch_ids: [B, L].
         index: [B], each caption's row in the split.
-        generator: of any device; moves on by one draw.
+        generator: on any device; advances by one draw.
     """
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     shape = batch_ids.shape[1], 3  # row by row, so that a wider batch only adds draws

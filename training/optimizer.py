@@ -27,12 +27,12 @@ class OptimizerSettings(BaseModel):
     lr: float = Field(1e-5, gt=0)
     """Rate of the pretrained encoder's weights, after warm-up."""
     new_lr_factor: float = Field(5.0, gt=0)
-    """Times `lr` for the modules that start from random numbers."""
+    """Factor on `lr` for modules that start from random weights."""
     bias_lr_factor: float = Field(2.0, gt=0)
     selection_lr: float = Field(1e-3, gt=0)
     """Rate of RDE's token selection."""
     weight_decay: float = Field(4e-5, ge=0)
-    """adam adds it to the gradient, as released; adamw takes it from the weight."""
+    """adam adds it to the gradient, as released; adamw subtracts it from the weight."""
     bias_weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float | None = Field(None, gt=0)
@@ -42,7 +42,7 @@ class OptimizerSettings(BaseModel):
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """An optimizer over the parameters of `model` that need a gradient.
 
-    Parameters of one rate and one decay share a group: the steps of a group per tensor, in fewer kernels.
+    Parameters with the same rate and decay share a group, which needs fewer kernels.
     Each group holds its full rate in `initial_lr` and its names in `param_names`.
 
     Raises:
@@ -53,7 +53,7 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
         if parameter.requires_grad:
             groups[rate_and_decay(name, settings)].append((name, parameter))
     if not groups:
-        raise CtgiError("nothing to train: every parameter of the model is frozen; free some, like the heads")
+        raise CtgiError("nothing to train: every parameter of the model is frozen; unfreeze some, like the heads")
     rows = [
         {"params": named, "lr": lr, "initial_lr": lr, "weight_decay": decay} for (lr, decay), named in groups.items()
     ]

@@ -1,4 +1,4 @@
-"""RDE (arXiv:2308.09911): global and token selection branches under a loss that can leave out noisy pairs."""
+"""RDE (arXiv:2308.09911): global and token selection branches, with a loss that can leave out noisy pairs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Rde(nn.Module):
-    """A CLIP with token selection under RDE's losses. `encoder` alone is what retrieval needs of it."""
+    """A CLIP with token selection and RDE's losses. Retrieval needs only `encoder`."""
 
     def __init__(
         self, encoder: TwoBranches, *, loss: str = "tal", margin: float = 0.1, tau: float = 0.015, augment: bool = True
@@ -25,17 +25,17 @@ class Rde(nn.Module):
 
         Args:
             encoder: the model to train.
-            loss: of PAIR_LOSSES.
+            loss: a name from PAIR_LOSSES.
             margin: of tal and trl.
             tau: temperature of tal and trl.
-            augment: hide, replace and drop words of the captions trained on.
+            augment: mask, replace and drop words of training captions.
 
         Raises:
             CtgiError: no such loss.
         """
         super().__init__()
         if loss not in PAIR_LOSSES:
-            raise CtgiError(f"no loss is called {loss!r}: expected one of {', '.join(PAIR_LOSSES)}")
+            raise CtgiError(f"unknown loss {loss!r}: expected one of {', '.join(PAIR_LOSSES)}")
         self.encoder = encoder
         self.loss, self.augment = loss, augment
         self._options = {"margin": margin, "tau": tau} if loss in ("tal", "trl") else {}
@@ -45,7 +45,7 @@ class Rde(nn.Module):
 
         Args:
             batch: as for `Irra`; pairs that consensus division calls noisy have weight 0.
-            generator: chooses the words to be changed; moves on by one draw. Equally seeded in all processes.
+            generator: chooses the words to change; advances by one draw. Equally seeded in all processes.
             gather: rows of this process or part to those of the whole effective batch; every term is that batch's.
         """
         ids = self._augmented(batch, generator) if self.augment else batch.ids
@@ -59,8 +59,8 @@ class Rde(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Loss of each pair in either branch, [B] and [B], for consensus division; call it in eval mode.
 
-        Captions are read as they are; with a generator, and where `augment` is on, changed as in training, which is
-        what the released code does.
+        Captions are read unchanged. With a generator and `augment`, they are changed as in training, as the released
+        code does.
         """
         ids = self._augmented(batch, generator) if generator and self.augment else batch.ids
         return self._per_pair(batch, ids, gather)
@@ -87,7 +87,7 @@ class Rde(nn.Module):
         return self.encoder.encode_text(ids)
 
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must hold beside the weights to encode again."""
+        """What a checkpoint stores besides the weights, to encode again."""
         return self.encoder.settings()
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

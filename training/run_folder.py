@@ -1,4 +1,4 @@
-"""A run on disk: its resolved config, where it came from, metrics by epoch, curves, checkpoints."""
+"""The folder of a training run: resolved config, origin, metrics by epoch, curves, checkpoints."""
 
 import json
 import platform
@@ -52,22 +52,24 @@ class RunFolder:
         try:
             self.last.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CtgiError(f"--out {plain(str(self.path))}: cannot make this folder ({error.strerror})") from None
+            raise CtgiError(
+                f"--out {plain(str(self.path))}: cannot make this folder ({error.strerror}): choose another"
+            ) from None
         write_whole(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
         write_whole(self.path / "run.json", (json.dumps({**origin(), **facts}, indent=2) + "\n").encode())
 
     def records(self) -> list[Record]:
-        """The epochs so far; a line that a kill tore is left out.
+        """The epochs so far, without a line that a kill left half-written.
 
         Raises:
-            CtgiError: another line is no epoch; says which.
+            CtgiError: another line is not an epoch; the message names it.
         """
         if not self.metrics.is_file():
             return []
         return [_epoch(self.metrics, line) for line in json_lines(self.metrics, "metrics") if not line.is_torn]
 
     def keep_records(self, epochs: int) -> None:
-        """Forget the epochs after `epochs`: they are trained again."""
+        """Drop the epochs after `epochs`, which will be trained again."""
         kept = [record for record in self.records() if record["epoch"] <= epochs]
         write_whole(self.metrics, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
@@ -75,15 +77,16 @@ class RunFolder:
         """Append one epoch.
 
         Raises:
-            CtgiError: it cannot be written; the checkpoints stay whole.
+            CtgiError: it cannot be written; the checkpoints stay intact.
         """
         try:
             with self.metrics.open("a") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            cure = "make room" if is_full(error) else "make it writable"
+            cure = "free some space" if is_full(error) else "make it writable"
             raise CtgiError(
-                f"metrics {plain(str(self.metrics))}: cannot write ({error.strerror}): {cure}, then go on with --resume"
+                f"metrics {plain(str(self.metrics))}: cannot write ({error.strerror}): "
+                f"{cure}, then continue with --resume"
             ) from None
 
 
@@ -99,7 +102,7 @@ def _epoch(path: Path, line: JsonLine) -> Record:
 
 
 def origin() -> Record:
-    """Where a run comes from: git commit of the code and whether it was changed, versions, command, time."""
+    """The origin of a run: git commit of the code and whether it was modified, versions, command, time."""
     packages = ("ctgi", "torch", "open_clip_torch", "numpy")
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -110,12 +113,12 @@ def origin() -> Record:
 
 
 def missing_extras() -> list[str]:
-    """The optional packages that are not installed: no event files or no plot without them."""
+    """The optional packages that are missing; without them, there are no event files or no plot."""
     return [name for name in ("tensorboard", "matplotlib") if find_spec(name) is None]
 
 
 def add_events(folder: Path, record: Record) -> None:
-    """Add one epoch to TensorBoard's event files; later epochs of an earlier start do not count any more."""
+    """Add one epoch to TensorBoard's event files; it replaces later epochs of an earlier start."""
     from torch.utils.tensorboard.writer import SummaryWriter
 
     with SummaryWriter(str(folder), purge_step=record["epoch"]) as writer:

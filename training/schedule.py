@@ -25,11 +25,11 @@ class ScheduleSettings(BaseModel):
     gamma: float = Field(0.1, gt=0, le=1)
     power: float = Field(0.9, gt=0)
     target_lr: float = Field(0.0, ge=0)
-    """Where cosine and poly end, the same for every parameter group; the other kinds do without it."""
+    """Final rate of cosine and poly, the same for every parameter group; the other kinds ignore it."""
 
 
 def learning_rate(base: float, epoch: float, settings: ScheduleSettings) -> float:
-    """The rate in force during `epoch`, counted from 1, for a parameter group whose full rate is `base`.
+    """The rate during `epoch`, counted from 1, for a parameter group with the full rate `base`.
 
     A fraction of an epoch is allowed, for a schedule per step: 1.5 is the middle of the first epoch.
     """

@@ -20,7 +20,7 @@ Terms = dict[str, float]
 
 @dataclass
 class Stepper:
-    """What takes a batch and makes the model a little better."""
+    """Runs one optimizer step."""
 
     model: nn.Module
     optimizer: Optimizer
@@ -32,17 +32,17 @@ class Stepper:
         self._scaler = torch.amp.GradScaler(self.world.device.type, enabled=self.run.precision == "fp16")
 
     def step(self, batch: Batch, seed: int) -> Terms:
-        """Learn from this process's share of a batch; the loss is that of the whole, whatever the parts.
+        """Train on this process's share of a batch. The loss is that of the whole batch, however it is divided.
 
         Args:
             batch: on the model's device.
-            seed: of what the model draws at random; the same on all processes.
+            seed: for the model's random choices; the same on all processes.
 
         Returns:
             Every loss term, their sum `total` and the gradients' `grad_norm`, the same on all processes.
 
         Raises:
-            NotFiniteError: on all processes, when one of these is not finite; the weights stay as they were.
+            NotFiniteError: on all processes, if one of these is not finite; the weights are unchanged.
         """
         parts = [_rows(batch, rows) for rows in split_rows(len(batch.pids), self._parts(batch))]
         whole = WholeBatch(self.world, len(parts))
@@ -56,14 +56,14 @@ class Stepper:
         return self._learn({name: torch.stack([part[name] for part in terms]).mean() for name in terms[0]})
 
     def _parts(self, batch: Batch) -> int:
-        """As many as asked for, or as the process with the fewest rows has rows: all must take part in every one."""
+        """The number of parts: as configured, but at most the fewest rows of any process, as all take part in each."""
         if self.run.accumulate == 1:
             return 1
         rows = torch.cat(self.world.gather(torch.tensor([len(batch.pids)], device=self.world.device)))
         return min(self.run.accumulate, int(rows.min()))
 
     def _first_pass(self, whole: WholeBatch, parts: list[Batch], seed: int) -> None:
-        """Features of all parts without gradient; what batch normalisation has learnt stays as it was."""
+        """Features of all parts without gradient; batch norm statistics do not change."""
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         with torch.no_grad(), precision(self.run, self.world):
             for part in parts:
@@ -84,7 +84,9 @@ class Stepper:
         parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         values = self.world.total(torch.stack([*terms.values(), norm])) / self.world.size
-        report = dict(zip([*terms, "grad_norm"], values.tolist(), strict=True))  # the one wait for the device
+        report = dict(
+            zip([*terms, "grad_norm"], values.tolist(), strict=True)
+        )  # the only synchronization with the device
         self._check(report)
         if self.run.clip_norm is not None:
             clip_grads_with_norm_(parameters, self.run.clip_norm, norm)
@@ -93,7 +95,7 @@ class Stepper:
         return report
 
     def _check(self, report: Terms) -> None:
-        """Too large a gradient in fp16 is the scaler's to answer: it leaves the step out and lowers the scale."""
+        """Raise NotFiniteError, except for fp16 gradients: the scaler skips the step and lowers the scale."""
         watched = {
             name: value for name, value in report.items() if name != "grad_norm" or not self._scaler.is_enabled()
         }
@@ -105,23 +107,23 @@ class Stepper:
         return nullcontext() if last or self.world.size == 1 else self._net.no_sync()
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes on from step to step beside the model."""
+        """State kept from step to step besides the model."""
         return {"optimizer": self.optimizer.state_dict(), "scaler": self._scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 
 
 def precision(run: RunSettings, world: World) -> AbstractContextManager[Any]:
-    """Where the matrix products of a forward pass are computed in the run's precision."""
+    """A context in which matrix products use the run's precision."""
     dtype = _DTYPES[run.precision]
     return torch.autocast(world.device.type, dtype) if dtype else nullcontext()
 
 
 def _parallel(model: nn.Module, world: World) -> Any:
-    """The model behind DDP; on GPUs batch normalisation sees all processes, which torch cannot do on the CPU."""
+    """The model behind DDP; on GPUs, batch norm covers all processes, which torch does not support on the CPU."""
     if world.size == 1:
         return model
     devices = None

@@ -1,4 +1,4 @@
-"""How well a model in training retrieves: a split through it, shared out over the processes."""
+"""Retrieval metrics of a model in training; the split is divided over the processes."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -61,9 +61,9 @@ def _encode_texts(model: Model, split: Split, world: World) -> Tensor:
 
 
 def _shared_out(count: int, encode: Callable[[range], Tensor], world: World) -> Tensor:
-    """[count, D] float32 on the CPU, of which every process encodes its share."""
+    """[count, D] float32 on the CPU; every process encodes its share."""
     own = world.share(count)
     starts = range(own.start, own.stop, _BATCH)
     parts = [encode(range(start, min(start + _BATCH, own.stop))) for start in starts]
-    rows = torch.cat(parts or [encode(range(1))[:0]])  # more processes than rows: the width is needed all the same
+    rows = torch.cat(parts or [encode(range(1))[:0]])  # more processes than rows: the width is needed anyway
     return torch.cat(world.gather(rows.float())).cpu()

@@ -1,4 +1,4 @@
-"""Uncertain captions count less, or not at all: by the confidences that MTG recorded."""
+"""Lets uncertain captions count less, or not at all, by the confidences that MTG recorded."""
 
 from dataclasses import replace
 
@@ -7,9 +7,9 @@ from ctgi.retrieval.benchmarks.datasets import Split
 
 
 def keep_confident(split: Split, at_least: float) -> Split:
-    """The split with the captions of this confidence or more; one without a confidence stays.
+    """The split with captions of at least this confidence; captions without a confidence stay.
 
-    Images and people that lose all captions go too, and people are numbered anew.
+    Images and people without captions are removed too, and people are renumbered.
 
     Raises:
         CtgiError: the captions have no confidences, or none reaches `at_least`.
@@ -22,10 +22,10 @@ def keep_confident(split: Split, at_least: float) -> Split:
 
 
 def weigh_by_confidence(split: Split, power: float = 3.0) -> Split:
-    """The split with weights in proportion to confidence ** power and 1 on average; 1 for a caption without one.
+    """The split with weights proportional to confidence ** power, 1 on average; 1 for captions without a confidence.
 
-    Confidences lie close together, so a power of 1 hardly tells captions apart. At 3 wrong captions keep about
-    two thirds of their share on the synthetic people of the tests, and the others nearly all of their number.
+    Confidences are close together, so a power of 1 hardly separates captions. At 3, wrong captions keep about two
+    thirds of their share on the synthetic people of the tests, and the effective number of the others hardly falls.
 
     Raises:
         CtgiError: the captions have no confidences, or all of them are 0.
@@ -33,7 +33,7 @@ def weigh_by_confidence(split: Split, power: float = 3.0) -> Split:
     known = [value**power for value in _known(split)]
     mean = sum(known) / len(known)
     if mean == 0:
-        raise CtgiError("all captions have a confidence of 0: nothing would be learnt; train without weights")
+        raise CtgiError("all captions have a confidence of 0: nothing would be learned; remove data.confidence_power")
     return replace(split, weights=tuple(1.0 if value is None else value**power / mean for value in split.confidences))
 
 
@@ -41,7 +41,7 @@ def _known(split: Split) -> list[float]:
     known = [value for value in split.confidences if value is not None]
     if not known:
         raise CtgiError(
-            "these captions have no confidences: expected mtg:FILE captions from a model that gives "
-            "token probabilities; train without filter and weights"
+            "these captions have no confidences: expected mtg:FILE captions from a model that reports "
+            "token probabilities; else remove data.min_confidence and data.confidence_power"
         )
     return known

@@ -95,4 +95,4 @@ def _check_files(folder: Path, table: list[dict[str, Any]]) -> None:
 def test_a_model_that_is_none_is_refused(ctgi: Run, command: list[Any]) -> None:
     done = ctgi(*command, "--model", "clip")
     assert done.code == 2
-    assert "no model is called 'clip'" in done.err
+    assert "unknown model 'clip'" in done.err

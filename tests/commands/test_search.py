@@ -203,7 +203,7 @@ def test_to_index_a_gallery_names_the_command_for_its_images(ctgi: Run, bind: li
     ctgi("index", people, "--out", "gallery", *bind)
     done = ctgi("index", "gallery", *bind)
     assert done.code == 2
-    assert "gallery is a gallery, not images: to bring it up to date, run" in done.err
+    assert "gallery is a gallery, not images: to update it, run" in done.err
     assert f"run ctgi index {people} --out gallery --bind search_gallery=" in done.err
     assert not Path("gallery/.ctgi").exists()
     assert ctgi("search", "a man", "-g", "gallery", *bind, "--no-mti").code == 0

@@ -93,13 +93,13 @@ def test_interrupted_training_goes_on_where_it_was(ctgi: Run, small: list[str]) 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("clip",), "no model is called 'clip': expected irra or rde"),
+        (("clip",), "unknown model 'clip': expected irra or rde"),
         (("irra", "--set", "optim.lr"), "expected section.key=value"),
         (("irra", "--set", "optim.rate=1"), "optim.rate"),
         (("irra", "--set", "optim.lr=-1"), "optim.lr: Input should be greater than 0 (got -1)"),
         (("irra", "--set", "rde.loss=tal"), "a run of irra has a section 'irra' and no other model's"),
         (("irra", "--set", "run.device=cuda:7"), "run.device=cpu"),
-        (("irra", "--set", "irra.losses=[sdn]"), "no loss is called ['sdn']"),
+        (("irra", "--set", "irra.losses=[sdn]"), "unknown loss ['sdn']"),
         (("irra", "--captions", "mtg:nowhere.jsonl"), "nowhere.jsonl"),
         (("irra", "--config", "nowhere.yaml"), "training config nowhere.yaml: No such file"),
     ],

@@ -175,7 +175,7 @@ def test_missing_images_are_counted_and_the_first_named(rstp: Path) -> None:
         (lambda entries: entries[4].update(captions="A man."), r"object 4: captions 'A man.': expected a list"),
         (lambda entries: entries[4].update(id="x"), r"object 4: id 'x': expected a number"),
         (lambda entries: entries[4].pop("img_path"), r"expected a list of objects with img_path"),
-        (lambda entries: entries[4].update(img_path="../x.jpg"), r"1 \(../x.jpg\) outside the images' folder"),
+        (lambda entries: entries[4].update(img_path="../x.jpg"), r"1 \(../x.jpg\) outside the image folder"),
         (lambda entries: entries[11].update(img_path="0000_c0.jpg"), r"1 \(0000_c0.jpg\) in more than one split"),
     ],
 )
@@ -200,7 +200,7 @@ def test_counts_other_than_published_are_told_not_refused(rstp: Path, caplog: py
 def test_ids_with_a_gap_are_renumbered_and_told(rstp: Path, caplog: pytest.LogCaptureFixture) -> None:
     edit(rstp, lambda entries: [entry.update(id=entry["id"] + 5) for entry in entries[2:6]])
     assert load_dataset("rstp", rstp).split("train").image_pids == (0, 0, 1, 1, 2, 2)
-    assert "ids are not 0 to 2 without a gap; renumbered" in caplog.text
+    assert "ids are not 0 to 2 without gaps; renumbered" in caplog.text
 
 
 def test_a_person_in_train_and_test_is_told(rstp: Path, caplog: pytest.LogCaptureFixture) -> None:

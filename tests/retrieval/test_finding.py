@@ -92,7 +92,7 @@ def test_a_list_may_hold_names_that_are_not_utf8(tmp_path: Path) -> None:
         ("*.gone", "nothing matches this pattern"),
         ("*.txt", "no images match this pattern: 1 file passed over: .txt"),
         ("@missing.txt", "list of images missing.txt: No such file"),
-        ("@none.txt", "it names none"),
+        ("@none.txt", "no images are listed in it"),
     ],
 )
 def test_nothing_to_find_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str) -> None:

@@ -222,12 +222,12 @@ def test_any_faiss_index_finds_as_many_as_there_are(people: Path, encoder: Encod
         ("LSH", "faiss cannot make it"),
         ("PQ8", "8 images are too few to train it"),
         ("PQ7", "for 64 dimensions"),
-        ("HNSW0", "faiss breaks down over it"),
+        ("HNSW0", "faiss crashes on it"),
         ("IVF0,Flat", "faiss cannot search it"),
         ("NSG8,Flat", "faiss cannot make it of 8 images"),
         ("PCA999,Flat", "faiss cannot make it of"),
-        ("ZnLattice2x4_3", "faiss cannot use it: take another factory string"),
-        ("Flat\0", "no faiss factory string"),
+        ("ZnLattice2x4_3", "faiss cannot use it: use another factory string"),
+        ("Flat\0", "not a faiss factory string"),
     ],
 )
 def test_an_index_that_cannot_be_made_says_so(people: Path, encoder: Encoder, index: str, message: str) -> None:

@@ -337,6 +337,6 @@ def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(people: Path, encoder: C
     index(people, encoder)
     (people / ".ctgi" / name).unlink()
     os.mkfifo(people / ".ctgi" / name)
-    with pytest.raises(DamagedGalleryError, match="is no file"):
+    with pytest.raises(DamagedGalleryError, match="is not a file"):
         open_gallery(people, encoder)
     mend(people, encoder)

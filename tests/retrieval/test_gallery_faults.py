@@ -108,7 +108,7 @@ def test_two_writers_do_not_mix(people: Path, encoder: Encoder) -> None:
     build(people, encoder)
     with (people / ".ctgi" / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(CtgiError, match="another ctgi index is at work"):
+        with pytest.raises(CtgiError, match="another ctgi index is writing"):
             build(people, encoder)
     assert build(people, encoder).reused == 8
 

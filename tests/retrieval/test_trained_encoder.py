@@ -149,7 +149,7 @@ def test_wrong_paths_settings_and_files_say_what_is_right(tmp_path: Path, tiny_c
         ({"vision_cfg": CONFIG["vision_cfg"] | {"pool_type": "avg"}}, "image tower .* class token and patches"),
         ({"text_cfg": CONFIG["text_cfg"] | {"pool_type": "last"}}, "text tower .* end token"),
         ({"text_cfg": CONFIG["text_cfg"] | {"no_causal_mask": True}}, "text tower .* end token"),
-        ({"vision_cfg": {"wrong": 1}}, "no open_clip configuration"),
+        ({"vision_cfg": {"wrong": 1}}, "not an open_clip configuration"),
     ],
 )
 def test_towers_without_tokens_are_refused(cfg, message: str) -> None:

@@ -164,8 +164,8 @@ def test_an_image_outside_the_folder_is_named_with_the_cure(tmp_path: Path) -> N
         ("{", "not JSON"),
         ("\xff", "not UTF-8"),
         ('{"a": 1}', "expected a list of objects with file_path"),
-        ('[{"file_path": "a.jpg", "id": 1, "captions": ["x"]}]', "annotation file that has the splits"),
-        ('[{"img_path": "a.jpg", "id": 1, "captions": ["x"], "split": "train"}]', "the layout that belongs to it"),
+        ('[{"file_path": "a.jpg", "id": 1, "captions": ["x"]}]', "annotation file with the splits"),
+        ('[{"img_path": "a.jpg", "id": 1, "captions": ["x"], "split": "train"}]', "its layout"),
     ],
 )
 def test_other_files_are_not_taken_for_annotations(tmp_path: Path, content: str, message: str) -> None:

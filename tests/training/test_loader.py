@@ -181,7 +181,7 @@ def broken(tmp_path: Path, split: Split) -> Split:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_stop_names_the_image(load: Any, broken: Split, workers: int) -> None:
-    with pytest.raises(CtgiError, match=r"(torn|empty)\.jpg: .*: mend or fetch the image, or set data.on_bad"):
+    with pytest.raises(CtgiError, match=r"(torn|empty)\.jpg: .*: repair or download the image, or set data.on_bad"):
         epoch(load(broken, workers=workers))
 
 

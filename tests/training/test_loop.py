@@ -63,7 +63,7 @@ def test_a_finished_run_is_resumed_to_nothing(tiny_config: Config, tmp_path: Pat
     before = records(tmp_path / "run")
     assert train(config, tmp_path / "run", resume=True).epochs == 1
     assert records(tmp_path / "run") == before
-    with pytest.raises(CtgiError, match="holds a run already: go on with --resume"):
+    with pytest.raises(CtgiError, match="holds a run already: continue it with --resume"):
         train(config, tmp_path / "run")
 
 

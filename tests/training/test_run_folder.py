@@ -36,7 +36,7 @@ def test_another_line_is_named(tmp_path: Path, line: str) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
     RunFolder(tmp_path).metrics.symlink_to("/dev/full")
-    with pytest.raises(CtgiError, match=r"cannot write \(No space left on device\): make room"):
+    with pytest.raises(CtgiError, match=r"cannot write \(No space left on device\): free some space"):
         RunFolder(tmp_path).add(EPOCHS[0])
 
 
