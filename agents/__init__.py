@@ -1,1 +1,1 @@
-"""Who speaks: each role is a prompt, a policy and the reading of the reply."""
+"""The roles that speak: each is a prompt, a policy, and a parser of the reply."""

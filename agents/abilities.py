@@ -1,4 +1,4 @@
-"""How far the embedded models can be trusted, as measured: what they are asked, and what they may say."""
+"""Measured abilities of the embedded models: what they are asked, and what they may say."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from ctgi.tools.backends import Mllm
 from ctgi.tools.types import Reply, Verdict
 
 LEAST_ACCURACY = 0.6
-"""An attribute that is answered rightly less often, on drawn people or on photographs, is neither asked nor said."""
+"""Attributes with lower accuracy, on drawn people or photographs, are neither asked about nor described."""
 _LEAST_ANSWERS = 10
 _FUNCTION_WORDS = frozenset(
     {
@@ -74,12 +74,12 @@ _PHRASES = {
     "action": re.compile(rf"{_ACTION}(?={_PLACE}|[.,]|$)"),
     "background": re.compile(rf"{_PLACE}(?= (?:and|with|wearing|carrying)\b|[.,]|$)"),
 }
-"""How the embedded captioner speaks of an attribute, where leaving that out leaves a sentence."""
+"""Phrases of the embedded captioner about an attribute that can be removed and still leave a sentence."""
 
 
 @cache
 def measured() -> Json:
-    """The table that comes with the embedded models; {} where the installation lacks it."""
+    """The table that comes with the embedded models; {} if the installation lacks it."""
     try:
         table: Json = json.loads(ABILITIES.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def measured() -> Json:
 
 @cache
 def not_seen() -> frozenset[str]:
-    """Attributes of the question pool that the embedded model answers too badly to be asked."""
+    """Attributes of the question pool that the embedded model answers too badly to ask about."""
     return frozenset(
         attribute
         for attribute, sources in measured().get("attributes", {}).items()
@@ -104,7 +104,7 @@ def is_embedded(settings: Settings, tool: str) -> bool:
 
 
 def askable(pool: QuestionPool, settings: Settings) -> QuestionPool:
-    """The pool without what the bound model is known not to see."""
+    """The pool without questions that the bound model is known to answer badly."""
     if not is_embedded(settings, "answer_question"):
         return pool
     return replace(pool, questions=tuple(one for one in pool.questions if one.attribute not in not_seen()))
@@ -117,7 +117,7 @@ def unknown_words(text: str) -> list[str]:
 
 
 def is_mostly_unknown(text: str) -> bool:
-    """Whether the embedded models never learned most words of a text, so that what they make of it means nothing."""
+    """Whether the embedded models never learned most words of a text, so that their answer means nothing."""
     told = [word for word in dict.fromkeys(languages.words(text)) if word not in _FUNCTION_WORDS]
     return 2 * len(unknown_words(text)) > len(told)
 
@@ -139,7 +139,7 @@ def _is_known(word: str, known: frozenset[str]) -> bool:
 
 @dataclass(frozen=True)
 class EmbeddedCaptioner:
-    """caption_image by the embedded model, without the phrases about what it does not see."""
+    """caption_image by the embedded model, without phrases about attributes that it does not see."""
 
     mllm: Mllm
 
@@ -159,7 +159,7 @@ def seen(caption: str) -> str:
 
 @dataclass(frozen=True)
 class EmbeddedVerifier:
-    """verify_match by the embedded model: yes from the measured threshold on, never to words that it does not know."""
+    """verify_match by the embedded model: yes above the measured threshold, never to words that it does not know."""
 
     mllm: Mllm
 

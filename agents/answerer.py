@@ -1,4 +1,4 @@
-"""The answerer: looks at an image and answers one question, knowing the dialogue so far."""
+"""The answerer: answers one question about an image, knowing the dialogue so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

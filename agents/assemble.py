@@ -1,4 +1,4 @@
-"""Bindings to callables: opens the backend of each tool a graph needs and puts a role in front of a model."""
+"""Turns bindings into callables: opens the backend of each tool that a graph needs, and puts a role before a model."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ Role = Callable[[Mllm], Any]
 
 
 class Models:
-    """Models by binding, each opened once: a program keeps them over many runs, and closes them in the end.
+    """Models by binding, each opened once. A program keeps them over many runs and closes them at the end.
 
     They belong to the event loop that first uses them.
     """
@@ -40,7 +40,7 @@ class Models:
         return mllm
 
     async def aclose(self) -> None:
-        """Let go of all of them."""
+        """Close all models."""
         while self._opened:
             *_, mllm = self._opened.pop()
             await mllm.aclose()
@@ -57,22 +57,22 @@ async def open_tools(
     interceptor: Interceptor = DIRECT,
     models: Models | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """The tools of these names, each served by the backend it is bound to; tools bound alike share one backend.
+    """The tools of these names, each served by its backend. Tools with the same binding share one backend.
 
     Enter it in the event loop that will call the tools: HTTP clients belong to the running loop.
     search_gallery is not opened here: it needs a gallery (ctgi.tools.search_gallery).
 
     Args:
         settings: bindings and endpoints.
-        names: the tools wanted.
-        pool: what templates ask from.
-        cache: where the models' replies are looked up first and kept.
-        roles: by tool, other roles in front of a model than the usual ones.
-        interceptor: what stands between the callers and the tools: a trace that is written, or one that answers.
-        models: kept open by the caller; None opens them here and closes them at the end.
+        names: the tools to open.
+        pool: the questions that templates choose from.
+        cache: where model replies are looked up and kept.
+        roles: roles by tool that replace the usual ones.
+        interceptor: stands between callers and tools; it records a trace, or answers from one.
+        models: kept open by the caller; None opens and closes them here.
 
     Raises:
-        CtgiError: a binding names no backend, or one that cannot do this tool.
+        CtgiError: a binding names no backend, or one that cannot serve this tool.
     """
     embedded = {name: role for name, role in EMBEDDED_ROLES.items() if is_embedded(settings, name)}
     speakers = {**embedded, **(roles or {})}
@@ -133,7 +133,7 @@ def _human(name: str) -> Any:
 
 
 def where(binding: Binding, settings: Settings) -> str:
-    """Where a backend answers, in words: a URL, this process, or the terminal."""
+    """The place of a backend in words: a URL, this process, or the terminal."""
     if binding.endpoint == "human":
         return "the terminal"
     if (

@@ -1,4 +1,4 @@
-"""The captioner: says in one go what an image shows."""
+"""The captioner: describes an image in one reply."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Captioner:
         """Image -> T_s.
 
         Raises:
-            ToolError: the reply was cut off, refuses or has no words; a caption must not be half a caption.
+            ToolError: the reply was cut off, is a refusal, or has no words.
         """
         reply = await self.mllm.chat(ChatRequest(prompt("caption"), image, system=prompt("system")))
         told = said(reply)

@@ -1,4 +1,4 @@
-"""Tries every tool with one small real request: what `ctgi tools check` reports."""
+"""Tries every tool with one small real request, for `ctgi tools check`."""
 
 import asyncio
 import tempfile
@@ -22,7 +22,7 @@ _QUERY = "a person in a red shirt"
 
 @dataclass(frozen=True)
 class ToolCheck:
-    """One tool as tried: whether it works, what its backend can do (None where that does not apply), what it said."""
+    """The result for one tool: whether it works, what its backend can do (None if not applicable), and its reply."""
 
     tool: str
     backend: str
@@ -36,7 +36,7 @@ class ToolCheck:
 
 
 async def check(settings: Settings) -> list[ToolCheck]:
-    """Every tool in turn, so that latencies are not each other's; a tool that fails is a result, not an error."""
+    """Try the tools one after another, so that latencies do not mix. A tool that fails is a result, not an error."""
     pool = load_pool(settings.mtg.question_pool)
     with tempfile.TemporaryDirectory() as folder:
         image, gone = _draw_person(Path(folder) / "person.png"), dict[str, str]()
@@ -105,7 +105,7 @@ def _try_encoder(settings: Settings, image: ImageRef) -> tuple[float, str]:
 
 
 def _draw_person(path: Path) -> ImageRef:
-    """A crude figure in a red shirt: something to look at that needs no file of the user's."""
+    """A crude figure in a red shirt: a test image that needs no file of the user's."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (128, 384), (150, 150, 150))

@@ -1,4 +1,4 @@
-"""English grammar enough for statements: articles, lists, sentences."""
+"""A little English grammar for statements: articles, lists, sentences."""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _ENDS = (".", "!", "?", "。", "！", "？", "؟", "।", "…")
 
 
 def with_article(phrase: str) -> str:
-    """A noun phrase with "a" or "an" where it is singular and has no determiner: "red bag" -> "a red bag"."""
+    """A noun phrase with "a" or "an" if it is singular and has no determiner: "red bag" -> "a red bag"."""
     last = _head(phrase)
     plural = last.endswith("s") and not last.endswith(("ss", "us"))
     if not last or _DETERMINED.match(phrase) or plural or last in _UNCOUNTED or last.isdigit():
@@ -46,7 +46,7 @@ def begins_with_vowel_sound(phrase: str) -> bool:
 
 
 def is_noun_phrase(phrase: str) -> bool:
-    """Whether a few words name a thing, where "long and black" or "walking" say how something is."""
+    """Whether a few words name a thing; "long and black" or "walking" do not."""
     last = _head(phrase)
     how = last in _ADJECTIVES or last.endswith(("ing", "ed", "ly", "-length")) or re.match(r"\w+ing\b", phrase)
     return bool(last) and not how and len(phrase.split()) <= 12
@@ -58,7 +58,7 @@ def is_clause(text: str) -> bool:
 
 
 def lowered(phrase: str) -> str:
-    """A phrase as it stands within a sentence; names like T-shirt or NYPD keep their capitals."""
+    """A phrase as written inside a sentence; names like T-shirt or NYPD keep their capitals."""
     return phrase if re.match(r"[A-Z][\w-]*[A-Z]|I\b|[A-Z]-", phrase) else phrase[:1].lower() + phrase[1:]
 
 
@@ -76,6 +76,6 @@ def join_and(parts: Sequence[str]) -> str:
 
 
 def _head(phrase: str) -> str:
-    """The last word of what the phrase names, lower-cased."""
+    """The head noun of a phrase, in lower case."""
     words = _HEAD_ENDS.split(phrase, maxsplit=1)[0].split()
     return words[-1].lower() if words else ""

@@ -1,4 +1,4 @@
-"""The filter of dialogues (paper, section 3.2), in halves: relevance to the image, redundancy with what is known."""
+"""The filter of dialogues (paper, section 3.2) in two parts: relevance to the image, redundancy with known facts."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ctgi.tools.types import Reply
 
 
 class Similarity(Protocol):
-    """Embeddings to compare statements by; the retriever's, when the judge is "clip"."""
+    """Embeddings for comparing statements: the retriever's, if the judge is "clip"."""
 
     async def to_image(self, text: str, image: ImageRef) -> float:
         """Cosine of a text and an image."""
@@ -30,7 +30,7 @@ class Similarity(Protocol):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A turn's fate: the statement to keep, or the reason for dropping it."""
+    """The decision about an answer: the statement to keep, or the reason for dropping it."""
 
     statement: str
     reason: str | None
@@ -39,20 +39,20 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Judge:
-    """Keeps one answer at a time or says why not. The paper names no metric: see docs/decisions."""
+    """Keeps or drops one answer at a time. The paper gives no metric: see docs/decisions."""
 
     settings: MtgSettings
     similarity: Similarity | None = None
 
     async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
-        """Both halves: `relevance`, then `dedupe` of an answer that passed it."""
+        """Both parts: `relevance`, then `dedupe` if the answer passed."""
         judgement = await self.relevance(image, question, answer, known)
         return judgement if judgement.reason else await self.dedupe(question, answer, known)
 
     async def relevance(
         self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]
     ) -> Judgement:
-        """Whether an answer can be used and is about the image: "low semantic relevance" in section 3.2."""
+        """Whether an answer is usable and about the image ("low semantic relevance" in section 3.2)."""
         unusable = why_unusable(question.question, answer.text, question.bland)
         if unusable:
             return Judgement("", f"unusable: {unusable}")
@@ -62,10 +62,10 @@ class Judge:
         return Judgement(statement, await self._why_irrelevant(image, answer, statement))
 
     async def dedupe(self, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
-        """Whether a relevant answer adds to what is known without contradicting it: "redundant" in section 3.2.
+        """Whether a relevant answer adds to known facts without contradicting them ("redundant" in section 3.2).
 
-        Known are the description's and the kept turns' sentences. Of a list of things, or of several sentences, those
-        that are known already are left out of the statement.
+        Known facts are the sentences of the description and of the kept turns. If the answer is a list or several
+        sentences, its known parts are left out of the statement.
         """
         new = self._without_known(question, answer.text, known)
         statement = state(question, new) or ""
@@ -74,7 +74,7 @@ class Judge:
         return Judgement(statement, f"contradictory: {clash}" if clash else redundant)
 
     def _without_known(self, question: PoolQuestion, answer: str, known: Sequence[str]) -> str:
-        """The items of an answer that are new; all of it where none is, or where it is one item."""
+        """The new items of an answer; the whole answer if none is new, or if it is one item."""
         items = _items(answer)
         new = [
             item
@@ -110,9 +110,9 @@ class Judge:
 
 
 def overlap(answer: str, statement: str, known: str) -> float:
-    """Share of an answer's content words that stand in one phrase of a known text, in [0, 1].
+    """Share of an answer's content words that occur in one phrase of a known text, in [0, 1].
 
-    A mere color says nothing without what it is the color of, so it is compared as the whole statement. Phrases end
+    A color alone says nothing without its object, so the whole statement is compared. Phrases end
     at punctuation, "and", "with", "wearing": "a red shirt and black shoes" does not say "the shoes are red".
     """
     words = meaning(answer)
@@ -122,7 +122,7 @@ def overlap(answer: str, statement: str, known: str) -> float:
 
 
 def _items(answer: str) -> list[str]:
-    """The sentences of an answer, or the things that it lists; itself where it is one."""
+    """The sentences of an answer, or the things that it lists, or the answer itself if it is one item."""
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", answer.strip())
     if len(sentences) > 1:
         return list(dict.fromkeys(sentences))

@@ -1,4 +1,4 @@
-"""What replies in other languages than English say: their words, yes and no, "not visible"."""
+"""Reads replies in languages other than English: words, yes and no, "not visible"."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
-"""Thai, Lao, Burmese, Khmer, Kana, Hangul, Han: words that no space ends, or that grow endings."""
+"""Thai, Lao, Burmese, Khmer, Kana, Hangul, Han: scripts without spaces between words, or with suffixes."""
 _HANGUL = re.compile("[\uac00-\ud7af]")
 _ENGLISH = frozenset(
     {"a", "an", "the", "is", "are", "was", "and", "or", "with", "in", "on", "at", "of", "to", "from", "has", "have",
@@ -31,9 +31,9 @@ def words(text: str) -> list[str]:
 
 
 def yes_or_no(text: str) -> bool | None:
-    """Whether a reply begins with yes or with no, in a language that is known here; None for neither.
+    """Whether a reply begins with yes or no in a known language; None for neither.
 
-    "Cannot be seen" is neither, also where it begins with a word for no.
+    "Cannot be seen" is neither, even if it begins with a word for no.
     """
     said = _normal(text)
     yes, no = (max(map(len, _starting(said, kind)), default=0) for kind in ("agree", "deny"))
@@ -49,26 +49,26 @@ def without_yes(text: str) -> str:
 
 
 def is_unseen(text: str) -> bool:
-    """Whether an answer says in another language than English that something cannot be seen or told."""
+    """Whether an answer in another language says that something cannot be seen or told."""
     return _contains(_normal(text), "unseen")
 
 
 def is_nothing(text: str) -> bool:
-    """Whether an answer says in another language than English that nothing of the kind is there."""
+    """Whether an answer in another language says that there is nothing of the kind."""
     said = _normal(text)
     starts = [phrase for kind in ("none", "deny") for phrase in _starting(said, kind)]
     return any(len(phrase) > 1 or not said[1:2].isalpha() for phrase in starts) or _contains(said, "not")
 
 
 def unquoted_part(text: str) -> str:
-    """The text without what stands in quotation marks: a shirt may say anything."""
+    """The text without quotations, because a shirt may say anything."""
     return _QUOTED.sub(" ", text)
 
 
 def is_english(text: str) -> bool:
-    """Whether a text may pass as English: not when a good part of it is in other letters, or its words are others'.
+    """Whether a text may be English: few letters of other scripts, and no foreign function words.
 
-    What stands in quotation marks is left out: a shirt may say anything. Single words that English shares pass.
+    Quotations are ignored, because a shirt may say anything. Single words that English shares pass.
     """
     plain = unquoted_part(text)
     letters = [character for character in plain if character.isalpha()]
@@ -92,7 +92,7 @@ def _table() -> dict[str, dict[str, list[str]]]:
 
 @cache
 def _patterns(kind: str, *, english: bool) -> dict[str, re.Pattern[str]]:
-    """By phrase, what finds it; a phrase in a script with spaces must not end within a word."""
+    """A pattern for each phrase; a phrase in a script with spaces must not end inside a word."""
     phrases = [phrase for name, table in _table().items() if english or name != "en" for phrase in table.get(kind, [])]
     return {phrase: re.compile(_bounded(_normal(phrase))) for phrase in sorted(phrases, key=len, reverse=True)}
 
@@ -120,12 +120,12 @@ def _contains(said: str, kind: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _normal(text: str) -> str:
-    """Composed, lower-cased, from the first letter on."""
+    """Normalized: composed, in lower case, from the first letter on."""
     return unicodedata.normalize("NFC", text.translate(_APOSTROPHES))[_letters(text) :].lower()
 
 
 def _letters(text: str) -> int:
-    """Where the first letter stands."""
+    """Position of the first letter."""
     return next((place for place, character in enumerate(text) if character.isalpha()), len(text))
 
 
@@ -133,7 +133,7 @@ def _spaced(text: str) -> list[str]:
     """Runs of letters, digits and the marks on them; hyphens and apostrophes inside belong to a word."""
     kept = "".join(
         character if character in "-'\u200c\u200d" or _is_part(character) else " " for character in text
-    )  # joiners stand within words of Persian and Indian scripts
+    )  # joiners occur inside words of Persian and Indian scripts
     return [word for part in kept.split() if (word := part.strip("-'\u200c\u200d"))]
 
 

@@ -10,7 +10,7 @@ from ctgi.agents.grammar import as_sentence, is_clause, is_noun_phrase, join_and
 
 @dataclass(frozen=True)
 class Item:
-    """One item: what it is about ("" where the list does not say), and what it says."""
+    """One item: its subject ("" if the list does not say), and its text."""
 
     key: str
     value: str
@@ -30,7 +30,7 @@ _PEOPLE = re.compile(r"^(?:an? )?(?:adult |young |old |elderly )*(?:man|woman|bo
 
 
 def sentences(items: Sequence[Item]) -> list[str]:
-    """The items in their order, alike ones that follow each other as one sentence."""
+    """The items in order; consecutive similar ones become one sentence."""
     told: list[str] = []
     for opening, group in groupby((_framed(item) for item in items), key=lambda pair: pair[0]):
         phrases = [phrase for _, phrase in group]
@@ -39,7 +39,7 @@ def sentences(items: Sequence[Item]) -> list[str]:
 
 
 def _framed(item: Item) -> tuple[str | None, str]:
-    """What a sentence of alike items begins with, and the item in it; None where the item is its own sentence."""
+    """The beginning of a sentence of similar items, and the item in it; None if the item is a sentence itself."""
     value = item.value.strip().rstrip(";, ")
     if is_clause(value):
         return None, value

@@ -1,4 +1,4 @@
-"""The question pool: what can be asked about a person, and which questions a text has already settled."""
+"""The question pool: what to ask about a person, and which questions a text has already settled."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Replies as plain prose: without markup, without the talk around the answer, lists as sentences."""
+"""Turns replies into plain prose: removes markup and talk around the answer, turns lists into sentences."""
 
 import ast
 import html
@@ -76,16 +76,16 @@ _REASONED = re.compile(
     r"\n\W*(?:final )?(?:answer|caption|description|response|output)\W*[:：]\W*(?=\w)",
     re.IGNORECASE | re.DOTALL,
 )
-"""Thoughts without marks, up to the label of what came of them."""
+"""Thoughts without markers, up to the label of the answer."""
 _JSON_WITHIN = re.compile(r"(?:```|~~~)[\w+-]*\s*([{\[].*[}\]])\s*(?:```|~~~)|(?:^|[:：]\s*)(\{\s*[\"'].*\})", re.S)
 _JSON_TEXT = ("caption", "description", "answer", "text", "response", "refined_query", "query", "verdict", "match",
               "result", "output", "content", "final_answer", "message")  # fmt: skip
 
 
 def prose(reply: str) -> str:
-    """A model's reply as one line of prose: markup, greetings and offers of more help gone, lists as sentences.
+    """A model's reply as one line of prose, without markup, greetings and offers of help; lists become sentences.
 
-    Text inside of quotation marks stays as it is; "" where nothing is left.
+    Quotations do not change. Returns "" if nothing is left.
     """
     text = _visible(reply.replace("\r\n", "\n").replace("\r", "\n")).strip()
     parsed = _json_within(text)
@@ -96,13 +96,13 @@ def prose(reply: str) -> str:
 
 
 def said(reply: ChatReply) -> Reply:
-    """A model's reply as a tool's result: its prose, and its own words where they differ."""
+    """A model's reply as a tool's result: its prose, and the raw reply if it differs."""
     text, own = prose(reply.text), " ".join(reply.text.split())
     return Reply(text, reply.confidence, reply.tokens, "" if text == own else reply.text)
 
 
 def unquoted(text: str) -> str:
-    """The text without a pair of quotation marks around all of it; those that belong to a part of it stay."""
+    """The text without quotation marks around the whole of it; those around a part stay."""
     text = text.strip()
     close = _QUOTES.get(text[:1])
     end = text[:-1] if text.endswith(".") and text[-2:-1] == close else text
@@ -120,12 +120,12 @@ def _unfenced(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """The text without control characters, marks of direction and others that nobody sees."""
+    """The text without invisible characters, such as control characters and direction marks."""
     return "".join(char for char in joined(text) if char in "\n\t\u200c\u200d" or unicodedata.category(char)[0] != "C")
 
 
 def _json_within(text: str) -> str | None:
-    """The words of a reply that is JSON, or talk around a piece of it; None for any other."""
+    """The words of a reply that is or contains JSON; None for any other reply."""
     whole = _from_json(_unfenced(text))
     found = _JSON_WITHIN.search(text) if whole is None else None
     return _from_json(found[1] or found[2]) if found else whole
@@ -169,7 +169,7 @@ def _without_markup(text: str) -> str:
 
 
 def _without_talk(text: str) -> str:
-    """The text without what a model says around its answer."""
+    """The text without a model's talk around its answer."""
     text = _REMARK.sub("", _REASONED.sub("", text))
     while True:
         shorter = text
@@ -181,7 +181,7 @@ def _without_talk(text: str) -> str:
 
 
 def _flowing(text: str) -> str:
-    """Lines, headings, list items and paragraphs as sentences in a row."""
+    """Lines, headings, list items and paragraphs as consecutive sentences."""
     told: list[str] = []
     items: list[Item] = []
     heading, broken = "", True

@@ -1,4 +1,4 @@
-"""The questioner: diagnostic questions from the pool about what a query does not say yet."""
+"""The questioner: questions from the pool about what a query leaves out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from ctgi.tools.types import Questions
 
 @dataclass(frozen=True)
 class TemplateQuestioner:
-    """propose_questions without a model: the pool's questions that the query leaves open, in their order."""
+    """propose_questions without a model: the pool's questions that the query leaves open, in order."""
 
     pool: QuestionPool
 
     async def __call__(self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()) -> Questions:
-        """Deterministic: the seed is the query. The image is not looked at."""
+        """Deterministic: the seed is the query. The image is ignored."""
         chosen: list[tuple[str, str]] = []
         while len(chosen) < count:
             done = {*asked, *(attribute for attribute, _ in chosen)}

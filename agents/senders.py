@@ -1,4 +1,4 @@
-"""What leaves this machine when tools are called: which of them send what, to whom, and by which way."""
+"""What leaves this machine: which tools send what, to whom, and through which proxy."""
 
 import os
 from collections.abc import Collection, Iterable
@@ -14,12 +14,12 @@ _LANGSMITH = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2
 
 
 def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str] | None = None) -> list[str]:
-    """One line per place outside this machine and per kind of content; none where nothing leaves.
+    """One line per place outside this machine and kind of content; empty if nothing leaves.
 
     Args:
         settings: how the tools are bound.
-        tools: those that a run may call.
-        images: those among them that are given images in this run; None for all that may be.
+        tools: the tools that a run may call.
+        images: the tools among them that get images in this run; None for all that may.
     """
     looking = [tool for tool, spec in TOOLS.items() if spec.takes_image] if images is None else images
     told: dict[tuple[str, str], list[str]] = {}
@@ -33,7 +33,7 @@ def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str]
 
 
 def _destination(tool: str, settings: Settings) -> str | None:
-    """Who is sent what a tool is given, in words; None where it stays here, or cannot be sent at all."""
+    """Where a tool sends its input, in words; None if it stays here or cannot be sent."""
     binding = settings.binding(tool)
     if where(binding, settings) in ("this process", "the terminal"):
         return None
@@ -43,7 +43,7 @@ def _destination(tool: str, settings: Settings) -> str | None:
     try:
         proxy = proxy_for(endpoint.base_url, endpoint.proxies)
     except (ValueError, CtgiError):
-        return None  # opening the model says why
+        return None  # opening the model reports why
     if proxy is None and is_local(endpoint.base_url):
         return None
     private = place_of(endpoint.base_url) == "your network"
@@ -52,7 +52,7 @@ def _destination(tool: str, settings: Settings) -> str | None:
 
 
 def _traced() -> list[str]:
-    """LangGraph itself reports to LangSmith where the environment asks for it."""
+    """LangGraph reports to LangSmith if the environment says so."""
     asked = next((name for name in _LANGSMITH if os.environ.get(name, "").lower() == "true"), None)
     address = os.environ.get("LANGSMITH_ENDPOINT") or "https://api.smith.langchain.com"
     if asked is None or is_local(address):

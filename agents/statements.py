@@ -1,4 +1,4 @@
-"""Answers as statements: what an answer says, whether it says anything, and how statements join into prose."""
+"""Turns answers into statements, finds answers that say nothing, and joins statements into prose."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -109,9 +109,9 @@ _NAMED = {
 
 
 def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str | None:
-    """The reason an answer says nothing to keep, or None: empty, not visible, refusal, nothing there, echo.
+    """Why an answer has nothing to keep, or None. Reasons: empty, not visible, refusal, nothing there, echo.
 
-    bland: words that say no more than the question does.
+    bland: words that add nothing to the question.
     """
     text = " ".join(answer.replace("\u2019", "'").split())
     if not languages.words(text):
@@ -129,18 +129,18 @@ def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str
 
 
 def is_refusal(text: str) -> bool:
-    """Whether a text, instead of describing somebody, refuses to or says that there is no image."""
+    """Whether a text refuses, or says that there is no image, instead of describing somebody."""
     text = languages.unquoted_part(text).replace("\u2019", "'")
     return bool(_REFUSAL.search(text) or _NO_IMAGE.search(text) or _SORRY.search(text))
 
 
 def tells_nothing_seen(text: str) -> bool:
-    """Whether a text says, in a language known here, that something cannot be seen or told, or refuses to."""
+    """Whether a text says, in a known language, that something cannot be seen or told, or refuses."""
     return bool(_NOT_VISIBLE.search(text) or _REFUSAL.search(text)) or languages.is_unseen(text)
 
 
 def state(question: PoolQuestion, answer: str) -> str | None:
-    """The answer as one sentence, or None when it is a bare yes that the question cannot turn into one.
+    """The answer as one sentence, or None for a bare yes that the question cannot turn into one.
 
     "red" to the color of the shoes gives "The shoes are red."; an answer that is a sentence stays one.
     """
@@ -158,13 +158,13 @@ def state(question: PoolQuestion, answer: str) -> str | None:
 
 
 def _colored(thing: str, color: str) -> str:
-    """A color put before what it belongs to: ("a belt", "brown") -> "a brown belt"."""
+    """A thing with its color: ("a belt", "brown") -> "a brown belt"."""
     bare = re.sub(r"^an? ", "", thing)
     return with_article(f"{color} {bare}") if bare != thing else f"{color} {thing}"
 
 
 def compose(description: str, statements: Iterable[str]) -> str:
-    """Description and statements as prose, no sentence twice; what is said of "the person" becomes one sentence.
+    """Description and statements as prose without repetition; statements about "the person" become one sentence.
 
     ("A man.", "The person wears glasses.", "The shoes are red.", "The person has a bag.") gives
     "A man. The person wears glasses and has a bag. The shoes are red."
@@ -183,7 +183,7 @@ def compose(description: str, statements: Iterable[str]) -> str:
 
 
 def _by_verb(predicates: list[str]) -> list[str]:
-    """Predicates with what is worn, had or carried listed behind one verb each: "wears boots and glasses"."""
+    """Predicates grouped by verb (wear, have, carry): "wears boots and glasses"."""
     things: dict[str, list[str]] = {}
     for predicate in predicates:
         verb, _, thing = predicate.partition(" ")
@@ -193,7 +193,7 @@ def _by_verb(predicates: list[str]) -> list[str]:
 
 
 def _with_colors(statements: list[str]) -> list[str]:
-    """Statements where the color of shoes, a bag or a hat stands with the thing itself, if another one names that."""
+    """Statements in which the color of shoes, a bag or a hat is merged into the statement that names the thing."""
     told = list(statements)
     for statement in statements:
         color = _COLOR_OF.match(statement)
@@ -209,5 +209,5 @@ def _with_colors(statements: list[str]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def content_words(text: str) -> frozenset[str]:
-    """The words of a text that carry meaning, lower-cased."""
+    """The content words of a text, in lower case."""
     return frozenset(languages.words(text)) - _STOP_WORDS

@@ -1,6 +1,6 @@
-"""ICL's test-time interaction (THI, CVPR 2025): parts and rules that stand in for MTI's own in an evaluation.
+"""ICL's test-time interaction (THI, CVPR 2025): replaces parts and rules of MTI in an evaluation.
 
-The decisions and the reading of answers are those of the released code; the words of the prompts are ours.
+Decisions and parsing follow the released code; the prompts are ours.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ ALL_AT_ONCE = "15 questions in one call"
 
 
 def thi_anchor(verdicts: Sequence[bool], top: float, xi: float) -> int | None:
-    """Place (0-based) of the candidate that refines the query, or None for a query that stays as it is.
+    """Index (0-based) of the candidate that refines the query, or None if the query is not refined.
 
     Only the first yes counts: at rank 1 it needs a top similarity above xi, further down one of at most xi.
 
@@ -32,14 +32,14 @@ def thi_anchor(verdicts: Sequence[bool], top: float, xi: float) -> int | None:
 
 
 def thi_asked(anchor: int | None, k: int) -> int:
-    """Candidates the released code verifies: it asks on to the k-th even where nothing can qualify any more."""
+    """Number of candidates that the released code verifies: it goes on to the k-th even if none can qualify."""
     return k if anchor is None else anchor + 1
 
 
 def parse_numbered(text: str) -> list[str]:
-    """The answer of each line, made a sentence; "" for a line that is no numbered answer.
+    """The answer of each line as a sentence; "" for a line that is not a numbered answer.
 
-    Lines with a colon are left out, a leading yes or no is dropped, and of several sentences the first is kept.
+    Lines with a colon are skipped, a leading yes or no is dropped, and only the first sentence is kept.
     """
     lines = [line.split(". ") for line in text.split("\n") if ":" not in line]
     return [_sentence(parts[1]) if len(parts) > 1 else "" for parts in lines]
@@ -67,7 +67,7 @@ class Interviewer:
     async def __call__(
         self, image: ImageRef, question: str, *, description: str = "", turns: Sequence[tuple[str, str]] = ()
     ) -> Reply:
-        """The answers as sentences in a row, lines without one left out.
+        """The answers as consecutive sentences, without lines that have no answer.
 
         Raises:
             ToolError: no line could be read as an answer.

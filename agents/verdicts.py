@@ -21,7 +21,7 @@ _NO_THING = re.compile(
     r"|corresponde\w*|es|se|lleva|son|hay|ha)\b)[a-z]",
     re.IGNORECASE,
 )
-"""The "no" of "no hat", which need not answer the question."""
+"""The "no" of "no hat", which may not be the answer to the question."""
 _NO_TROUBLE = re.compile(
     r"^\W*no\s+(?:\w+\s+)?(?:doubt|question|differences?|discrepanc\w+|contradict\w+|conflicts?|inconsistenc\w+|mismatch\w*"
     r"|issues?|problems?)\b",
@@ -58,7 +58,7 @@ _LIMITED = re.compile(
 
 
 def read_verdict(text: str) -> bool | None:
-    """Whether a reply says yes or no, in one of the languages known; None where it says neither, or both."""
+    """Whether a reply says yes or no in a known language; None if it says neither, or both."""
     said = _ECHO.sub("", (prose(text) or text).translate(_WIDE))
     sign = said.strip(" .!\"'*()[]").lower()
     if sign in _SIGNS:
@@ -80,7 +80,7 @@ def _after_no_thing(said: str) -> bool | None:
 
 
 def _unless_taken_back(said: str, first: bool) -> bool | None:
-    """The verdict that a reply begins with, unless it ends in the other one, or denies that it can tell."""
+    """The verdict at the beginning of a reply, unless it ends with the other one, or says that it cannot tell."""
     if _ending(said) is (not first) or (not first and _NO_ANSWER.search(said)):
         return None
     return first
@@ -107,7 +107,7 @@ def _ending(said: str) -> bool | None:
 
 
 def _read_match(said: str) -> bool | None:
-    """What "matches", "does not match", "no match" or "mismatch" say; None where they are doubted, or disagree."""
+    """The verdict of "matches", "does not match", "no match" or "mismatch"; None if doubted or contradictory."""
     told = {_said_of(found, said) for found in _MATCH.finditer(said)}
     return told.pop() if len(told) == 1 else None
 

@@ -13,7 +13,7 @@ from ctgi.tools.types import Verdict
 
 @dataclass(frozen=True)
 class Verifier:
-    """verify_match by a multimodal model: the probability of "yes" where the backend has logprobs, else its word."""
+    """verify_match by a multimodal model: by the probability of "yes" if the backend has logprobs, else by its word."""
 
     mllm: Mllm
     threshold: float = 0.5

@@ -1,4 +1,4 @@
-"""The same thing in other words, and two things that cannot both be true: what keeps a caption from saying either."""
+"""Synonyms and contradictions, so that a caption says nothing twice and nothing that cannot be true together."""
 
 import re
 from collections.abc import Iterable
@@ -114,19 +114,19 @@ _COMPILED = {
 
 @lru_cache(maxsize=4096)
 def meaning(text: str) -> frozenset[str]:
-    """The words of a text that carry meaning, one for all that mean the same: "grey rucksack" -> gray, backpack."""
+    """The content words of a text, with one word for all synonyms: "grey rucksack" -> gray, backpack."""
     return frozenset(_SAME.get(word, word) for word in content_words(_COMPOUND.sub(r"\1-\2", text)))
 
 
 def share_said(words: frozenset[str], known: frozenset[str]) -> float:
-    """Share of `words` that `known` says too, in the same words or in more or less general ones: handbag, bag."""
+    """Share of `words` that also occur in `known`, as such or in more or less general words (handbag, bag)."""
     general = {name for word in known for name in _GENERAL.get(word, ())}
     said = [word in known or word in general or bool(_GENERAL.get(word, set()) & known) for word in words]
     return sum(said) / len(said) if said else 0.0
 
 
 def contradiction(statement: str, known: Iterable[str]) -> str | None:
-    """The facet in which a statement cannot be true beside what is known, with both values; None where it can."""
+    """The attribute in which a statement contradicts known facts, with both values; None if it does not."""
     texts = list(known)
     for facet, values in _COMPILED.items():
         new = {value for value, pattern in values.items() if pattern.search(statement)}

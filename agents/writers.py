@@ -47,10 +47,10 @@ class TemplateReconstructor:
     """reconstruct_caption without a model: the description, then the statements as prose."""
 
     def __init__(self, pool: QuestionPool | None = None) -> None:
-        """Made like every template; the pool is for those that ask."""
+        """Takes the pool like every template, but does not use it."""
 
     async def __call__(self, description: str, facts: Sequence[Fact]) -> Reply:
-        """Deterministic; says nothing that was not said before."""
+        """Deterministic; adds nothing new."""
         return Reply(compose(description, [fact.statement for fact in facts]))
 
 
@@ -58,7 +58,7 @@ class TemplateAggregator:
     """aggregate_query without a model: the query, then the statements as prose."""
 
     def __init__(self, pool: QuestionPool | None = None) -> None:
-        """Made like every template; the pool is for those that ask."""
+        """Takes the pool like every template, but does not use it."""
 
     async def __call__(self, query: str, facts: Sequence[Fact]) -> Reply:
         """Deterministic; keeps the query's own words."""

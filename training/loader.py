@@ -227,7 +227,7 @@ def _explained(batches: "DataLoader[Any]") -> Iterator[_Parcel]:
         if "DataLoader worker" not in str(error):
             raise
         raise CtgiError(
-            "a process that decodes images died: memory, or a container's shared memory (--shm-size), may have run out; "
+            "a process that decodes images died, perhaps for lack of memory (in a container, of --shm-size): "
             f"lower data.workers or data.batch_size ({plain(str(error))[:200]})"
         ) from None
 

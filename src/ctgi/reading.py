@@ -148,7 +148,7 @@ def read_bytes(path: Path | Traversable, what: str = "") -> bytes:
     except OSError as error:
         raise CtgiError(f"{_name(path, what)}: {error.strerror}") from None
     except ValueError:  # a NUL in its name
-        raise CtgiError(f"{_name(path, what)}: no name of a file") from None
+        raise CtgiError(f"{_name(path, what)}: not a file name") from None
     except MemoryError:
         raise CtgiError(f"{_name(path, what)}: too large for the memory of this machine") from None
 

@@ -271,7 +271,7 @@ def test_rows_that_an_index_names_but_nobody_has_are_not_found(people: Path, enc
 def test_half_precision_storage(people: Path, encoder: Encoder) -> None:
     indexed(people, encoder)
     exact = open_gallery(people, encoder).search("a man", 8).candidates
-    with pytest.raises(CtgiError, match="stored as float32, the configuration says float16"):
+    with pytest.raises(CtgiError, match="stored as float32, but the configuration says float16"):
         indexed(people, encoder, storage="float16")
     settings = RetrieverSettings(storage="float16")
     build_gallery([str(people)], people / ".ctgi", encoder, settings, rebuild=True)
@@ -303,7 +303,7 @@ def test_a_gallery_of_a_later_version_is_left_alone(people: Path, encoder: Encod
     header = people / ".ctgi" / "gallery.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"format": 2}))
     for use in (open_gallery, indexed):
-        with pytest.raises(CtgiError, match="format 2, this ctgi reads 1"):
+        with pytest.raises(CtgiError, match="format 2, but this ctgi reads format 1"):
             use(people, encoder)
 
 

@@ -135,7 +135,7 @@ def test_wrong_paths_settings_and_files_say_what_is_right(tmp_path: Path, tiny_c
         (other, {}, "expected irra or rde"),
         (fewer, {}, "do not fit their description: .*Missing"),
         (tmp_path / "bare.pt", {}, "do not fit their description"),
-        (good, {"context_length": 248}, r"context_length 77, the settings say 248"),
+        (good, {"context_length": 248}, r"context_length 77, but the settings say 248"),
         (good, {"image_size": (384, 128)}, r"image_size \[64, 32\]"),
     ):
         with pytest.raises(CtgiError, match=message):

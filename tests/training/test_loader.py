@@ -219,5 +219,5 @@ class Deadly(tuple[str, ...]):
 
 def test_a_worker_that_is_killed(load: Any, split: Split) -> None:
     """What the system does when memory runs out."""
-    with pytest.raises(CtgiError, match=r"a process that decodes images died: .*lower data\.workers"):
+    with pytest.raises(CtgiError, match=r"a process that decodes images died, .*lower data\.workers"):
         epoch(load(replace(split, images=Deadly(split.images)), workers=1))
