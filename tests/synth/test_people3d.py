@@ -87,6 +87,15 @@ def test_anybody_who_does_not_ride_can_be_rendered_from_anywhere() -> None:
             assert "upper" in picture.visible or (picture.parts == Part.UPPER).mean() < 0.1
 
 
+def test_somebody_else_is_told_from_the_floor() -> None:
+    shares = []
+    for seed in range(SEEDS):
+        view = View("front", "standing", "hall", others=True)
+        shares.append((render3d(PLAIN, draw_look(PLAIN, Random(seed)), view, Random(seed)).parts == Part.OTHERS).mean())
+    assert 0 < max(shares) < 0.4
+    assert not any((picture.parts == Part.OTHERS).any() for picture in pictures(PLAIN, "front"))
+
+
 def test_a_rider_is_left_to_the_drawn_pictures() -> None:
     view = View("left", "riding a bicycle", "street", others=False)
     assert not can_render(PLAIN, view)

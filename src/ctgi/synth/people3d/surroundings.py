@@ -92,7 +92,7 @@ def _paint(scene: str, rng: Random) -> dict[str, object]:
     first[Material.WALL] = linear((0.55, 0.3, 0.22)) if rng.random() < 0.12 else paint
     second[Material.WALL] = paint * rng.choice((0.5, 0.75, 1.3))
     cloth[Material.WALL] = (rng.choice((0, 0, 1, 2, 3, 4)), rng.uniform(4, 12), 0, 0)
-    return {"first": first, "second": second, "cloth": cloth, "weave": weave, "seed": rng.uniform(0, 60)}
+    return {"first": first, "second": second, "cloth": cloth, "weave": weave, "seed": rng.uniform(0, 60), "other": 0.0}
 
 
 def draw_backdrop(scene: str, camera: Camera, end: float, feet: float, unit: float, rng: Random) -> Array:
