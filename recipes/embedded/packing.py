@@ -5,9 +5,9 @@ on from the shared part's end, so every token sees exactly what it would see in 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -16,129 +16,169 @@ from ctgi.agents.prompts import prompt
 from recipes.embedded.lessons import Branch, Turn
 from recipes.embedded.qwen2vl import IMAGE
 
-IGNORED = -100
-WIDTHS = (64, 128)
+WIDTHS = (48, 96)
 """Branches of up to so many tokens are attended to together."""
+VERDICT = 4.0
+"""How much a verdict's word counts."""
+
+
+class _Tensors:
+    """A frozen dataclass of tensors that moves to a device as one."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same there."""
+        return _moved(self, device)  # type: ignore[no-any-return]
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, list):
+        return [_moved(one, device) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _moved(getattr(value, field.name), device) for field in fields(value)})
+    return value
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(_Tensors):
     """N branches of at most W tokens."""
 
     rows: Tensor
     """[N]: the sequence that each is in."""
     places: Tensor
     """[N, W]: its tokens' places in all sequences one after the other; the last one again where it is shorter."""
-    real: Tensor
-    """[N, W]: false where it is shorter."""
+    taken: Tensor
+    """[M]: which of the N * W are tokens and no repetition."""
+    put: Tensor
+    """[M]: the places of those."""
 
 
 @dataclass(frozen=True)
-class Packed:
-    """A batch of sequences."""
+class Packed(_Tensors):
+    """A batch of sequences. What is learned is listed by place in all sequences one after the other."""
 
     ids: Tensor
     """[B, L]."""
-    labels: Tensor
-    """[B, L]: the token itself where it is to be learned, else IGNORED."""
-    weights: Tensor
-    """[B, L]: how much each learned token counts."""
-    claims: Tensor
-    """[B, L]: 1 at the last token of a true claim, 0 of a false one, else IGNORED."""
     positions: Tensor
     """[3, B, L]: frame, row and column as Qwen2-VL counts them."""
+    image: int
+    """Where the image tokens begin in each sequence."""
     shared: int
     """Length of the shared part."""
     groups: list[Group]
     """The branches, those of like length together."""
+    before: Tensor
+    """[M]: the places of the tokens after which a token of a reply is to be foretold."""
+    wanted: Tensor
+    """[M]: that token."""
+    weights: Tensor
+    """[M]: how much it counts."""
+    judged: Tensor
+    """[C]: the places of the last tokens of claims."""
+    true: Tensor
+    """[C]: 1 for a true claim, 0 for a false one."""
 
 
 @dataclass
 class _Row:
     ids: list[int]
-    labels: list[int]
-    weights: list[float]
-    claims: list[int]
+    replies: list[tuple[int, int, float]]
+    """Place in the row, token, weight."""
+    claims: list[tuple[int, int]]
+    """Place in the row, and whether it is true."""
     branches: list[int]
     """Their lengths."""
-    place: list[int]
+    positions: list[int]
     """Distance from the end of the shared part."""
 
 
 class Packer:
     """Packs branches for pictures of one size."""
 
-    def __init__(self, processor: Any, model: Any) -> None:
-        self._tokenizer = processor.tokenizer
-        self._model = model
-        self._prefixes: dict[tuple[int, int, bool], tuple[list[int], Tensor]] = {}
+    def __init__(self, processor: Any) -> None:
+        self._encode = processor.tokenizer.backend_tokenizer.encode
+        self._prefixes: dict[tuple[int, int, bool], tuple[list[int], int, Tensor]] = {}
 
     def pack(self, dialogues: Sequence[list[Branch]], rows: int, columns: int, *, system: bool) -> Packed:
         """The branches of each picture, whose patches stand in `rows` x `columns`."""
-        prefix, places = self._prefix(rows, columns, system)
+        prefix, image, places = self._prefix(rows, columns, system)
         packed = [self._row(branches) for branches in dialogues]
-        longest = max(len(row.ids) for row in packed)
+        shared, length = len(prefix), len(prefix) + max(len(row.ids) for row in packed)
         start = int(places.max()) + 1
 
-        def padded(values: list[list[Any]], filler: Any) -> Tensor:
-            return torch.tensor([row + [filler] * (longest - len(row)) for row in values])
+        def padded(values: list[list[int]]) -> Tensor:
+            return torch.tensor([one + [0] * (length - shared - len(one)) for one in values])
 
-        def after_prefix(values: Tensor, filler: float) -> Tensor:
-            return torch.cat([torch.full((len(packed), len(prefix)), filler, dtype=values.dtype), values], 1)
-
-        ids = torch.cat([torch.tensor([prefix] * len(packed)), padded([row.ids for row in packed], 0)], 1)
-        own = padded([row.place for row in packed], 0) + start
-        shared = places[:, None].expand(3, len(packed), -1)
+        ids = torch.cat([torch.tensor([prefix] * len(packed)), padded([row.ids for row in packed])], 1)
+        own = padded([row.positions for row in packed]) + start
+        replies = [(number * length + shared + at, *rest) for number, row in enumerate(packed)
+                   for at, *rest in row.replies]  # fmt: skip
+        claims = [(number * length + shared + at, true) for number, row in enumerate(packed) for at, true in row.claims]
+        before, wanted, weights = zip(*replies, strict=True)
+        judged, true = zip(*claims, strict=True) if claims else ((), ())
         return Packed(
-            ids,
-            after_prefix(padded([row.labels for row in packed], IGNORED), IGNORED),
-            after_prefix(padded([row.weights for row in packed], 0.0), 0.0),
-            after_prefix(padded([row.claims for row in packed], IGNORED), IGNORED),
-            torch.cat([shared, own.expand(3, -1, -1)], 2),
-            len(prefix),
-            _groups([row.branches for row in packed], len(prefix), ids.shape[1]),
+            ids=ids,
+            positions=torch.cat([places[:, None].expand(3, len(packed), -1), own.expand(3, -1, -1)], 2),
+            image=image,
+            shared=shared,
+            groups=_groups([row.branches for row in packed], shared, length),
+            before=torch.tensor(before) - 1,
+            wanted=torch.tensor(wanted),
+            weights=torch.tensor(weights),
+            judged=torch.tensor(judged, dtype=torch.long),
+            true=torch.tensor(true, dtype=torch.float),
         )
 
-    def _prefix(self, rows: int, columns: int, system: bool) -> tuple[list[int], Tensor]:
-        """Ids of the shared part and their positions [3, L]."""
+    def _prefix(self, rows: int, columns: int, system: bool) -> tuple[list[int], int, Tensor]:
+        """Ids of the shared part, where its image begins, and its positions [3, L]."""
         key = (rows, columns, system)
         if key not in self._prefixes:
             said = f"<|im_start|>system\n{prompt('system')}<|im_end|>\n" if system else ""
-            image = IMAGE * (rows * columns // 4)
-            ids = self._tokenizer(f"{said}<|im_start|>user\n<|vision_start|>{image}<|vision_end|>")["input_ids"]
-            tokens = torch.tensor([ids])
-            kinds = (tokens == self._tokenizer.convert_tokens_to_ids(IMAGE)).long()
-            grid = torch.tensor([[1, rows, columns]])
-            places, _ = self._model.model.get_rope_index(tokens, kinds, grid)
-            self._prefixes[key] = (ids, places[:, 0])
+            cells = rows * columns // 4
+            before = self._ids(f"{said}<|im_start|>user\n<|vision_start|>")
+            ids = [*before, *self._ids(IMAGE * cells), *self._ids("<|vision_end|>")]
+            self._prefixes[key] = (ids, len(before), _positions(len(before), rows // 2, columns // 2))
         return self._prefixes[key]
 
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._encode(text, add_special_tokens=False).ids
+        return ids
+
     def _row(self, branches: list[Branch]) -> _Row:
-        row = _Row([], [], [], [], [], [])
+        row = _Row([], [], [], [], [])
         for branch in branches:
             began = len(row.ids)
             for index, turn in enumerate(branch):
                 self._add(row, turn, first=index == 0)
             row.branches.append(len(row.ids) - began)
-            row.place += range(len(row.ids) - began)
+            row.positions += range(len(row.ids) - began)
         return row
 
     def _add(self, row: _Row, turn: Turn, *, first: bool) -> None:
         opening = "" if first else "\n<|im_start|>user\n"
         asked = f"{opening}{turn.prompt}<|im_end|>\n<|im_start|>assistant\n"
-        coded = self._tokenizer(asked, return_offsets_mapping=True)
-        marks = [IGNORED] * len(coded["input_ids"])
-        at = len(opening) + len(turn.before)
+        coded = self._encode(asked, add_special_tokens=False)
+        began, at = len(row.ids), len(opening) + len(turn.before)
         for claim in turn.claims:
             at += len(claim.text)
             if claim.true is not None:
-                marks[_token_before(coded["offset_mapping"], at)] = int(claim.true)
-        reply = self._tokenizer(f"{turn.reply}<|im_end|>")["input_ids"]
-        weight = 4.0 if turn.claims else 1.5 if len(reply) < 8 else 0.5
-        row.ids += coded["input_ids"] + reply
-        row.labels += [IGNORED] * len(marks) + reply
-        row.weights += [0.0] * len(marks) + [weight] * (len(reply) - 1) + [0.3]
-        row.claims += marks + [IGNORED] * len(reply)
+                row.claims.append((began + _token_before(coded.offsets, at), int(claim.true)))
+        reply = self._ids(f"{turn.reply}<|im_end|>")
+        weight = VERDICT if turn.claims else 1.5 if len(reply) < 8 else 0.5
+        row.ids += coded.ids + reply
+        after = began + len(coded.ids)
+        row.replies += [
+            (after + place, token, weight if place < len(reply) - 1 else 0.3) for place, token in enumerate(reply)
+        ]
+
+
+def _positions(before: int, rows: int, columns: int) -> Tensor:
+    """[3, L] of `before` words, an image of `rows` x `columns` tokens, and one more word, as Qwen2-VL counts them."""
+    words = torch.arange(before).expand(3, -1)
+    down, across = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    image = before + torch.stack([torch.zeros_like(down), down, across]).flatten(1)
+    return torch.cat([words, image, torch.full((3, 1), before + max(rows, columns))], 1)
 
 
 def _token_before(offsets: list[tuple[int, int]], at: int) -> int:
@@ -161,4 +201,5 @@ def _group(branches: list[tuple[int, int, int]]) -> Group:
     rows, starts, lengths = (torch.tensor(values) for values in zip(*branches, strict=True))
     steps = torch.arange(int(lengths.max()))
     places = starts[:, None] + torch.minimum(steps, lengths[:, None] - 1)
-    return Group(rows, places, steps < lengths[:, None])
+    taken = (steps < lengths[:, None]).flatten().nonzero().flatten()
+    return Group(rows, places, taken, places.flatten()[taken])

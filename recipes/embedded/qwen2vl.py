@@ -1,4 +1,4 @@
-"""The embedded multimodal model before training: the Qwen2-VL architecture at 11 million parameters, with its own BPE.
+"""The embedded multimodal model before training: the Qwen2-VL architecture at 14 million parameters, with its own BPE.
 
 Heads are 64 wide in both parts; in the text part two key-value heads serve four query heads.
 """
@@ -33,11 +33,12 @@ TEMPLATE = """\
 PATCH = 14
 CELL = 2 * PATCH
 """Side of an image token in px: patches merged 2 x 2."""
-CELLS = (28, 48)
-"""Least and most tokens of an image; 48 are 336 x 112 px."""
+CELLS = (56, 72)
+"""Least and most tokens of an image; 72 are 336 x 168 px. Smaller crops are enlarged for finer patches."""
 VOCABULARY = 2048
 WIDTH = 256
 VISION_DEPTH = 6
+VISION_WIDTH = 320
 TEXT_DEPTH = 6
 CONTEXT = 4096
 
@@ -85,7 +86,13 @@ def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditi
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]},
         "tie_word_embeddings": True,
     }
-    vision = {"depth": VISION_DEPTH, "embed_dim": WIDTH, "hidden_size": WIDTH, "num_heads": 4, "mlp_ratio": 4}
+    vision = {
+        "depth": VISION_DEPTH,
+        "embed_dim": VISION_WIDTH,
+        "hidden_size": WIDTH,
+        "num_heads": VISION_WIDTH // 64,
+        "mlp_ratio": 4,
+    }
     config = Qwen2VLConfig(
         text_config=text,
         vision_config=vision,

@@ -31,8 +31,8 @@ def _attend(attention: Any, x: Tensor, angles: tuple[Tensor, Tensor], packed: Pa
     mixed = flat.new_zeros(batch * length, width)
     for group in packed.groups:
         own = F.embedding(group.places, flat)  # as indexing does, with a faster way back
-        out = _causal(own, torch.cat([shared[group.rows], own], 1), attention.head_dim)
-        mixed = mixed.index_copy(0, group.places[group.real], out[group.real])
+        out = _causal(own, torch.cat([shared.index_select(0, group.rows), own], 1), attention.head_dim)
+        mixed = mixed.index_copy(0, group.put, out.flatten(0, 1).index_select(0, group.taken))
     start = _causal(shared, shared, attention.head_dim)
     whole = torch.cat([start, mixed.view(batch, length, width)[:, packed.shared :]], 1)
     return attention.o_proj(whole)  # type: ignore[no-any-return]
@@ -57,7 +57,10 @@ def _causal(asking: Tensor, asked: Tensor, head_width: int) -> Tensor:
 
     q = by_head(asking.chunk(3, -1)[0])
     k, v = (by_head(part) for part in asked.chunk(3, -1)[1:])
-    hidden = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).triu(k.shape[2] - q.shape[2] + 1)
-    scores = (q @ k.transpose(-1, -2)).masked_fill(hidden, -1e4) * head_width**-0.5
-    mixed: Tensor = scores.softmax(-1, dtype=v.dtype) @ v
+    seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril(k.shape[2] - q.shape[2])
+    if q.is_cuda:
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+    else:  # on a processor the fused form is slower, the way back above all
+        scores = (q @ k.transpose(-1, -2)).masked_fill(~seen, -1e4) * head_width**-0.5
+        mixed = scores.softmax(-1, dtype=v.dtype) @ v
     return mixed.transpose(1, 2).flatten(2)

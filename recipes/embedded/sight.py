@@ -21,7 +21,8 @@ def patches(pixels: Tensor) -> Tensor:
     """[B, H, W, 3] values of 0 to 255 -> [B, patches, 3 * PATCH * PATCH] in the order of the image processor."""
     batch, height, width, _ = pixels.shape
     rows, columns = height // PATCH // 2, width // PATCH // 2
-    values = (pixels.float() - torch.tensor(MEAN) * 255) / (torch.tensor(STD) * 255)
+    mean, std = (torch.tensor(values, device=pixels.device) * 255 for values in (MEAN, STD))
+    values = (pixels.float() - mean) / std
     x = values.view(batch, rows, 2, PATCH, columns, 2, PATCH, 3)
     return x.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, rows * columns * 4, -1)
 
@@ -33,23 +34,32 @@ def in_patch_order(grid: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, channels)
 
 
-def see(visual: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, H, W, 3] -> features of the patches [B, patches, D] and the image tokens [B, patches / 4, D]."""
-    batch, height, width, _ = pixels.shape
-    weight = visual.patch_embed.proj.weight.sum(2).flatten(1)  # both frames are the same picture
-    x = F.linear(patches(pixels), weight)
-    angles = _rotary(visual, height // PATCH, width // PATCH)
-    for block in visual.blocks:
-        x = x + _attend(block.attn, block.norm1(x), angles)
-        x = x + block.mlp(block.norm2(x))
-    return x, visual.merger(x.flatten(0, 1)).view(batch, x.shape[1] // 4, -1)
+class Sight:
+    """The tower of a model; the angles of each size are worked out once."""
 
+    def __init__(self, visual: Any) -> None:
+        self._visual = visual
+        self._angles: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-def _rotary(visual: Any, rows: int, columns: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [patches, 1, head width] of the patches' places."""
-    places = get_vision_position_ids(torch.tensor([[1, rows, columns]]), visual.spatial_merge_size, kwargs={})
-    cos, sin = visual.rotary_pos_emb(visual.patch_embed.proj.weight, places)
-    return cos.unsqueeze(-2), sin.unsqueeze(-2)
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, H, W, 3] -> features of the patches [B, patches, E] and the image tokens [B, patches / 4, D]."""
+        visual, (batch, height, width, _) = self._visual, pixels.shape
+        weight = visual.patch_embed.proj.weight.sum(2).flatten(1)  # both frames are the same picture
+        x = F.linear(patches(pixels), weight)
+        angles = self._rotary(height // PATCH, width // PATCH)
+        for block in visual.blocks:
+            x = x + _attend(block.attn, block.norm1(x), angles)
+            x = x + block.mlp(block.norm2(x))
+        return x, visual.merger(x.flatten(0, 1)).view(batch, x.shape[1] // 4, -1)
+
+    def _rotary(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines [patches, 1, head width] of the patches' places."""
+        if (rows, columns) not in self._angles:
+            grid = torch.tensor([[1, rows, columns]])
+            places = get_vision_position_ids(grid, self._visual.spatial_merge_size, kwargs={})
+            cos, sin = self._visual.rotary_pos_emb(self._visual.patch_embed.proj.weight, places)
+            self._angles[rows, columns] = (cos.detach().unsqueeze(-2), sin.detach().unsqueeze(-2))
+        return self._angles[rows, columns]
 
 
 def _attend(attention: Any, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:

@@ -11,10 +11,10 @@ from ctgi.synth.person import draw_person, draw_views
 from recipes.embedded.answers import Scene
 from recipes.embedded.dialogues import Speaker
 from recipes.embedded.lessons import corpus, draw_branches
-from recipes.embedded.packing import IGNORED, Packer
+from recipes.embedded.packing import Packer
 from recipes.embedded.pictures import fit
 from recipes.embedded.qwen2vl import build_model, build_processor
-from recipes.embedded.sight import see
+from recipes.embedded.sight import Sight
 
 SEEN = frozenset(
     ("upper", "pattern", "inner", "lower", "shoes", "socks", "bag", "hat", "glasses", "held", "scarf", "hair", "face")
@@ -53,7 +53,7 @@ def test_vision_tower_is_that_of_transformers(parts, picture):
     taken = processor.image_processor(picture, return_tensors="pt")
     with torch.no_grad():
         theirs = model.model.visual(taken["pixel_values"], taken["image_grid_thw"]).pooler_output
-        _, ours = see(model.model.visual, pixels_of(picture))
+        _, ours = Sight(model.model.visual)(pixels_of(picture))
     torch.testing.assert_close(ours[0], theirs, atol=0.02, rtol=0.01)  # two libraries enlarge the image
 
 
@@ -61,12 +61,11 @@ def test_packed_tokens_are_predicted_as_in_a_dialogue_of_their_own(parts, pictur
     processor, model, scenes = parts
     branches = draw_branches(scenes[0], scenes[1], Random(5))
     pixels = pixels_of(picture)
-    packed = Packer(processor, model).pack([branches], pixels.shape[1] // 14, pixels.shape[2] // 14, system=True)
+    packed = Packer(processor).pack([branches], pixels.shape[1] // 14, pixels.shape[2] // 14, system=True)
     with torch.no_grad():
         speaker = Speaker(model)
         last, _ = speaker.read(speaker.look(pixels)[1], packed)
-        learned = packed.labels[0, 1:] != IGNORED
-        ours = model.lm_head(last[0, :-1][learned]).log_softmax(-1)
+        ours = model.lm_head(last[0][packed.before]).log_softmax(-1)
         theirs = torch.cat([_alone(processor, model, branch, picture) for branch in branches])
     assert len(branches) >= 5
     torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0.01)
@@ -92,16 +91,34 @@ def _alone(processor, model, branch, picture):
     return torch.cat(kept)
 
 
-def test_claims_are_marked_at_their_last_token(parts):
+def test_the_image_has_the_positions_that_transformers_gives_it(parts):
     processor, model, scenes = parts
-    packer, marked = Packer(processor, model), 0
+    packed = Packer(processor).pack([draw_branches(scenes[0], scenes[1], Random(0))], 24, 12, system=True)
+    ids = packed.ids[:, : packed.shared]
+    kinds = (ids == model.config.image_token_id).long()
+    theirs, _ = model.model.get_rope_index(ids, kinds, torch.tensor([[1, 24, 12]]))
+    assert packed.positions[:, 0, : packed.shared].equal(theirs[:, 0])
+    assert int(kinds.sum()) == 72 and int(kinds[0].nonzero()[0]) == packed.image
+
+
+def test_what_is_to_be_foretold_stands_after_the_token_that_foretells_it(parts):
+    processor, _, scenes = parts
+    dialogues = [draw_branches(scenes[seed], scenes[seed + 1], Random(seed)) for seed in range(3)]
+    packed = Packer(processor).pack(dialogues, 24, 12, system=False)
+    assert packed.ids.flatten()[packed.before + 1].equal(packed.wanted)
+    replies = [turn.reply for branches in dialogues for branch in branches for turn in branch]
+    assert processor.tokenizer.decode(packed.wanted) == "".join(f"{reply}<|im_end|>" for reply in replies)
+
+
+def test_claims_are_marked_at_their_last_token(parts):
+    processor, _, scenes = parts
+    packer, marked = Packer(processor), 0
     for seed in range(20):
         branches = draw_branches(scenes[seed], scenes[seed + 1], Random(seed))
         packed = packer.pack([branches], 24, 8, system=True)
         claims = [claim for branch in branches for turn in branch for claim in turn.claims if claim.true is not None]
-        places = (packed.claims[0] != IGNORED).nonzero().flatten()
-        assert packed.claims[0][places].tolist() == [int(claim.true) for claim in claims]
-        words = [processor.tokenizer.decode(packed.ids[0, : place + 1]) for place in places]
+        assert packed.true.tolist() == [int(claim.true) for claim in claims]
+        words = [processor.tokenizer.decode(packed.ids[0, : place + 1]) for place in packed.judged]
         assert all(text.endswith(claim.text) for text, claim in zip(words, claims, strict=True))
         marked += len(claims)
     assert marked > 100

@@ -14,8 +14,9 @@ from ctgi.retrieval.images import ref
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.backends.hf import open_hf
 from recipes.embedded import fit as fit_module
-from recipes.embedded.fit import fit
-from recipes.embedded.pictures import PARTS, cover, load_samples
+from recipes.embedded.fields import truth
+from recipes.embedded.fit import Length, fit
+from recipes.embedded.pictures import PARTS, Supply, cover, read_scenes, read_shard
 from recipes.embedded.qwen2vl import CELL, CELLS
 from recipes.embedded.teach import Plan, teach
 
@@ -29,53 +30,87 @@ def regression(seed: int):
     def step(number, rng):
         inputs = torch.tensor([[rng.random() for _ in range(4)] for _ in range(8)])
         loss = (module(inputs).float() - inputs.sum(1, keepdim=True)).square().mean()
-        return loss, {"half": 0.5}
+        return loss, {"half": torch.tensor(0.5), "right": torch.tensor([True, False])}
 
-    return module, step
+    return module, lambda first: step
 
 
 def test_a_killed_run_ends_like_one_that_was_not(tmp_path, monkeypatch):
     whole, step = regression(0)
-    fit(whole, step, steps=60, rate=0.05, state=tmp_path / "run.pt", log=tmp_path / "log")
+    fit(whole, step, Length(60), rate=0.05, state=tmp_path / "run.pt", log=tmp_path / "log")
 
     class Killed(Exception):
         pass
 
     monkeypatch.setattr(fit_module, "SAVE_EVERY_S", -1)  # after every step
     (tmp_path / "second").mkdir()
-    options = {"steps": 60, "rate": 0.05, "state": tmp_path / "second" / "run.pt", "log": tmp_path / "second" / "log"}
-    halved, step = regression(0)
+    options = {"length": Length(60), "rate": 0.05}
+    options |= {"state": tmp_path / "second" / "run.pt", "log": tmp_path / "second" / "log"}
+    halved, step_from = regression(0)
 
     def dying(number, rng):
         if number == 37:
             raise Killed
-        return step(number, rng)
+        return step_from(0)(number, rng)
 
     with pytest.raises(Killed):
-        fit(halved, dying, **options)
+        fit(halved, lambda first: dying, **options)
     again, step = regression(7)
     fit(again, step, **options)
 
     torch.testing.assert_close(again.weight, whole.weight)
-    assert [json.loads(line)["step"] for line in (tmp_path / "second" / "log").read_text().splitlines()] == [50, 60]
+    rows = [json.loads(line) for line in (tmp_path / "second" / "log").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [50, 60]
+    assert (rows[0]["half"], rows[0]["right"]) == (0.5, 0.5)
+
+
+def test_minutes_end_a_lesson_whose_steps_are_not_over(tmp_path):
+    module, step = regression(0)
+    fit(module, step, Length(10**9, minutes=0.002), rate=0.05, state=tmp_path / "run.pt", log=tmp_path / "log")
+    row = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert 0 < row["step"] < 10**9
+
+
+def test_a_finished_lesson_is_not_gone_on_with(tmp_path):
+    options = {"rate": 0.05, "state": tmp_path / "run.pt", "log": tmp_path / "log"}
+    first, step = regression(0)
+    fit(first, step, Length(20), **options)
+    written = (tmp_path / "run.pt").stat().st_mtime_ns
+    again, step = regression(5)
+    fit(again, step, Length(20), **options)
+    torch.testing.assert_close(again.weight, first.weight)
+    assert (tmp_path / "run.pt").stat().st_mtime_ns == written
+
+
+def supplied(folder, seed, workers):
+    with Supply(folder, 6, seed, workers=workers) as supply:
+        while supply.taken < len(supply.paths):
+            supply.arrived()
+    (path,) = supply.paths
+    return path
 
 
 def test_pictures_are_drawn_once_and_alike_by_any_number_of_processes(tmp_path):
-    first = load_samples(tmp_path / "one", 6, seed=3, workers=1)
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "one").iterdir()}
-    again = load_samples(tmp_path / "one", 6, seed=3, workers=2)
-    other = load_samples(tmp_path / "two", 6, seed=4, workers=1)
+    first = supplied(tmp_path / "one", seed=3, workers=1)
+    written = first.stat().st_mtime_ns
+    assert supplied(tmp_path / "one", seed=3, workers=2) == first
+    assert first.stat().st_mtime_ns == written
+    assert supplied(tmp_path / "again", seed=3, workers=2).read_bytes() == first.read_bytes()
 
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "one").iterdir()} == written
-    assert [sample.scene for sample in first] == [sample.scene for sample in again]
-    assert not np.array_equal(first[0].pixels, other[0].pixels)
-    for sample in first:
-        height, width, _ = sample.pixels.shape
+    scenes, sizes = read_scenes(first)
+    shard, other = read_shard(first), read_shard(supplied(tmp_path / "two", seed=4, workers=1))
+    assert set(shard.pixels) == set(sizes)
+    assert sorted(place for places in shard.places.values() for place in places) == list(range(6))
+    assert [scene for scene in scenes] != read_scenes(tmp_path / "two" / first.name.replace("3-", "4-", 1))[0]
+    for (height, width), pixels in shard.pixels.items():
         assert CELLS[0] <= (height // CELL) * (width // CELL) <= CELLS[1]
-        assert sample.parts.shape == (height // 14, width // 14, PARTS)
-        covered = sample.parts.astype(int).sum(-1)
-        assert (covered > 240).all()
-        assert sample.parts[..., 3].max() > 100 or not sample.scene.sees("upper")
+        assert pixels.shape[1:] == (height, width, 3)
+        assert shard.parts[height, width].shape[1:] == (height // 14, width // 14, PARTS)
+        assert (shard.parts[height, width].astype(int).sum(-1) > 240).all()
+        for row, place in enumerate(shard.places[height, width]):
+            assert shard.fields[height, width][row].tolist() == truth(scenes[place])
+            assert shard.parts[height, width][row, ..., 3].max() > 100 or not scenes[place].sees("upper")
+    assert other.pixels
 
 
 def test_cover_counts_the_pixels_of_each_patch():
@@ -87,7 +122,7 @@ def test_cover_counts_the_pixels_of_each_patch():
 
 
 def test_a_taught_model_is_an_ordinary_checkpoint(tmp_path):
-    plan = Plan(pictures=12, sight_steps=2, sight_batch=4, dialogue_steps=2, dialogue_batch=2, threads=1)
+    plan = Plan(pictures=12, sight_steps=2, sight_batch=4, dialogue_steps=2, dialogue_batch=2, workers=1, threads=1)
     teach(tmp_path / "work", tmp_path / "out", plan)
 
     assert {"sight.jsonl", "dialogue.jsonl", "sight.pt", "dialogue.pt"} <= {
