@@ -17,7 +17,9 @@ from ctgi.tools.backends import Mllm
 from ctgi.tools.types import Reply, Verdict
 
 LEAST_ACCURACY = 0.6
-"""Attributes with lower accuracy, on drawn people or photographs, are neither asked about nor described."""
+"""An attribute that is answered rightly less often is neither asked nor said: accuracy counts on synthetic people, on
+photographs the mean over the right answers, which always the same answer does not raise.
+"""
 _LEAST_ANSWERS = 10
 _FUNCTION_WORDS = frozenset(
     {
@@ -89,11 +91,17 @@ def measured() -> Json:
 
 @cache
 def not_seen() -> frozenset[str]:
-    """Attributes of the question pool that the embedded model answers too badly to ask about."""
-    return frozenset(
-        attribute
-        for attribute, sources in measured().get("attributes", {}).items()
-        if any(row["accuracy"] < LEAST_ACCURACY for row in sources.values() if row["n"] >= _LEAST_ANSWERS)
+    """Attributes of the question pool that the embedded model answers too badly to be asked."""
+    table = measured().get("attributes", {})
+    return frozenset(attribute for attribute, sources in table.items() if not is_well_seen(sources))
+
+
+def is_well_seen(sources: dict[str, dict[str, Any]]) -> bool:
+    """Whether an attribute's figures, by kind of picture, are all good enough; few answers prove nothing."""
+    return all(
+        row["balanced" if kind == "photographs" else "accuracy"] >= LEAST_ACCURACY
+        for kind, row in sources.items()
+        if row["n"] >= _LEAST_ANSWERS
     )
 
 

@@ -9,6 +9,7 @@ from ctgi.agents.abilities import (
     EmbeddedVerifier,
     askable,
     is_mostly_unknown,
+    is_well_seen,
     measured,
     not_seen,
     seen,
@@ -80,3 +81,10 @@ def test_words_that_the_models_never_learned_are_named_and_mostly_such_words_are
     judged = asyncio.run(EmbeddedVerifier(mllm)(IMAGE, "an elephant riding a spaceship"))
     assert (judged.match, judged.probability, mllm.seen) == (False, None, [])
     assert "elephant, spaceship" in judged.text
+
+
+def test_always_the_same_answer_is_no_seeing_on_photographs():
+    always_no = {"accuracy": 0.78, "balanced": 0.5, "n": 23}
+    assert is_well_seen({"drawn": always_no}) and not is_well_seen({"photographs": always_no})
+    assert is_well_seen({"drawn": {"accuracy": 0.9, "balanced": 0.8, "n": 90}, "photographs": always_no | {"n": 5}})
+    assert not is_well_seen({"in_3d": {"accuracy": 0.5, "balanced": 0.9, "n": 60}})
