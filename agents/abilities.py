@@ -96,7 +96,7 @@ def not_seen() -> frozenset[str]:
     return frozenset(attribute for attribute, sources in table.items() if not is_well_seen(sources))
 
 
-def is_well_seen(sources: dict[str, dict[str, Any]]) -> bool:
+def is_well_seen(sources: dict[str, Json]) -> bool:
     """Whether an attribute's figures, by kind of picture, are all good enough; few answers prove nothing."""
     return all(
         row["balanced" if kind == "photographs" else "accuracy"] >= LEAST_ACCURACY
