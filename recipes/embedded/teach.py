@@ -55,7 +55,7 @@ def teach(work: Path, out: Path, plan: Plan) -> None:
     with supply, torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         speaker = Speaker(build_model(processor, plan.seed))
         pictures = Pictures()
-        _take_in(pictures, supply, wait=len(supply.paths) // 8 + 1)
+        _take_in(pictures, supply, wait=len(supply.paths) // 16 + 1)
         speaker.heads.weigh(pictures.fields())
         fit(
             speaker,
