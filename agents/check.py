@@ -12,6 +12,7 @@ from ctgi.agents.pool import QuestionPool, load_pool
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, EndpointDownError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
+from ctgi.tools.backends import Abilities
 from ctgi.tools.specs import TOOLS
 from ctgi.tools.tool_spec import ToolSpec
 from ctgi.tools.types import Questions, Verdict
@@ -52,29 +53,33 @@ async def _check(name: str, settings: Settings, pool: QuestionPool, image: Image
     if binding.endpoint == "human":
         return ToolCheck(name, str(binding), place, True, None, None, None, None, "a person; not asked")
     try:
-        seconds, abilities, said = await _try(name, settings, pool, image)
+        seconds, able, said = await _try(name, settings, pool, image)
     except (CtgiError, ToolError) as error:
         if isinstance(error, CtgiError) and binding.model:
             gone[place if isinstance(error, EndpointDownError) else served_by] = str(error)
         return ToolCheck(name, str(binding), place, False, None, None, None, None, str(error))
-    return ToolCheck(name, str(binding), place, True, seconds, **abilities, said=said)
+    if able is None:
+        return ToolCheck(name, str(binding), place, True, seconds, None, None, None, said)
+    return ToolCheck(name, str(binding), place, True, seconds, able.images, able.logprobs, able.structured, said)
 
 
-async def _try(name: str, settings: Settings, pool: QuestionPool, image: ImageRef) -> tuple[float, dict[str, Any], str]:
-    unknown = {"images": None, "logprobs": None, "structured": None}
+async def _try(
+    name: str, settings: Settings, pool: QuestionPool, image: ImageRef
+) -> tuple[float, Abilities | None, str]:
+    """Seconds, what the backend behind the tool turned out to do, and what it said."""
     if name == "search_gallery":
         seconds, said = await asyncio.to_thread(_try_encoder, settings, image)
-        return seconds, unknown, said
+        return seconds, None, said
     async with open_tools(settings, [name], pool) as tools:
         tool = tools[name]
-        abilities = await tool.mllm.probe() if hasattr(tool, "mllm") else None
+        able = await tool.mllm.probe() if hasattr(tool, "mllm") else None
         started = time.perf_counter()
         said = _shown(await tool(**_request(TOOLS[name], image)))
         seconds = time.perf_counter() - started
-    return seconds, vars(abilities) if abilities else unknown, said
+    return seconds, able, said
 
 
-def _request(spec: ToolSpec, image: ImageRef) -> dict[str, Any]:
+def _request(spec: ToolSpec, image: ImageRef) -> dict[str, object]:
     return {**spec.example, **({"image": image} if spec.takes_image else {})}
 
 

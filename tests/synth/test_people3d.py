@@ -162,6 +162,12 @@ def test_hats_scarves_and_held_things_are_seen() -> None:
         assert share(PLAIN, "front", name) == 0
 
 
+def test_an_umbrella_is_no_bag() -> None:
+    umbrella = pictures(replace(PLAIN, held="umbrella", held_color="red"), "back")
+    assert all("held" in picture.visible for picture in umbrella)
+    assert not any((picture.parts == Part.BAG).any() for picture in umbrella)
+
+
 def test_a_phone_at_the_ear_is_no_thing_held_unless_the_person_has_one() -> None:
     phone = replace(PLAIN, held="phone", held_color="red")
     assert share(PLAIN, "front", "held", "talking on the phone") == 0

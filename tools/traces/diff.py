@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ctgi.reading import Json
 from ctgi.tools.traces.format import Call, Done, Item
 from ctgi.tools.traces.reader import Trace
 
@@ -227,7 +228,7 @@ def _outputs(a: Trace, b: Trace, one: Done | None, other: Done | None) -> dict[s
     return {name: pair for name, pair in {"error": errors, **pairs}.items() if pair[0] != pair[1]}
 
 
-def _order(output: dict[str, Any]) -> list[str]:
+def _order(output: Json) -> list[str]:
     return _names(output.get("results"))
 
 

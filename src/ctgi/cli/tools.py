@@ -1,13 +1,17 @@
 """`ctgi tools`: which backend serves which tool, and what it can do."""
 
 import sys
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from ctgi.cli.console import notice, print_json
 from ctgi.cli.options import AsJson, Bind, Config, Profile
 from ctgi.cli.terminal import markup
+
+if TYPE_CHECKING:
+    from ctgi.agents.check import ToolCheck
 
 tools = typer.Typer(help="Show and try the backends behind the tools.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -39,7 +43,7 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
     Example: ctgi tools check --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
     import asyncio
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from ctgi.agents.check import check
     from ctgi.cli.senders import tell_senders
@@ -48,27 +52,24 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
 
     settings = load_settings(binds=bind, profile=profile, config=config)
     tell_senders(settings, TOOLS, quiet=False)
-    rows = [asdict(result) for result in asyncio.run(check(settings))]
-    _print_rows(rows if as_json else [row | _short(row) for row in rows], as_json)
-    failed = [row for row in rows if not row["works"]]
+    found = asyncio.run(check(settings))
+    short = [one if one.works else replace(one, said="failed") for one in found]
+    _print_rows([asdict(one) for one in (found if as_json else short)], as_json)
+    failed = [one for one in found if not one.works]
     if not as_json:
         _tell_failures(failed)
     if failed:
         raise typer.Exit(1)
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    return {} if row["works"] else {"said": "failed"}
-
-
-def _tell_failures(failed: list[dict[str, Any]]) -> None:
+def _tell_failures(failed: "list[ToolCheck]") -> None:
     """Each reason once, with the tools that it concerns."""
-    for reason in dict.fromkeys(row["said"] for row in failed):
-        tools = ", ".join(row["tool"] for row in failed if row["said"] == reason)
+    for reason in dict.fromkeys(one.said for one in failed):
+        tools = ", ".join(one.tool for one in failed if one.said == reason)
         notice(f"{tools}: {reason}")
 
 
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return

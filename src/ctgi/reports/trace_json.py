@@ -1,53 +1,86 @@
 """Runs and comparisons of runs as plain JSON."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ctgi.errors import CtgiError
+from ctgi.reading import Json
 from ctgi.reports.trace_words import gave
 from ctgi.text import plain
 from ctgi.tools.traces.diff import CallChange, TraceDiff
 from ctgi.tools.traces.format import Call, Node
 from ctgi.tools.traces.reader import Trace, glance
+from ctgi.tools.types import Tokens
 
 
-def summaries(paths: Iterable[Path]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class RunSummary:
+    """One run in numbers."""
+
+    run: str
+    command: str
+    replay_of: str | None
+    started: str
+    status: str
+    items: int
+    items_failed: int
+    calls: int
+    calls_live: int
+    calls_failed: int
+    tokens: Tokens
+    """Of the live calls."""
+    seconds: float
+    bindings: dict[str, str]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A trace that cannot be read."""
+
+    run: str
+    command: None
+    status: str
+    problems: list[str]
+    """Why."""
+
+
+def summaries(paths: Iterable[Path]) -> list[RunSummary | Unreadable]:
     """What there is to say about each trace; one that cannot be read says why."""
     return [_row(path) for path in paths]
 
 
-def _row(path: Path) -> dict[str, Any]:
+def _row(path: Path) -> RunSummary | Unreadable:
     try:
         trace = glance(path)
     except CtgiError as error:
-        return {"run": path.stem, "command": None, "status": "unreadable", "problems": [str(error)]}
+        return Unreadable(path.stem, None, "unreadable", [str(error)])
     return summary(trace)
 
 
-def summary(trace: Trace) -> dict[str, Any]:
-    """One run in numbers."""
+def summary(trace: Trace) -> RunSummary:
+    """What there is to say about a run."""
     header, counts = trace.header, trace.counts
-    return {
-        "run": header.run,
-        "command": header.command,
-        "replay_of": header.replay["of"] if header.replay else None,
-        "started": header.started,
-        "status": trace.status,
-        "items": max(len(trace.items), counts.items),
-        "items_failed": counts.failed,
-        "calls": counts.calls,
-        "calls_live": counts.live,
-        "calls_failed": counts.calls_failed,
-        "tokens": {"input": counts.tokens[0], "output": counts.tokens[1]},
-        "seconds": trace.seconds,
-        "bindings": header.bindings,
-        "problems": [f"line {problem.line}: {problem.what}" for problem in trace.problems],
-    }
+    return RunSummary(
+        run=header.run,
+        command=header.command,
+        replay_of=header.replay["of"] if header.replay else None,
+        started=header.started,
+        status=trace.status,
+        items=max(len(trace.items), counts.items),
+        items_failed=counts.failed,
+        calls=counts.calls,
+        calls_live=counts.live,
+        calls_failed=counts.calls_failed,
+        tokens=Tokens(*counts.tokens),
+        seconds=trace.seconds,
+        bindings=header.bindings,
+        problems=[f"line {problem.line}: {problem.what}" for problem in trace.problems],
+    )
 
 
-def item_json(trace: Trace, number: int, calls: list[Call], nodes: list[Node]) -> dict[str, Any]:
+def item_json(trace: Trace, number: int, calls: list[Call], nodes: list[Node]) -> Json:
     """One item of a run, with these of its calls and nodes."""
     done = trace.done(number)
     return {
@@ -62,7 +95,7 @@ def item_json(trace: Trace, number: int, calls: list[Call], nodes: list[Node]) -
     }
 
 
-def diff_json(found: TraceDiff) -> dict[str, Any]:
+def diff_json(found: TraceDiff) -> Json:
     """The whole comparison as plain JSON."""
     return {
         "runs": found.runs,
@@ -85,7 +118,7 @@ def diff_json(found: TraceDiff) -> dict[str, Any]:
     }
 
 
-def _plain_change(change: CallChange) -> dict[str, Any]:
+def _plain_change(change: CallChange) -> Json:
     return {
         "kind": change.kind,
         "tool": change.call.tool,
@@ -95,7 +128,7 @@ def _plain_change(change: CallChange) -> dict[str, Any]:
     }
 
 
-def _plain(call: Call | None) -> dict[str, Any] | None:
+def _plain(call: Call | None) -> Json | None:
     if call is None:
         return None
     said = plain(gave(call.tool, call.out)) if call.error is None else None

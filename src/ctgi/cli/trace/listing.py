@@ -1,18 +1,22 @@
 """`ctgi trace list`: the runs in a folder, one line each."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ctgi.cli.terminal import markup
 
+if TYPE_CHECKING:
+    from ctgi.reports.trace_json import RunSummary, Unreadable
 
-def print_runs(found: list[dict[str, Any]], folder: Path, as_json: bool) -> None:
+
+def print_runs(found: "list[RunSummary | Unreadable]", folder: Path, as_json: bool) -> None:
     """As a table, or one JSON list."""
     if as_json:
         from ctgi.cli.console import print_json
 
-        print_json(found)
+        print_json([asdict(row) for row in found])
         return
     if not found:
         sys.stdout.write(f"no traces in {markup(str(folder))}\n")
@@ -26,12 +30,12 @@ def print_runs(found: list[dict[str, Any]], folder: Path, as_json: bool) -> None
     Console(width=None if sys.stdout.isatty() else 240).print(table, highlight=False)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    if row["command"] is None:
-        return [row["run"], "-", "-", "-", "-", "-", "-", "-", row["status"]]
-    command = f"{row['command']}, replay of {row['replay_of']}" if row["replay_of"] else row["command"]
-    damaged = f", {len(row['problems'])} lines damaged" if row["problems"] else ""
+def _cells(row: "RunSummary | Unreadable") -> list[str]:
+    if row.command is None:
+        return [row.run, *["-"] * 7, row.status]
+    command = f"{row.command}, replay of {row.replay_of}" if row.replay_of else row.command
+    damaged = f", {len(row.problems)} lines damaged" if row.problems else ""
     return [
-        row["run"], command, str(row["items"]), str(row["items_failed"]), str(row["calls"]), str(row["calls_live"]),
-        f"{row['tokens']['input']:,}/{row['tokens']['output']:,}", f"{row['seconds']:.1f} s", row["status"] + damaged,
+        row.run, command, str(row.items), str(row.items_failed), str(row.calls), str(row.calls_live),
+        f"{row.tokens.input:,}/{row.tokens.output:,}", f"{row.seconds:.1f} s", row.status + damaged,
     ]  # fmt: skip

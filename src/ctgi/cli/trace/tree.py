@@ -34,9 +34,9 @@ def _head(trace: Trace) -> list[str]:
     header, row = trace.header, summary(trace)
     replayed = f", replay of {header.replay['of']}" if header.replay else ""
     lines = [
-        f"{header.command} {header.run}{replayed}: {row['status']}, {row['seconds']:.1f} s, {row['items']} items "
-        f"({row['items_failed']} failed), {row['calls']} calls ({row['calls_live']} live, {row['calls_failed']} "
-        f"failed), {row['tokens']['input']:,} input and {row['tokens']['output']:,} output tokens",
+        f"{header.command} {header.run}{replayed}: {row.status}, {row.seconds:.1f} s, {row.items} items "
+        f"({row.items_failed} failed), {row.calls} calls ({row.calls_live} live, {row.calls_failed} "
+        f"failed), {row.tokens.input:,} input and {row.tokens.output:,} output tokens",
         f"started {header.started}, ctgi {header.versions.get('ctgi', '?')}, commit {header.commit or 'unknown'}",
     ]
     return [*lines, *(f"  {tool}: {backend}" for tool, backend in header.bindings.items())]
@@ -70,7 +70,7 @@ def _call(call: Call, where: str) -> str:
 
 def print_json(trace: Trace, selection: Selection) -> None:
     """One JSON object, written item by item."""
-    head = {"summary": summary(trace), "header": asdict(trace.header)}
+    head = {"summary": asdict(summary(trace)), "header": asdict(trace.header)}
     sys.stdout.write(json.dumps(head)[:-1] + ', "items": [')
     for place, (number, calls, nodes) in enumerate(chosen(trace, selection)):
         sys.stdout.write((", " if place else "") + json.dumps(item_json(trace, number, calls, nodes)))

@@ -63,7 +63,8 @@ def _framed(figure: Figure, rng: Random) -> Array:
     kept = [
         piece.points[piece.keep > 0]
         for piece in figure.pieces
-        if piece.material not in (Material.HELD, Material.PHONE) and (whole or piece.material not in _CARRIED)
+        if piece.material not in (Material.HELD, Material.SHAFT, Material.PHONE)
+        and (whole or piece.material not in _CARRIED)
     ]
     return np.concatenate(kept)
 

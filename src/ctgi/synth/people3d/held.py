@@ -67,4 +67,4 @@ def _umbrella(hand: Array, rig: Rig, look: Look, rng: Random) -> list[Piece]:
         lathe(profile, 24), 1.0, about("x", rng.uniform(-0.15, 0.25)) @ about("y", rng.uniform(-0.15, 0.15)), top
     )
     shaft = np.stack([hand - np.array((0, 0, 0.08)), top]).astype(np.float32)
-    return [solid(canopy, Material.HELD), solid(tube(shaft, 0.008), Material.METAL)]
+    return [solid(canopy, Material.HELD), solid(tube(shaft, 0.008), Material.SHAFT)]

@@ -31,6 +31,8 @@ class Material(IntEnum):
     """Handles and wheels of a bag."""
     COLLAR = 19
     TRIM = 20
+    SHAFT = 21
+    """Of an umbrella."""
 
 
 COUNT = 24
@@ -41,5 +43,5 @@ PARTS = {
     Material.STRAP: Part.BAG, Material.HAT: Part.HAT, Material.GLASSES: Part.GLASSES, Material.HELD: Part.HELD,
     Material.SCARF: Part.SCARF, Material.BELT: Part.BELT, Material.EYE: Part.SKIN, Material.PHONE: Part.BACKGROUND,
     Material.FLOOR: Part.BACKGROUND, Material.WALL: Part.BACKGROUND, Material.METAL: Part.BAG,
-    Material.COLLAR: Part.UPPER, Material.TRIM: Part.UPPER,
+    Material.COLLAR: Part.UPPER, Material.TRIM: Part.UPPER, Material.SHAFT: Part.HELD,
 }  # fmt: skip

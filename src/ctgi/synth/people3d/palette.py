@@ -78,7 +78,8 @@ def _firsts(look: Look, rng: Random) -> dict[Material, RGB | Array]:
         Material.LOWER: look.lower, Material.SHOES: look.shoes, Material.SOCKS: look.socks, Material.BAG: look.bag,
         Material.STRAP: strap, Material.HAT: look.hat, Material.GLASSES: dark, Material.HELD: look.held,
         Material.SCARF: look.scarf, Material.BELT: look.belt, Material.PHONE: dark,
-        Material.METAL: rng.choice((dark, (0.6, 0.6, 0.62))), Material.COLLAR: look.upper, Material.TRIM: look.trim,
+        Material.METAL: rng.choice((dark, (0.6, 0.6, 0.62))),
+        Material.SHAFT: (0.45, 0.45, 0.47), Material.COLLAR: look.upper, Material.TRIM: look.trim,
     }  # fmt: skip
     return rows
 
