@@ -31,6 +31,7 @@ from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.caption import dialogue
 from ctgi.runs.captions_file import dump
+from ctgi.runs.events import Logged
 from ctgi.runs.query import search
 from ctgi.runs.recording import Act, tracing
 from ctgi.runs.replay.plan import Plan, replay_settings
@@ -144,7 +145,7 @@ async def compare_replay(name: str, graph: Graph, tools: Sequence[str], count: i
     seconds["bare"] = time.perf_counter() - started
     started = time.perf_counter()
     trace = open_trace(settings.traces / f"{interceptor.run}.jsonl")
-    report = await replay_run(trace, replay_settings(trace, Plan()), Plan(), out=Path(f"{name}-again.jsonl"))
+    report = await replay_run(trace, replay_settings(trace, Plan()), Plan(), Logged(), out=Path(f"{name}-again.jsonl"))
     seconds["replay"] = time.perf_counter() - started
     assert (report.identical, report.live) == (count, 0)
     assert Path(f"{name}-again.jsonl").read_bytes() == Path(f"{name}.jsonl").read_bytes()

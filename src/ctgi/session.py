@@ -206,12 +206,13 @@ class Session:
         Raises:
             CtgiError: a data set that cannot be read, or a set-up that only you can mend.
         """
-        from ctgi.runs.evaluate import DataSpec, evaluate
+        from ctgi.runs.evaluate import DataSpec, Measuring, evaluate
 
         spec = DataSpec(data, Path(root), split, captions, limit)
         folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
-        work = evaluate(spec, self._warm_encoder(), self.settings, folder, self._events, mti=mti, trace=self._trace)
-        return self._loop.run(work).to_json()
+        measured = Measuring(mti, trace=self._trace)
+        work = evaluate(spec, self._warm_encoder(), self.settings, folder, self._events, measured)
+        return self._loop.run(work).result.to_json()
 
     # --- what stays open
 

@@ -4,13 +4,15 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any
 
 from ctgi.cli.terminal import markup, plain
 from ctgi.secrets import masked
+
+_TABLE_WIDTH = 240
 
 
 def notice(text: str, *, quiet: bool = False) -> None:
@@ -22,6 +24,23 @@ def notice(text: str, *, quiet: bool = False) -> None:
 def print_json(value: Any) -> None:
     """One JSON value as a line on stdout."""
     sys.stdout.write(json.dumps(value) + "\n")
+
+
+def to_terminal(width: int, *, soft_wrap: bool = False) -> Any:
+    """A rich console on stdout: as wide as the terminal, or `width` where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width, soft_wrap=soft_wrap)
+
+
+def print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Rows with the same columns as a table on stdout; the cells may hold anything."""
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None)
+    for row in rows:
+        table.add_row(*map(markup, row.values()))
+    to_terminal(_TABLE_WIDTH).print(table, highlight=False)
 
 
 class Notices(logging.Handler):

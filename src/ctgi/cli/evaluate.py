@@ -6,52 +6,67 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ctgi.cli.console import Terminal, notice, print_json
-from ctgi.cli.options import AsJson, Bind, Config, NoTrace, Profile, Quiet
+from ctgi.cli.console import Terminal, print_json
+from ctgi.cli.options import AsJson, Bind, Config, Data, Lam, NoTrace, Profile, Quiet, Root, Top, Xi
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
-    from ctgi.retrieval.evaluate import EncodedSplit
-    from ctgi.runs.evaluate import DataSpec
-    from ctgi.runs.evaluate_mti import MtiRun
-    from ctgi.runs.evaluation import Evaluation, User
+    from ctgi.runs.evaluate import DataSpec, Measuring
+    from ctgi.runs.evaluation import User
 
 _USERS = ("anchor", "oracle")
+Retriever = Annotated[
+    str | None,
+    typer.Option(
+        "--retriever",
+        help="A checkpoint of ctgi train, or open_clip:MODEL,TAG (default: as search_gallery is bound).",
+    ),
+]
+Split = Annotated[str, typer.Option("--split", help="val or test.")]
+Captions = Annotated[str, typer.Option("--captions", help="Queries: human, initial:FILE or mtg:FILE.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only the first captions, against the whole gallery.")
+]
+Mti = Annotated[bool, typer.Option("--mti", help="Also refine every query by a dialogue with a model.")]
+Variant = Annotated[
+    str, typer.Option("--mti-variant", help="ctgi, or icl: THI's decisions and one-call interview, K 5 and xi 0.5.")
+]
+SweepLam = Annotated[
+    str | None, typer.Option("--sweep-lam", metavar="A,B,...", help="Also with these lambdas; calls no model again.")
+]
+SweepXi = Annotated[str | None, typer.Option("--sweep-xi", metavar="A,B,...", help="Also with these xis, likewise.")]
+Dialogue = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dialogue",
+        metavar="USER",
+        help="Curves by turn: anchor, or oracle (sees the target; upper bound). Repeatable.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate MTI's calls and tokens; call nothing.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder (default: runs/evaluate-DATA).")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page of the worst queries.")]
 
 
 def evaluate(
-    data: Annotated[str, typer.Argument(help="The data set's layout: cuhk, icfg, rstp, or folder.")],
-    root: Annotated[Path, typer.Option("--root", "-r", help="Its folder.")],
-    retriever: Annotated[
-        str | None,
-        typer.Option(help="A checkpoint of ctgi train, or open_clip:MODEL,TAG (default: as search_gallery is bound)."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="val or test.")] = "test",
-    captions: Annotated[str, typer.Option(help="Queries: human, initial:FILE or mtg:FILE.")] = "human",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first captions, against the whole gallery.")
-    ] = None,
-    mti: Annotated[bool, typer.Option("--mti", help="Also refine every query by a dialogue with a model.")] = False,
-    variant: Annotated[
-        str, typer.Option("--mti-variant", help="ctgi, or icl: THI's decisions and one-call interview, K 5 and xi 0.5.")
-    ] = "ctgi",
-    top: Annotated[int | None, typer.Option(min=1, help="Candidates to verify (K).")] = None,
-    lam: Annotated[float | None, typer.Option(min=0, max=1, help="Weight of the original query (lambda).")] = None,
-    xi: Annotated[float | None, typer.Option(help="Early-stop similarity (xi).")] = None,
-    sweep_lam: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Also with these lambdas; calls no model again.")
-    ] = None,
-    sweep_xi: Annotated[str | None, typer.Option(metavar="A,B,...", help="Also with these xis, likewise.")] = None,
-    dialogue: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="USER", help="Curves by turn: anchor, or oracle (sees the target; upper bound). Repeatable."
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Estimate MTI's calls and tokens; call nothing.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder (default: runs/evaluate-DATA).")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page of the worst queries.")] = None,
+    data: Data,
+    root: Root,
+    retriever: Retriever = None,
+    split: Split = "test",
+    captions: Captions = "human",
+    limit: Limit = None,
+    mti: Mti = False,
+    variant: Variant = "ctgi",
+    top: Top = None,
+    lam: Lam = None,
+    xi: Xi = None,
+    sweep_lam: SweepLam = None,
+    sweep_xi: SweepXi = None,
+    dialogue: Dialogue = None,
+    dry_run: DryRun = False,
+    out: Out = None,
+    html: Html = None,
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
@@ -65,13 +80,9 @@ def evaluate(
 
     Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
     """
-    import asyncio
-    from dataclasses import replace
-
     from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
 
-    given = {"k": top, "lam": lam, "xi": xi}
-    settings = _settings(given, variant, bind, profile, config, retriever)
+    settings = _settings({"k": top, "lam": lam, "xi": xi}, variant, bind, profile, config, retriever)
     users = _users(dialogue, mti)
     lams, xis = _numbers("--sweep-lam", sweep_lam), _numbers("--sweep-xi", sweep_xi)
     if not mti:
@@ -81,26 +92,39 @@ def evaluate(
         _check(settings, variant, sweeping=bool(lams or xis))
     expect_file_place("--html", html)
     tell_unused_config([root], config, quiet=quiet)
-    folder = out or Path("runs") / f"evaluate-{data}"
-    from ctgi.retrieval.encoder import load_encoder
-    from ctgi.runs.evaluate import DataSpec, encode, mti_result, plain_result
-    from ctgi.runs.evaluate_mti import run_mti
+    from ctgi.runs.evaluate import DataSpec, Measuring
 
     spec, events = DataSpec(data, root, split, captions, limit), Terminal(quiet)
     if dry_run:
         _estimate(spec, settings, variant, events, as_json)
         return
+    measured = Measuring(mti, variant, users, lams, xis, trace=not no_trace)
+    _measure(spec, settings, out or Path("runs") / f"evaluate-{data}", measured, html, events, as_json)
+
+
+def _measure(
+    spec: "DataSpec", settings: "Settings", folder: Path, measured: "Measuring", html: Path | None,
+    events: Terminal, as_json: bool,
+) -> None:  # fmt: skip
+    import asyncio
+
+    from ctgi.retrieval.encoder import load_encoder
+    from ctgi.runs.evaluate import evaluate
+
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
-    encoded = encode(spec, encoder, settings, folder, events)
-    result, run = plain_result(data, encoder, encoded, settings), None
-    if mti:
-        run = asyncio.run(
-            run_mti(encoded, encoder, settings, folder, events, variant=variant, users=users, trace=not no_trace)
-        )
-        result = replace(result, mti=mti_result(run, lams, xis))
-    _write(folder, html, encoded, result, run, quiet)
-    _print(result, as_json)
-    if run and (run.failed or run.unverified):
+    found = asyncio.run(evaluate(spec, encoder, settings, folder, events, measured))
+    if html:
+        from ctgi.reports.worst_queries import write_worst
+
+        write_worst(html, found.encoded, found.result, found.run)
+        events.tell(f"wrote {html}")
+    if as_json:
+        print_json(found.result.to_json())
+    else:
+        from ctgi.cli.evaluation_table import print_result
+
+        print_result(found.result)
+    if found.run and (found.run.failed or found.run.unverified):
         raise typer.Exit(1)
 
 
@@ -152,29 +176,6 @@ def _numbers(option: str, text: str | None) -> list[float]:
         raise CtgiError(f"{option} {text!r}: expected numbers with commas between them, like 0.5,0.8,1") from None
 
 
-def _write(
-    folder: Path, html: Path | None, encoded: "EncodedSplit", result: "Evaluation", run: "MtiRun | None", quiet: bool
-) -> None:
-    import json
-
-    from ctgi.files import write_whole
-
-    write_whole(folder / "result.json", json.dumps(result.to_json(), indent=1).encode())
-    if run:
-        from ctgi.runs.evaluate_mti import write_scores
-
-        write_scores(folder / "scores.npz", run)
-    if html:
-        from ctgi.reports.worst_queries import MadeBy, write_worst
-        from ctgi.runs.evaluate_mti import plain_ranks, ranks
-
-        found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
-        bindings = dict(result.mti.bindings) if result.mti else {}
-        made_by = MadeBy(f"{result.data} {result.split}", result.retriever, bindings)
-        write_worst(html, encoded, found, made_by, run)
-        notice(f"wrote {html}", quiet=quiet)
-
-
 def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Terminal", as_json: bool) -> None:
     from ctgi.runs.estimate import estimate_mti
 
@@ -188,12 +189,3 @@ def _estimate(spec: "DataSpec", settings: "Settings", variant: str, events: "Ter
         f"tokens ({expected['image_tokens']:,} of them image tokens), {expected['output_tokens']:,} output tokens\n"
         "an upper bound, in which no candidate but the last is confirmed; nothing was sent\n"
     )
-
-
-def _print(result: "Evaluation", as_json: bool) -> None:
-    if as_json:
-        print_json(result.to_json())
-        return
-    from ctgi.cli.evaluation_table import print_result
-
-    print_result(result)

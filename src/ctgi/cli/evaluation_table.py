@@ -1,9 +1,9 @@
 """The result of `ctgi evaluate` as tables on the terminal."""
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ctgi.cli.console import to_terminal
 from ctgi.cli.terminal import markup
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ _COLUMNS = ("R@1", "R@5", "R@10", "mAP", "mINP")
 
 def print_result(result: "Evaluation") -> None:
     """Print metrics, what MTI took, sweeps and curves."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = to_terminal(120)
     console.print(markup(_headline(result)), highlight=False)
     rows = {"text to image": result.t2i, "image to text": result.i2t}
     mti = result.mti

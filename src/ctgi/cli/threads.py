@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ctgi.cli.console import notice, print_json
+from ctgi.cli.console import Terminal, print_json, print_table
 from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
-from ctgi.cli.terminal import markup
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -25,6 +24,12 @@ Name = Annotated[str, typer.Argument(metavar="THREAD", help="As ctgi threads lis
 Gallery = Annotated[
     Path | None,
     typer.Option("--gallery", "-g", help="The searched gallery (default: as for ctgi search).", show_default=False),
+]
+
+Number = Annotated[int, typer.Argument(metavar="CHECKPOINT", help="Its number, as ctgi threads show lists it.")]
+Answers = Annotated[
+    list[str] | None,
+    typer.Option("--answer", "-a", help="Answer to the next question; further ones are asked. Repeatable."),
 ]
 
 
@@ -60,11 +65,8 @@ def show(name: Name, gallery: Gallery = None, config: Config = None, as_json: As
 @threads.command("fork")
 def fork(
     name: Name,
-    checkpoint: Annotated[int, typer.Argument(help="Its number, as ctgi threads show lists it.")],
-    answer: Annotated[
-        list[str] | None,
-        typer.Option("--answer", "-a", help="Answer to the next question; further ones are asked. Repeatable."),
-    ] = None,
+    checkpoint: Number,
+    answer: Answers = None,
     gallery: Gallery = None,
     bind: Bind = None,
     profile: Profile = None,
@@ -80,33 +82,33 @@ def fork(
     """
     import asyncio
 
-    from ctgi.cli.search import chosen, go_on
+    from ctgi.cli.conversation import chosen, converse
+    from ctgi.cli.search_table import print_result
     from ctgi.config import load_settings
     from ctgi.graphs import threads as searches
+    from ctgi.runs.index import open_named
+    from ctgi.runs.last_gallery import named_gallery
+    from ctgi.runs.search import search
 
-    settings = load_settings(binds=bind, profile=profile, config=config)
-    path = _gallery(gallery, settings)
+    settings, events = load_settings(binds=bind, profile=profile, config=config), Terminal(quiet)
+    path = named_gallery(gallery, settings, Terminal(quiet=False))
     made = asyncio.run(searches.fork(_file(path, settings), name, checkpoint))
-    notice(f"checkpoint {made.number} is a copy of {checkpoint}: going on from there", quiet=quiet)
-    again = chosen(bind, profile, config)
-    go_on(path, name, settings, answer or [], again, as_json=as_json, quiet=quiet)
-
-
-def _gallery(path: Path | None, settings: "Settings") -> Path:
-    """The gallery given, else the one that a search would take, which is then named."""
-    from ctgi.runs.last_gallery import last
-
-    if path is None:
-        path = settings.gallery or last()
-        notice(f"gallery: {path}")
-    return path
+    events.tell(f"checkpoint {made.number} is a copy of {checkpoint}: going on from there")
+    opened, indexed = open_named(path, settings, events)
+    conversation = converse(opened, name, answer or [], events, chosen(bind, profile, config))
+    result = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation, made=indexed))
+    print_result(result, as_json)
+    if result.not_indexed:
+        raise typer.Exit(1)
 
 
 def _file(path: Path | None, settings: "Settings") -> Path:
+    """The threads of the gallery given, else of the one that a search would take, which is then told."""
     from ctgi.graphs.threads import FILE
     from ctgi.retrieval.gallery_files import find_gallery
+    from ctgi.runs.last_gallery import named_gallery
 
-    wanted = _gallery(path, settings)
+    wanted = named_gallery(path, settings, Terminal(quiet=False))
     folder = find_gallery(wanted)
     if folder is None:
         raise CtgiError(f"{wanted}: no gallery here: give the one that was searched, with -g FOLDER")
@@ -119,17 +121,10 @@ def _print(found: list[Any], as_json: bool, row: Any) -> None:
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = [row(one) for one in found]
-    if not rows:
+    if found:
+        print_table([row(one) for one in found])
+    else:
         sys.stdout.write("no interactive searches yet\n")
-        return
-    table = Table(*rows[0], box=None)
-    for one in rows:
-        table.add_row(*(markup(value) for value in one.values()))
-    Console(width=None if sys.stdout.isatty() else 240).print(table, highlight=False)
 
 
 def _thread_row(thread: "Thread") -> dict[str, str]:

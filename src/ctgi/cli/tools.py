@@ -1,14 +1,12 @@
 """`ctgi tools`: which backend serves which tool, and what it can do."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from ctgi.cli.console import notice, print_json
+from ctgi.cli.console import Terminal, notice, print_json, print_table
 from ctgi.cli.options import AsJson, Bind, Config, Profile
-from ctgi.cli.terminal import markup
 
 if TYPE_CHECKING:
     from ctgi.agents.check import ToolCheck
@@ -46,12 +44,12 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
     from dataclasses import asdict, replace
 
     from ctgi.agents.check import check
-    from ctgi.cli.senders import tell_senders
     from ctgi.config import load_settings
+    from ctgi.runs.beforehand import announce
     from ctgi.tools.specs import TOOLS
 
     settings = load_settings(binds=bind, profile=profile, config=config)
-    tell_senders(settings, TOOLS, quiet=False)
+    announce(settings, TOOLS, Terminal(quiet=False))
     found = asyncio.run(check(settings))
     short = [one if one.works else replace(one, said="failed") for one in found]
     _print_rows([asdict(one) for one in (found if as_json else short)], as_json)
@@ -73,13 +71,7 @@ def _print_rows(rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0], box=None)
-    for row in rows:
-        table.add_row(*(markup(_cell(value)) for value in row.values()), style=None)
-    Console(width=None if sys.stdout.isatty() else 240).print(table, highlight=False)
+    print_table([{name: _cell(value) for name, value in row.items()} for row in rows])
 
 
 def _cell(value: object) -> str:

@@ -1,9 +1,11 @@
 """What a picture of a search shows: the ranking before and after the dialogue (the paper's Figure 3)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from fnmatch import fnmatch
+from pathlib import PurePath
 
 from ctgi.records import SearchRecord
 
@@ -30,6 +32,11 @@ class Card:
     anchor: bool = False
     right: bool | None = None
     """Whether it shows the right person; None without ground truth."""
+
+
+def named(patterns: Sequence[str]) -> Relevant:
+    """By file name: any of these globs."""
+    return lambda path: any(fnmatch(PurePath(path).name, pattern) for pattern in patterns)
 
 
 def before(result: SearchRecord, relevant: Relevant | None) -> list[Card]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ctgi.records import Match, SearchRecord
 from ctgi.reports.search_page import write_html
 from ctgi.retrieval.evaluate import EncodedSplit
-from ctgi.runs.evaluate_mti import MtiRun
+from ctgi.runs.evaluate_mti import MtiRun, plain_ranks, ranks
+from ctgi.runs.evaluation import Evaluation
 
 SHOWN = 20
 """Queries on the page."""
@@ -26,27 +27,27 @@ class MadeBy:
     bindings: dict[str, str]
 
 
-def write_worst(
-    out: Path, encoded: EncodedSplit, ranks: NDArray[np.intp], made_by: MadeBy, run: MtiRun | None = None
-) -> None:
+def write_worst(out: Path, encoded: EncodedSplit, result: Evaluation, run: MtiRun | None = None) -> None:
     """Write the page of the queries whose best right image ranks lowest; with MTI, their dialogues too.
 
     Args:
         out: the page.
         encoded: the split.
-        ranks: 1-based rank of the best right image, of each query that has one, in their order.
-        made_by: what the page says of how it was made.
+        result: what was measured.
         run: the dialogues.
 
     Raises:
         CtgiError: `out` cannot be written.
     """
+    found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
+    bindings = dict(result.mti.bindings) if result.mti else {}
+    made_by = MadeBy(f"{result.data} {result.split}", result.retriever, bindings)
     queries = np.flatnonzero(np.isin(encoded.split.caption_pids, encoded.split.image_pids))
-    worst = np.argsort(-ranks, kind="stable")[:SHOWN]
+    worst = np.argsort(-found, kind="stable")[:SHOWN]
     searches = [_search(encoded, int(queries[i]), made_by, run) for i in worst]
     pids = [encoded.split.caption_pids[queries[i]] for i in worst]
     relevant = [_shows(encoded, pid) for pid in pids]
-    write_html(searches, out, relevant=relevant, best_ranks=[int(ranks[i]) for i in worst])
+    write_html(searches, out, relevant=relevant, best_ranks=[int(found[i]) for i in worst])
 
 
 def _shows(encoded: EncodedSplit, pid: int) -> Any:

@@ -13,7 +13,7 @@ from ctgi.reading import Json, read_json
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, text_to_image
-from ctgi.runs.beforehand import beforehand
+from ctgi.runs.beforehand import announce
 from ctgi.runs.evaluate_mti import mti_row, run_mti
 from ctgi.runs.evaluation import as_row
 from ctgi.runs.events import Events
@@ -96,8 +96,7 @@ def run_ablation(plan: Plan, settings: Settings, out: Path, events: Events) -> l
     Raises:
         CtgiError: what training or evaluation raise; the same command goes on afterwards.
     """
-    for line in beforehand(settings, TOOLS):
-        events.announce(line)
+    announce(settings, TOOLS, events)
 
     @cache
     def measured_split() -> Split:

@@ -5,11 +5,18 @@ from collections.abc import Collection
 from ctgi.agents.abilities import is_embedded
 from ctgi.agents.senders import senders
 from ctgi.config import Settings
+from ctgi.runs.events import Events
 
 _SMALL = (
     "the embedded models answer: they are tiny and often wrong on photographs (docs/embedded.md); for real work bind a "
     "large one, like --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct"
 )
+
+
+def announce(settings: Settings, tools: Collection[str], events: Events) -> None:
+    """Tell what `beforehand` says."""
+    for line in beforehand(settings, tools):
+        events.announce(line)
 
 
 def beforehand(settings: Settings, tools: Collection[str], images: Collection[str] | None = None) -> list[str]:

@@ -38,6 +38,10 @@ class Shard:
     index: int
     count: int
 
+    def file(self, out: Path) -> Path:
+        """Where this part writes, of all that is to be written to `out`."""
+        return out.with_name(f"{out.stem}.{self.index}-of-{self.count}{out.suffix}")
+
     def takes(self, sha256: str) -> bool:
         """Whether an image with this content belongs to the shard."""
         return int(sha256[:8], 16) % self.count == self.index - 1
@@ -83,6 +87,31 @@ class CaptionReport:
     def in_words(self) -> str:
         """How it goes, for a progress bar."""
         return f"kept {self.kept}, dropped {self.dropped.total()}, failed {len(self.failed)}"
+
+    @property
+    def images_per_s(self) -> float:
+        """New captions a second."""
+        return self.captioned / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> Json:
+        """As `ctgi caption --json` prints it."""
+        return {
+            "out": self.out,
+            "captioned": self.captioned,
+            "copied": self.copied,
+            "already": self.already,
+            "failed": [{"path": path, "reason": reason} for path, reason in self.failed],
+            "passed_over": self.passed.endings,
+            "kept": self.kept,
+            "dropped": dict(self.dropped),
+            "calls": self.calls,
+            "cached": self.cached,
+            "thoughts": self.thoughts,
+            "not_english": self.not_english,
+            "tokens": dict(self.tokens),
+            "seconds": round(self.seconds, 3),
+            "images_per_s": round(self.images_per_s, 3),
+        }
 
     def count(self, record: CaptionRecord) -> None:
         """Add a new record's turns and tokens."""

@@ -14,6 +14,7 @@ from ctgi.reading import Json
 from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import digest, image_size
 from ctgi.runs.captions_file import Captioned
+from ctgi.runs.events import Events
 
 _CHARACTERS_PER_TOKEN = 4  # English prose under a BPE vocabulary
 _CAPTION_TOKENS, _ANSWER_TOKENS, _RECONSTRUCTED_TOKENS = 50, 10, 100  # typical of a 7B model on person crops
@@ -25,16 +26,14 @@ def estimate(
     inputs: Sequence[str],
     out: Path,
     settings: Settings,
+    events: Events,
     *,
     limit: int | None = None,
-    passed: PassedOver | None = None,
 ) -> Json:
     """Calls and tokens for the images without a caption: an upper bound, as no turn is saved by the pool.
 
     Image tokens are Qwen2-VL's. `uncached_input_tokens` leaves out what the earlier call of a dialogue sent already.
     `failed` lists the images that cannot be captioned: each is decoded as it would be for a model.
-
-    passed: counts the files that are no images.
 
     Raises:
         CtgiError: an input is missing.
@@ -47,6 +46,7 @@ def estimate(
     sizes: list[int] = []
     failed = []
     already = 0
+    passed = PassedOver()
     for path in find_images(inputs, passed):
         try:
             if captioned.holds(path, digest(path)):
@@ -55,7 +55,12 @@ def estimate(
                 sizes.append(image_tokens(*image_size(path), endpoint))
         except ImageError as error:
             failed.append({"path": path, "reason": error.reason})
-    return {"images": len(sizes), "already": already, "failed": failed, **_cost(sizes, settings)}
+    for line in passed.lines():
+        events.tell(line)
+    for one in failed:
+        events.warn(f"cannot be captioned: {one['path']}: {one['reason']}")
+    counts = {"images": len(sizes), "already": already, "failed": failed}
+    return {**counts, **_cost(sizes, settings), "passed_over": passed.endings}
 
 
 def image_tokens(width: int, height: int, endpoint: Endpoint) -> int:

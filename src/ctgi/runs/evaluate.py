@@ -1,17 +1,19 @@
 """A retriever measured on a data set, alone and with MTI."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctgi.config import Settings
+from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
-from ctgi.runs.evaluate_mti import MtiRun, mti_row, run_mti, sweep, turn_curves
-from ctgi.runs.evaluation import Evaluation, MtiEvaluation
+from ctgi.runs.evaluate_mti import MtiRun, mti_row, run_mti, sweep, turn_curves, write_scores
+from ctgi.runs.evaluation import Evaluation, MtiEvaluation, User
 from ctgi.runs.events import Events
 
 
@@ -59,26 +61,51 @@ def encode(spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, e
         return encode_split(chosen, encoder, settings.retriever, folder, progress=update)
 
 
+@dataclass(frozen=True)
+class Measuring:
+    """What is measured besides plain retrieval."""
+
+    mti: bool = False
+    """Also refine every query by a dialogue."""
+    variant: str = "ctgi"
+    users: Sequence[User] = ()
+    """Whose dialogues are told turn by turn."""
+    lams: Sequence[float] = ()
+    xis: Sequence[float] = ()
+    """Other lambdas and xis to measure with, which is arithmetic."""
+    trace: bool = True
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation, and what it was computed from."""
+
+    result: Evaluation
+    encoded: EncodedSplit
+    run: MtiRun | None
+    """The dialogues."""
+
+
 async def evaluate(
-    spec: DataSpec,
-    encoder: Encoder,
-    settings: Settings,
-    folder: Path,
-    events: Events,
-    *,
-    mti: bool = False,
-    trace: bool = True,
-) -> Evaluation:
-    """What a split gives, without sweeps and curves; features and replies are kept in `folder`.
+    spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, events: Events, measuring: Measuring
+) -> Measured:
+    """Measure a retriever; features, replies and the result are kept in `folder`.
 
     Raises:
         CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
     """
     encoded = await asyncio.to_thread(encode, spec, encoder, settings, folder, events)
-    result = plain_result(spec.layout, encoder, encoded, settings)
-    if not mti:
-        return result
-    return replace(result, mti=mti_result(await run_mti(encoded, encoder, settings, folder, events, trace=trace)))
+    result, run = plain_result(spec.layout, encoder, encoded, settings), None
+    if measuring.mti:
+        run = await run_mti(
+            encoded, encoder, settings, folder, events,
+            variant=measuring.variant, users=measuring.users, trace=measuring.trace,
+        )  # fmt: skip
+        result = replace(result, mti=mti_result(run, measuring.lams, measuring.xis))
+    write_whole(folder / "result.json", json.dumps(result.to_json(), indent=1).encode())
+    if run:
+        write_scores(folder / "scores.npz", run)
+    return Measured(result, encoded, run)
 
 
 def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings: Settings) -> Evaluation:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ctgi.captions import read_captions
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import Json
 from ctgi.retrieval.benchmarks.layouts import LAYOUTS, Layout, below_root, match_images, read_annotations
+from ctgi.runs.events import Events
 from ctgi.text import plain
 
 _SHOWN = 3
@@ -83,7 +85,7 @@ def export_captions(
         kept = tuple(path for path in wanted if path not in ours)
         if kept and not keep_human:
             raise CtgiError(
-                f"{plain(str(annotations))}: {some_of(kept, len(wanted), split)} would keep the captions that people "
+                f"{plain(str(annotations))}: {_some_of(kept, len(wanted), split)} would keep the captions that people "
                 "wrote, for they have none of ours: caption them first, or add --keep-human"
             )
         report = ExportReport(len(objects), len(ours), len(kept), empty, len(captions) - len(ours), kept)
@@ -91,7 +93,57 @@ def export_captions(
     return report
 
 
-def some_of(paths: Sequence[str], total: int, split: str) -> str:
+def check_export(layouts: Sequence[str], annotations: Path | None) -> None:
+    """Refuse, before images are captioned for it, an export that cannot be.
+
+    Raises:
+        CtgiError: an unknown layout, or annotations that are none of it.
+    """
+    for name in layouts:
+        if name not in LAYOUTS:
+            raise CtgiError(f"--export {name!r}: expected one of {', '.join(LAYOUTS)}")
+        if annotations:
+            read_annotations(annotations, LAYOUTS[name])
+
+
+def export_all(
+    captions: Path,
+    layouts: Sequence[str],
+    events: Events,
+    *,
+    images_root: Path,
+    annotations: Path | None = None,
+    keep_human: bool = False,
+) -> dict[str, ExportReport]:
+    """Write a captions file in several layouts, each in a folder beside it; what was written, by file.
+
+    Raises:
+        CtgiError: as `export_captions` does, or a folder cannot be made.
+    """
+    if layouts and not captions.exists():
+        events.warn(f"nothing to export: no image has a caption in {captions}")
+        return {}
+    written = {}
+    for layout in layouts:
+        target = captions.with_name(f"{captions.stem}-{layout}") / FILE_NAMES[layout]
+        try:
+            target.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CtgiError(
+                f"cannot make the folder {target.parent} ({error.strerror}): choose another --out"
+            ) from None
+        report = export_captions(
+            read_captions(captions), layout, target,
+            images_root=images_root, annotations=annotations, keep_human=keep_human,
+        )  # fmt: skip
+        if report.kept:
+            some = _some_of(report.kept_paths, report.kept + report.replaced, "train")
+            events.warn(f"{target}: {some} keep the captions that people wrote")
+        written[str(target)] = report
+    return written
+
+
+def _some_of(paths: Sequence[str], total: int, split: str) -> str:
     """How many images, and the first of them."""
     shown = ", ".join(plain(path) for path in paths[:_SHOWN]) + (" ..." if len(paths) > _SHOWN else "")
     return f"{len(paths)} of {total} {split} images ({shown})"

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
-from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
 from ctgi.retrieval.gallery_files import check_encoder, find_gallery, read_header
 from ctgi.retrieval.gallery_header import image_root
 from ctgi.retrieval.gallery_names import encoder_name
 from ctgi.runs.events import Events
+from ctgi.runs.last_gallery import named_gallery, remember
 
 
 def build(
@@ -72,6 +73,19 @@ def open_or_build(
         )
     if gallery.header.failed and not made:
         events.warn(f"images that could not be indexed: {gallery.header.failed}; {gallery.index_command} lists them")
+    return gallery, made
+
+
+def open_named(path: Path | None, settings: Settings, events: Events) -> tuple[Gallery, GalleryReport | None]:
+    """The gallery at `path`, else the configured or the last one, and what was done if it had to be made first.
+
+    Raises:
+        CtgiError: as `open_or_build` does, or there is none to be taken.
+    """
+    path = named_gallery(path, settings, events)
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    gallery, made = open_or_build(path, encoder, settings, events)
+    remember(gallery.name)
     return gallery, made
 
 

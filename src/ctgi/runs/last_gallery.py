@@ -5,9 +5,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder, write_whole
 from ctgi.reading import read_json
+from ctgi.runs.events import Events
 from ctgi.text import plain
 
 
@@ -34,6 +36,14 @@ def last() -> Path:
     if gallery is None or not Path(gallery).is_dir():
         raise CtgiError("no gallery named, and none was indexed from this directory: give one with -g FOLDER")
     return Path(gallery)
+
+
+def named_gallery(path: Path | None, settings: Settings, events: Events) -> Path:
+    """The gallery given, else the configured or the last one of this directory, which is then told."""
+    if path is None:
+        path = settings.gallery or last()
+        events.tell(f"gallery: {path}")
+    return path
 
 
 def _file() -> Path | None:

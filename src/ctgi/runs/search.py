@@ -74,6 +74,7 @@ async def search(
         "passed_over": made.passed_over if made else {},
         "not_indexed": tuple(NotIndexed(path=path, reason=reason) for path, reason in made.failed) if made else (),
     }
+    _tell_faults(found, events)
     return found.model_copy(update=({"unknown_words": unknown} if unknown else {}) | told)
 
 
@@ -93,6 +94,20 @@ def _act(gallery: Gallery, mti: bool, conversation: Conversation | None) -> Act:
 
 def _made_by(gallery: Gallery) -> dict[str, str]:
     return {"gallery": str(gallery.name), "encoder": gallery.header.spec}
+
+
+def _tell_faults(found: SearchRecord, events: Events) -> None:
+    """What of the query or of the dialogue was lost."""
+    if found.truncated_tokens:
+        events.warn(f"{found.truncated_tokens} tokens of the query were beyond the encoder's length and were not read")
+    if found.not_english:
+        events.warn(
+            f"{found.not_english} of {len(found.dialogue)} answers are not English, which CLIP's tokenizer "
+            "reads badly: bind a model that answers in English"
+        )
+    for asked in found.verified:
+        if asked.error:
+            events.warn(f"not verified: {asked.error}")
 
 
 def _unknown(settings: Settings, tools: Collection[str], query: str, events: Events) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ctgi.cli.options import AsJson, Bind, Config, Quiet
+from ctgi.cli.console import Terminal, notice
+from ctgi.cli.options import AsJson, Bind, Config, MovedImages, Quiet
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -27,15 +28,39 @@ Items = Annotated[
         help="Only items with this number or hash, or this in path or query. Repeatable.",
     ),
 ]
+Latest = Annotated[int, typer.Option("--limit", "-n", min=1, help="The latest runs to show.")]
+Tool = Annotated[str | None, typer.Option("--tool", help="Only calls of this tool.")]
+Node = Annotated[str | None, typer.Option("--node", help="Only calls of this node of the graph.")]
+Slow = Annotated[float | None, typer.Option("--slow", metavar="MS", min=0, help="Only calls that took longer.")]
+Failed = Annotated[bool, typer.Option("--failed", help="Only calls and items that failed.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained HTML page instead.")]
+OnMiss = Annotated[
+    str, typer.Option("--on-miss", metavar="error|live", help="What to do about a call that was never recorded.")
+]
+FromNode = Annotated[
+    str | None, typer.Option("--from", metavar="NODE", help="Call everything anew from this node of the graph on.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the captions, or the searches, to this new file.")]
+Gallery = Annotated[Path | None, typer.Option("--gallery", "-g", help="Where the gallery lies now.")]
+AcceptChanges = Annotated[
+    bool, typer.Option("--accept-changes", help="Take recorded answers although their prompt was changed since.")
+]
+Before = Annotated[str, typer.Argument(metavar="A", help="A run, as for ctgi trace show.")]
+After = Annotated[str, typer.Argument(metavar="B", help="The run to compare with it.")]
+Truth = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--truth",
+        metavar="GLOB|FILE",
+        help="Names of right images, or a JSON file {query: [names]}. Repeatable.",
+    ),
+]
+DiffHtml = Annotated[Path | None, typer.Option("--html", help="Also write both side by side as a self-contained page.")]
 _TOLD = 5
 
 
 @trace.command("list")
-def list_runs(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The latest runs to show.")] = 20,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
+def list_runs(limit: Latest = 20, config: Config = None, as_json: AsJson = False) -> None:
     """Show the recorded runs: what they did, how long it took, what failed.
 
     Example: ctgi trace list
@@ -52,15 +77,13 @@ def list_runs(
 @trace.command("show")
 def show_run(
     run: Run = "last",
-    tool: Annotated[str | None, typer.Option(help="Only calls of this tool.")] = None,
-    node: Annotated[str | None, typer.Option(help="Only calls of this node of the graph.")] = None,
+    tool: Tool = None,
+    node: Node = None,
     item: Items = None,
-    slow: Annotated[float | None, typer.Option(metavar="MS", min=0, help="Only calls that took longer.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only calls and items that failed.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page instead.")] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="With --html: the folder where the images lie now.", show_default=False)
-    ] = None,
+    slow: Slow = None,
+    failed: Failed = False,
+    html: Html = None,
+    images: MovedImages = None,
     config: Config = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -72,7 +95,6 @@ def show_run(
     Example: ctgi trace show last --tool answer_question --html run.html
     """
     from ctgi.cli.arguments import refuse_idle
-    from ctgi.cli.console import notice
     from ctgi.tools.traces.selection import Selection
 
     if html:
@@ -99,20 +121,12 @@ def show_run(
 def replay(
     run: Run,
     bind: Bind = None,
-    on_miss: Annotated[
-        str, typer.Option(metavar="error|live", help="What to do about a call that was never recorded.")
-    ] = "error",
-    from_node: Annotated[
-        str | None, typer.Option("--from", metavar="NODE", help="Call everything anew from this node of the graph on.")
-    ] = None,
+    on_miss: OnMiss = "error",
+    from_node: FromNode = None,
     item: Items = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the captions, or the searches, to this new file.")
-    ] = None,
-    gallery: Annotated[Path | None, typer.Option("--gallery", "-g", help="Where the gallery lies now.")] = None,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Take recorded answers although their prompt was changed since.")
-    ] = False,
+    out: Out = None,
+    gallery: Gallery = None,
+    accept_changes: AcceptChanges = False,
     config: Config = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -127,11 +141,9 @@ def replay(
     """
     import asyncio
 
-    from ctgi.cli.console import progress
-    from ctgi.cli.senders import tell_senders
-    from ctgi.cli.trace.replaying import print_report, tell
-    from ctgi.runs.replay.plan import Plan, may_go_live, replay_settings
-    from ctgi.runs.replay.run import ReplayReport, replay_run
+    from ctgi.cli.trace.replaying import print_report
+    from ctgi.runs.replay.plan import Plan, replay_settings
+    from ctgi.runs.replay.run import replay_run
     from ctgi.tools.traces.selection import Selection
 
     if on_miss not in ("error", "live"):
@@ -145,14 +157,7 @@ def replay(
         lambda one: selection.wants(one, opened.values), accept_changes, gallery,
     )  # fmt: skip
     settings = replay_settings(opened, plan, config)
-    tell_senders(settings, may_go_live(opened, plan), quiet=quiet)
-    with progress("replay", len(opened.items), quiet=quiet) as update:
-
-        def show(report: ReplayReport) -> None:
-            update(report.items, note=f"{report.served} recorded, {report.live} live")
-
-        report = asyncio.run(replay_run(opened, settings, plan, out=out, on_progress=show))
-    tell(report, quiet)
+    report = asyncio.run(replay_run(opened, settings, plan, Terminal(quiet), out=out))
     print_report(report, as_json)
     if report.failed or opened.problems:
         raise typer.Exit(1)
@@ -160,17 +165,12 @@ def replay(
 
 @trace.command("diff")
 def diff_runs(
-    before: Annotated[str, typer.Argument(metavar="A", help="A run, as for ctgi trace show.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The run to compare with it.")],
-    truth: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB|FILE", help="Names of right images, or a JSON file {query: [names]}. Repeatable."),
-    ] = None,
+    before: Before,
+    after: After,
+    truth: Truth = None,
     item: Items = None,
-    html: Annotated[Path | None, typer.Option(help="Also write both side by side as a self-contained page.")] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="With --html: the folder where the images lie now.", show_default=False)
-    ] = None,
+    html: DiffHtml = None,
+    images: MovedImages = None,
     config: Config = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -179,7 +179,6 @@ def diff_runs(
 
     Example: ctgi trace diff 20261121-101530 last --html diff.html
     """
-    from ctgi.cli.console import notice
     from ctgi.cli.trace.comparing import print_diff
     from ctgi.tools.traces.diff import diff_traces
     from ctgi.tools.traces.selection import Selection
@@ -226,8 +225,6 @@ def _check_items(opened: "Trace", selection: "Selection") -> None:
 
 
 def _tell_problems(opened: "Trace") -> None:
-    from ctgi.cli.console import notice
-
     for problem in opened.problems[:_TOLD]:
         about = f" (item {problem.item})" if problem.item else ""
         notice(f"{opened.path}, line {problem.line}{about}: {problem.what}")

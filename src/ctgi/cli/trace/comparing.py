@@ -1,8 +1,8 @@
 """What `ctgi trace diff` has to say."""
 
-import sys
 from typing import Any
 
+from ctgi.cli.console import print_json, to_terminal
 from ctgi.cli.terminal import markup
 from ctgi.reports.trace_words import duration, in_words, rank_words, totals
 from ctgi.tools.traces.diff import ItemDiff, TraceDiff
@@ -13,14 +13,11 @@ _TOLD = 20
 def print_diff(found: TraceDiff, as_json: bool) -> None:
     """A table of the tools, what differs before the first call, and the items that changed; or one JSON object."""
     if as_json:
-        from ctgi.cli.console import print_json
         from ctgi.reports.trace_json import diff_json
 
         print_json(diff_json(found))
         return
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
+    console = to_terminal(160, soft_wrap=True)
     console.print(markup(f"A {found.runs[0]}, B {found.runs[1]}"), highlight=False)
     for line in found.settings:
         console.print(f"  {markup(line)}", highlight=False)

@@ -5,29 +5,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctgi.cli.console import print_json, print_table
 from ctgi.cli.terminal import markup
 
 if TYPE_CHECKING:
     from ctgi.reports.trace_json import RunSummary, Unreadable
 
+_COLUMNS = ("run", "command", "items", "failed", "calls", "live", "tokens in/out", "time", "status")
+
 
 def print_runs(found: "list[RunSummary | Unreadable]", folder: Path, as_json: bool) -> None:
     """As a table, or one JSON list."""
     if as_json:
-        from ctgi.cli.console import print_json
-
         print_json([asdict(row) for row in found])
         return
     if not found:
         sys.stdout.write(f"no traces in {markup(str(folder))}\n")
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("run", "command", "items", "failed", "calls", "live", "tokens in/out", "time", "status", box=None)
-    for row in found:
-        table.add_row(*(markup(cell) for cell in _cells(row)))
-    Console(width=None if sys.stdout.isatty() else 240).print(table, highlight=False)
+    print_table([dict(zip(_COLUMNS, _cells(row), strict=True)) for row in found])
 
 
 def _cells(row: "RunSummary | Unreadable") -> list[str]:

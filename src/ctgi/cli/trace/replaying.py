@@ -4,31 +4,16 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ctgi.cli.console import notice
+from ctgi.cli.console import print_json
 from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
     from ctgi.runs.replay.run import ReplayReport
 
-_TOLD = 5
-
-
-def tell(report: "ReplayReport", quiet: bool) -> None:
-    """Failures, and what is not as it was, on stderr."""
-    if report.changes:
-        shown = ", ".join(report.changes[:_TOLD]) + (" ..." if len(report.changes) > _TOLD else "")
-        notice(f"changed since the recording: {shown}", quiet=quiet)
-    if report.unfinished:
-        notice(f"left out, as the recorded run ended before they were done: {', '.join(report.unfinished)}")
-    for item, reason in report.failed:
-        notice(f"not replayed: {item}: {reason}")
-
 
 def print_report(report: "ReplayReport", as_json: bool) -> None:
     """Numbers and what came out differently, on stdout."""
     if as_json:
-        from ctgi.cli.console import print_json
-
         failed = [{"what": item, "reason": reason} for item, reason in report.failed]
         print_json(asdict(report) | {"failed": failed})
         return

@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ctgi.cli.console import to_terminal
 from ctgi.cli.terminal import markup
 from ctgi.reports.trace_json import item_json, summary
 from ctgi.reports.trace_words import answered, asked, duration, failed
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 def print_tree(trace: Trace, selection: Selection) -> None:
     """The run's head, then its items one after the other."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
+    console = to_terminal(160, soft_wrap=True)
     for line in _head(trace):
         console.print(markup(line), highlight=False)
     for number, calls, nodes in chosen(trace, selection):

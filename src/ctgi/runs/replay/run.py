@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +15,13 @@ from ctgi.graphs.mtg import SPLIT_NODES
 from ctgi.reading import Json
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.batch import run_many
+from ctgi.runs.beforehand import announce
 from ctgi.runs.caption import copied, in_flight
 from ctgi.runs.captions_file import CaptionsFile, dump, open_captions
+from ctgi.runs.events import Events, Update
 from ctgi.runs.recording import Act, tracing
 from ctgi.runs.replay.item import Replayed, graph_nodes, open_work, replay_one
-from ctgi.runs.replay.plan import Plan, changes, computed_tools, live_tools
+from ctgi.runs.replay.plan import Plan, changes, computed_tools, live_tools, may_go_live
 from ctgi.runs.replay.workers import in_processes, worker_count
 from ctgi.text import plain
 from ctgi.tools.traces.format import Done
@@ -28,6 +30,8 @@ from ctgi.tools.traces.player import Replay
 from ctgi.tools.traces.reader import Trace
 from ctgi.tools.traces.recorder import ITEMS_OWN
 
+_TOLD = 5
+"""Changes told by name."""
 OWN = frozenset({"seconds", "trace", "bindings", "tokens"})
 """Fields that tell how an outcome was made, not what it is."""
 
@@ -63,9 +67,9 @@ async def replay_run(
     trace: Trace,
     settings: Settings,
     plan: Plan,
+    events: Events,
     *,
     out: Path | None = None,
-    on_progress: Callable[[ReplayReport], None] = lambda report: None,
 ) -> ReplayReport:
     """Run a trace's items again and compare them with what was recorded.
 
@@ -76,12 +80,13 @@ async def replay_run(
         trace: what is replayed.
         settings: of `replay_settings`.
         plan: what is called anew.
+        events: hears what leaves the machine before anything does, how far the replay is, and what is otherwise.
         out: a new file for the captions (as captions.jsonl) or the searches (one JSON object a line).
-        on_progress: told after every item.
 
     Raises:
         CtgiError: a changed prompt, an unknown node, an `out` that is there, a server that is gone.
     """
+    announce(settings, may_go_live(trace, plan), events)
     header = trace.header
     report = ReplayReport(header.run, out=str(out) if out else None, changes=changes(trace, settings))
     live = live_tools(trace, settings, plan, report.changes)
@@ -92,18 +97,34 @@ async def replay_run(
     how = {"of": header.run, "live": sorted(live), "on_miss": plan.on_miss, "from_node": from_node}
     act = Act(header.command, header.graph, [*header.bindings], trace.values.load(header.input), header.root)
     tracer = tracing(act, settings, replay=how, inner=replay, wanted=not certain)
-    with _results(out, trace, settings) as results, tracer as interceptor:
+    with (
+        _results(out, trace, settings) as results,
+        tracer as interceptor,
+        events.progress("replay", len(order)) as update,
+    ):
         report.trace = interceptor.run
         items: AsyncIterator[tuple[int, Replayed | ToolError]]
         if certain and (jobs := worker_count(len(order))) > 1:
             items = in_processes(trace, settings, replay, order, jobs)
-            await _Run(trace, report, results, interceptor).all(order, items, on_progress)
+            await _Run(trace, report, results, interceptor).all(order, items, update)
         else:
             async with open_work(trace, settings, interceptor, plan.gallery) as work:
                 one = partial(replay_one, trace, replay, work)
                 items = run_many(order, one, in_flight=1 if plan.pure else in_flight(settings))
-                await _Run(trace, report, results, interceptor).all(order, items, on_progress)
+                await _Run(trace, report, results, interceptor).all(order, items, update)
+    _tell(report, events)
     return report
+
+
+def _tell(report: ReplayReport, events: Events) -> None:
+    """What is not as it was, and what failed."""
+    if report.changes:
+        shown = ", ".join(report.changes[:_TOLD]) + (" ..." if len(report.changes) > _TOLD else "")
+        events.tell(f"changed since the recording: {shown}")
+    if report.unfinished:
+        events.warn(f"left out, as the recorded run ended before they were done: {', '.join(report.unfinished)}")
+    for item, reason in report.failed:
+        events.warn(f"not replayed: {item}: {reason}")
 
 
 def _first_live_node(graph: str, node: str | None) -> str | None:
@@ -148,7 +169,7 @@ class _Run:
         self,
         order: list[int],
         items: AsyncIterator[tuple[int, Replayed | ToolError]],
-        on_progress: Callable[[ReplayReport], None],
+        update: Update,
     ) -> None:
         """Every item; taken in the given order, whenever each was done."""
         place = 0
@@ -159,7 +180,7 @@ class _Run:
             while place < len(order) and order[place] in self._waiting:
                 self._take(order[place], self._waiting.pop(order[place]))
                 place += 1
-            on_progress(self._report)
+            update(self._report.items, note=f"{self._report.served} recorded, {self._report.live} live")
 
     def _take(self, number: int, result: Replayed) -> None:
         report, recorded = self._report, self._trace.done(number)
