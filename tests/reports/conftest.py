@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ctgi.records import SearchRecord
+
 Search = Callable[..., dict[str, Any]]
+
+
+def _refuse_unknown_keys(record: SearchRecord) -> None:
+    """What is written by hand here must have the names that a search has."""
+    for part in (record, *record.anchors, *record.dialogue, *record.verified, *record.results):
+        assert not part.model_extra
 
 
 @pytest.fixture
@@ -71,6 +79,7 @@ def search(people: list[str]) -> Search:
             "truncated_tokens": 0,
             "trace": None,
         }
+        _refuse_unknown_keys(SearchRecord.from_json(result))
         return result | changes
 
     return build

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.metrics import Metrics, evaluate_features, evaluate_scores
+from ctgi.retrieval.metrics import Metrics, evaluate_blocks, evaluate_features, evaluate_scores, row_slices
 
 
 def test_parity_rank(golden) -> None:
@@ -50,13 +50,19 @@ def test_ties_rank_in_gallery_order() -> None:
     assert both.mean_inp == pytest.approx(100 * 2 / 4)
 
 
-def test_features_and_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_and_blocks_of_rows_give_the_same() -> None:
     generator = np.random.default_rng(0)
     queries, gallery = (generator.normal(size=(n, 16)).astype(np.float32) for n in (50, 40))
     pids = generator.integers(0, 9, 50), generator.integers(0, 9, 40)
     whole = evaluate_scores(queries @ gallery.T, *pids)
-    monkeypatch.setattr("ctgi.retrieval.metrics._CHUNK_BYTES", 7 * 4 * 40)
     assert evaluate_features(queries, gallery, *pids) == whole
+    blocks = (queries[start : start + 7] @ gallery.T for start in range(0, 50, 7))
+    assert evaluate_blocks(blocks, (50, 40), *pids) == whole
+
+
+def test_rows_are_taken_by_32_mib() -> None:
+    assert list(row_slices(5, 2**22)) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert list(row_slices(2, 2**30)) == [slice(0, 1), slice(1, 2)]
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
