@@ -1,6 +1,6 @@
 """What a replay calls a difference."""
 
-from ctgi.runs.replay.run import differences
+from ctgi.runs.replay.differences import differences
 
 THEN = {"caption": "A man.", "turns": [{"answer": "red", "kept": True}], "calls": {"verify_match": 1}, "seconds": 3.0}
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ctgi.config import Settings
 from ctgi.reading import Json
-from ctgi.runs.replay.item import Replayed, open_work, replay_one
+from ctgi.runs.replay.item import Replayed, replay_one
+from ctgi.runs.replay.kinds import kind_of
 from ctgi.tools.traces.player import Replay
 from ctgi.tools.traces.reader import Trace, open_trace
 
@@ -73,7 +74,7 @@ class _Worker:
         self._loop = asyncio.new_event_loop()
         trace = open_trace(path)
         replay = Replay(trace, computed=computed)
-        opened = open_work(trace, Settings(**settings), replay, None)
+        opened = kind_of(trace.header).work(trace, Settings(**settings), replay, None)
         self._one = partial(replay_one, trace, replay, self._loop.run_until_complete(opened.__aenter__()))
 
     def replay(self, numbers: list[int]) -> list[Replayed]:

@@ -1,0 +1,23 @@
+"""The kinds of run whose traces can be replayed."""
+
+from ctgi.errors import CtgiError
+from ctgi.runs.replay.captions import Captions
+from ctgi.runs.replay.evaluations import Evaluations
+from ctgi.runs.replay.kind import Kind
+from ctgi.runs.replay.searches import PlainSearches, Searches
+from ctgi.tools.traces.format import Header
+
+KINDS: tuple[Kind, ...] = (Captions(), Evaluations(), Searches(), PlainSearches())
+"""The first that reads a header counts."""
+
+
+def kind_of(header: Header) -> Kind:
+    """The kind of a recorded run.
+
+    Raises:
+        CtgiError: this ctgi has no such runs.
+    """
+    for kind in KINDS:
+        if kind.reads(header):
+            return kind
+    raise CtgiError(f"run {header.run} is of the graph {header.graph!r}, which this ctgi does not have")
