@@ -126,7 +126,10 @@ async def run_searches(interceptor: Interceptor, settings: Settings, count: int,
     with out.open("wb") as file:
         for number in range(count):
             found = await search(context, f"person number {number}", 10)
-            file.write(dump(found.to_json() | {"cached": 0, "bindings": bindings}) + b"\n")
+            file.write(
+                dump(found.to_json() | {"cached": 0, "bindings": bindings, "passed_over": {}, "not_indexed": []})
+                + b"\n"
+            )
 
 
 Graph = Callable[[Interceptor, Settings, int, Path], Awaitable[None]]

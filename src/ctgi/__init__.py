@@ -16,13 +16,14 @@ from ctgi.version import __version__ as __version__
 if TYPE_CHECKING:
     from ctgi.api import caption, caption_image, evaluate, index, search
     from ctgi.errors import CtgiError, EndpointDownError, ImageError, ToolError
-    from ctgi.results import Anchor, CaptionRecord, Match, SearchResult, Turn, VerdictRecord
+    from ctgi.results import Anchor, CaptionRecord, DialogueTurn, Match, SearchResult, Turn, VerdictRecord
     from ctgi.session import Session
 
 __all__ = [
     "Anchor",
     "CaptionRecord",
     "CtgiError",
+    "DialogueTurn",
     "EndpointDownError",
     "ImageError",
     "Match",
@@ -41,7 +42,7 @@ __all__ = [
 _HOMES = {
     "ctgi.api": ("caption", "caption_image", "evaluate", "index", "search"),
     "ctgi.errors": ("CtgiError", "EndpointDownError", "ImageError", "ToolError"),
-    "ctgi.results": ("Anchor", "CaptionRecord", "Match", "SearchResult", "Turn", "VerdictRecord"),
+    "ctgi.results": ("Anchor", "CaptionRecord", "DialogueTurn", "Match", "SearchResult", "Turn", "VerdictRecord"),
     "ctgi.session": ("Session",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
