@@ -1,12 +1,10 @@
 """Choice of captions for training: human ones, or those of `ctgi caption` with their confidence."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ctgi.captions import read_captions
+from ctgi.captions import CaptionLine, read_captions
 from ctgi.errors import CtgiError
 from ctgi.text import plain
 
@@ -54,24 +52,23 @@ class CaptionChoice:
         if self.file is None:
             raise CtgiError("human captions come from a data set's annotations: give initial:FILE or mtg:FILE")
         field = _FIELDS[self.kind]
-        texts = {
-            record["path"]: Text(record[field], caption_confidence(record) if self.kind == "mtg" else None)
-            for record in read_captions(self.file)
-            if isinstance(record.get(field), str) and record[field].strip()
-        }
+        texts = {}
+        for line in read_captions(self.file):
+            text = line.caption if self.kind == "mtg" else line.initial_caption
+            if text.strip():
+                texts[line.path] = Text(text, caption_confidence(line) if self.kind == "mtg" else None)
         if not texts:
             raise CtgiError(f"{plain(str(self.file))}: no record with a {field}: run ctgi caption on the images first")
         return texts
 
 
-def caption_confidence(record: Mapping[str, Any]) -> float | None:
+def caption_confidence(line: CaptionLine) -> float | None:
     """Geometric mean of the confidences of the kept answers, 0 to 1; None if none has one.
 
     A caption is right only if all of its answers are. A single unsure answer lowers the geometric mean more than the
     arithmetic one; unlike the product, it does not fall with the number of answers.
     """
-    turns = record.get("turns") or []
-    known = [turn.get("confidence") for turn in turns if turn.get("kept")]
+    known = [turn.get("confidence") for turn in line.turns if turn.get("kept")]
     sure = [float(value) for value in known if isinstance(value, int | float)]
     if not sure:
         return None

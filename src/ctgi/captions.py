@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ctgi.errors import CtgiError
@@ -23,8 +24,56 @@ _FIELDS = {
 logger = logging.getLogger(__name__)
 
 
-def read_captions(path: Path) -> Iterator[Json]:
-    """The records of a captions file, oldest first; a torn last line is left out with a warning.
+@dataclass(frozen=True)
+class CaptionLine:
+    """A line of captions.jsonl, perhaps edited by hand: what is missing or null there is empty here."""
+
+    fields: Json
+    """All that stands there; a copy keeps it."""
+
+    @property
+    def path(self) -> str:
+        """Of the image."""
+        return str(self.fields["path"])
+
+    @property
+    def sha256(self) -> str:
+        """Of the image's content."""
+        return self.fields.get("sha256") or ""
+
+    @property
+    def initial_caption(self) -> str:
+        """T_s (Eq. 1)."""
+        return self.fields.get("initial_caption") or ""
+
+    @property
+    def caption(self) -> str:
+        """T_e (Eqs. 2-3)."""
+        return self.fields.get("caption") or ""
+
+    @property
+    def has_caption(self) -> bool:
+        """Whether the caption has words in it: an image without one is captioned again."""
+        return bool(self.caption.strip())
+
+    @property
+    def turns(self) -> list[Json]:
+        """Questions and answers, whatever fields they have."""
+        return self.fields.get("turns") or []
+
+    @property
+    def bindings(self) -> dict[str, str]:
+        """Tool -> backend."""
+        return self.fields.get("bindings") or {}
+
+    @property
+    def same_as(self) -> str:
+        """The path of the image with the same content that the caption was made for."""
+        return self.fields.get("same_as") or self.path
+
+
+def read_captions(path: Path) -> Iterator[CaptionLine]:
+    """The lines of a captions file, oldest first; a torn last line is left out with a warning.
 
     Raises:
         CtgiError: the file cannot be read, or a line is no record and not torn; names the line.
@@ -33,11 +82,11 @@ def read_captions(path: Path) -> Iterator[Json]:
         if line.is_torn:
             logger.warning("%s, line %s: cut off, as by a kill: it is left out", plain(str(path)), line.number)
         else:
-            yield caption_record(path, line)
+            yield caption_line(path, line)
 
 
-def caption_record(path: Path, line: JsonLine) -> Json:
-    """The record on a line of the captions file at `path`.
+def caption_line(path: Path, line: JsonLine) -> CaptionLine:
+    """A line of the captions file at `path`, once it is known to be a record.
 
     Raises:
         CtgiError: it is no record; names file and line.
@@ -49,12 +98,7 @@ def caption_record(path: Path, line: JsonLine) -> Json:
             f"{plain(str(path))}, line {line.number}: not a caption record: {fault}; "
             "mend or delete the line, or write to another file with --out"
         )
-    return dict(record)
-
-
-def has_caption(record: Json) -> bool:
-    """Whether a record has a caption with words in it: the image of one without is captioned again."""
-    return bool((record.get("caption") or "").strip())
+    return CaptionLine(record)
 
 
 def _fault(record: Json) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ctgi.captions import read_captions
+from ctgi.captions import CaptionLine, read_captions
 from ctgi.errors import CtgiError
 from ctgi.runs.captions_file import open_captions
 
@@ -21,13 +21,13 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
     out = tmp_path / "new" / "captions.jsonl"
     with open_captions(out) as file:
         file.append(record("a", "1"))
-        assert list(read_captions(out)) == [record("a", "1")]
+        assert [line.fields for line in read_captions(out)] == [record("a", "1")]
     with open_captions(out) as file:
         assert file.holds("a", "1")
         assert not file.holds("a", "2")
         file.append(record("b", "2"))
-        assert file.find("2") == record("b", "2")
-        assert file.find("1") == record("a", "1")
+        assert file.find("2") == CaptionLine(record("b", "2"))
+        assert file.find("1") == CaptionLine(record("a", "1"))
         assert file.find("3") is None
 
 
@@ -38,7 +38,7 @@ def test_a_torn_tail_is_left_out_and_set_aside(tmp_path: Path, caplog: pytest.Lo
         file.append(record("a"))
     with out.open("ab") as raw:
         raw.write(tail)
-    assert [found["path"] for found in read_captions(out)] == ["a"]
+    assert [found.path for found in read_captions(out)] == ["a"]
     with open_captions(out) as file:
         file.append(record("b"))
     assert [json.loads(line)["path"] for line in out.read_text().splitlines()] == ["a", "b"]
@@ -54,14 +54,14 @@ def test_the_last_record_counts_and_stays_whatever_ends_its_line(tmp_path: Path,
     by_hand = record("b", "2") | {"caption": "CORRECTED BY HAND"}
     written = mark + (json.dumps(record("a", "1")) + "\n" + json.dumps(by_hand)).encode() + ending
     out.write_bytes(written)
-    assert list(read_captions(out)) == [record("a", "1"), by_hand]
+    assert [line.fields for line in read_captions(out)] == [record("a", "1"), by_hand]
     with open_captions(out) as file:
         assert file.holds("b", "2")
-        assert [file.find("1"), file.find("2")] == [record("a", "1"), by_hand]
+        assert [file.find("1"), file.find("2")] == [CaptionLine(record("a", "1")), CaptionLine(by_hand)]
         file.append(record("c", "3"))
-        assert file.find("3") == record("c", "3")
+        assert file.find("3") == CaptionLine(record("c", "3"))
     assert out.read_bytes().startswith(written)
-    assert list(read_captions(out)) == [record("a", "1"), by_hand, record("c", "3")]
+    assert [line.fields for line in read_captions(out)] == [record("a", "1"), by_hand, record("c", "3")]
     assert not (tmp_path / "captions.jsonl.torn").exists()
 
 
@@ -106,7 +106,7 @@ def test_of_several_records_of_one_content_the_last_with_a_caption_is_copied(tmp
     with open_captions(out) as file:
         found = file.find(record("a")["sha256"])
     assert found is not None
-    assert found["caption"] == "corrected"
+    assert found.caption == "corrected"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_file_that_is_all_torn_tail(tmp_path: Path) -> None:
     out.write_bytes(b'{"path": "a')
     with open_captions(out) as file:
         file.append(record("b"))
-    assert [found["path"] for found in read_captions(out)] == ["b"]
+    assert [found.path for found in read_captions(out)] == ["b"]
 
 
 @pytest.mark.parametrize("line", [b"not json\n", b"[1]\n", b'{"caption": "no path"}\n', b"\xff\xfe\n"])
@@ -159,7 +159,7 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     out, path = tmp_path / "captions.jsonl", os.fsdecode(b"caf\xe9.png")
     with open_captions(out) as file:
         file.append(record(path))
-    assert next(read_captions(out))["path"] == path
+    assert next(read_captions(out)).path == path
 
 
 def test_two_writers_are_kept_apart(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_without_locks_it_goes_on_with_a_warning_or_stops(
     out = tmp_path / "captions.jsonl"
     with open_captions(out) as file:
         file.append(record("a"))
-    assert list(read_captions(out)) == [record("a")]
+    assert [line.fields for line in read_captions(out)] == [record("a")]
     assert "this file system has no locks (No locks available): going on without" in caplog.text
     with pytest.raises(CtgiError, match="no locks"), open_captions(out, "stop"):
         pass

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from ctgi.captions import CaptionLine
 from ctgi.errors import CtgiError
 from ctgi.runs.export import ExportReport, export_captions
 
 
-def records(root: Path, **captions: str) -> list[dict[str, Any]]:
+def records(root: Path, **captions: str) -> list[CaptionLine]:
     return [
-        {"path": str(root / f"{name}.jpg"), "sha256": name, "caption": text, "turns": []}
+        CaptionLine({"path": str(root / f"{name}.jpg"), "sha256": name, "caption": text, "turns": []})
         for name, text in captions.items()
     ]
 
@@ -90,7 +91,9 @@ def test_an_image_that_is_a_link_counts_where_the_link_lies(tmp_path: Path) -> N
 
 def test_a_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")
-    export_captions([{"path": path, "caption": "A man."}], "rstp", tmp_path / "out.json", images_root=tmp_path)
+    export_captions(
+        [CaptionLine({"path": path, "caption": "A man."})], "rstp", tmp_path / "out.json", images_root=tmp_path
+    )
     (sample,) = load_as_irra(tmp_path / "out.json", "rstp")
     assert os.fsencode(sample[2]) == b"imgs/caf\xe9.jpg"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ctgi.captions import CaptionLine
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.caption_choice import caption_confidence
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
@@ -37,7 +38,7 @@ def test_confidence_is_the_geometric_mean_of_kept_answers(
     turns: list[tuple[float | None, bool]], confidence: float | None
 ) -> None:
     record = {"turns": [{"confidence": value, "kept": kept} for value, kept in turns]}
-    assert caption_confidence(record) == (None if confidence is None else pytest.approx(confidence))
+    assert caption_confidence(CaptionLine(record)) == (None if confidence is None else pytest.approx(confidence))
 
 
 def test_filter_drops_captions_and_people_left_without() -> None:

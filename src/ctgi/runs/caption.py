@@ -12,6 +12,7 @@ from typing import Any
 
 from ctgi.agents.assemble import Models
 from ctgi.agents.languages import is_english
+from ctgi.captions import CaptionLine
 from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
 from ctgi.graphs.contexts import open_mtg
@@ -298,6 +299,6 @@ async def dialogue(graph: Any, context: MtgContext, image: ImageRef, bindings: d
     return record
 
 
-def copied(known: Json, image: ImageRef) -> Json:
+def copied(known: CaptionLine, image: ImageRef) -> Json:
     """The line of an image whose content was captioned under another path; what people wrote into that stays in it."""
-    return known | {"path": image.path, "same_as": known.get("same_as") or known["path"], "seconds": 0.0, "tokens": {}}
+    return known.fields | {"path": image.path, "same_as": known.same_as, "seconds": 0.0, "tokens": {}}

@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from threading import Lock
 
-from ctgi.captions import caption_record, has_caption
+from ctgi.captions import CaptionLine, caption_line
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
 from ctgi.reading import Json, JsonLine, json_lines, parse_json
@@ -68,14 +68,14 @@ class CaptionsFile:
         """Whether the image at this path, however it is written, with this content, is captioned already."""
         return self._captioned.holds(path, sha256)
 
-    def find(self, sha256: str) -> Json | None:
-        """The last record with a caption of an image with this content under whatever path, or None."""
+    def find(self, sha256: str) -> CaptionLine | None:
+        """The last line with a caption of an image with this content under whatever path, or None."""
         start = self._start_of.get(sha256)
         if start is None:
             return None
         with self.path.open("rb") as file:
             file.seek(start)
-            return dict(parse_json(file.readline()))
+            return CaptionLine(parse_json(file.readline()))
 
     def append(self, record: Json) -> None:
         """Write one record and hand it to the operating system before returning.
@@ -83,7 +83,7 @@ class CaptionsFile:
         Raises:
             CtgiError: the disk is full or the file cannot be written; the records before it stay whole.
         """
-        self._remember(record, self._write(dump(record) + b"\n"))
+        self._remember(CaptionLine(record), self._write(dump(record) + b"\n"))
 
     def _write(self, content: bytes) -> int:
         """Append a whole line or nothing; returns where it begins."""
@@ -104,7 +104,7 @@ class CaptionsFile:
         if line.is_torn:
             self._set_aside(line)
             return
-        self._remember(caption_record(self.path, line), line.start)
+        self._remember(caption_line(self.path, line), line.start)
         if not line.content.endswith(b"\n"):  # pandas and editors end a file so
             self._write(b"\n")
 
@@ -127,12 +127,11 @@ class CaptionsFile:
             plain(aside.name),
         )
 
-    def _remember(self, record: Json, start: int) -> None:
-        self.bindings = record.get("bindings") or {}
-        if has_caption(record):
-            sha256 = record.get("sha256") or ""
-            self._captioned.add(record["path"], sha256)
-            self._start_of[sha256] = start
+    def _remember(self, line: CaptionLine, start: int) -> None:
+        self.bindings = line.bindings
+        if line.has_caption:
+            self._captioned.add(line.path, line.sha256)
+            self._start_of[line.sha256] = start
 
 
 def dump(record: Json) -> bytes:

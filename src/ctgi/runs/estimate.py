@@ -7,7 +7,7 @@ from pathlib import Path
 from ctgi.agents.abilities import askable
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
-from ctgi.captions import has_caption, read_captions
+from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
 from ctgi.reading import Json
@@ -39,9 +39,9 @@ def estimate(
         CtgiError: an input is missing.
     """
     captioned = Captioned()
-    for record in read_captions(out) if out.is_file() else ():
-        if has_caption(record):
-            captioned.add(record["path"], record.get("sha256") or "")
+    for known in read_captions(out) if out.is_file() else ():
+        if known.has_caption:
+            captioned.add(known.path, known.sha256)
     endpoint = settings.endpoint(settings.binding("caption_image"))
     sizes: list[int] = []
     failed = []

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ctgi.captions import read_captions
+from ctgi.captions import CaptionLine, read_captions
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import Json
@@ -41,7 +40,7 @@ class ExportReport:
 
 
 def export_captions(
-    records: Iterable[Mapping[str, Any]],
+    lines: Iterable[CaptionLine],
     layout: str,
     out: Path,
     *,
@@ -50,7 +49,7 @@ def export_captions(
     split: str = "train",
     keep_human: bool = True,
 ) -> ExportReport:
-    """Write the parsed lines of `captions.jsonl` as the `cuhk`, `icfg` or `rstp` annotation file.
+    """Write the lines of a `captions.jsonl` as the `cuhk`, `icfg` or `rstp` annotation file.
 
     images_root: the folder that the benchmark's loader joins paths to, `imgs/`, or the one above it.
     annotations: the data set's own file. Its objects come out in order with the captions of `split` replaced,
@@ -66,7 +65,7 @@ def export_captions(
     """
     form = _layout(layout, split)
     root = images_root / "imgs" if (images_root / "imgs").is_dir() else images_root
-    captions, empty = _captions(records)
+    captions, empty = _captions(lines)
     if annotations is None:
         objects = _people(captions, form, root, split)
         report = ExportReport(len(objects), replaced=0, kept=0, without_caption=empty, unmatched=0)
@@ -157,14 +156,14 @@ def _layout(name: str, split: str) -> Layout:
     return LAYOUTS[name]
 
 
-def _captions(records: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], int]:
+def _captions(lines: Iterable[CaptionLine]) -> tuple[dict[str, str], int]:
     """Path -> last caption, and how many paths have none."""
     captions: dict[str, str] = {}
     paths: set[str] = set()
-    for record in records:
-        paths.add(record["path"])
-        if (record.get("caption") or "").strip():
-            captions[record["path"]] = record["caption"]
+    for line in lines:
+        paths.add(line.path)
+        if line.has_caption:
+            captions[line.path] = line.caption
     if not captions:
         raise CtgiError(f"nothing to export: {len(paths)} images and no caption; run ctgi caption first")
     return captions, len(paths) - len(captions)
