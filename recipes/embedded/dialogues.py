@@ -30,7 +30,7 @@ CLAIM_LAYER = TEXT_DEPTH - 2
 SIGHT = 0.3
 """Share of the first lesson's loss that is kept up, so that the tower does not unlearn it."""
 _MIRRORED = {"left": "right", "right": "left"}
-_SHARDS = 6
+_SHARDS = 12
 """From so many shards the pictures of a batch are taken."""
 
 
@@ -102,7 +102,7 @@ class Lessons(Dataset[Lesson]):
         return size, rng.sample(by_size[size], min(self._size, len(by_size[size])))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _scenes(path: Path) -> tuple[list[Scene], list[Size]]:
     return read_scenes(path)
 

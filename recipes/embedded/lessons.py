@@ -65,7 +65,8 @@ Branch = list[Turn]
 def draw_branches(scene: Scene, other: Scene, rng: Random) -> list[Branch]:
     """What to learn from one picture: a dialogue now and then, some first questions, some verdicts."""
     branches = [_dialogue(scene, rng)] if rng.random() < 0.4 else []
-    attributes = [rng.choice(COMMON), *draw_questions(scene, list(POOL), QUESTIONS - 1, rng)]
+    asked = sum(len(branch) - 1 for branch in branches)  # so that all pictures have as much to read
+    attributes = [rng.choice(COMMON), *draw_questions(scene, list(POOL), QUESTIONS - 1 - asked, rng)]
     branches += [[_question(scene, attribute, rng)] for attribute in attributes]
     return branches + [[_verdict(scene, other, rng)] for _ in range(VERDICTS)]
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ctgi.agents.prompts import prompt
 from recipes.embedded.lessons import Branch, Turn
@@ -18,6 +19,8 @@ from recipes.embedded.qwen2vl import IMAGE
 
 WIDTHS = (48, 96)
 """Branches of up to so many tokens are attended to together."""
+MULTIPLE = 16
+"""Rows are filled up to a multiple of it, which the fused attention of a GPU asks for."""
 VERDICT = 4.0
 """How much a verdict's word counts."""
 
@@ -66,6 +69,8 @@ class Packed(_Tensors):
     """Where the image tokens begin in each sequence."""
     shared: int
     """Length of the shared part."""
+    branches: Tensor
+    """[B, L]: which branch each token is of, from 1; 0 in the shared part, -1 where the row is filled up."""
     groups: list[Group]
     """The branches, those of like length together."""
     before: Tensor
@@ -92,6 +97,10 @@ class _Row:
     positions: list[int]
     """Distance from the end of the shared part."""
 
+    def numbers(self) -> list[int]:
+        """Which branch each token is of, from 1."""
+        return [number for number, length in enumerate(self.branches, 1) for _ in range(length)]
+
 
 class Packer:
     """Packs branches for pictures of one size."""
@@ -104,11 +113,12 @@ class Packer:
         """The branches of each picture, whose patches stand in `rows` x `columns`."""
         prefix, image, places = self._prefix(rows, columns, system)
         packed = [self._row(branches) for branches in dialogues]
-        shared, length = len(prefix), len(prefix) + max(len(row.ids) for row in packed)
+        shared, longest = len(prefix), max(len(row.ids) for row in packed)
+        length = -(-(shared + longest) // MULTIPLE) * MULTIPLE
         start = int(places.max()) + 1
 
-        def padded(values: list[list[int]]) -> Tensor:
-            return torch.tensor([one + [0] * (length - shared - len(one)) for one in values])
+        def padded(values: list[list[int]], filler: int = 0) -> Tensor:
+            return torch.tensor([one + [filler] * (length - shared - len(one)) for one in values])
 
         ids = torch.cat([torch.tensor([prefix] * len(packed)), padded([row.ids for row in packed])], 1)
         own = padded([row.positions for row in packed]) + start
@@ -122,6 +132,7 @@ class Packer:
             positions=torch.cat([places[:, None].expand(3, len(packed), -1), own.expand(3, -1, -1)], 2),
             image=image,
             shared=shared,
+            branches=F.pad(padded([row.numbers() for row in packed], -1), (shared, 0)),
             groups=_groups([row.branches for row in packed], shared, length),
             before=torch.tensor(before) - 1,
             wanted=torch.tensor(wanted),

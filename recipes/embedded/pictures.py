@@ -23,7 +23,7 @@ from recipes.embedded.answers import Scene
 from recipes.embedded.fields import truth
 from recipes.embedded.qwen2vl import CELL, CELLS, PATCH
 
-SHARD = 500
+SHARD = 250
 """Pictures per shard, where so many are wanted."""
 PARTS = 16
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ctgi.agents.prompts import prompt
 from ctgi.synth.person import draw_person, draw_views
+from recipes.embedded import reading
 from recipes.embedded.answers import Scene
 from recipes.embedded.dialogues import Speaker
 from recipes.embedded.lessons import corpus, draw_branches
@@ -89,6 +90,16 @@ def _alone(processor, model, branch, picture):
         assert ids[at : at + len(reply)] == reply
         kept.append(logits[at - 1 : at + len(reply) - 1])
     return torch.cat(kept)
+
+
+def test_a_mask_gives_what_groups_give(parts):
+    processor, _, scenes = parts
+    dialogues = [draw_branches(scenes[seed], scenes[seed + 1], Random(seed)) for seed in range(3)]
+    packed = Packer(processor).pack(dialogues, 24, 12, system=True)
+    rows = torch.randn(3, packed.ids.shape[1], 3 * 256)
+    masked, grouped = (attend(packed)(rows, 64) for attend in (reading._masked, reading._grouped))
+    real = packed.branches >= 0
+    torch.testing.assert_close(masked[real], grouped[real], atol=1e-4, rtol=1e-4)
 
 
 def test_the_image_has_the_positions_that_transformers_gives_it(parts):
