@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ctgi.errors import CtgiError
+from ctgi.faults import first_fault
 from ctgi.reading import read_yaml
 
 # Between two word classes of a rule: at most three words, and nothing that starts another phrase.
@@ -76,6 +77,11 @@ class QuestionPool:
         """Whether the text already answers the question, or makes it moot."""
         return any(self._rules[rule].search(text) for rule in question.settled_by + question.moot_if)
 
+    def question_about(self, attribute: str) -> PoolQuestion:
+        """The question about an attribute; one that a model proposed is its own attribute, its answer a statement."""
+        known = self.by_attribute(attribute)
+        return known or PoolQuestion(attribute=attribute, question=attribute, statement="{answer}")
+
     def by_attribute(self, attribute: str) -> PoolQuestion | None:
         """The question about an attribute, None for an attribute the pool does not know."""
         return next((question for question in self.questions if question.attribute == attribute), None)
@@ -107,9 +113,7 @@ def load_pool(path: Path | None = None) -> QuestionPool:
     try:
         pool = _PoolFile.model_validate(read_yaml(source, "question pool"))
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise CtgiError(f"question pool {path}: {place}: {problem['msg']}") from None
+        raise CtgiError(f"question pool {path}: {first_fault(error)}") from None
     _check_references(pool, path)
     return QuestionPool(pool.questions, pool.words)
 

@@ -217,9 +217,7 @@ async def _turn(
     anchor: VerdictRecord | None,
 ) -> DialogueTurn:
     context = runtime.context
-    question = context.pool.by_attribute(attribute) or PoolQuestion(
-        attribute=attribute, question=attribute, statement="{answer}"
-    )  # proposed by a model: the question is its own attribute
+    question = context.pool.question_about(attribute)
     known = [
         state["query"],
         *(turn.statement for turn in (*dialogue(state), *new) if turn.kept),

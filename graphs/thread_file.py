@@ -13,6 +13,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from pydantic import ValidationError
 
 from ctgi.errors import CtgiError
+from ctgi.faults import first_fault
 from ctgi.graphs.thread_data import MALFORMED, PlainData, checked
 from ctgi.text import plain
 
@@ -150,6 +151,5 @@ def _explained(file: Path) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return plain(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return plain(first_fault(error))
     return plain(str(error) or type(error).__name__)

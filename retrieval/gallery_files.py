@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ctgi.errors import CtgiError
+from ctgi.faults import first_place
 from ctgi.files import write_whole
 from ctgi.reading import TextError, parse_json
 from ctgi.retrieval.gallery_header import FORMAT, HEADER, Header, UnreadableError, has_header
@@ -100,7 +101,7 @@ def read_header(folder: Path, name: str = HEADER, *, spec: str = "") -> Header:
     try:
         return Header.model_validate(values)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors(include_url=False, include_input=False)[0]["loc"])) or "its value"
+        place = first_place(error) or "its value"
         raise DamagedGalleryError(folder, f"{name}: {place} is not valid", spec=spec) from None
 
 

@@ -18,6 +18,7 @@ from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ctgi.device import pick_device
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
@@ -88,7 +89,7 @@ def load_open_clip(name: str, settings: RetrieverSettings) -> OpenClipEncoder:
     model = create_model(name, settings)
     with _explained(name):
         tokenizer = open_clip.get_tokenizer(_split(name)[0], context_length=settings.context_length)
-    return OpenClipEncoder(f"open_clip:{name}", model, tokenizer, device_of(settings))
+    return OpenClipEncoder(f"open_clip:{name}", model, tokenizer, pick_device(settings.device, "[retriever] device"))
 
 
 def create_model(name: str, settings: RetrieverSettings) -> Any:
@@ -124,14 +125,6 @@ def _split(name: str) -> tuple[str, str]:
     """Model and pretrained tag or file; a folder or hub name is all model."""
     model_name, _, pretrained = (name, "", "") if name.startswith(_FOLDER_OR_HUB) else name.partition(",")
     return model_name, pretrained
-
-
-def device_of(settings: RetrieverSettings) -> str:
-    """The device of the settings: `auto` is a GPU if there is one."""
-    wanted = settings.device
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _check_names(model: str, pretrained: str) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ctgi.device import pick_device
 from ctgi.errors import CtgiError
 from ctgi.retrieval.checkpoint import load_checkpoint
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
-from ctgi.retrieval.open_clip_encoder import OpenClipEncoder, device_of
+from ctgi.retrieval.open_clip_encoder import OpenClipEncoder
 from ctgi.retrieval.token_selection import TwoBranches, build_two_branches
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.settings_tables import RetrieverSettings
@@ -25,7 +26,7 @@ def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
     """
     file, encoder, described = read_trained(path)
     _check_settings(settings, described, file)
-    return live_encoder(encoder, f"trained:{path}", device_of(settings))
+    return live_encoder(encoder, f"trained:{path}", pick_device(settings.device, "[retriever] device"))
 
 
 def read_trained(path: str) -> tuple[Path, ClipTokens | TwoBranches, dict[str, Any]]:

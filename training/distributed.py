@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ctgi.errors import CtgiError
+from ctgi.device import pick_device
 
 Gather = Callable[[Tensor], Tensor]
 
@@ -77,17 +77,11 @@ def joined_world(device: str) -> Iterator[World]:
 
 
 def _device(wanted: str, local_rank: int | None) -> torch.device:
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-    except RuntimeError:
-        raise CtgiError(f"run.device {wanted!r}: expected auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and local_rank is not None:
-        device = torch.device("cuda", local_rank)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise CtgiError(f"run.device {device}: this machine has {torch.cuda.device_count()} GPUs; set run.device=cpu")
-    return device
+    """The device of this process: under torchrun each has a GPU of its own."""
+    picked = pick_device(wanted, "run.device")
+    if picked.startswith("cuda") and local_rank is not None:
+        picked = pick_device(f"cuda:{local_rank}", "run.device")
+    return torch.device(picked)
 
 
 @dataclass

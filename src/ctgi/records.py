@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from ctgi.errors import CtgiError
+from ctgi.faults import first_fault
 from ctgi.reading import Json
 
 
@@ -34,9 +35,7 @@ class Record(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, problem["loc"])) or "the whole of it"
-            raise CtgiError(f"no {cls.__name__}: {place}: {problem['msg']}") from None
+            raise CtgiError(f"no {cls.__name__}: {first_fault(error, 'the whole of it')}") from None
 
     def made_with(self) -> Json:
         """The fields that it was made with, as they are."""

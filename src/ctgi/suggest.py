@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from ctgi.faults import first_fault, first_place
+
 _OTHER_NAMES = {"lambda": "lam", "top": "k", "model": "bindings"}
 """What people write for names of ours that look quite different."""
 
@@ -31,15 +33,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing that is wrong with a table of settings: where, what, and what was probably meant."""
     problem = error.errors(include_url=False, include_input=False)[0]
-    place, kind = problem["loc"], problem["type"]
-    name = ".".join(map(str, place))
+    place, kind, name = problem["loc"], problem["type"], first_place(error)
     if kind == "extra_forbidden":
         known = keys_of(model, place[:-1])
         return f"{name}: no such setting{did_you_mean(str(place[-1]), known) or ': expected ' + ', '.join(known)}"
     if kind == "literal_error":
         given, known = error.errors(include_url=False)[0]["input"], re.findall("'([^']+)'", problem["msg"])
         return f"{name}: {problem['msg']}{did_you_mean(str(given), known)}"
-    return f"{name}: {problem['msg']}"
+    return first_fault(error)
 
 
 def keys_of(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:

@@ -104,3 +104,11 @@ def test_a_users_own_pool(tmp_path: Path) -> None:
     question = load_pool(path).next("", [], [], seed="")
     assert question is not None
     assert question.question == "Is there a badge?"
+
+
+def test_a_question_of_a_model_is_its_own_attribute() -> None:
+    pool = load_pool()
+    known = pool.questions[0]
+    assert pool.question_about(known.attribute) == known
+    asked = pool.question_about("Is the bag open?")
+    assert (asked.attribute, asked.question, asked.statement) == ("Is the bag open?", "Is the bag open?", "{answer}")

@@ -98,7 +98,7 @@ def test_interrupted_training_goes_on_where_it_was(ctgi: Run, small: list[str]) 
         (("irra", "--set", "optim.rate=1"), "optim.rate"),
         (("irra", "--set", "optim.lr=-1"), "optim.lr: Input should be greater than 0 (got -1)"),
         (("irra", "--set", "rde.loss=tal"), "a run of irra has a section 'irra' and no other model's"),
-        (("irra", "--set", "run.device=cuda:7"), "run.device=cpu"),
+        (("irra", "--set", "run.device=cuda:7"), "set run.device to auto or cpu"),
         (("irra", "--set", "irra.losses=[sdn]"), "unknown loss ['sdn']"),
         (("irra", "--captions", "mtg:nowhere.jsonl"), "nowhere.jsonl"),
         (("irra", "--config", "nowhere.yaml"), "training config nowhere.yaml: No such file"),

@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 from PIL import Image
 
+from ctgi.device import pick_device
 from ctgi.errors import CtgiError, ToolError
 from ctgi.reading import Json
 from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.settings_tables import Endpoint
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
-from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint, pick_device
+from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened
 from ctgi.tools.backends.thoughts import closing, opens
 from ctgi.tools.traces.call_notes import spend
@@ -47,7 +48,7 @@ def open_hf(model: str, endpoint: Endpoint) -> "HfMllm":
         CtgiError: no such folder, no checkpoint in it, or no such device.
     """
     check_checkpoint(model)
-    return HfMllm(model, endpoint, pick_device(endpoint.device))
+    return HfMllm(model, endpoint, pick_device(endpoint.device, "the endpoint's device"))
 
 
 @dataclass(eq=False)

@@ -21,22 +21,6 @@ from ctgi.tools.backends.hf_model import Checkpoint
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
 
 
-def pick_device(name: str) -> str:
-    """The torch device meant by `auto`, `cpu`, `cuda`, `cuda:1` ...
-
-    Raises:
-        CtgiError: no such device on this machine.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).partition("\n")[0]
-        raise CtgiError(f"device {name!r} cannot be used: {reason}; set the endpoint's device to auto or cpu") from None
-    return name
-
-
 def check_checkpoint(model: str) -> None:
     """See that `model` is a folder with a checkpoint, or looks like a hub id.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ctgi.errors import CtgiError
+from ctgi.faults import first_fault
 from ctgi.files import lock
 from ctgi.text import plain
 from ctgi.tools.traces.format import (
@@ -261,11 +262,7 @@ class _Scan:
 
 
 def _first(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return plain(str(error))
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return plain(f"{place}: {problem['msg']}" if place else str(problem["msg"]))
+    return plain(first_fault(error) if isinstance(error, ValidationError) else str(error))
 
 
 # --- a folder of traces

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from ctgi.faults import first_fault
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.specs import TOOLS
 from ctgi.tools.tool_spec import signature_of
@@ -139,8 +140,7 @@ class Values:
         try:
             return _result(tool).validate_python(self.images(value))
         except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+            raise ValueError(first_fault(error)) from None
 
 
 def _with_paths(value: Any, change: Any) -> Any:

@@ -7,29 +7,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, notice, print_json
-from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, Data, Profile, Quiet, Root, TrainSets
 from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
     from ctgi.reading import Json
 
 
+Captions = Annotated[Path, typer.Option("--captions", help="What ctgi caption wrote about the training images.")]
+Models = Annotated[list[str] | None, typer.Option("--model", help="irra, rde (default: both). Repeatable.")]
+Stretched = Annotated[int, typer.Option("--stretched", min=8, help="Text tokens with stretching.")]
+Unstretched = Annotated[int, typer.Option("--unstretched", min=8, help="Text tokens without.")]
+Split = Annotated[str, typer.Option("--split", help="Measured on val or test.")]
+Recipes = Annotated[
+    Path | None, typer.Option("--train-config", help="A YAML file over the models' recipes.", show_default=False)
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder (default: runs/ablate-DATA).")]
+
+
 def ablate(
-    data: Annotated[str, typer.Argument(help="The data set's layout: cuhk, icfg, rstp, or folder.")],
-    root: Annotated[Path, typer.Option("--root", "-r", help="Its folder.")],
-    captions: Annotated[Path, typer.Option(help="What ctgi caption wrote about the training images.")],
-    model: Annotated[list[str] | None, typer.Option(help="irra, rde (default: both). Repeatable.")] = None,
-    stretched: Annotated[int, typer.Option(min=8, help="Text tokens with stretching.")] = 248,
-    unstretched: Annotated[int, typer.Option(min=8, help="Text tokens without.")] = 77,
-    split: Annotated[str, typer.Option(help="Measured on val or test.")] = "test",
-    train_config: Annotated[
-        Path | None, typer.Option("--train-config", help="A YAML file over the models' recipes.", show_default=False)
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One training setting, as in schedule.epochs=5."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder (default: runs/ablate-DATA).")] = None,
+    data: Data,
+    root: Root,
+    captions: Captions,
+    model: Models = None,
+    stretched: Stretched = 248,
+    unstretched: Unstretched = 77,
+    split: Split = "test",
+    train_config: Recipes = None,
+    sets: TrainSets = None,
+    out: Out = None,
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,

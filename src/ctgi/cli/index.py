@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Config, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, Images, Profile, Quiet
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
@@ -15,24 +15,26 @@ if TYPE_CHECKING:
     from ctgi.retrieval.gallery import GalleryReport
 
 
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Gallery folder (default: .ctgi in the image folder).")]
+IndexType = Annotated[
+    str | None,
+    typer.Option("--index", metavar="FACTORY", help="A faiss factory string, as HNSW32 (default: Flat, exact)."),
+]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Forget what was indexed, as after a change of encoder.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Read every byte of the gallery of this folder, and say what is damaged.")
+]
+
+
 def index(
-    images: Annotated[list[str], typer.Argument(help="Folders, image files, quoted globs, or @list.txt.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Gallery folder (default: .ctgi in the image folder).")
-    ] = None,
+    images: Images,
+    out: Out = None,
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
-    index_type: Annotated[
-        str | None,
-        typer.Option("--index", metavar="FACTORY", help="A faiss factory string, as HNSW32 (default: Flat, exact)."),
-    ] = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Forget what was indexed, as after a change of encoder.")
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Read every byte of the gallery of this folder, and say what is damaged.")
-    ] = False,
+    index_type: IndexType = None,
+    rebuild: Rebuild = False,
+    check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

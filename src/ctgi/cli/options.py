@@ -32,7 +32,9 @@ NoTrace = Annotated[
 ]
 TrainSets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One training setting, as in schedule.epochs=5."),
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="One training setting, as in schedule.epochs=5. Repeatable."
+    ),
 ]
 
 # --- what is worked on

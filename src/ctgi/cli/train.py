@@ -8,40 +8,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import notice, print_json, progress
-from ctgi.cli.options import AsJson, Quiet
+from ctgi.cli.options import AsJson, Quiet, TrainSets
 from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
     from ctgi.training.loop import Progress, TrainReport
 
 
+Model = Annotated[str, typer.Argument(help="irra or rde.")]
+DataSetName = Annotated[
+    str | None, typer.Option("--data", metavar="DATA", help="cuhk, icfg, rstp, or folder.", show_default=False)
+]
+DataRoot = Annotated[Path | None, typer.Option("--root", "-r", help="The folder of the data set.", show_default=False)]
+Captions = Annotated[
+    str | None,
+    typer.Option(
+        "--captions", help="human, or initial:FILE or mtg:FILE with a file of `ctgi caption` (default: human)."
+    ),
+]
+Identity = Annotated[
+    str | None,
+    typer.Option("--identity", help="labels, or image: every image its own person, without labels (default: labels)."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")]
+Recipe = Annotated[
+    Path | None, typer.Option("--config", help="A YAML file over the model's recipe.", show_default=False)
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the last epoch of the run in --out, if there is one.")
+]
+
+
 def train(
-    model: Annotated[str, typer.Argument(help="irra or rde.")],
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="DATASET", help="cuhk, icfg, rstp, or folder.", show_default=False)
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option("--root", help="The folder that holds the data set.", show_default=False)
-    ] = None,
-    captions: Annotated[
-        str | None,
-        typer.Option(help="human, or initial:FILE or mtg:FILE with a file of `ctgi caption` (default: human)."),
-    ] = None,
-    identity: Annotated[
-        str | None,
-        typer.Option(help="labels, or image: every image its own person, without labels (default: labels)."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")] = Path("run"),
-    config: Annotated[
-        Path | None, typer.Option("--config", help="A YAML file over the model's recipe.", show_default=False)
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting, as in optim.lr=1e-5. Repeatable."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last epoch of the run in --out, if there is one.")
-    ] = False,
+    model: Model,
+    data: DataSetName = None,
+    root: DataRoot = None,
+    captions: Captions = None,
+    identity: Identity = None,
+    out: Out = Path("run"),
+    config: Recipe = None,
+    sets: TrainSets = None,
+    resume: Resume = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

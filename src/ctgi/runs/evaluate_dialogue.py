@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ctgi.agents.pool import PoolQuestion
 from ctgi.errors import ToolError
 from ctgi.graphs.mti import MtiContext
 from ctgi.records import SearchRecord
@@ -85,10 +84,7 @@ async def _interview(context: MtiContext, image: ImageRef, query: str) -> list[F
     known, facts = [query], list[Fact | None]()
     for attribute, text in proposed.items:
         said = await context.answer_question(image, text)
-        question = context.pool.by_attribute(attribute) or PoolQuestion(
-            attribute=attribute, question=text, statement="{answer}"
-        )
-        judgement = await context.judge(image, question, said, known)
+        judgement = await context.judge(image, context.pool.question_about(attribute), said, known)
         kept = judgement.reason is None
         facts.append(Fact(text, said.text, judgement.statement) if kept else None)
         known += [judgement.statement] if kept else []
