@@ -228,6 +228,13 @@ def test_a_place_that_cannot_be_written_costs_the_cache_and_not_the_run(
     assert "going on without" in caplog.text
 
 
+def change_file(settings: Settings, change: str, *values: str) -> None:
+    """What another program does to the file while it is in use."""
+    assert settings.cache.file is not None
+    with closing(sqlite3.connect(settings.cache.file, isolation_level=None)) as connection:
+        connection.execute(change, values)
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -242,8 +249,7 @@ def test_a_place_that_cannot_be_written_costs_the_cache_and_not_the_run(
 def test_a_row_that_somebody_changed_is_asked_again(shared: Settings, row: str) -> None:
     with open_user_cache(shared) as cache:
         call(cache)
-        assert cache._store
-        cache._store._connection.execute("UPDATE replies SET reply = ?", (row,))
+        change_file(shared, "UPDATE replies SET reply = ?", row)
         assert call(cache) == (SAID, True, False)
         assert not call(cache)[1]
 
@@ -255,8 +261,7 @@ def test_a_table_that_somebody_changed_costs_the_cache_and_not_the_run(
 ) -> None:
     with open_user_cache(shared) as cache:
         call(cache)
-        assert cache._store
-        cache._store._connection.execute(change)
+        change_file(shared, change)
         assert call(cache) == (SAID, True, False)
     assert "going on without" in caplog.text
 
