@@ -1,22 +1,19 @@
 """MTI, multi-turn text interaction (Eqs. 5-7): retrieve -> verify -> propose -> ask -> aggregate -> rerank."""
 
 import asyncio
-import operator
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
-from pydantic import TypeAdapter
-from typing_extensions import TypedDict
 
 from ctgi.agents.judge import Judgement
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
+from ctgi.graphs.mti_state import MtiState, anchors, dialogue, found_in, ranked
 from ctgi.graphs.steps import step
 from ctgi.records import DialogueTurn, Found, VerdictRecord
 from ctgi.retrieval.images import ImageRef
@@ -47,53 +44,6 @@ class MtiContext:
     interactive: bool = False
     interceptor: Interceptor = DIRECT
     """Where searches and nodes begin and end in the trace."""
-
-
-class MtiState(TypedDict, total=False):
-    """One query's search."""
-
-    query: str
-    length: int
-    """How many results are wanted."""
-    round: int
-    ranking: list[Found]
-    """The current ranking: by S(q, v), after a refinement by Eq. 7."""
-    cursor: int
-    """Candidates of this round that were verified."""
-    verified: Annotated[list[VerdictRecord], operator.add]
-    anchors: Annotated[list[VerdictRecord], operator.add]
-    """Confirmed candidates, of every round."""
-    early_stop: bool
-    questions: list[tuple[str, str]]
-    dialogue: Annotated[list[DialogueTurn], operator.add]
-    refined_query: str | None
-    truncated_tokens: int
-    calls: Annotated[dict[str, int], lambda left, right: dict(Counter(left) + Counter(right))]
-
-
-_FOUND = TypeAdapter(list[Found])
-_VERDICTS = TypeAdapter(list[VerdictRecord])
-_DIALOGUE = TypeAdapter(list[DialogueTurn])
-
-
-def ranked(state: MtiState) -> list[Found]:
-    """The current ranking; like the three below, typed also where a checkpoint gave plain JSON back."""
-    return _FOUND.validate_python(state["ranking"])
-
-
-def verified(state: MtiState) -> list[VerdictRecord]:
-    """All verdicts so far."""
-    return _VERDICTS.validate_python(state.get("verified", []))
-
-
-def anchors(state: MtiState) -> list[VerdictRecord]:
-    """The confirmed candidates of every round."""
-    return _VERDICTS.validate_python(state.get("anchors", []))
-
-
-def dialogue(state: MtiState) -> list[DialogueTurn]:
-    """All turns so far."""
-    return _DIALOGUE.validate_python(state.get("dialogue", []))
 
 
 async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
@@ -273,17 +223,6 @@ async def _next_round(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState
 
 def _ranked(ranking: Ranking) -> MtiState:
     return {"ranking": found_in(ranking), "truncated_tokens": ranking.truncated_tokens}
-
-
-def found_in(ranking: Ranking) -> list[Found]:
-    """The candidates of a ranking as the state and the results hold them."""
-    return [
-        Found(
-            path=candidate.image.path, sha256=candidate.image.sha256, score=candidate.score,
-            score_before=candidate.score_before, rank_before=candidate.rank_before,
-        )
-        for candidate in ranking.candidates
-    ]  # fmt: skip
 
 
 def _anchors(state: MtiState) -> list[VerdictRecord]:

@@ -27,7 +27,8 @@ from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mtg, open_mti
 from ctgi.graphs.mtg import TOOLS as mtg_tools
 from ctgi.graphs.mtg import MtgState, build_mtg
 from ctgi.graphs.mti import TOOLS as mti_tools
-from ctgi.graphs.mti import MtiState, build_mti
+from ctgi.graphs.mti import build_mti
+from ctgi.graphs.mti_state import MtiState
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref

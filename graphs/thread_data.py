@@ -9,7 +9,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_KW_ARGS, JsonPlu
 from langgraph.types import Interrupt
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ctgi.graphs.mti import MtiState
+from ctgi.graphs.mti_state import MtiState
 from ctgi.reading import Json, parse_json
 from ctgi.records import Record
 

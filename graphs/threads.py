@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ctgi.errors import CtgiError
-from ctgi.graphs.mti import STOP, MtiState, build_mti, dialogue
+from ctgi.graphs.mti import STOP, build_mti
+from ctgi.graphs.mti_state import MtiState, dialogue
 from ctgi.graphs.thread_file import threads_to_read, threads_to_write
 from ctgi.text import plain
 

@@ -16,7 +16,8 @@ from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import TemplateAggregator
 from ctgi.config import MtgSettings, MtiSettings
 from ctgi.errors import CtgiError, ToolError
-from ctgi.graphs.mti import MtiContext, build_mti, dialogue
+from ctgi.graphs.mti import MtiContext, build_mti
+from ctgi.graphs.mti_state import dialogue
 from ctgi.graphs.thread_data import PlainData
 from ctgi.records import DialogueTurn, SearchRecord
 from ctgi.retrieval.images import ImageRef

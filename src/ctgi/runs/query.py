@@ -12,7 +12,8 @@ from ctgi.agents.languages import is_english
 from ctgi.config import Binding
 from ctgi.errors import CtgiError
 from ctgi.graphs.anchor_trust import overruled, weakness
-from ctgi.graphs.mti import MtiContext, MtiState, anchors, build_mti, dialogue, found_in, ranked, verified
+from ctgi.graphs.mti import MtiContext, build_mti
+from ctgi.graphs.mti_state import MtiState, anchors, dialogue, found_in, ranked, verified
 from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import joined

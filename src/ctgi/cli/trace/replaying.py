@@ -23,7 +23,7 @@ def print_report(report: "ReplayReport", as_json: bool) -> None:
         f"calls: {report.served} from the recording, {report.live} live, {report.unused} unused\n"
     )
     for one in report.changed[:20]:
-        sys.stdout.write(f"  {plain(one['what'])}: {', '.join(one['fields'])}\n")
+        sys.stdout.write(f"  {plain(one.what)}: {', '.join(one.fields)}\n")
     if len(report.changed) > 20:
         sys.stdout.write(f"  and {len(report.changed) - 20} more\n")
     if report.out:

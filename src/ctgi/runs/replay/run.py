@@ -32,6 +32,17 @@ _TOLD = 5
 """Changes told by name."""
 
 
+@dataclass(frozen=True)
+class ChangedItem:
+    """An item that came out differently."""
+
+    item: int
+    what: str
+    """Its image's path, or its query."""
+    fields: list[str]
+    """Those that differ."""
+
+
 @dataclass
 class ReplayReport:
     """What a replay found, counted as it goes."""
@@ -43,8 +54,7 @@ class ReplayReport:
     items: int = 0
     identical: int = 0
     """Items that came out as recorded, failures with the same message too."""
-    changed: list[Json] = field(default_factory=list)
-    """item, what it is, and the fields that differ."""
+    changed: list[ChangedItem] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     """(item, reason) of items that could not be replayed."""
     unfinished: list[str] = field(default_factory=list)
@@ -200,7 +210,7 @@ class _Run:
             self._outcomes.write(output, cached=result.cached)
         differs = differences(then or {}, output)
         if differs:
-            report.changed.append({"item": number, "what": self._trace.name(number), "fields": differs})
+            report.changed.append(ChangedItem(number, self._trace.name(number), differs))
         else:
             report.identical += 1
 
