@@ -1,4 +1,4 @@
-"""Models' replies kept on disk: an evaluation goes on where it stopped, and the same call made again costs nothing."""
+"""Keeps model replies on disk: an evaluation resumes where it stopped, and a repeated call costs nothing."""
 
 import asyncio
 import hashlib
@@ -38,43 +38,45 @@ logger = logging.getLogger(__name__)
 
 
 class ChatCache:
-    """Replies by content: the backend, its settings, the image's sha256, and every word said to the model.
+    """Replies keyed by content: backend, settings, the image's sha256, and every word sent to the model.
 
-    Prompts are part of what is said, so other prompts are other calls. Failures are not kept: the next run asks again.
+    Prompts are part of the key, so other prompts are other calls. Failures are not kept: the next run asks again.
     """
 
     def __init__(self, store: ReplyStore | None, *, record: bool) -> None:
         """Open one with `open_chat_cache` or `open_user_cache`.
 
         Args:
-            store: where replies lie; None only counts.
-            record: this is a run's own record: a reply that cannot be kept ends the run, and a model is the same
-                wherever it is served. Otherwise trouble with the file turns the cache off, and an address is part
-                of the call, as the name that a server gives its model may be anybody's.
+            store: where replies are kept; None only counts calls.
+            record: True for a run's own record: a reply that cannot be kept ends the run, and the server's address is
+                not part of the key. Otherwise, trouble with the file turns the cache off, and the address is part of
+                the key, because another server may use the same model name.
         """
         self._store, self._record = store, record
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ctgi-cache")  # a busy file must not stop the loop
+        self._thread = ThreadPoolExecutor(
+            1, thread_name_prefix="ctgi-cache"
+        )  # a busy file must not block the event loop
         self.made = 0
-        """Calls that went to a model since the cache was opened."""
+        """Calls to a model since the cache was opened."""
         self.reused = 0
         """Calls answered from the file."""
         self.thoughts = 0
-        """Replies that came with thoughts, which were cut off; reused ones too."""
+        """Replies whose thoughts were cut off, including reused ones."""
         self.tokens = Tokens()
-        """What all of them counted, reused ones too."""
+        """Tokens of all replies, including reused ones."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def turn(self, key: str) -> asyncio.Lock:
-        """Whoever holds it may ask for this key; who waits for it finds the reply, or asks if that failed."""
+        """A lock for a key: the holder makes the call; those who wait find the reply, or call if that failed."""
         return self._turns.setdefault(key, asyncio.Lock())
 
     async def find(self, key: str, max_tokens: int) -> ChatReply | None:
-        """The reply under a key, which was asked for with this limit, or None."""
+        """The reply under a key that was requested with this limit, or None."""
         text = await self._use(lambda store: store.find(key))
         return _parse(text, max_tokens) if text else None
 
     async def keep(self, key: str, backend: str, reply: ChatReply) -> None:
-        """Write a reply; it is on disk before this returns, as far as a killed process goes.
+        """Write a reply; once this returns, it survives a kill of the process.
 
         Raises:
             CtgiError: this is a run's record, and the disk is full or read-only.
@@ -84,7 +86,7 @@ class ChatCache:
     def wrap(self, binding: Binding, settings: Settings, mllm: Mllm) -> Mllm:
         """The model behind a binding, answering from this cache where it can.
 
-        The user's own code is asked anew in each run: what it answers may change as it is worked on.
+        The user's own code is called anew in each run, because it may have changed.
         """
         endpoint = settings.endpoint(binding)
         if endpoint.provider == OWN_CODE and not self._record:
@@ -102,7 +104,7 @@ class ChatCache:
         """Finish what is being written."""
         self._thread.shutdown()
         if self._store:
-            with suppress(sqlite3.Error):  # only which replies were used last is lost
+            with suppress(sqlite3.Error):  # only the times of last use are lost
                 self._store.close()
 
     async def _use(self, work: Callable[[ReplyStore], Result]) -> Result | None:
@@ -113,7 +115,7 @@ class ChatCache:
         except sqlite3.Error as error:
             if self._record:
                 raise CtgiError(
-                    f"cannot write down a model's reply ({error}): make room, then run the same command again; "
+                    f"cannot write a model's reply ({error}): free some space, then run the same command again; "
                     "every reply written so far is kept"
                 ) from None
             self._give_up(error)
@@ -135,7 +137,7 @@ class _CachedMllm:
         self._mllm, self._cache, self._backend, self._name = mllm, cache, backend, name
 
     async def chat(self, request: ChatRequest) -> ChatReply:
-        """The reply; one from the cache took no tokens, and is noted as such for whoever records the call."""
+        """The reply. One from the cache took no tokens and is noted as such for the recorder."""
         key = _key(self._name, request)
         async with self._cache.turn(key):
             known = await self._cache.find(key, request.max_tokens)
@@ -164,7 +166,7 @@ def _key(name: list[object], request: ChatRequest) -> str:
 
 
 def _weights(binding: Binding, endpoint: Endpoint) -> list[object]:
-    """What tells a local checkpoint from another one under the same name."""
+    """What distinguishes a local checkpoint from another one with the same name."""
     folder = MLLM if endpoint.provider == "embedded" else Path(binding.model)
     if endpoint.provider not in ("embedded", "hf") or not folder.is_dir():
         return []
@@ -173,9 +175,9 @@ def _weights(binding: Binding, endpoint: Endpoint) -> list[object]:
 
 
 def _parse(text: str, max_tokens: int) -> ChatReply | None:
-    """A kept reply; None for a row that somebody has changed, or that may be cut or hold thoughts.
+    """A kept reply; None for a row that was edited, or whose reply may be cut or hold thoughts.
 
-    ctgi 0.2 kept those, and did not write whether a reply was cut.
+    ctgi 0.2 kept such replies and did not record whether a reply was cut.
     """
     try:
         fields = parse_json(text)
@@ -187,15 +189,15 @@ def _parse(text: str, max_tokens: int) -> ChatReply | None:
 
 
 def _warn(path: Path, error: Exception) -> None:
-    logger.warning("%s: the cache of model replies cannot be used (%s): going on without", plain(str(path)), error)
+    logger.warning("%s: the cache of model replies cannot be used (%s): going on without it", plain(str(path)), error)
 
 
 @contextmanager
 def open_chat_cache(path: Path) -> Iterator[ChatCache]:
-    """A run's own record of replies at `path`, made or gone on with; nothing is ever evicted from it.
+    """A run's own record of replies at `path`, new or existing; nothing is ever evicted from it.
 
     Raises:
-        CtgiError: it cannot be written, or is something else.
+        CtgiError: it cannot be written, or is not a cache file.
     """
     try:
         store = open_store(path)
@@ -209,9 +211,9 @@ def open_chat_cache(path: Path) -> Iterator[ChatCache]:
 
 @contextmanager
 def open_user_cache(settings: Settings) -> Iterator[ChatCache]:
-    """The user's cache, shared by all runs; one that only counts where it is turned off or cannot be used.
+    """The user's cache, shared by all runs. If it is off or unusable, the result only counts calls.
 
-    A damaged file is set aside, and a new one begun.
+    A damaged file is renamed, and a new one begun.
     """
     store = _open_or_begin_anew(settings) if settings.cache.enabled else None
     with _closing(ChatCache(store, record=False)) as cache:

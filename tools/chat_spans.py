@@ -1,4 +1,4 @@
-"""A model whose calls are spans: what was asked for, what it took, and with content also what was said."""
+"""A model whose calls are reported as spans: request, cost, and, if switched on, the texts."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ class TracedMllm:
     """The model behind a binding, with a client span `chat MODEL` around each call. An `Mllm`."""
 
     def __init__(self, mllm: Mllm, binding: Binding, settings: Settings, tracer: "Tracer", *, content: bool) -> None:
-        """Report the calls of `mllm`; `content` sends along what is said, images as their sha256."""
+        """Report the calls of `mllm`; `content` includes texts, with images as their sha256."""
         endpoint = settings.endpoint(binding)
         self.endpoint = mllm.endpoint
         self._mllm, self._tracer, self._content = mllm, tracer, content

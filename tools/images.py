@@ -1,4 +1,4 @@
-"""Images as model servers get them: bounded in area, as data URLs, built once per dialogue."""
+"""Images for model servers: scaled into bounds, as data URLs, built once per dialogue."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ _METADATA_BYTES = 65_536
 def data_url(ref: ImageRef, min_pixels: int, max_pixels: int) -> str:
     """The image as a data URL whose area lies in [min_pixels, max_pixels], up to whole pixels.
 
-    A plain upright RGB JPEG or PNG within the bounds is passed on byte for byte, all else becomes a JPEG.
+    A plain upright RGB JPEG or PNG within the bounds is passed on byte for byte; everything else becomes a JPEG.
 
     Raises:
         ImageError: the file cannot be used, or no longer holds what `ref.sha256` names.
@@ -34,7 +34,7 @@ def data_url(ref: ImageRef, min_pixels: int, max_pixels: int) -> str:
 
 
 def encode(image: Image.Image, min_pixels: int, max_pixels: int) -> str:
-    """An RGB image as the data URL of a JPEG, brought into [min_pixels, max_pixels] with its aspect kept."""
+    """An RGB image as the data URL of a JPEG, scaled into [min_pixels, max_pixels], keeping its aspect ratio."""
     return jpeg_url(_bounded(image, min_pixels, max_pixels), JPEG_QUALITY)
 
 
@@ -60,7 +60,7 @@ def _url(kind: str, data: bytes) -> str:
 
 
 class DataUrls:
-    """The data URLs of the images being talked about: each is decoded and encoded once, in a thread.
+    """The data URLs of images in current dialogues: each is decoded and encoded once, in a thread.
 
     Holds the `size` images used last; belongs to the running loop.
     """

@@ -18,7 +18,7 @@ _HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 
 
 class _Session(requests.Session):
-    """Reads no reply's body: the status is enough, and a body may be large or come in drips."""
+    """Reads no body of replies: the status is enough, and a body may be large or slow."""
 
     def __init__(self, left_out: frozenset[str]) -> None:
         super().__init__()
@@ -33,11 +33,11 @@ class _Session(requests.Session):
 
 
 def open_exporter(url: str, proxies: Proxies, timeout_s: float) -> "OTLPSpanExporter":
-    """An exporter to the collector at `url`; of the environment only the OTEL_ variables count.
+    """An exporter to the collector at `url`; only OTEL_ variables of the environment count.
 
     Raises:
         ModuleNotFoundError: the `otel` extra is not installed.
-        CtgiError: this is no address, or its proxy cannot be used.
+        CtgiError: `url` is not an address, or its proxy cannot be used.
     """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 

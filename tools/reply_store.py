@@ -1,4 +1,4 @@
-"""Replies in an SQLite file that several processes use at once; too big a file loses what was unused for longest."""
+"""Replies in an SQLite file shared by processes; above its limit, the least recently used are deleted."""
 
 import logging
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 from ctgi.text import plain
 
 BUSY_S = 30
-"""How long a writer waits for another process's write."""
+"""Seconds that a writer waits for another process's write."""
 _EVICT_TO = 0.9
-"""Share of the limit that an eviction leaves, so that not every later write evicts."""
+"""Share of the limit left after an eviction, so that not every later write evicts."""
 _TOUCHES_KEPT = 1000
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, backend TEXT, reply TEXT, used REAL)"
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -24,22 +24,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StoreStats:
-    """What a file of replies holds."""
+    """Counts of a reply store."""
 
     replies: int
     bytes: int
-    """On disk, with what SQLite keeps beside the file."""
+    """Bytes on disk, including SQLite's side files."""
     backends: dict[str, int]
-    """Replies by the backend that made them."""
+    """Number of replies by backend."""
     last_used: float | None
-    """Unix time of the latest use; None where it is empty."""
+    """Unix time of the latest use; None if empty."""
 
 
 class ReplyStore:
     """Texts by key. Every method may raise sqlite3.Error; call them from one thread at a time."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, limit_bytes: int | None, *, made: bool) -> None:
-        """Use `open_store` instead; `made` says that the file is its own."""
+        """Use `open_store` instead; `made` means that this process created the file."""
         self.path = path
         self._made = made
         self._connection = connection
@@ -48,7 +48,7 @@ class ReplyStore:
         self._inode = path.stat().st_ino
 
     def find(self, key: str) -> str | None:
-        """The text under a key, or None. That it was used is written down with the next write."""
+        """The text under a key, or None. Its use is recorded with the next write."""
         row = self._connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -59,7 +59,7 @@ class ReplyStore:
         return str(row[0])
 
     def keep(self, key: str, backend: str, reply: str) -> None:
-        """Write a text; it is on disk before this returns, as far as a killed process goes."""
+        """Write a text; once this returns, it survives a kill of the process."""
         with self._transaction():
             self._write_touches()
             self._connection.execute(
@@ -79,7 +79,7 @@ class ReplyStore:
         return StoreStats(sum(backends.values()), size, backends, last)
 
     def clear(self) -> int:
-        """Remove everything and give the space back; returns how many replies there were. Other processes go on."""
+        """Delete everything and release the space; returns the number of replies. Other processes go on."""
         with self._transaction():
             removed = self._connection.execute("DELETE FROM replies").rowcount
         self._shrink()
@@ -87,7 +87,7 @@ class ReplyStore:
         return removed
 
     def close(self) -> None:
-        """Write down what was used, and close the file; a file that was made for nothing is removed."""
+        """Record what was used, and close the file; an empty new file is removed."""
         useless = False
         try:
             if self._touched:
@@ -100,7 +100,7 @@ class ReplyStore:
             self.path.unlink(missing_ok=True)
 
     def _is_useless(self) -> bool:
-        """Whether it holds nothing and nobody else has it open, for only then may it leave the WAL mode."""
+        """Whether it is empty and nobody else has it open; only then may it leave WAL mode."""
         if self._connection.execute("SELECT COUNT(*) FROM replies").fetchone() != (0,):
             return False
         self._connection.execute("PRAGMA busy_timeout = 0")
@@ -151,11 +151,11 @@ class ReplyStore:
 
 
 def open_store(path: Path, *, limit_bytes: int | None = None) -> ReplyStore:
-    """Open the file at `path`, or make it, readable to its owner alone.
+    """Open the file at `path`, or create it, readable only by its owner.
 
     Raises:
         OSError: the folder cannot be made.
-        sqlite3.Error: it cannot be written, or is something else.
+        sqlite3.Error: it cannot be written, or is not a reply store.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     made = not path.exists()
@@ -174,12 +174,12 @@ def open_store(path: Path, *, limit_bytes: int | None = None) -> ReplyStore:
 
 
 def is_broken(error: sqlite3.Error) -> bool:
-    """Whether the file itself is damaged or no database, rather than busy, full or read-only."""
+    """Whether the file is damaged or not a database, rather than busy, full or read-only."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BROKEN
 
 
 def set_aside(path: Path, inode: int) -> None:
-    """Rename the file at `path` and what SQLite keeps beside it, if it still is that file; say where it went."""
+    """Rename the file at `path` and SQLite's side files, if it is still the same file; log the new name."""
     try:
         if path.stat().st_ino != inode:
             return

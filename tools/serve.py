@@ -1,4 +1,4 @@
-"""A vLLM server for person crops: its command line, and running it in place of this process."""
+"""A vLLM server for person crops: builds its command line and runs it in place of this process."""
 
 import json
 import os
@@ -26,11 +26,11 @@ def vllm_command(
 
     Args:
         model: a Hugging Face id or a folder.
-        endpoint: the configuration under which ctgi will call the server; its image sizes are taken over.
-        host: address to listen on; the default is reachable from this machine alone, for vLLM asks for no key
-            unless VLLM_API_KEY is set.
+        endpoint: the configuration under which ctgi will call the server; its image sizes are used.
+        host: address to listen on; the default is reachable only from this machine, because vLLM requires no
+            key unless VLLM_API_KEY is set.
         port: TCP port.
-        extra: further vLLM arguments; they come last and win over the ones here.
+        extra: further vLLM arguments; they come last and override those here.
     """
     flags: dict[str, object] = {
         "--host": host,
@@ -55,7 +55,7 @@ def vllm_command(
 
 
 def run_server(command: Sequence[str]) -> NoReturn:
-    """Become the server: signals, output and exit code are vLLM's own from here on.
+    """Become the server: from here on, signals, output and exit code are vLLM's.
 
     Raises:
         CtgiError: vLLM is neither in this Python's environment nor on PATH.

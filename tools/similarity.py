@@ -1,4 +1,4 @@
-"""How close texts are to each other and to an image, by the retriever's own embeddings."""
+"""Similarity of texts to each other and to an image, by the retriever's embeddings."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _REMEMBERED = 256  # images and texts of the dialogues in flight
 
 
 class EncoderSimilarity:
-    """Cosines from one encoder, off the event loop; what a dialogue repeats is encoded once."""
+    """Cosines from one encoder, computed off the event loop; repeated texts and images are encoded once."""
 
     def __init__(self, encoder: "Encoder") -> None:
         self._encoder = encoder

@@ -21,14 +21,14 @@ Attributes = dict[str, str | int | float | bool]
 def open_span(
     tracer: "Tracer", name: str, attributes: Attributes, *, content: bool, client: bool = False
 ) -> "Iterator[Span]":
-    """A span that an exception marks as failed; its words may quote a model, so they are content.
+    """A span that an exception marks as failed. The exception's message may quote a model, so it counts as content.
 
     Args:
-        tracer: makes it.
-        name: of the span.
-        attributes: known from the beginning.
-        content: whether texts may be told.
-        client: whether it is a call to somebody else, and not work of our own.
+        tracer: creates the span.
+        name: the span's name.
+        attributes: those known at the start.
+        content: whether texts may be included.
+        client: whether it is a call to another service.
     """
     from opentelemetry.trace import SpanKind, StatusCode
 
@@ -48,20 +48,20 @@ def open_span(
 
 
 def of_binding(binding: Binding, settings: Settings) -> Attributes:
-    """Who answers: the provider, the model, and of the address host and port."""
+    """Attributes of a binding: provider, model, host and port."""
     endpoint = settings.endpoint(binding)
     attributes: Attributes = {"gen_ai.provider.name": endpoint.provider or binding.endpoint}
     if binding.model:
         attributes["gen_ai.request.model"] = binding.model
     if endpoint.base_url:
-        with suppress(ValueError):  # an address that is none is named when the model is opened
+        with suppress(ValueError):  # a bad address is reported when the model is opened
             address = parse_address(endpoint.base_url)
             attributes |= {"server.address": address.host, "server.port": address.port}
     return attributes
 
 
 def as_object(value: Any) -> str:
-    """A value as the text of a JSON object; what is none stands in one under "value". Images are told by their hash."""
+    """A value as the text of a JSON object; other values go under "value". Images are named by their hash."""
     plain = _plain(value) if is_dataclass(value) else value
     return json.dumps(plain if isinstance(plain, dict) else {"value": plain}, default=_plain)
 
@@ -72,7 +72,7 @@ def as_list(value: list[Any]) -> str:
 
 
 def sendable(text: str) -> str:
-    """A text without what is no Unicode, such as bytes of a file's name."""
+    """A text without what is not Unicode, such as raw bytes of a file name."""
     return text.encode(errors="replace").decode()
 
 

@@ -103,5 +103,5 @@ TOOLS: dict[str, ToolSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def image_tools() -> tuple[str, ...]:
-    """The tools that the binding `images` stands for."""
+    """The tools that the binding `images` includes."""
     return tuple(name for name, spec in TOOLS.items() if spec.looks)

@@ -1,6 +1,6 @@
 """OpenTelemetry spans of runs, items, tools and models, in the GenAI conventions; off unless an endpoint is configured.
 
-Images never leave by this way, only their sha256; texts only where that is switched on.
+Images are never sent, only their sha256; texts only if that is switched on.
 """
 
 import functools
@@ -26,17 +26,17 @@ from ctgi.version import __version__
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _TIMEOUT_S = 5
-"""How long the end of a run waits for a collector that does not answer."""
+"""Seconds that the end of a run waits for a collector that does not answer."""
 _ARGUMENTS, _RESULT = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
 
 _LOOKS = {"mtg": "caption_image", "mti": "verify_match", "plain": "search_gallery"}
-"""The tool of each graph whose model is named as the agent's."""
+"""The tool of each graph whose model is reported as the agent's."""
 
 logger = logging.getLogger(__name__)
 
 
 def collector(settings: Settings) -> str | None:
-    """Where spans are sent: the address for traces, or None where nothing is."""
+    """The address to which spans are sent; None if none are sent."""
     if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     if settings.telemetry.endpoint:
@@ -51,10 +51,10 @@ def _traces_at(base: str) -> str:
 
 
 class Spans:
-    """An interceptor that reports every call: spans for the model, inside its tool's, its item's and the run's."""
+    """An interceptor that reports every call: a model's span inside those of its tool, item and run."""
 
     def __init__(self, tracer: Any, settings: Settings, graph: str, inner: Interceptor) -> None:
-        """Report what passes through `inner`, as the agent `graph`."""
+        """Report the calls through `inner`, as the agent `graph`."""
         self._tracer, self._settings, self._graph, self._inner = tracer, settings, graph, inner
         self._content = _with_content(settings)
 
@@ -70,7 +70,7 @@ class Spans:
         return traced(tool, served, known, tracer=self._tracer, content=self._content)
 
     def model(self, binding: Binding, mllm: Mllm) -> Mllm:
-        """The model with a span around each call that reaches it; its tokens are counted there and nowhere else."""
+        """The model with a span around each call; tokens are reported only there."""
         inner = self._inner.model(binding, mllm)
         return TracedMllm(inner, binding, self._settings, self._tracer, content=self._content)
 
@@ -140,17 +140,17 @@ def reporting(
 ) -> Iterator[Interceptor]:
     """An interceptor around `inner` that sends spans to the configured collector; `inner` itself without one.
 
-    A collector that is down costs the run a warning and a few seconds at its end, nothing else.
+    A collector that is down costs a warning and a few seconds at the end of the run.
 
     Args:
-        settings: say where to, and whether with texts.
+        settings: the collector, and whether to send texts.
         graph: the graph that runs: mtg, mti or plain.
-        command: what the span of the whole run is called by.
+        command: the name of the whole run's span.
         inner: the interceptor that does the work.
         exporter: an OpenTelemetry span exporter to use instead of OTLP over HTTP.
 
     Raises:
-        CtgiError: ctgi.toml asks for it, and the `otel` extra is not installed.
+        CtgiError: ctgi.toml names a collector, and the `otel` extra is not installed.
     """
     provider = _provider(settings, exporter, collector(settings))
     if provider is None:
@@ -172,7 +172,7 @@ def _with_content(settings: Settings) -> bool:
 
 
 def _provider(settings: Settings, exporter: Any, address: str | None) -> Any:
-    """What makes and sends spans; None where nobody asks for them, or only the environment and they cannot be made."""
+    """The tracer provider; None if no collector is named, or only the environment names one and `otel` is missing."""
     if exporter is None and address is None:
         return None
     try:

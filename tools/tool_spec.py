@@ -1,4 +1,4 @@
-"""What ctgi knows about a tool by its name."""
+"""The description of a tool: all that ctgi knows about it."""
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,7 +18,7 @@ class Profiles(NamedTuple):
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """One tool. What is named as `module:name` is imported when it is used."""
+    """One tool. Values `module:name` are imported on use."""
 
     name: str
     protocol: type
@@ -29,17 +29,17 @@ class ToolSpec:
     form: Callable[..., Coroutine[Any, Any, Answer]]
     """The tool as an agent's model calls it; signature and docstring are what the model reads."""
     role: str | None = None
-    """`module:class` that makes a model into this tool; None where no model can serve it."""
+    """`module:class` that turns a model into this tool; None if no model can serve it."""
     template: str | None = None
-    """`module:class` that does it without a model, made from the question pool."""
+    """`module:class` that works without a model, made from the question pool."""
     human: str | None = None
     """`module:function` that asks a person."""
     prompts: tuple[str, ...] = ()
-    """The prompts that decide its answers: a replay tells when one of them was changed."""
+    """The prompts that its answers depend on: a replay reports changes of them."""
     example: Mapping[str, Any] = field(default_factory=dict)
     """The arguments of the small request that `ctgi tools check` makes, without the image."""
     looks: bool = False
-    """Whether it is one of those that the binding `images` stands for."""
+    """Whether the binding `images` includes it."""
 
     @property
     def prompt_files(self) -> set[str]:

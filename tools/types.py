@@ -1,4 +1,4 @@
-"""What goes into tools and comes out of them: small frozen values, plain enough for JSON."""
+"""Arguments and results of tools: small frozen values that convert to JSON."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ __all__ = ["Candidate", "Fact", "Questions", "Ranking", "Refinement", "Reply", "
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a model server counted for one call."""
+    """Tokens of one call, as counted by the model server."""
 
     input: int = 0
     output: int = 0
@@ -20,14 +20,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Reply:
-    """A text that a tool produced, and how sure its backend was."""
+    """A text from a tool, with the backend's confidence."""
 
     text: str
     confidence: float | None = None
-    """Geometric mean of the token probabilities, in [0, 1]; None where the backend does not tell."""
+    """Geometric mean of the token probabilities, in [0, 1]; None if the backend reports none."""
     tokens: Tokens = field(default_factory=Tokens)
     raw: str = ""
-    """The reply word for word, where `text` is what was made of it; "" where they are the same but for white space."""
+    """The raw reply, if `text` was derived from it; "" if they differ only in white space."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Verdict:
 
     match: bool
     probability: float | None
-    """P(yes) among yes and no, from the token logprobs; None where the backend has none."""
+    """P(yes) among yes and no, from the token logprobs; None if the backend has none."""
     text: str
     tokens: Tokens = field(default_factory=Tokens)
     threshold: float = 0.5

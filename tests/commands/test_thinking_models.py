@@ -46,7 +46,7 @@ def test_thoughts_are_in_no_caption_and_counted(
         assert json.loads(line)["initial_caption"] == "A woman in a red coat."
         assert json.loads(line)["turns"][0]["answer"] == "a black hat"
     assert done.json["thoughts"] == 4
-    assert "the model thinks aloud; thoughts cut off its replies" in caplog.text
+    assert "the model thinks aloud" in caplog.text
     trace = next(Path(".ctgi/traces").rglob("*.jsonl")).read_text(encoding="utf-8").splitlines()
     calls = [call for call in map(json.loads, trace) if call["t"] == "call"]
     assert min(call["thoughts"] for call in calls if call["tool"] == "caption_image") > 40

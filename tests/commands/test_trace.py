@@ -248,7 +248,7 @@ def test_a_killed_recording_replays_what_there_is(ctgi: Run, double: ScriptedSer
     double.stop()
     shown = ctgi("trace", "show", run, "--json")
     assert shown.code == 1
-    assert "the last line is cut off; it is left out" in shown.err
+    assert "the last line is cut off and ignored" in shown.err
     assert shown.json["summary"]["status"] == "killed"
     done = ctgi("trace", "replay", run, "--out", "again.jsonl", "--json")
     assert done.code == 1

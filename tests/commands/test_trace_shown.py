@@ -71,8 +71,8 @@ def test_lines_that_are_broken_or_missing_are_told(ctgi: Run, captioned: str) ->
     path.write_bytes(b"".join([*whole[:at], b"garbage\n", *whole[at + 2 :]]))
     done = ctgi("trace", "show", captioned, "--json")
     assert done.code == 1
-    assert f"line {at + 1}: edited after it was recorded, and no record any more" in done.err
-    assert f"line {at + 2}: lines before it were taken out" in done.err
+    assert f"line {at + 1}: edited after it was recorded, and no longer a record" in done.err
+    assert f"line {at + 2}: lines before it were removed" in done.err
     assert len(done.json["items"]) == 9
     report = ctgi("trace", "replay", captioned, "--json").json
     assert report["identical"] >= 6
@@ -118,7 +118,7 @@ def test_the_page_shows_images_and_says_which_are_missing(ctgi: Run, captioned: 
     page = Path("page.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 7
     assert "the file is gone" in page
-    assert "another image lies there now" in page
+    assert "the path holds another image" in page
     assert "jeans" in page
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href", "action"))
 

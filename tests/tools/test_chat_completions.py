@@ -261,7 +261,7 @@ def test_events_without_empty_lines_between_them_are_read() -> None:
 
 
 def test_a_page_in_place_of_a_reply_is_quoted() -> None:
-    with pytest.raises(Unavailable, match=r"no chat completion.*begins with '<html>Please log in"):
+    with pytest.raises(Unavailable, match=r"not a chat completion.*begins with '<html>Please log in"):
         read_reply(b"<html>Please log in, ***")
 
 

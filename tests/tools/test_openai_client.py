@@ -157,7 +157,7 @@ def test_a_wrong_password_is_named_as_such(double: ScriptedServer) -> None:
 def test_a_proxy_that_wants_a_password_is_named(double: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{double.port}")
     double.replies = Fault(407)
-    with pytest.raises(CtgiError, match=r"\(http_proxy\) refuses to serve you: .* into http_proxy"):
+    with pytest.raises(CtgiError, match=r"\(http_proxy\) refuses the request: .* into http_proxy"):
         chat("vllm:double@http://api.example/v1")
 
 
@@ -219,9 +219,9 @@ def test_a_packed_reply_is_read_and_one_far_too_large_is_not(
 
 def test_a_reply_packed_twice_or_damaged_is_named(double: ScriptedServer) -> None:
     for body, encoding, said in (
-        (gzip.compress(gzip.compress(SMALL)), "gzip, gzip", "packed more than once"),
-        (b"no gzip at all", "gzip", "cannot be unpacked"),
-        (b"\x28\xb5\x2f\xfd packed", "zstd", "no chat completion"),
+        (gzip.compress(gzip.compress(SMALL)), "gzip, gzip", "compressed more than once"),
+        (b"no gzip at all", "gzip", "cannot be decompressed"),
+        (b"\x28\xb5\x2f\xfd packed", "zstd", "not a chat completion"),
     ):
         double.replies = Fault(body=body, headers={"content-encoding": encoding})
         with pytest.raises(ToolError, match=said):

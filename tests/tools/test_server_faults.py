@@ -23,15 +23,15 @@ from ctgi.tools.backends import ChatReply, ChatRequest, Mllm, open_mllm
 from tests.support.asked_server import HELLO, chat, outcomes, with_mllm
 
 UNREADABLE = [
-    (MALFORMED, "no chat completion: Invalid JSON"),
-    (Fault(body=b'{"choices": []}'), "no chat completion"),
-    (Fault(body=b'{"choices": [{"message": {"content": 7}}]}'), "no chat completion"),
+    (MALFORMED, "not a chat completion: Invalid JSON"),
+    (Fault(body=b'{"choices": []}'), "not a chat completion"),
+    (Fault(body=b'{"choices": [{"message": {"content": 7}}]}'), "not a chat completion"),
     (Fault(body=b'{"choices": [{"message": {"content": [{"type": "image"}]}}]}'), "the answer is empty"),
-    (Fault(body=b'["a"]'), "no chat completion"),
+    (Fault(body=b'["a"]'), "not a chat completion"),
     (Fault(body=b'data: {"choices": [{"delta": {"content": "half an"}}]}\n\n'), "the server streams its reply"),
     (Fault(body=b'{"choices": [{"message": {"content": "\\ud800"}}]}'), "the answer is empty"),
-    (Fault(body=b"[" * 100_000), "no chat completion"),
-    (Fault(body=b"<html>Welcome</html>"), "no chat completion"),
+    (Fault(body=b"[" * 100_000), "not a chat completion"),
+    (Fault(body=b"<html>Welcome</html>"), "not a chat completion"),
     (Reply(""), "the answer is empty"),
     (Fault(body=b'{"choices": [{"message": {"content": " "}, "finish_reason": "length"}]}'), "raise max_tokens"),
     (Fault(body=b'{"choices": [{"message": {"content": "%s"}}]}' % (b"a" * 20_001)), "20,001 characters"),
@@ -224,7 +224,7 @@ def test_an_error_with_status_200_is_tried_again_like_the_status_it_stands_for(d
 
 
 def test_an_address_that_leads_elsewhere_says_so(double: ScriptedServer) -> None:
-    with pytest.raises(CtgiError, match=r"Not Found: check the model's name, and base_url, which mostly"):
+    with pytest.raises(CtgiError, match=r"Not Found: check the model's name, and base_url, which usually"):
         chat(double, base_url=double.url.removesuffix("/v1"))
 
 

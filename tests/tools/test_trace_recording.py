@@ -187,7 +187,7 @@ def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path) -> None:
     old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, old[1]))
     try:
-        with pytest.raises(CtgiError, match=r"make room.*--no-trace"), interceptor.item({"query": "x" * 100}):
+        with pytest.raises(CtgiError, match=r"free some space.*--no-trace"), interceptor.item({"query": "x" * 100}):
             raise AssertionError
         with pytest.raises(CtgiError):
             interceptor.end(None)

@@ -40,7 +40,7 @@ def test_a_reply_that_was_cut_is_asked_for_once_more_with_more_room(caplog: pyte
     (reply,), rooms = ask(room(100, ChatReply("A woman carrying a bag.", tokens=Tokens(10, 90))), TEXT)
     assert reply == ChatReply("A woman carrying a bag.", tokens=Tokens(20, 154))
     assert rooms == [64, 2048]
-    assert "cut off, and asked for again with up to 2,048 tokens: 1 of the replies" in caplog.text
+    assert "replies cut off and requested again with up to 2,048 tokens: 1" in caplog.text
 
 
 def test_a_reply_that_stays_cut_is_a_failure_that_names_its_setting() -> None:
@@ -62,7 +62,7 @@ def test_once_a_model_was_seen_to_think_it_has_room_from_the_start(caplog: pytes
     assert [reply.text for reply in found if isinstance(reply, ChatReply)] == ["yes"] * 3
     assert rooms == [8, 2048, 2048, 2048]
     assert "a script: the model thinks aloud" in caplog.text
-    assert "6,030 characters in 4 of them" in caplog.text
+    assert "6,030 characters of thought were removed from 4 replies" in caplog.text
 
 
 def test_a_verdict_cut_inside_a_thought_is_no_verdict() -> None:

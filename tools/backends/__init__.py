@@ -1,4 +1,4 @@
-"""What does the work behind a tool: one file per provider, imported only when a binding names it."""
+"""The backends behind tools: one file per provider, imported only when a binding names it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -24,14 +24,14 @@ MLLMS = Plugins(
         OWN_CODE: "ctgi.tools.backends.own_model:open_own_model",
     },
 )
-"""Each is called with (model, endpoint) and returns an Mllm; the model is what stands after the provider's colon."""
+"""Each is called with (model, endpoint) and returns an Mllm; `model` is the text after the provider's colon."""
 WITHOUT_MODEL = ("templates", "human")
-"""Backends that are no models."""
+"""Backends that are not models."""
 
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One thing said to a multimodal model: the image first, then the earlier turns, then the prompt."""
+    """A request to a multimodal model: the image first, then the earlier turns, then the prompt."""
 
     prompt: str
     image: ImageRef | None = None
@@ -45,23 +45,23 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What a multimodal model answered."""
+    """A reply of a multimodal model."""
 
     text: str
     confidence: float | None = None
-    """Geometric mean of the probabilities of the generated tokens; None where the backend has no logprobs."""
+    """Geometric mean of the probabilities of the generated tokens; None if the backend has no logprobs."""
     choices: dict[str, float] = field(default_factory=dict)
-    """Probability of each of the request's choices, summing to 1; empty where the backend cannot tell."""
+    """Probability of each of the request's choices, summing to 1; empty if the backend reports none."""
     tokens: Tokens = field(default_factory=Tokens)
     thoughts: int = 0
-    """Characters of the model's thoughts, which are no part of the text."""
+    """Characters of the model's thoughts, which are not part of the text."""
     cut: bool = False
     """The reply reached its limit before its end."""
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a backend turned out to do, by asking it."""
+    """What a backend can do, found out by asking it."""
 
     images: bool
     logprobs: bool
@@ -81,7 +81,7 @@ class Mllm(Protocol):
         Raises:
             ToolError: this request failed for good (retries spent, unreadable image, refused by the server).
             EndpointDownError: the server is gone.
-            CtgiError: set-up that only the user can mend, such as an unknown model or a missing key.
+            CtgiError: something that only the user can fix, such as an unknown model or a missing key.
         """
         ...
 
@@ -90,7 +90,7 @@ class Mllm(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections, threads and weights."""
+        """Release connections, threads and weights."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The OpenAI chat-completions format: requests as JSON; replies whose text is read strictly, the rest if possible."""
+"""The OpenAI chat-completions format: writes requests; reads the text of replies strictly, and the rest if possible."""
 
 import json
 import math
@@ -25,7 +25,7 @@ __all__ = ["Json", "choice_probabilities", "messages", "read_reply"]
 
 MAX_ANSWER_CHARS = 20_000
 MAX_REPLY_CHARS = 400_000
-"""Thoughts included."""
+"""Limit of a reply, including thoughts."""
 _BOM = b"\xef\xbb\xbf"
 _CUT = re.compile(r"length|token|limit|context|incomplete", re.IGNORECASE)
 _WHOLE = re.compile(r"stop|eos|end", re.IGNORECASE)
@@ -33,7 +33,7 @@ _FILTERED = re.compile(
     r"filter|safety|recitation|blocklist|prohibit|sensitive|spii|guardrail|refus|policy|moderat", re.IGNORECASE
 )
 _BROKEN_OFF = re.compile(r"error|abort|cancel|time.?out|malformed|insufficient|repetition", re.IGNORECASE)
-"""Servers have many names for why a reply ended."""
+"""Finish reasons that mean an incomplete reply, in the words of various servers."""
 
 
 def messages(request: ChatRequest, image_url: str | None, *, system_apart: bool = True) -> list[Json]:
@@ -42,9 +42,9 @@ def messages(request: ChatRequest, image_url: str | None, *, system_apart: bool 
     Servers cache the longest common prefix, so the image is computed once for all questions about it.
 
     Args:
-        request: what is said.
+        request: the request.
         image_url: the image as a data URL.
-        system_apart: the system prompt is a message of its own, else the beginning of the first prompt.
+        system_apart: whether the system prompt is a message of its own, or begins the first prompt.
     """
     turns: list[Json] = [{"role": "system", "content": request.system}] if request.system and system_apart else []
     prompts = [prompt for prompt, _ in request.history] + [request.prompt]
@@ -75,14 +75,14 @@ def read_reply(
 
     Args:
         content: the body: a chat completion, or an event stream of its pieces.
-        choices: words among which the reply was to be.
-        needs_text: an empty reply is none.
-        max_tokens: the limit that was given, for servers that do not say why a reply ends.
-        hide: takes secrets out of a text.
+        choices: the words among which the reply should be.
+        needs_text: whether an empty reply is an error.
+        max_tokens: the limit of the request, for servers that do not say why a reply ends.
+        hide: removes secrets from a text.
 
     Raises:
-        Unavailable: it is no chat completion, or says far too much, or nothing where it `needs_text`.
-        RefusedError: it holds an error in place of a reply.
+        Unavailable: it is not a chat completion, far too long, or empty although it `needs_text`.
+        RefusedError: it contains an error instead of a reply.
         ToolError: a filter stopped the reply.
     """
     body = _parsed(content, hide)
@@ -108,18 +108,18 @@ def _parsed(content: bytes, hide: Callable[[str], str]) -> Json:
         body = joined(content) if is_event_stream(content) else _from_json(content)
     except ValueError as error:
         if is_event_stream(content):
-            raise Unavailable(f"the server streams its reply, which cannot be put together: {error}") from None
+            raise Unavailable(f"the server streams its reply, which cannot be assembled: {error}") from None
         begins = plain(hide(content[:2000].decode(errors="replace")))[:80]
         raise Unavailable(
-            f"the reply is no chat completion: Invalid JSON: {error}; it begins with {begins!r}"
+            f"the reply is not a chat completion: Invalid JSON: {error}; it begins with {begins!r}"
         ) from None
     if not isinstance(body, dict):
-        raise Unavailable("the reply is no chat completion: expected a JSON object")
+        raise Unavailable("the reply is not a chat completion: expected a JSON object")
     return body
 
 
 def _from_json(content: bytes) -> Any:
-    """The JSON of a body; half a surrogate pair in it, which is no JSON to all parsers, comes out as U+FFFD."""
+    """The JSON of a body; half surrogate pairs, which some parsers refuse, become U+FFFD."""
     try:
         return from_json(content)
     except ValueError as error:
@@ -129,21 +129,21 @@ def _from_json(content: bytes) -> Any:
 
 
 def _first_choice(body: Json) -> tuple[Json, str]:
-    """The first choice that says something, else the first that can be read, with its text."""
+    """The first choice with a text, else the first that can be read."""
     choices = body.get("choices")
-    readable, problem = [], "expected a list of choices with one at least"
+    readable, problem = [], "expected a list of choices with at least one"
     for choice in choices if isinstance(choices, list) else []:
         try:
             readable.append((choice, text_of(choice.get("message") if isinstance(choice, dict) else None)))
         except ValueError as error:
             problem = str(error)
     if not readable:
-        raise Unavailable(f"the reply is no chat completion: {problem}")
+        raise Unavailable(f"the reply is not a chat completion: {problem}")
     return next((found for found in readable if found[1]), readable[0])
 
 
 def _check_finish(finish: str, choice: Json, hide: Callable[[str], str]) -> None:
-    """Raise for a reply that ended for another reason than its own end or its length."""
+    """Raise for a reply that ended for a reason other than its own end or its length."""
     if _FILTERED.search(finish):
         raise ToolError(f"a filter of the server stopped the reply (finish reason {finish!r})")
     if _BROKEN_OFF.search(finish):
@@ -167,7 +167,7 @@ def _tokens(usage: Any) -> Tokens:
 
 
 def _count(value: Any) -> int:
-    """A number of tokens in whatever form; 0 for what is none."""
+    """A number of tokens in any form; 0 if it is not a number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,19 +1,19 @@
-"""The message of a chat completion: what it says, in whichever of its forms, and how much thought stands beside it."""
+"""Reads the message of a chat completion: its text in any form, and the thoughts in other fields."""
 
 from typing import Any
 
 from ctgi.reading import Json
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-"""Fields for thoughts, each of other servers; several hold the same."""
+"""Fields for thoughts on various servers; several may hold the same."""
 _THOUGHT_PARTS = {"thinking", "reasoning", "reasoning_text", "reasoning_content", "redacted_thinking", "thought"}
 _TEXT_PARTS = {None, "text", "output_text", "refusal"}
 _DEPTH = 6
-"""Lists and objects within each other that are looked into."""
+"""Nesting depth of lists and objects that is searched."""
 
 
 def text_of(message: Any) -> str:
-    """The content: a text, or the texts of its parts in a row; a refusal is said, too.
+    """The content: a text, or the joined texts of its parts, including a refusal.
 
     Raises:
         ValueError: it is neither.
@@ -29,7 +29,7 @@ def text_of(message: Any) -> str:
 
 
 def thoughts_beside(message: Json) -> int:
-    """Characters of thought in fields and parts of their own."""
+    """Characters of thought in separate fields and parts."""
     beside = next((message[name] for name in _THOUGHTS if message.get(name)), None)
     content = message.get("content")
     parts = content if isinstance(content, list) else [content]

@@ -1,4 +1,4 @@
-"""How hard an endpoint is pressed: requests in flight, retries with back-off, and when it counts as gone."""
+"""Limits of an endpoint: requests in flight, retries with back-off, and when it counts as gone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,38 +25,38 @@ Result = TypeVar("Result")
 
 
 class Unavailable(Exception):
-    """One try failed in a way that another try may mend."""
+    """One try failed, but another may succeed."""
 
     def __init__(self, reason: str, *, wait_s: float = 0, strikes: float = 1, unreachable: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.wait_s = wait_s
-        """How long the server asks us to stay away."""
+        """Pause that the server asks for, in seconds."""
         self.strikes = strikes
-        """How much it says that the endpoint is gone: 1 for a refused connection, 0 for an empty answer."""
+        """Evidence that the endpoint is gone: 1 for a refused connection, 0 for an empty answer."""
         self.unreachable = unreachable
-        """No connection came about."""
+        """Whether no connection could be made."""
 
 
 class Limits:
-    """The calls to one endpoint: so many at once, tried again, and stopped for good when it is gone.
+    """The calls to one endpoint: limited in number, retried, and stopped for good when the endpoint is gone.
 
-    A call that fails with all its tries adds its strikes, a call that succeeds clears them, and at
-    `failures_to_stop` every further call fails at once. So it does when nothing works: calls about that many
-    images were refused, and none that was on its way by then has been answered. Belongs to the running loop.
+    A call that fails with all its tries adds its strikes, and a successful call clears them. At `failures_to_stop`,
+    every further call fails at once. The same happens if nothing works: calls about that many images were refused,
+    and no call that was in flight by then succeeded. Belongs to the running loop.
     """
 
     def __init__(self, endpoint: Endpoint, name: str, cure: str) -> None:
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._endpoint = endpoint
         self.name = name
-        """The endpoint as messages call it."""
+        """The endpoint's name in messages."""
         self._cure = cure
         self._strikes = 0.0
         self._reached = False
         self._stopped: CtgiError | None = None
         self.worked = False
-        """A call was answered."""
+        """Whether any call was answered."""
         self._calls = self._refusals = 0
         self._refused_about: set[str] = set()
         self._in_flight: set[int] = set()
@@ -64,7 +64,7 @@ class Limits:
 
     @property
     def slots(self) -> AbstractAsyncContextManager[None]:
-        """To be held around `call` and what prepares it."""
+        """Hold one around `call` and its preparation."""
         return self._slot()
 
     @asynccontextmanager
@@ -76,12 +76,12 @@ class Limits:
     async def call(self, attempt: Callable[[], Awaitable[Result]], about: str = "") -> Result:
         """The result of `attempt`, which is tried again while it raises Unavailable.
 
-        `about` is the content that it is about, such as an image's hash: one that is refused is refused each time.
+        `about` identifies the content, such as an image's hash: repeated refusals of one content count once.
 
         Raises:
             ToolError: the tries are spent.
             EndpointDownError: the endpoint was never reached, too many calls in a row failed, or nothing works.
-            CtgiError: raised by this or an earlier attempt; it stops the endpoint for every further call.
+            CtgiError: from this or an earlier attempt; it stops the endpoint for all further calls.
         """
         self._calls += 1
         number = self._calls
@@ -122,7 +122,7 @@ class Limits:
         self._reached, self._strikes = True, 0.0
 
     def _refused(self, error: ToolError, number: int, about: str) -> ToolError | CtgiError:
-        """One refusal is about one request; it takes `failures_to_stop` of them, and no success, to end the run."""
+        """A refusal concerns one request; `failures_to_stop` refusals without a success end the run."""
         self._refusals += 1
         self._refused_about.add(about or f"call {number}")
         if self.worked or len(self._refused_about) < self._endpoint.failures_to_stop:
@@ -147,7 +147,7 @@ class Limits:
 
 
 def _note_retry(state: RetryCallState) -> None:
-    """Tell the trace that another try was needed; tenacity calls this before it."""
+    """Note for the trace that a retry was needed; tenacity calls this before it."""
     note(retries=state.attempt_number)
 
 

@@ -1,4 +1,4 @@
-"""A chat completion that arrives as an event stream though none was asked for, put together again."""
+"""Assembles a chat completion that arrives as an unrequested event stream."""
 
 from pydantic_core import from_json
 
@@ -13,10 +13,10 @@ def is_event_stream(body: bytes) -> bool:
 
 
 def joined(body: bytes) -> Json:
-    """The events' pieces as one chat completion, or the event that holds an error.
+    """The pieces of the events as one chat completion, or the event with an error.
 
     Raises:
-        ValueError: an event is no JSON object, or the stream ends before the reply does.
+        ValueError: an event is not a JSON object, or the stream ends before the reply.
     """
     text = body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     events = [data for event in text.split("\n\n") for data in _data(event) if data]
@@ -33,7 +33,7 @@ def joined(body: bytes) -> Json:
 
 
 def _data(event: str) -> list[str]:
-    """What an event carries; several where its lines are events, with no empty line between them."""
+    """The data of an event; several values if its lines are events without empty lines between."""
     lines = [line.removeprefix("data:").strip() for line in event.split("\n") if line.startswith("data:")]
     alone = all(line.startswith("{") or line == "[DONE]" for line in lines)
     return lines if alone else ["\n".join(lines)]
@@ -42,7 +42,7 @@ def _data(event: str) -> list[str]:
 def _chunk(data: str) -> Json:
     chunk = from_json(data)
     if not isinstance(chunk, dict):
-        raise ValueError("an event of the stream is no JSON object")
+        raise ValueError("an event of the stream is not a JSON object")
     return chunk
 
 
@@ -53,11 +53,11 @@ def _first_choice(chunk: Json) -> list[Json]:
 
 
 def _whole(choices: list[Json]) -> Json:
-    """One choice: the texts of all pieces in a row, and their tokens' log probabilities."""
+    """One choice: the joined texts of all pieces, with the log probabilities of their tokens."""
     pieces = [piece for choice in choices if isinstance(piece := choice.get("delta") or choice.get("message"), dict)]
     message: Json = {name: "".join(_texts(pieces, name)) or None for name in _TEXTS}
     whole = [one for choice in choices if isinstance(one := choice.get("message"), dict) and one.get("content")]
-    if whole:  # each says all that there is so far
+    if whole:  # each repeats everything so far
         message |= whole[-1]
     parts = [part for piece in pieces if isinstance(piece.get("content"), list) for part in piece["content"]]
     if parts:

@@ -1,7 +1,7 @@
 """An in-process transformers vision-language model: `hf:PATH_OR_ID`.
 
-Requests are prepared in a few threads and answered in one, which takes what has gathered meanwhile as a
-batch. A batch holds one kind of request: free text up to some length, or choices, which need no generation.
+Requests are prepared in a few threads and answered in one, which takes all waiting requests of one kind as a
+batch: free text up to some length, or choices, which need no generation.
 """
 
 import asyncio
@@ -32,20 +32,20 @@ from ctgi.tools.traces.call_notes import spend
 T = TypeVar("T")
 PREPARING_THREADS = 2
 _TAIL = 16
-"""Tokens at a prompt's end among which a template may open a thought."""
+"""Number of tokens at a prompt's end in which a template may open a thought."""
 GATHERING_S = 0.05
-"""How long a batch with room waits at most for requests that are being prepared."""
+"""Maximum wait, in seconds, of an incomplete batch for requests in preparation."""
 
 
 def open_hf(model: str, endpoint: Endpoint) -> "HfMllm":
-    """A vision-language checkpoint in this process; its weights are read at the first request.
+    """A vision-language checkpoint in this process; its weights are loaded at the first request.
 
     Args:
         model: a folder as `save_pretrained` writes it, or a model's name on the hub.
         endpoint: its device, dtype, batch_size, min_pixels, max_pixels and concurrency count here.
 
     Raises:
-        CtgiError: no such folder, no checkpoint in it, or no such device.
+        CtgiError: no such folder or device, or no checkpoint in the folder.
     """
     check_checkpoint(model)
     return HfMllm(model, endpoint, pick_device(endpoint.device, "the endpoint's device"))
@@ -58,7 +58,7 @@ class _Batch:
     prompts: list[Prompt] = field(default_factory=list)
     replies: Future[list[ChatReply]] | None = None
     seconds: float = 0.0
-    """That the model took for all of them."""
+    """Time of the model for the whole batch."""
 
 
 class HfMllm:
@@ -80,7 +80,7 @@ class HfMllm:
         self._closed = False
 
     async def chat(self, request: ChatRequest) -> ChatReply:
-        """Answer one request; see `Mllm`. The confidence covers the end-of-text token where there is one."""
+        """Answer one request; see `Mllm`. The confidence includes the end-of-text token, if there is one."""
         if self._closed:
             raise CtgiError(f"{self._name}: closed already: call the tools while they are open")
         checkpoint = await self._checkpoint()
@@ -100,7 +100,7 @@ class HfMllm:
         return reply
 
     async def probe(self) -> Abilities:
-        """Ask for the colour of a generated image, and for a yes or no."""
+        """Ask for the color of a generated image, and for a yes or no."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "probe.png"
             Image.new("RGB", (128, 384), "red").save(path)
@@ -112,7 +112,7 @@ class HfMllm:
         return Abilities(images=True, logprobs=text.confidence is not None, structured=bool(choice.choices))
 
     async def aclose(self) -> None:
-        """End the threads; what waits for the model is cancelled, and the batch in work is finished."""
+        """End the threads: waiting requests are cancelled, and the current batch is finished."""
         self._closed = True
         for executor in (self._preparers, self._model_thread):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
@@ -177,7 +177,7 @@ class HfMllm:
     # --- around the model's thread ---
 
     def _join(self, checkpoint: Checkpoint, prompt: Prompt) -> tuple[_Batch, Future[list[ChatReply]], int]:
-        """Put a prompt into the open batch of its kind; returns it with the replies to come and the place in them."""
+        """Put a prompt into the open batch of its kind; returns the future replies and the prompt's index in them."""
         kind = _kind(prompt)
         with self._changed:
             batch = self._gathering.get(kind)
@@ -209,21 +209,21 @@ class HfMllm:
 
 
 async def _shared(work: Future[T]) -> T:
-    """What several callers wait for: one that gives up neither cancels it nor leaves an error that nobody took."""
+    """A result for several waiting callers: one that gives up neither cancels it nor leaves an unretrieved error."""
     result = asyncio.wrap_future(work)
     result.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     return await asyncio.shield(result)
 
 
 def _kind(prompt: Prompt) -> tuple[Any, ...]:
-    """What the prompts of a batch share: how they are answered, and image tensors that can be joined."""
+    """What prompts of a batch must share: the kind of answer, and image tensors that can be joined."""
     shapes = tuple((name, tuple(tensor.shape[1:])) for name, tensor in prompt.image.items())
     return prompt.max_tokens, tuple(prompt.tokens), shapes
 
 
 def _messages(request: ChatRequest, picture: Image.Image | None, control: list[str]) -> list[Json]:
     def part(text: str) -> Json:
-        for token in control:  # a model's own words must not end its turn or stand for an image
+        for token in control:  # text must not contain tokens that end a turn or stand for an image
             text = text.replace(token, f"{token[:1]} {token[1:]}")
         return {"type": "text", "text": text}
 
@@ -241,7 +241,7 @@ def _messages(request: ChatRequest, picture: Image.Image | None, control: list[s
 
 
 def _spellings(tokenizer: Any, choice: str) -> tuple[tuple[int, ...], ...]:
-    """Token sequences of a choice as given and with a capital letter; both count for it."""
+    """Token sequences of a choice as given and capitalized; both count."""
     texts = (choice, choice[:1].upper() + choice[1:])
     return tuple(dict.fromkeys(tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts))
 
@@ -257,7 +257,7 @@ def _check_length(prompt: Prompt, context_length: int) -> None:
 
 
 def _pixel_bounds(processor: Any, endpoint: Endpoint) -> tuple[int, int]:
-    """(least, greatest) area in px of an image given to the processor, which then applies bounds of its own.
+    """(min, max) area in px of an image for the processor, which applies its own bounds too.
 
     An image that a Qwen2-VL-like processor would shrink again is not enlarged first.
     """

@@ -1,4 +1,4 @@
-"""Loading a transformers vision-language checkpoint, with errors that say what to do."""
+"""Loads a transformers vision-language checkpoint; errors say what to do."""
 
 import logging
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _EXPECTED = "expected config.json, the weights (model*.safetensors) and the proc
 
 
 def check_checkpoint(model: str) -> None:
-    """See that `model` is a folder with a checkpoint, or looks like a hub id.
+    """Check that `model` is a folder with a checkpoint, or looks like a hub id.
 
     Raises:
         CtgiError: it is neither.
@@ -45,10 +45,10 @@ def _place(model: str) -> Path:
 def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
     """Weights and processor of a checkpoint; `dtype` auto is bfloat16 on a GPU and float32 on the CPU.
 
-    Code that comes with the checkpoint is not run.
+    Code inside the checkpoint is not run.
 
     Raises:
-        CtgiError: it cannot be found, read or downloaded, is incomplete, or is no vision-language chat model.
+        CtgiError: it cannot be found, read or downloaded, is incomplete, or is not a vision-language chat model.
     """
     check_checkpoint(model)
     source = _place(model)
@@ -84,7 +84,7 @@ def _precision(dtype: str, device: str) -> torch.dtype:
 
 
 def _be_quiet() -> None:
-    """Our own messages say what matters; progress bars would tear the terminal's."""
+    """Silence the libraries: their progress bars would disturb ours."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     disable_progress_bars()
@@ -93,7 +93,7 @@ def _be_quiet() -> None:
 
 @contextmanager
 def _readable(model: str, *, online: bool) -> Iterator[None]:
-    """Turn what the libraries raise on a checkpoint they cannot use into an error that says what to do."""
+    """Turn loading errors of the libraries into an error that says what to do."""
     trouble = None
     try:
         with hub() if online else nullcontext(Hub(None)) as found:
@@ -111,7 +111,7 @@ def _readable(model: str, *, online: bool) -> Iterator[None]:
 
 @contextmanager
 def explained_memory(doing: str) -> Iterator[None]:
-    """Turn a lack of memory into an error that says what to lower."""
+    """Turn out-of-memory errors into an error that says what to lower."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -119,5 +119,5 @@ def explained_memory(doing: str) -> Iterator[None]:
         if not out_of_memory and "can't allocate memory" not in str(error):
             raise
         raise CtgiError(
-            f"{doing}: out of memory: lower batch_size or max_pixels of the endpoint, or take a smaller model"
+            f"{doing}: out of memory: lower batch_size or max_pixels of the endpoint, or use a smaller model"
         ) from None

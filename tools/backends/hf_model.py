@@ -1,6 +1,6 @@
-"""What a loaded vision-language model answers to a batch of prompts.
+"""Answers a batch of prompts with a loaded vision-language model.
 
-A batch is padded on the left and decoded row by row, so a reply does not depend on its neighbours.
+A batch is padded on the left and decoded row by row, so a reply does not depend on its neighbors.
 """
 
 import math
@@ -21,20 +21,20 @@ from ctgi.tools.backends.thoughts import is_mark, part
 from ctgi.tools.types import Tokens
 
 _ONE_TENSOR_PER_IMAGE = ("qwen2_vl", "qwen2_5_vl")
-"""Architectures whose image features are a list of [tokens, D], one for each image, and nothing else."""
+"""Architectures whose image features are exactly a list of [tokens, D], one per image."""
 KEPT_IMAGES = 64
 COLD = 0.1
-"""Temperature below which a draw is the greedy choice but for near ties."""
+"""Temperature below which sampling equals greedy decoding, except for near ties."""
 
 Prefix = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One request as the processor gives it."""
+    """One request, as prepared by the processor."""
 
     tokens: dict[str, Tensor]
-    """[1, L] each: input_ids, attention_mask and what else the processor tells about each token."""
+    """[1, L] each: input_ids, attention_mask and further per-token inputs of the processor."""
     image: dict[str, Tensor]
     """pixel_values and their shapes; empty without an image."""
     image_id: str
@@ -42,13 +42,13 @@ class Prompt:
     max_tokens: int
     """Limit of a free text; 0 for choices."""
     thinking: bool
-    """It ends inside a thought, which the reply begins with."""
+    """Whether it ends inside a thought, with which the reply begins."""
     choices: tuple[tuple[str, tuple[Prefix, ...]], ...]
-    """Each choice with the token sequences that spell it; empty where the reply is free text."""
+    """Each choice with the token sequences that spell it; empty for free text."""
 
     @property
     def length(self) -> int:
-        """Tokens, those of the image included."""
+        """Number of tokens, including the image's."""
         return self.tokens["input_ids"].shape[1]
 
 
@@ -65,7 +65,7 @@ class Checkpoint:
         self._pad = _first_id(processor.tokenizer.pad_token_id, network.generation_config.pad_token_id, 0)
         ends = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
-        # The checkpoint's own sampling settings would make replies random or dependent on their neighbours.
+        # The checkpoint's own sampling settings would make replies random or dependent on their neighbors.
         network.generation_config = GenerationConfig(
             do_sample=False, eos_token_id=sorted(self._ends), pad_token_id=self._pad
         )
@@ -75,14 +75,14 @@ class Checkpoint:
 
     @property
     def context_length(self) -> int:
-        """Tokens that prompt and reply may have together."""
+        """Maximum number of tokens of prompt and reply together."""
         return int(self.network.config.get_text_config().max_position_embeddings)
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], temperature: float, seed: int) -> list[ChatReply]:
-        """Replies of up to the first prompt's `max_tokens`: greedy below COLD, else drawn, by seed and prompt.
+        """Replies of up to the first prompt's `max_tokens`: greedy below COLD, else sampled, by seed and prompt.
 
-        The confidence covers the end-of-text token where the model came to it, and no thoughts.
+        The confidence includes the end-of-text token, if the model reached it, but no thoughts.
         """
         inputs = self._collate([(prompt, ()) for prompt in prompts])
         steps: list[Tensor] = []
@@ -107,7 +107,7 @@ class Checkpoint:
         return ChatReply(said.answer, confidence, tokens=tokens, thoughts=said.thoughts, cut=end is None)
 
     def _decoded(self, ids: list[int]) -> str:
-        """The text without special tokens, but with the marks around thoughts, which some tokenizers count as such."""
+        """The text without special tokens, but with markers of thoughts, which some tokenizers treat as special."""
         pieces: list[list[int]] = [[]]
         marks = [""]
         for number in ids:
@@ -155,7 +155,7 @@ class Checkpoint:
         return {"image_grid_thw": inputs["image_grid_thw"], "mm_encoder_outputs": {"image": features}}
 
     def _image_features(self, prompts: Sequence[Prompt]) -> list[Tensor]:
-        """What the vision tower sees, [tokens, D] for each prompt; computed for images not seen lately."""
+        """Image features, [tokens, D] for each prompt; computed only for images not seen recently."""
         new = list({p.image_id: p for p in prompts if p.image_id not in self._features}.values())
         found = {p.image_id: self._features[p.image_id] for p in prompts if p.image_id in self._features}
         if new:
@@ -170,7 +170,7 @@ class Checkpoint:
 
 
 def lengthened(name: str, tokens: Tensor, added: Sequence[int]) -> Tensor:
-    """What the processor tells about each token, [1, L + len(added)], with text tokens put after it."""
+    """The per-token inputs, [1, L + len(added)], with text tokens appended."""
     told = {"input_ids": list(added), "attention_mask": [1] * len(added)}.get(name, [0] * len(added))
     return torch.cat([tokens, torch.tensor([told], dtype=torch.long)], dim=1)
 
@@ -186,7 +186,7 @@ def _first_id(*ids: int | None) -> int:
 
 
 Noise = Callable[[Tensor], Tensor]
-"""Scores [B, V] to what is added to them before the greatest is taken."""
+"""Scores [B, V] -> noise to add before taking the maximum."""
 
 
 def _no_noise(scores: Tensor) -> Tensor:
@@ -194,9 +194,9 @@ def _no_noise(scores: Tensor) -> Tensor:
 
 
 def _gumbel(prompts: Sequence[Prompt], temperature: float, seed: int) -> Noise:
-    """Noise under which the greatest score is a draw at this temperature (the Gumbel-max trick).
+    """Noise that turns the maximum into a sample at this temperature (the Gumbel-max trick).
 
-    Each row has randomness of its own, so that a reply does not depend on its neighbours in the batch.
+    Each row has its own randomness, so that a reply does not depend on its neighbors in the batch.
     """
     keys = [f"{seed}/{prompt.image_id}/{prompt.tokens['input_ids'].tolist()}" for prompt in prompts]
     digests = [int.from_bytes(sha256(key.encode()).digest()[:7]) for key in keys]
@@ -210,7 +210,7 @@ def _gumbel(prompts: Sequence[Prompt], temperature: float, seed: int) -> Noise:
 
 
 def _recording(log_probs: list[Tensor], noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:
-    """A logits processor that adds the noise and notes log P of the token to be chosen, [B], at each step."""
+    """A logits processor that adds the noise and records log P of the chosen token, [B], at each step."""
 
     def record(input_ids: Tensor, scores: Tensor) -> Tensor:
         noisy = scores + noise(scores)
@@ -222,7 +222,7 @@ def _recording(log_probs: list[Tensor], noise: Noise) -> Callable[[Tensor, Tenso
 
 
 def _prefixes(prompt: Prompt) -> list[Prefix]:
-    """Every proper beginning of a spelling, each once: where the next token's probability is needed."""
+    """Every proper prefix of a spelling, each once: the points where the next token's probability is needed."""
     spellings = [spelling for _, group in prompt.choices for spelling in group]
     return list(dict.fromkeys(spelling[:end] for spelling in spellings for end in range(len(spelling))))
 

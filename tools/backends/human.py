@@ -12,14 +12,14 @@ from ctgi.tools.traces.call_notes import spending
 from ctgi.tools.types import Reply, Verdict
 
 _ONE_AT_A_TIME = threading.Lock()
-"""One question stands on the terminal until it is answered, whoever asks."""
+"""Only one question is on the terminal at a time, whoever asks."""
 
 
 async def ask_user(question: str, image: ImageRef | None = None) -> Reply:
-    """Show the question, and where the image lies, and return the line typed.
+    """Show the question and the image's path, and return the typed line.
 
     Raises:
-        CtgiError: standard input is closed: nobody can answer.
+        CtgiError: standard input is closed, so nobody can answer.
     """
     shown = f"[{plain(image.path)}] " if image else ""
     with spending():
@@ -51,5 +51,5 @@ def _read_line(prompt: str) -> str:
         sys.stderr.flush()
         line = sys.stdin.readline()
     if not line:
-        raise CtgiError("a tool is bound to human, but standard input is closed: run it at a terminal")
+        raise CtgiError("a tool is bound to human, but standard input is closed: run the command in a terminal")
     return line.strip()

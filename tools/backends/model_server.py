@@ -1,4 +1,4 @@
-"""One model on one server: requests sent, and what its errors mean to us."""
+"""One model on one server: sends requests and interprets errors."""
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,7 +11,7 @@ from ctgi.tools.backends.refusals import Complaint, RefusedError, complaint, una
 
 
 class ModelServer:
-    """Sends requests and reads errors; which of them end a run depends on whether `limits` saw a success."""
+    """Sends requests and reads errors. Whether an error ends the run depends on earlier successes in `limits`."""
 
     def __init__(self, model: str, client: ServerClient, limits: Limits, key_variable: str) -> None:
         self._model, self._client, self._limits, self._key_variable = model, client, limits, key_variable
@@ -20,10 +20,10 @@ class ModelServer:
         """The body of the reply to a chat request.
 
         Raises:
-            Unavailable: no reply, or an error that another try may mend.
+            Unavailable: no reply, or an error after which another try may succeed.
             RefusedError: the server cannot serve this request as it is.
             ToolError: it refuses this request for good.
-            CtgiError: the user's to mend: the key, the model's name, the account.
+            CtgiError: for the user to fix: the key, the model's name, the account.
         """
         try:
             return await self._client.post("/chat/completions", body)
@@ -31,7 +31,7 @@ class ModelServer:
             raise await self.meaning(complaint(error.status, error.body, error.retry_after, self.hide)) from None
 
     async def meaning(self, said: Complaint) -> Exception:
-        """What an error is to us: to be tried again, this request's fault, or the user's to mend."""
+        """The exception for an error: try again, this request failed, or the user must fix something."""
         status, words = said.status, said.words
         if status == 402 or said.code == "insufficient_quota":
             return CtgiError(f"{self._limits.name}: the account has no quota left: {words}")
@@ -42,11 +42,13 @@ class ModelServer:
         if status == 401 or (status == 403 and not self._limits.worked and await self._models() is None):
             return CtgiError(self._wrong_key(status))
         if not self._limits.worked and (status in (405, 410) or status < 400):
-            return CtgiError(f"{self._limits.name} answers with status {status}: check base_url; it mostly ends in /v1")
+            return CtgiError(
+                f"{self._limits.name} answers with status {status}: check base_url, which usually ends in /v1"
+            )
         return await self.refused(said)
 
     async def refused(self, said: Complaint) -> Exception:
-        """Why a request stays refused: the server does not list the model, or it is about this request alone."""
+        """The exception for a final refusal: the server does not list the model, or it concerns only this request."""
         name, words = self._limits.name, said.words
         if said.status == 0:
             return Unavailable(words)
@@ -56,12 +58,12 @@ class ModelServer:
             known = ", ".join(plain(model)[:80] for model in models[:10]) or "none"
             return CtgiError(f"{name} has no model {self._model!r}: it serves {known}: bind the tool to one of them")
         if models is None and said.status == 404 and not self._limits.worked:
-            return CtgiError(f"{name}: {words}: check the model's name, and base_url, which mostly ends in /v1")
+            return CtgiError(f"{name}: {words}: check the model's name, and base_url, which usually ends in /v1")
         status = "" if said.status in (400, 422) else f" with status {said.status}"
         return ToolError(f"{name} refused the request{status}: {words}")
 
     def hide(self, text: str) -> str:
-        """A text of the server without the key, the address's password, and what the headers carry."""
+        """A text of the server without the key, the password of the address, and header values."""
         return self._client.secrets.mask_error(text)
 
     async def aclose(self) -> None:
@@ -69,7 +71,7 @@ class ModelServer:
         await self._client.aclose()
 
     async def _models(self) -> list[str] | None:
-        """The names of the server's models; None where it does not tell."""
+        """The names of the server's models; None if it does not list them."""
         try:
             return [model.id for model in _Models.model_validate_json(await self._client.get("/models")).data]
         except (StatusError, Unavailable, ValidationError):
@@ -82,7 +84,7 @@ class ModelServer:
         if self._key_variable:
             return f"{name} refuses the key (status {status}): check the variable {self._key_variable}"
         return (
-            f"{name} wants a key (status {status}) and was sent none: a key goes to its own endpoint alone. "
+            f"{name} wants a key (status {status}) and was sent none: a key goes only to its own endpoint. "
             "Give this base_url its api_key_env under [endpoints.NAME] in ctgi.toml, and bind the tool to "
             f"NAME:{self._model}"
         )

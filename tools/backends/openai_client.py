@@ -1,4 +1,4 @@
-"""Connections to one server: its address, its key, and requests with a bound on their time and on what comes back."""
+"""Connections to one server, with its key; requests are limited in time and size of the reply."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ MAX_BODY_BYTES = 4_000_000
 
 
 class StatusError(Exception):
-    """The server answered, and not with success."""
+    """The server answered with an error status."""
 
     def __init__(self, status: int, body: bytes, retry_after: str) -> None:
         super().__init__(f"status {status}")
         self.status = status
         self.body = body
-        """Without our credentials."""
+        """The body, without our credentials."""
         self.retry_after = retry_after
-        """The header, as it came."""
+        """The Retry-After header, as received."""
 
 
 class ServerClient:
-    """Requests to one endpoint; they follow no redirect and read nothing from the environment but its proxies.
+    """Requests to one endpoint; they follow no redirects and read only the proxies from the environment.
 
     Belongs to the running loop.
     """
@@ -39,7 +39,7 @@ class ServerClient:
         """Connections for all calls that the endpoint allows at once, each with these further headers.
 
         Raises:
-            CtgiError: its address is none, or its proxy cannot be used.
+            CtgiError: its address is invalid, or its proxy cannot be used.
         """
         url = endpoint.base_url or ""
         try:
@@ -48,7 +48,7 @@ class ServerClient:
             shown = f" {url!r}" if not {"@", "?", "#"} & set(url) else ""
             raise CtgiError(f"base_url{shown}: {error}") from None
         self.uses_password = bool(self.address.user or self.address.password)
-        """Whether the address itself says who asks."""
+        """Whether the address has a user and password."""
         self.secrets = all_known({*in_url(url), *((key,) if key else ()), *headers.values()})
         self._timeout_s = endpoint.timeout_s
         self._proxy = proxy_for(url, endpoint.proxies)
@@ -70,7 +70,7 @@ class ServerClient:
         return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
     async def post(self, path: str, body: Json) -> bytes:
-        """What the server answers to a JSON body.
+        """The server's answer to a JSON body.
 
         Raises:
             StatusError: a status other than success.
@@ -80,7 +80,7 @@ class ServerClient:
         return await self._ask("POST", path, json.dumps(body).encode())
 
     async def get(self, path: str) -> bytes:
-        """What lies there. Raises as `post` does."""
+        """The content at a path. Raises as `post` does."""
         return await self._ask("GET", path, None)
 
     async def aclose(self) -> None:
@@ -89,13 +89,15 @@ class ServerClient:
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> bytes:
         try:
-            async with asyncio.timeout(self._timeout_s):  # of all of it: a read alone may come in drips for hours
+            async with asyncio.timeout(
+                self._timeout_s
+            ):  # for the whole reply: a slow one may take hours even if no single read times out
                 return await self._answer(method, f"{self.address}{path}{self.address.query}", body)
         except (httpx2.TimeoutException, TimeoutError) as error:
             late = f"no answer within {self._timeout_s:g} s"
             raise Unavailable(self._by_way_of(late), unreachable=isinstance(error, httpx2.ConnectTimeout)) from None
         except httpx2.DecodingError as error:
-            raise Unavailable(f"the reply cannot be unpacked: {plain(str(error))}") from None
+            raise Unavailable(f"the reply cannot be decompressed: {plain(str(error))}") from None
         except httpx2.TransportError as error:
             reason = self.secrets.mask_error(plain(str(error) or type(error).__name__))
             unreachable = isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
@@ -103,7 +105,7 @@ class ServerClient:
 
     @property
     def cure(self) -> str:
-        """What to do when nobody answers through the proxy; empty where there is none."""
+        """What to do if nobody answers through the proxy; empty without a proxy."""
         return f"Check {self._proxy.variable}, or set NO_PROXY={self.address.host}" if self._proxy else ""
 
     def _by_way_of(self, reason: str) -> str:
@@ -116,16 +118,14 @@ class ServerClient:
         if response.is_success:
             return content
         if response.status_code == 407 and self._proxy:
-            raise CtgiError(
-                f"{self._proxy} refuses to serve you: put its user and password into {self._proxy.variable}"
-            )
+            raise CtgiError(f"{self._proxy} refuses the request: put its user and password into {self._proxy.variable}")
         raise StatusError(response.status_code, content, response.headers.get("retry-after", ""))
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """A body, unpacked; no more than MAX_BODY_BYTES are ever held, however small it came."""
+    """A decompressed body; never more than MAX_BODY_BYTES are held, however small the compressed body."""
     if "," in response.headers.get("content-encoding", ""):
-        raise Unavailable("the reply is packed more than once")
+        raise Unavailable("the reply is compressed more than once")
     found = bytearray()
     async for piece in response.aiter_bytes():
         found += piece

@@ -1,4 +1,4 @@
-"""Multimodal models behind an OpenAI-compatible server: vLLM, OpenAI, and whatever speaks the same format."""
+"""Multimodal models behind an OpenAI-compatible server: vLLM, OpenAI, and others that use the same format."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ _PROBE = ChatRequest("Which colour is this? One word.", choices=("yes", "no"))
 
 
 def open_vllm(model: str, endpoint: Endpoint) -> PerLoop:
-    """A model on a vLLM server; without a key in the environment none is sent.
+    """A model on a vLLM server; a key is sent only if the environment has one.
 
     Raises:
         CtgiError: the endpoint has no usable address or key.
@@ -45,7 +45,7 @@ def open_openai(model: str, endpoint: Endpoint) -> PerLoop:
             f"openai:{model} needs a key: expected one in the environment variable {variable}, which is "
             "not set; nothing was sent. Set it, or bind the tools to another model, for example vllm:..."
         )
-    # Elsewhere the newer name is often ignored, and the answer then has no bound.
+    # Other servers often ignore the newer name, and the answer then has no limit.
     token_limit = "max_completion_tokens" if at_openai else "max_tokens"
     dialect = Dialect(False, 20, token_limit, "Check base_url and the network")
     return PerLoop(lambda: OpenAiCompatible(model, endpoint, dialect, key))
@@ -54,7 +54,7 @@ def open_openai(model: str, endpoint: Endpoint) -> PerLoop:
 def _key(endpoint: Endpoint) -> str | None:
     key = os.environ.get(endpoint.api_key_env or "", "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise CtgiError(f"the key in {endpoint.api_key_env} has characters that no key has: set it again")
+        raise CtgiError(f"the key in {endpoint.api_key_env} has characters that are not allowed in a key: set it again")
     return key or None
 
 
@@ -73,9 +73,11 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
         variable = source.removeprefix("env:")
         values[name] = value = os.environ.get(variable, "").strip()
         if not value:
-            raise CtgiError(f"the header {name} needs the environment variable {variable}, which is not set")
+            raise CtgiError(f"the header {name} needs the environment variable {variable}, which is not set: export it")
         if not (value.isascii() and value.isprintable()):
-            raise CtgiError(f"the header {name}: {variable} has characters that no header has: set it again")
+            raise CtgiError(
+                f"the header {name}: {variable} has characters that are not allowed in a header: set it again"
+            )
     return values
 
 
@@ -99,7 +101,7 @@ class OpenAiCompatible:
             return await self._answer(request, url)
 
     async def probe(self) -> Abilities:
-        """Ask for yes or no about a picture, where a model left free would name the colour."""
+        """Ask for yes or no about a picture where an unconstrained model would name the color."""
         bounds = self._settings.min_pixels, self._settings.max_pixels
         picture = encode(Image.new("RGB", (128, 384), "red"), *bounds)
         images = True
@@ -117,7 +119,7 @@ class OpenAiCompatible:
         await self._server.aclose()
 
     async def _answer(self, request: ChatRequest, image_url: str | None, *, needs_text: bool = True) -> ChatReply:
-        """The reply, with as many tries as the endpoint allows."""
+        """The reply, with the endpoint's retries."""
         numbers = itertools.count()
 
         async def attempt() -> ChatReply:
@@ -132,7 +134,7 @@ class OpenAiCompatible:
         return await self._limits.call(attempt, request.image.sha256 if request.image else "")
 
     async def _negotiated(self, request: ChatRequest, image_url: str | None, needs_text: bool) -> ChatReply:
-        """One try: the reply, asked for with everything that the server takes."""
+        """One try, with all fields that the server accepts."""
         given_up = self._form.given_up
         while True:
             try:
@@ -149,10 +151,10 @@ class OpenAiCompatible:
     async def _without_what_breaks_it(
         self, failure: BrokenError, request: ChatRequest, image_url: str | None, needs_text: bool
     ) -> ChatReply:
-        """The reply without the fields that a 500 goes with.
+        """The reply without the fields that cause a status 500.
 
-        First without all that never worked here: a server that fails then, too, is dying. Then each is put back,
-        and only what makes it fail again, twice, is given up.
+        The first try omits all fields that never worked here; if it fails too, the server is down. Then each field is
+        put back, and only those that make it fail again, twice, are given up.
         """
 
         async def works(without: GivenUp) -> ChatReply | None:

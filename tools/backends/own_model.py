@@ -22,8 +22,8 @@ def open_own_model(where: str, endpoint: Endpoint) -> Mllm:
 
     Args:
         where: `module:name` of a function, of a coroutine function, or of a class that is called without arguments.
-            An object with a `chat` method is asked as an Mllm is, and need offer no more; anything else is called with
-            (image, prompt).
+            An object with a `chat` method is called as an Mllm, and needs no other method. Anything else is called
+            with (image, prompt).
         endpoint: `concurrency` is the number of calls at once.
 
     Raises:
@@ -38,7 +38,7 @@ def open_own_model(where: str, endpoint: Endpoint) -> Mllm:
 def as_model(function: Callable[..., Any], name: str, *, concurrency: int = 1) -> Mllm:
     """A function or coroutine function `(image, prompt) -> str` as a model.
 
-    The image is a PIL image, RGB and upright, or None where a prompt is about texts alone.
+    The image is a PIL image, RGB and upright, or None for tools that only write text.
 
     Raises:
         CtgiError: it is not callable.
@@ -56,7 +56,7 @@ class _OwnModel:
         self._turns = asyncio.Semaphore(concurrency)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
-        """What the function returns for the image and all that is said with it.
+        """The function's result for the image and the whole prompt.
 
         Raises:
             ToolError: the function raised, or returned no text.
@@ -74,11 +74,11 @@ class _OwnModel:
         return ChatReply(said.strip())
 
     async def probe(self) -> Abilities:
-        """It is given images; it reports no probabilities and cannot be forced into a choice."""
+        """It gets images, reports no probabilities, and cannot be forced into a choice."""
         return Abilities(images=True, logprobs=False, structured=False)
 
     async def aclose(self) -> None:
-        """Let go of the threads."""
+        """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _call(self, image: Any, prompt: str) -> Any:
@@ -95,17 +95,17 @@ class _OwnModel:
 
 
 class _OwnMllm:
-    """An object of the user's with `chat`; what else an `Mllm` has is filled in where it is missing."""
+    """A user's object with `chat`; missing parts of `Mllm` are filled in."""
 
     def __init__(self, model: Any, name: str) -> None:
         self.endpoint = str(getattr(model, "endpoint", f"this process ({plain(name)})"))
         self._model, self._name = model, plain(name)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
-        """What the object replies.
+        """The object's reply.
 
         Raises:
-            ToolError: it raised, or returned no ChatReply.
+            ToolError: it raised, or did not return a ChatReply.
         """
         with _blamed(self._name):
             reply = self._model.chat(request)
@@ -115,7 +115,7 @@ class _OwnMllm:
         return reply
 
     async def probe(self) -> Abilities:
-        """What the object says of itself, else what its reply to a small request holds."""
+        """The object's own answer, else what its reply to a small request shows."""
         if hasattr(self._model, "probe"):
             with _blamed(self._name):
                 abilities: Abilities = await self._model.probe()
@@ -131,7 +131,7 @@ class _OwnMllm:
 
 @contextmanager
 def _blamed(name: str) -> Iterator[None]:
-    """Whatever the user's own code raises is the failure of this call, and names that code."""
+    """Turn any exception of the user's code into a ToolError that names this code."""
     try:
         yield
     except (CtgiError, ToolError):

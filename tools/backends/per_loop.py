@@ -1,4 +1,4 @@
-"""One model for callers in several event loops, such as an agent that awaits some calls and makes others without."""
+"""One model for callers in several event loops, such as an agent that awaits some calls but not others."""
 
 import asyncio
 import threading
@@ -11,10 +11,10 @@ from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 
 
 class PerLoop:
-    """A model whose connections and turns belong to an event loop, opened once in each that calls it. An `Mllm`."""
+    """A model whose connections belong to an event loop, opened once in each loop that calls it. An `Mllm`."""
 
     def __init__(self, open_model: Callable[[], Mllm]) -> None:
-        """Open the first one, for the first loop that calls: what is wrong with a binding shows at once."""
+        """Open the first one now, for the first calling loop, so that a wrong binding shows at once."""
         self._first: Mllm | None = open_model()
         self.endpoint = self._first.endpoint
         self._open = open_model
@@ -31,7 +31,7 @@ class PerLoop:
         return await self._here().probe()
 
     async def aclose(self) -> None:
-        """Close what was opened, each where it belongs; what belonged to a loop that has ended went with it."""
+        """Close each in its own loop; those of ended loops ended with them."""
         self._closed = True
         if self._first:
             await self._first.aclose()

@@ -1,4 +1,4 @@
-"""What servers say instead of an answer: the status and words of an error, wherever they stand."""
+"""Reads errors of servers: status and message, in any of their forms."""
 
 import email.utils
 import re
@@ -14,7 +14,7 @@ from ctgi.text import plain
 from ctgi.tools.backends.endpoint import MAX_RETRY_AFTER_S, Unavailable
 
 _LOAD_STRIKES = 1 / 8
-"""A 429 is load, not death: it takes eight times as many in a row to end the run."""
+"""Status 429 means load, not failure: it takes eight times as many in a row to end the run."""
 _WORDS = ("message", "msg", "detail", "error", "errors", "error_msg", "error_message", "status_msg", "reason",
           "base_resp")  # fmt: skip
 _CODES = ("code", "status_code", "status", "type", "error_code")
@@ -22,7 +22,7 @@ _BUSY = re.compile(r"rate.?limit|too.?many|throttl|overloaded.?429", re.IGNORECA
 _BROKEN = re.compile(r"overloaded|unavailable|internal|server.?error|time.?out|upstream|bad.?gateway", re.IGNORECASE)
 _MAX_WORDS = 300
 _DEPTH = 6
-"""Objects within objects that a message may stand in."""
+"""Nesting depth at which a message is searched."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Complaint:
     """An error as a server states it."""
 
     status: int
-    """Of HTTP, or what the body says in its place; 0 for a body with status 200 that gives none."""
+    """HTTP status, or the one that the body gives instead; 0 for a body with status 200 that gives none."""
     words: str
     """The server's message, one line without control characters."""
     code: str = ""
-    """Its name for this kind of error."""
+    """The server's name for this kind of error."""
     fields: tuple[str, ...] = ()
     """Fields of the request that it points at."""
     wait_s: float = 0
-    """How long it asks us to stay away."""
+    """Pause that it asks for, in seconds."""
 
 
 class RefusedError(Exception):
@@ -61,10 +61,10 @@ def complaint(status: int, content: bytes, retry_after: str, hide: Callable[[str
     """The error in the body of a response with an error status.
 
     Args:
-        status: of HTTP.
+        status: the HTTP status.
         content: the body.
-        retry_after: that header.
-        hide: takes secrets out of a text.
+        retry_after: the Retry-After header.
+        hide: removes secrets from a text.
     """
     try:
         body = from_json(content)
@@ -76,7 +76,7 @@ def complaint(status: int, content: bytes, retry_after: str, hide: Callable[[str
 def complaint_in_reply(body: Json, hide: Callable[[str], str]) -> Complaint | None:
     """The error in a body that came with status 200.
 
-    None where it is none, as with `"error": null`, or stands beside a reply that came to its end.
+    None if there is no error, as with `"error": null`, or if it accompanies a complete reply.
     """
     error = body.get("error")
     if body.get("choices"):
@@ -97,7 +97,7 @@ def _complaint(status: int, body: Any, hide: Callable[[str], str]) -> Complaint:
 
 
 def unavailable(said: Complaint) -> Unavailable:
-    """An error that another try may mend, with the pause that the server asks for."""
+    """An error after which another try may succeed, with the pause that the server asks for."""
     reason = f"status {said.status}: {said.words}" if said.status else said.words
     if said.wait_s > MAX_RETRY_AFTER_S:
         reason += f" (asks for a pause of {said.wait_s:,.0f} s; we wait {MAX_RETRY_AFTER_S:g} s at most)"
@@ -107,7 +107,7 @@ def unavailable(said: Complaint) -> Unavailable:
 
 
 def retry_after_s(header: str) -> float:
-    """Seconds that a Retry-After asks for, in either of its forms; 0 where it asks for nothing readable."""
+    """Seconds of a Retry-After header, in either of its forms; 0 if unreadable."""
     if number := re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*(ms|s)?", header.strip(), re.IGNORECASE):
         return float(number[1]) / (1000 if (number[2] or "").lower() == "ms" else 1)
     try:
@@ -128,12 +128,12 @@ def _names_words(body: Json) -> bool:
 
 
 def _is_turn(said: Any) -> bool:
-    """Whether this is a message of a dialogue, as other formats of replies have it."""
+    """Whether this is a message of a dialogue, as in other reply formats."""
     return isinstance(said, dict) and "role" in said
 
 
 def _said(body: Any, depth: int = _DEPTH) -> str:
-    """The message in an error's body: the first field that holds words, from outside inwards."""
+    """The message in an error's body: the outermost field that holds words."""
     if isinstance(body, dict) and depth:
         found = next((body[name] for name in _WORDS if body.get(name)), None)
         place = [str(step) for step in body["loc"]] if isinstance(body.get("loc"), list) else []

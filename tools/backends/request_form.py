@@ -1,4 +1,4 @@
-"""The form of requests to one server: the fields that it takes, and what it was found to do without."""
+"""Writes requests to one server: with the fields that it accepts, without those that it refuses."""
 
 import logging
 import re
@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _GUESSED = ("structured_outputs", "logprobs", "seed")
-"""Given up in this order where a refusal names nothing: the likeliest first."""
+"""Order in which fields are given up if a refusal names none: the likeliest first."""
 _BARE = (*_GUESSED, "top_p", "temperature", "stream", "system")
-"""What a request can do without."""
+"""Fields that a request can do without."""
 _ALIASES = {
     "structured_outputs": {"structuredoutput", "structured", "guided", "guidedchoice", "guideddecoding"},
     "logprobs": {"toplogprobs", "logprob"},
@@ -41,42 +41,42 @@ _ALLOWED_INSTEAD = re.compile(
 )
 
 GivenUp = frozenset[str]
-"""Names of fields that are left out, or written otherwise: `system`, and a limit that has another name."""
+"""Names of fields that are omitted, or written in another way (`system`, and a limit with another name)."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What servers of one kind understand beyond the common format."""
+    """Features of one kind of server beyond the common format."""
 
     structured: bool
-    """Takes vLLM's structured_outputs."""
+    """Whether it accepts vLLM's structured_outputs."""
     top_logprobs: int
-    """Most alternatives per token that it reports."""
+    """Maximum number of alternatives per token that it reports."""
     token_limit: str
-    """Name of the field that bounds the answer."""
+    """Name of the field that limits the answer."""
     cure: str
-    """What to do when nobody answers."""
+    """What to do if nobody answers."""
 
 
 class RequestForm:
-    """How requests to one server are written; what it refuses is left out of all further ones."""
+    """The form of requests to one server; fields that it refuses are omitted from then on."""
 
     def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, name: str) -> None:
         self._model, self._endpoint, self._dialect, self._name = model, endpoint, dialect, name
         self._model_name = re.compile(rf"(?<!\w){re.escape(model)}(?!\w)")
         self._proven: set[str] = set()
         self.given_up: GivenUp = frozenset(endpoint.leave_out)
-        """What requests go without."""
+        """Fields that requests omit."""
 
     def body(self, request: ChatRequest, image_url: str | None, given_up: GivenUp) -> Json:
-        """The JSON of a request without what is given up; the endpoint's own `extra_body` comes last and wins."""
+        """The JSON of a request without the given-up fields; the endpoint's `extra_body` comes last and overrides."""
         fields = self._fields(request, given_up)
         kept = {name: value for part, held in fields.items() if part not in given_up for name, value in held.items()}
         said = messages(request, image_url, system_apart="system" not in given_up)
         return {"model": self._model, "messages": said} | kept | self._endpoint.extra_body
 
     def _fields(self, request: ChatRequest, given_up: GivenUp) -> dict[str, Json]:
-        """What can be given up, by the name under which it is."""
+        """The fields that can be given up, by name."""
         fields: dict[str, Json] = {
             "temperature": {"temperature": self._endpoint.temperature},
             "top_p": {"top_p": 1.0},
@@ -87,15 +87,15 @@ class RequestForm:
         if request.choices and self._dialect.structured:
             fields["structured_outputs"] = {"structured_outputs": {"choice": list(request.choices)}}
         if request.system:
-            fields["system"] = {}  # stands among the messages
+            fields["system"] = {}  # part of the messages
         return fields | {name: {name: request.max_tokens} for name in self._limit(given_up)}
 
     def present(self, request: ChatRequest, given_up: GivenUp) -> list[str]:
-        """What a request holds of all that can be given up, in the order of guessing."""
+        """The fields of a request that can be given up, likeliest first."""
         return [name for name in (*_BARE, *_LIMITS) if name in self._fields(request, given_up).keys() - given_up]
 
     def culprits(self, complaint: Complaint, request: ChatRequest, given_up: GivenUp) -> GivenUp:
-        """What to give up after a refusal: what it names, else the likeliest that never worked here."""
+        """Fields to give up after a refusal: those that it names, else the likeliest that never worked here."""
         present = self.present(request, given_up)
         if named := self.named(complaint, present):
             return named if self._is_unknown_field(complaint) else named - {*_LIMITS}
@@ -103,7 +103,7 @@ class RequestForm:
         return frozenset(unproven[:1] if complaint.status else ())
 
     def named(self, complaint: Complaint, present: Iterable[str]) -> GivenUp:
-        """The fields among those `present` that the server itself names, by its pointer or in its words."""
+        """The fields among `present` that the server names, by a pointer or in its message."""
         words = _ALLOWED_INSTEAD.split(self._model_name.sub("", complaint.words))[0]
         pointed, told = (
             {name for name in present if _means(name, text)} for text in (" ".join(complaint.fields), words)
@@ -116,17 +116,17 @@ class RequestForm:
         return frozenset(named)
 
     def _is_unknown_field(self, complaint: Complaint) -> bool:
-        """Whether a limit is refused as a field, and not for its value beside a long prompt."""
+        """Whether a limit is refused as a field, not because its value is too large for the prompt."""
         said = f"{complaint.code} {complaint.words}"
         return bool(_UNKNOWN_FIELD.search(said)) or not _WRONG_VALUE.search(said)
 
     def unproven(self, request: ChatRequest, given_up: GivenUp) -> list[str]:
-        """What a request could do without and that never worked here."""
+        """Fields that a request could omit and that never worked here."""
         there = self.present(request, given_up)
         return [name for name in there if name in _BARE and name not in self._proven]
 
     def learn(self, request: ChatRequest, given_up: GivenUp) -> None:
-        """A request in this form was answered: what it held works, and what it was without is left out from now on."""
+        """Record a success: the request's fields work, and those it lacked are omitted from now on."""
         self._proven |= {*self.present(request, given_up)}
         new = given_up - self.given_up
         self.given_up |= given_up
@@ -138,7 +138,7 @@ class RequestForm:
         return name in self._proven
 
     def _limit(self, given_up: GivenUp) -> list[str]:
-        """The name of the field that bounds the reply; the other name after the first was refused."""
+        """The name of the field that limits the reply; the other name once the first was refused."""
         names = sorted(_LIMITS, key=lambda name: name != self._dialect.token_limit)
         return [name for name in names if name not in given_up][:1]
 
@@ -148,7 +148,7 @@ class RequestForm:
         if new & {*_LIMITS} and (renamed := self._limit(self.given_up)):
             parts.append(f"with {renamed[0]}")
         if "system" in new:
-            parts.append("the instructions stand before the first prompt")
+            parts.append("the instructions are put before the first prompt")
         return plain(", ".join(parts))
 
 

@@ -1,4 +1,4 @@
-"""Tells a reasoning model's answer from the thoughts that stand around it."""
+"""Separates a reasoning model's answer from its thoughts."""
 
 import re
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _TURN_ENDS = re.compile(
     r"|<\uff5cend\u2581of\u2581sentence\uff5c>).*\Z",
     re.IGNORECASE | re.DOTALL,
 )
-"""Marks of a chat template; what follows the end of a turn is somebody else's."""
+"""Markers of a chat template; text after the end of a turn belongs to another speaker."""
 _QUOTES = "\"'“”«»「」"
 _WRAPPING = re.compile(
     r"<\|(?:begin|end)_of_(?:solution|box|answer)\|>|<\|(?:START|END)_RESPONSE\|>|\[/?RESPONSE\]"
@@ -42,24 +42,24 @@ _WRAPPING = re.compile(
 
 @dataclass(frozen=True)
 class Parted:
-    """A reply in its two parts."""
+    """A reply split into answer and thoughts."""
 
     answer: str
     thoughts: int
-    """Characters of thought that were taken out."""
+    """Characters of thought that were removed."""
     unfinished: bool
-    """The reply ends inside a thought."""
+    """Whether the reply ends inside a thought."""
 
 
 def part(text: str, *, opened: bool = False) -> Parted:
-    """Split a reply into answer and thoughts, whatever marks the model puts around them.
+    """Split a reply into answer and thoughts, for any of the known markers.
 
-    A mark that only closes has been opened by the prompt, so that all before it is thought; one that only opens
-    begins a thought that the reply did not come to the end of.
+    A closing marker without an opening one was opened by the prompt, so everything before it is thought. An opening
+    marker without a closing one begins a thought that the reply did not finish.
 
     Args:
-        text: the reply as it came.
-        opened: the prompt is known to end inside a thought.
+        text: the raw reply.
+        opened: whether the prompt ends inside a thought.
     """
     answer, thoughts, unfinished = _outside(text, opened)
     if found := _ANSWER.search(answer):
@@ -81,7 +81,7 @@ def opens(text: str) -> bool:
 
 
 def closing(opened: str) -> str:
-    """The mark that ends the thought in which a prompt ends, to be put after it; "" where there is none."""
+    """The marker that closes the thought in which a prompt ends, to be appended; "" if there is none."""
     if not opens(opened):
         return ""
     mark = list(_OPEN.finditer(opened))[-1][0]
@@ -90,19 +90,19 @@ def closing(opened: str) -> str:
 
 
 def after_thoughts(text: str) -> int:
-    """Where the text after the last closing mark begins; 0 without one."""
+    """Offset of the text after the last closing marker; 0 without one."""
     return max((mark.end() for mark in _CLOSE.finditer(text)), default=0)
 
 
 def _is_quoted(mark: re.Match[str], text: str) -> bool:
-    """Whether a mark is spoken of: it stands in quotation marks, or they open before it and no thought ever ends."""
+    """Whether a marker is only mentioned: it is in quotation marks, or they open before it and no thought ever ends."""
     before, after = text[: mark.start()][-1:], text[mark.end() :][:1]
     opened = bool(before) and before in _QUOTES
     return opened and ((bool(after) and after in _QUOTES) or not _CLOSE.search(text))
 
 
 def _outside(text: str, inside: bool) -> tuple[str, int, bool]:
-    """What stands outside of the marks, the characters inside, and whether the text ends inside."""
+    """The text outside of the markers, the number of characters inside, and whether the text ends inside."""
     kept, thoughts, at = "", 0, 0
     found = [mark for kind in (_OPEN, _CLOSE) for mark in kind.finditer(text) if not _is_quoted(mark, text)]
     marks = sorted(found, key=lambda mark: mark.start())

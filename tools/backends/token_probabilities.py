@@ -1,4 +1,4 @@
-"""What the log probabilities of a reply's tokens say about it; nothing at all where they cannot be trusted."""
+"""Confidence and choice probabilities from the log probabilities of a reply's tokens, if they can be trusted."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ctgi.tools.backends.thoughts import after_thoughts
 
 MIN_CHOICE_MASS = 0.5
-"""Less of the probability on the choices than this, and the reply was about something else."""
+"""If the choices have less probability than this in total, the reply was about something else."""
 
 
 class _Alternative(BaseModel):
@@ -28,7 +28,7 @@ class _Logprobs(BaseModel):
 
 @dataclass(frozen=True)
 class Probabilities:
-    """How sure a model was."""
+    """A model's confidence in its reply."""
 
     confidence: float | None = None
     """Geometric mean of the probabilities of the answer's tokens."""
@@ -39,14 +39,14 @@ class Probabilities:
 def read_probabilities(logprobs: Any, answer: str, choices: Sequence[str], *, thinks: bool) -> Probabilities:
     """The probabilities behind an answer, from the `logprobs` of a reply.
 
-    An odd value among them (null, above 0, not a number), or another shape, and there are none: what is left
-    would be the probabilities of something else.
+    If any value is odd (null, above 0, not a number) or the shape differs, none are returned: the rest would be the
+    probabilities of something else.
 
     Args:
-        logprobs: as they came.
+        logprobs: as received.
         answer: the text that counts.
-        choices: words among which the answer was to be.
-        thinks: the reply held thoughts; their tokens do not count.
+        choices: the words among which the answer should be.
+        thinks: whether the reply had thoughts, whose tokens do not count.
     """
     try:
         tokens = _Logprobs.model_validate(logprobs).content or [] if logprobs else []
@@ -61,7 +61,7 @@ def read_probabilities(logprobs: Any, answer: str, choices: Sequence[str], *, th
 
 
 def _of_answer(tokens: list[_Token], answer: str) -> list[_Token]:
-    """The tokens after the last mark that closes a thought; none where they cannot be told apart."""
+    """The tokens after the last closing marker of thoughts; none if they cannot be separated."""
     said = "".join(token.token for token in tokens)
     begin, at = after_thoughts(said), 0
     if begin == 0 and said.strip() != answer:
@@ -81,9 +81,9 @@ def _confidence(tokens: Sequence[_Alternative]) -> float:
 def choice_probabilities(first_token: dict[str, float], choices: Sequence[str]) -> dict[str, float]:
     """Probability of each choice, from the logprobs of the alternatives at the first generated token.
 
-    A choice may be spelt in several tokens, with a space before it or in capitals ("y", " Yes", "YES"), so
-    every token counts that begins exactly one of the choices. Normalised over the choices; empty where they
-    hold less than MIN_CHOICE_MASS of the probability.
+    A choice may take several tokens, with a space before it or in capitals ("y", " Yes", "YES"), so every token
+    counts that begins exactly one of the choices. Normalized over the choices; empty if they hold less than
+    MIN_CHOICE_MASS of the probability.
     """
     mass = dict.fromkeys(choices, 0.0)
     for token, logprob in first_token.items():

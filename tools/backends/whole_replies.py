@@ -1,4 +1,4 @@
-"""Whole replies without thoughts: what was cut off is asked for once more with more room, else the call fails."""
+"""Complete replies without thoughts: a reply that was cut off is requested once more with a higher limit."""
 
 import logging
 import re
@@ -14,19 +14,18 @@ logger = logging.getLogger(__name__)
 
 
 class WholeReplies:
-    """A model of which every reply is whole and holds no thoughts.
+    """A model whose replies are complete and without thoughts.
 
-    Thoughts come out of the same limit as the answer: once the model was seen to think, it gets all the room there
-    is from the start.
+    Thoughts share a limit with the answer: once the model was seen to think, it gets the full limit from the start.
     """
 
     def __init__(self, mllm: Mllm, *, table: str, max_tokens: int) -> None:
-        """Put this in front of a model.
+        """Wrap a model.
 
         Args:
             mllm: the model.
             table: its endpoint's name in ctgi.toml.
-            max_tokens: the most tokens that a reply may have.
+            max_tokens: limit of tokens of a reply.
         """
         self.endpoint = mllm.endpoint
         self._mllm, self._table, self._max_tokens = mllm, table, max_tokens
@@ -34,10 +33,10 @@ class WholeReplies:
         self._asked_again = self._with_thoughts = self._characters = 0
 
     async def chat(self, request: ChatRequest) -> ChatReply:
-        """The whole reply; the tokens are those of both tries where it took two.
+        """The complete reply, with the tokens of both tries if it took two.
 
         Raises:
-            ToolError: it was cut off with the most room, too, or holds nothing but thoughts; or as Mllm.chat says.
+            ToolError: it was cut off at the highest limit too, or holds only thoughts; or as `Mllm.chat`.
         """
         room = self._max_tokens if self._thinks else min(request.max_tokens, self._max_tokens)
         reply = await self._ask(request, room)
@@ -53,19 +52,19 @@ class WholeReplies:
         return reply
 
     async def probe(self) -> Abilities:
-        """As the model's own."""
+        """As the model's own `probe`."""
         return await self._mllm.probe()
 
     async def aclose(self) -> None:
-        """Say what was cut off, and close the model."""
+        """Report what was cut off, and close the model."""
         if self._with_thoughts:
             logger.warning(
-                "%s: the model thinks aloud; thoughts cut off its replies: %s characters in %d of them",
+                "%s: the model thinks aloud: %s characters of thought were removed from %d replies",
                 self.endpoint, f"{self._characters:,}", self._with_thoughts,
             )  # fmt: skip
         if self._asked_again:
             logger.warning(
-                "%s: cut off, and asked for again with up to %s tokens: %d of the replies",
+                "%s: replies cut off and requested again with up to %s tokens: %d",
                 self.endpoint, f"{self._max_tokens:,}", self._asked_again,
             )  # fmt: skip
         await self._mllm.aclose()
@@ -92,7 +91,7 @@ class WholeReplies:
         return replace(again, tokens=first.tokens + again.tokens)
 
     def _breaks_off(self, reply: ChatReply, request: ChatRequest) -> bool:
-        """Whether the limit cost more than words after a choice, which a model makes first if it does not think."""
+        """Whether the limit cut off more than words after a choice, which a model that does not think writes first."""
         chosen = reply.choices or any(re.match(rf"\W*{re.escape(c)}\b", reply.text, re.I) for c in request.choices)
         return reply.cut and not (chosen and self._thinks is False)
 

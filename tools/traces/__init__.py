@@ -1,1 +1,1 @@
-"""Recording every tool call of a run, reading the record, and playing it back."""
+"""Records every tool call of a run, reads the record, and replays it."""

@@ -1,4 +1,4 @@
-"""What the parts behind a tool have to say about the call they are serving: retries, its source, the time it took."""
+"""Notes from backends and caches about the call that they serve: retries, source, duration."""
 
 import time
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ from ctgi.tools.traces.format import Source
 
 @dataclass
 class CallMeta:
-    """How one call was served, besides what came of it."""
+    """How one call was served, besides its result."""
 
     retries: int = 0
     """Tries after the first."""
     thoughts: int = 0
-    """Characters that were cut off a reply."""
+    """Characters of thought removed from the reply."""
     src: Source = "live"
     """"cache" for a reply that was kept from an earlier call."""
     backend: str | None = None
-    """Who served it, where that is not the one the tool is bound to; so `model`."""
+    """The backend that served it, if it is not the one bound to the tool; likewise `model`."""
     model: str | None = None
     ms: float | None = None
-    """What it took when it was made, where it is only repeated now."""
+    """For replayed calls, the original duration in ms."""
     around: "CallMeta | None" = None
-    """Of whoever else listens, further out."""
+    """The notes of an outer listener."""
 
 
 class _Facts(TypedDict, total=False):
@@ -42,7 +42,7 @@ _CALL: ContextVar[CallMeta | None] = ContextVar("ctgi_call", default=None)
 
 
 def note(**facts: Unpack[_Facts]) -> None:
-    """Tell everybody who listens to the running call; outside of such a call nobody does."""
+    """Note facts for all listeners of the running call; outside of a call there are none."""
     call = _CALL.get()
     while call is not None:
         vars(call).update(facts)
@@ -51,7 +51,7 @@ def note(**facts: Unpack[_Facts]) -> None:
 
 @contextmanager
 def noting() -> Iterator[CallMeta]:
-    """Listen to one call, and to the tasks it starts; whoever listens around it hears the same."""
+    """Listen to one call and the tasks that it starts; outer listeners get the same notes."""
     token = _CALL.set(call := CallMeta(around=_CALL.get()))
     try:
         yield call
@@ -71,7 +71,7 @@ _CLOCK: ContextVar[Clock | None] = ContextVar("ctgi_clock", default=None)
 
 @contextmanager
 def timing() -> Iterator[Clock]:
-    """A clock of what is spent on an item, also by the tasks it starts."""
+    """A clock for the time spent on an item, including tasks that it starts."""
     token = _CLOCK.set(clock := Clock())
     try:
         yield clock
@@ -80,7 +80,7 @@ def timing() -> Iterator[Clock]:
 
 
 def spend(seconds: float) -> None:
-    """Put time on the running item's clock: a call's own, not its wait for a turn behind other items' calls."""
+    """Add seconds to the running item's clock: a call's own time, without its wait for other items' calls."""
     clock = _CLOCK.get()
     if clock is not None:
         clock.seconds += seconds
@@ -88,7 +88,7 @@ def spend(seconds: float) -> None:
 
 @contextmanager
 def spending() -> Iterator[None]:
-    """Put the time in here on the running item's clock."""
+    """Add the time of the `with` block to the running item's clock."""
     started = time.perf_counter()
     try:
         yield

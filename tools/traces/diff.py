@@ -1,4 +1,4 @@
-"""Two traces of the same images or queries: where they part, what changed, and what each cost."""
+"""Compares two traces of the same images or queries: where they diverge, what changed, and the cost of each."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -10,22 +10,22 @@ from ctgi.tools.traces.format import Call, Done, Item
 from ctgi.tools.traces.reader import Trace
 
 Right = Callable[[str, Item, str, str], bool | None]
-"""(query, item, path, sha256) -> whether an image is of the right person; None where nobody knows."""
+"""(query, item, path, sha256) -> whether an image is of the right person; None if unknown."""
 
 
 @dataclass(frozen=True)
 class CallChange:
-    """One call that is not the same in both."""
+    """A call that differs between the runs."""
 
     kind: str
-    """answer: the same call was answered otherwise; context: the same question about the same image with other
-    arguments besides, such as another dialogue before it; new: only in B; gone: only in A."""
+    """answer: the same call has another answer; context: the same question about the same image, with other further
+    arguments, such as another dialogue before it; new: only in B; gone: only in A."""
     a: Call | None
     b: Call | None
 
     @property
     def call(self) -> Call:
-        """The call, as B made it if it did."""
+        """The call of B, if B made it, else of A."""
         found = self.b or self.a
         assert found is not None
         return found
@@ -38,16 +38,16 @@ class ItemDiff:
     name: str
     """The image's path, or the query."""
     a: int | None
-    """Its number in A; None where A does not have it."""
+    """Its number in A; None if it is not in A."""
     b: int | None
     changes: list[CallChange] = field(default_factory=list)
-    """In the order of the calls."""
+    """In order of the calls."""
     first: CallChange | None = None
-    """Where the two first part."""
+    """The first difference."""
     outputs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     """Fields of the outcome that differ: caption, refined_query, results, error ..."""
     ranks: tuple[int | None, int | None] | None = None
-    """Of the first right image in A and in B, None below the list; None where nobody knows what is right."""
+    """Rank of the first right image in A and in B (None: not in the list); None if the right images are unknown."""
 
     @property
     def same(self) -> bool:
@@ -60,17 +60,17 @@ class ToolCount:
     """One tool in both runs."""
 
     calls: list[int] = field(default_factory=lambda: [0, 0])
-    """In A, in B; so below."""
+    """Counts in A and B; likewise below."""
     live: list[int] = field(default_factory=lambda: [0, 0])
     ms: list[float] = field(default_factory=lambda: [0.0, 0.0])
     tokens: list[int] = field(default_factory=lambda: [0, 0])
     """Input and output together."""
     answers: int = 0
-    """Calls that both made and that were answered otherwise."""
+    """Calls of both runs with different answers."""
     verdicts: int = 0
-    """Yes where the other run said no."""
+    """Calls with a yes in one run and a no in the other."""
     context: int = 0
-    """The same question about the same image, with other arguments besides."""
+    """Calls with the same question about the same image, but other further arguments."""
     new: int = 0
     gone: int = 0
 
@@ -90,25 +90,25 @@ class TraceDiff:
 
     runs: tuple[str, str]
     items: list[ItemDiff] = field(default_factory=list)
-    """Those that differ."""
+    """Items that differ."""
     compared: int = 0
     tools: dict[str, ToolCount] = field(default_factory=lambda: defaultdict(ToolCount))
     settings: list[str] = field(default_factory=list)
-    """What differs between the heads: bindings, settings, prompts, code, gallery."""
+    """Differences between the headers: bindings, settings, prompts, code, gallery."""
     ranks: list[tuple[int | None, int | None]] = field(default_factory=list)
-    """Of the first right image of every query that has one, in A and in B."""
+    """Ranks of the first right image in A and in B, for every query that has one."""
 
 
 def diff_traces(
     a: Trace, b: Trace, *, wanted: Callable[[Item], bool] = lambda item: True, right: Right = lambda *_: None
 ) -> TraceDiff:
-    """Compare two runs item by item; one item of each is in memory at a time, and what differs is kept.
+    """Compare two runs item by item. One item of each is in memory at a time; differences are kept.
 
     Args:
         a: before.
         b: after.
-        wanted: which items of either.
-        right: which images are of the right person, for ranks.
+        wanted: selects items.
+        right: tells which images show the right person, for ranks.
     """
     found = TraceDiff((a.header.run, b.header.run), settings=_heads(a, b))
     for one, other in _pairs(a, b, wanted):
@@ -128,7 +128,7 @@ def diff_traces(
 
 
 def _pairs(a: Trace, b: Trace, wanted: Callable[[Item], bool]) -> Iterator[tuple[int | None, int | None]]:
-    """Items of both runs that are about the same, in A's order; then B's own."""
+    """Pairs of items about the same image or query, in A's order; then items only in B."""
     waiting: dict[str, deque[int]] = defaultdict(deque)
     for number, index in b.items.items():
         if wanted(index.item):
@@ -172,7 +172,7 @@ def _compare_calls(item: ItemDiff, a: list[Call], b: list[Call], tools: dict[str
 
 
 def _rearranged(gone: list[Call], new: list[Call]) -> Iterator[CallChange]:
-    """Calls of one run alone; those that put the same question in both are one change."""
+    """Calls of only one run; two that ask the same question become one change."""
     waiting: dict[object, deque[Call]] = defaultdict(deque)
     for call in gone:
         waiting[_question(call)].append(call)
@@ -189,7 +189,7 @@ def _question(call: Call) -> object:
 
 
 def _first(changes: list[CallChange], a: list[Call], b: list[Call]) -> CallChange | None:
-    """The change that comes first in the order of the calls; a call that is gone ranks by its place in A."""
+    """The first change in order of the calls; a gone call counts by its position in A."""
     place = {id(call): number for calls in (a, b) for number, call in enumerate(calls)}
     return min(changes, key=lambda change: place[id(change.call)], default=None)
 
@@ -202,7 +202,7 @@ def _count(count: ToolCount, side: int, call: Call) -> None:
 
 
 def _said(call: Call) -> Any:
-    """A call's answer without what it cost and how sure it was to the last digit."""
+    """A call's answer without its cost, and with rounded confidence."""
     if call.error:
         return call.error.message
     if not isinstance(call.out, dict):
@@ -262,7 +262,7 @@ def _ranks(
 
 
 def _ranking(trace: Trace, done: Done | None, calls: list[Call]) -> Iterator[tuple[str, str]]:
-    """The final ranking as (path, sha256), as deep as the last search went."""
+    """The final ranking as (path, sha256), to the depth of the last search."""
     searches = [call for call in calls if call.tool == "search_gallery" and isinstance(call.out, dict)]
     if searches:
         for candidate in searches[-1].out.get("candidates", ()):
@@ -274,7 +274,7 @@ def _ranking(trace: Trace, done: Done | None, calls: list[Call]) -> Iterator[tup
 
 
 def _heads(a: Trace, b: Trace) -> list[str]:
-    """What differs between two runs before their first call, in words."""
+    """Differences between two runs before their first call, in words."""
     one, other = a.header, b.header
     told = [
         f"{tool}: {one.bindings.get(tool, 'none')} -> {other.bindings.get(tool, 'none')}"
@@ -290,9 +290,9 @@ def _heads(a: Trace, b: Trace) -> list[str]:
         ]
     changed = sorted(name for name in one.digests.keys() | other.digests.keys()
                      if one.digests.get(name) != other.digests.get(name))  # fmt: skip
-    told += [f"changed between the two: {name}" for name in changed]
+    told += [f"changed between the runs: {name}" for name in changed]
     if one.graph != other.graph:
         told.append(f"graph: {one.graph} -> {other.graph}")
     if one.input.get("images") != other.input.get("images"):
-        told.append("they searched different galleries: ranks cannot be compared")
+        told.append("the runs searched different galleries: ranks cannot be compared")
     return told

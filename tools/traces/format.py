@@ -1,6 +1,6 @@
-"""A trace: JSON lines, appended as a run goes on. Header, then items, calls, results of items, then the end.
+"""The format of a trace: JSON lines, appended during a run. A header, then items, calls, results of items, the end.
 
-Each line ends with its number and a checksum, so that a line cut, edited or taken out is noticed when it is read.
+Each line ends with its number and a checksum, so that a cut, edited or removed line is noticed by the reader.
 """
 
 import re
@@ -23,18 +23,18 @@ Status = Literal["done", "done with failures", "interrupted", "failed"]
 
 @dataclass(frozen=True)
 class Failure:
-    """An exception as the trace keeps it."""
+    """An exception as stored in a trace."""
 
     type: str
     message: str
     path: str = ""
-    """Of an image that cannot be used."""
+    """The path of an unusable image."""
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a run was: enough to tell two runs apart and to run the first one again."""
+    """The description of a run: enough to tell runs apart and to replay one."""
 
     t: Literal["header"] = "header"
     run: str
@@ -45,42 +45,42 @@ class Header:
     started: str
     """UTC, ISO 8601."""
     root: str
-    """Paths in the trace that are relative start here; "" for the working directory."""
+    """The folder of relative paths in the trace; "" for the working directory."""
     bindings: dict[str, str]
     settings: Json
     versions: dict[str, str]
     commit: str | None
-    """Of ctgi's own repository; null for an installed package."""
+    """The git commit of ctgi's repository; null for an installed package."""
     digests: dict[str, str]
-    """Of prompts, question pool and code: prompts/answer.txt, question_pool, graphs/mtg.py ..."""
+    """Digests of prompts, question pool and code: prompts/answer.txt, question_pool, graphs/mtg.py ..."""
     input: Json
-    """The command's own: gallery, length, variant ..."""
+    """Input of the command: gallery, length, variant ..."""
     replay: Json | None = None
-    """Of a replay: the run that was replayed (`of`), what went live, on_miss, from_node."""
+    """For a replay: the replayed run (`of`), what went live, on_miss, from_node."""
     v: int = VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One image or one query begins."""
+    """The beginning of an image or query."""
 
     t: Literal["item"] = "item"
     item: int
     input: Json
     at: float
-    """Seconds since the run began; so in all records."""
+    """Seconds since the run began, as in all records."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the graph ran; written with the next call of its item, or with what the item came to."""
+    """One node of the graph ran; written with the next call of its item, or with the item's result."""
 
     node: str
     step: int
     at: float
     ms: float
     changed: list[str]
-    """Fields of the state that it wrote."""
+    """The fields of the state that it wrote."""
     error: str | None = None
 
 
@@ -90,11 +90,11 @@ class Call:
 
     t: Literal["call"] = "call"
     seq: int
-    """In the order of their beginnings."""
+    """Number in order of the calls' beginnings."""
     item: int | None
     node: str | None
     step: int | None
-    """LangGraph's."""
+    """LangGraph's step number."""
     tool: str
     backend: str
     model: str
@@ -104,20 +104,20 @@ class Call:
     error: Failure | None
     at: float
     ms: float
-    """Of a recorded call in a replay: what it took when it was made."""
+    """For replayed calls, the original duration."""
     tokens: tuple[int, int]
     """Input, output."""
     retries: int = 0
     thoughts: int = 0
-    """Characters of a model's thoughts that are no part of the answer."""
+    """Characters of a model's thoughts, which are not part of the answer."""
     src: Source = "live"
     nodes: list[Node] = field(default_factory=list)
-    """Those that ended since the item's call before."""
+    """Nodes that ended since the item's previous call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """An item ended: its record of captions.jsonl, its search, or why there is none."""
+    """The end of an item: its record of captions.jsonl, its search, or the reason why there is none."""
 
     t: Literal["done"] = "done"
     item: int
@@ -126,12 +126,12 @@ class Done:
     output: Json | None
     error: Failure | None = None
     nodes: list[Node] = field(default_factory=list)
-    """Those that ended since the item's last call."""
+    """Nodes that ended since the item's last call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """The run ended; a run that was killed has none."""
+    """The end of the run; missing after a kill."""
 
     t: Literal["end"] = "end"
     status: Status
@@ -141,9 +141,9 @@ class End:
     calls: int
     calls_failed: int
     live: int
-    """Calls that were made in this run; the others came from a recording or a cache."""
+    """Calls made in this run; the others came from a recording or a cache."""
     tokens: tuple[int, int]
-    """Of the live calls: input, output."""
+    """Tokens of the live calls: input, output."""
     error: str | None = None
 
 
@@ -157,7 +157,7 @@ class Line:
 
     record: Record
     number: int | None
-    """As it was written; None where the checksum does not fit, so the line was edited."""
+    """The number as written; None if the checksum differs, so the line was edited."""
 
 
 def seal(body: bytes, number: int) -> bytes:
@@ -167,13 +167,13 @@ def seal(body: bytes, number: int) -> bytes:
 
 
 def read_line(line: bytes) -> Line:
-    """The record of one whole line.
+    """The record of one complete line.
 
     Raises:
-        ValueError: it is none; says why (a TextError, or pydantic's ValidationError).
+        ValueError: it is not a record; the message says why (a TextError, or pydantic's ValidationError).
     """
     line = line.removeprefix(BOM_UTF8).rstrip(b"\r\n")
-    record = _RECORD.validate_python(parse_json(line))  # pydantic's own parser refuses names that are no UTF-8
+    record = _RECORD.validate_python(parse_json(line))  # pydantic's own parser refuses names that are not UTF-8
     sealed = _SEAL.search(line)
     if sealed is None or zlib.crc32(line[: sealed.end(1)]) != int(sealed[2], 16):
         return Line(record, None)
@@ -182,7 +182,7 @@ def read_line(line: bytes) -> Line:
 
 @dataclass
 class Counts:
-    """What a run did so far; the same numbers while it is written and when it is read."""
+    """Counts of a run so far; the same numbers for writer and reader."""
 
     items: int = 0
     failed: int = 0
@@ -193,7 +193,7 @@ class Counts:
 
     @property
     def outcome(self) -> str:
-        """How a run ended that went through to its end: done, or done with so many items or calls that failed."""
+        """The status of a run that reached its end: done, or done with failed items or calls."""
         if self.failed:
             return f"done with {self.failed} failed"
         if self.calls_failed:

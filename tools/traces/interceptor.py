@@ -1,4 +1,4 @@
-"""What stands between a graph and its tools: calls are recorded here, or answered from a recording."""
+"""The layer between a graph and its tools: calls are recorded here, or answered from a recording."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,17 +10,17 @@ from ctgi.tools.backends import Mllm
 
 OpenTool = Callable[[], Any]
 Outcome = Callable[[Json], None]
-"""Takes what an item came to: its record of captions.jsonl, or its search."""
+"""Takes the result of an item: its record of captions.jsonl, or its search."""
 Wrote = Callable[[Iterable[str]], None]
-"""Takes the fields of the state that a node wrote."""
+"""Takes the names of the state fields that a node wrote."""
 
 
 class Interceptor(Protocol):
-    """What stands between a graph and its tools."""
+    """The layer between a graph and its tools."""
 
     @property
     def run(self) -> str | None:
-        """The name of the trace that is written, for the results to point to."""
+        """The name of the trace being written, for references in results."""
         ...
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
@@ -28,24 +28,24 @@ class Interceptor(Protocol):
         ...
 
     def model(self, binding: Binding, mllm: Mllm) -> Mllm:
-        """The model behind a tool, as whoever calls it for the tool is to have it."""
+        """The model behind a tool, perhaps wrapped."""
         ...
 
     def item(self, given: Mapping[str, Any]) -> AbstractContextManager[Outcome]:
-        """Around the work on one image or query."""
+        """A context around the work on one image or query."""
         ...
 
     def node(self, name: str, step: int) -> AbstractContextManager[Wrote]:
-        """Around a node of the graph; `step` is LangGraph's."""
+        """A context around a node of the graph; `step` is LangGraph's number."""
         ...
 
 
 UNHEARD: AbstractContextManager[Callable[[object], None]] = nullcontext(lambda told: None)
-"""Around an item or a node that nobody keeps."""
+"""A context around an item or node that is not recorded."""
 
 
 class Direct:
-    """No interceptor: the tools themselves, and nothing is written."""
+    """No interception: the tools themselves; nothing is recorded."""
 
     run = None
 

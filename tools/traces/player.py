@@ -1,4 +1,4 @@
-"""A trace that answers in place of the tools: the n-th call with the same arguments in an item gets the n-th answer."""
+"""Answers from a trace in place of tools: the n-th call with the same arguments in an item gets the n-th answer."""
 
 import difflib
 import json
@@ -27,18 +27,18 @@ _SHOWN = 160
 
 
 class MissError(CtgiError):
-    """A call was never recorded; the item cannot be replayed."""
+    """A call that was never recorded; its item cannot be replayed."""
 
 
 @dataclass
 class PendingCalls:
-    """The recorded calls of one item that are not used up yet."""
+    """The recorded calls of one item that are not yet used."""
 
     item: int
     calls: list[Call]
     pending: dict[tuple[str, str], deque[Call]] = field(default_factory=lambda: defaultdict(deque))
     live_from_here: bool = False
-    """Whether the node was reached from which on everything is made anew."""
+    """Whether the node was reached from which on all calls are made anew."""
     served: int = 0
     live: int = 0
 
@@ -54,7 +54,7 @@ class PendingCalls:
 
     @property
     def unused(self) -> list[Call]:
-        """Recorded calls that nobody asked for."""
+        """Number of unused recorded calls."""
         return [call for queue in self.pending.values() for call in queue]
 
 
@@ -63,16 +63,16 @@ _PENDING: ContextVar[PendingCalls | None] = ContextVar("ctgi_replayed_item", def
 
 @dataclass(frozen=True)
 class Replay:
-    """An interceptor that serves recorded results. Enter `at(item)` around the work on a recorded item."""
+    """An interceptor that returns recorded results. Enter `at(item)` around the work on a recorded item."""
 
     trace: Trace
     live: Collection[str] = ()
     """Tools that are called anew."""
     on_miss: OnMiss = "error"
     from_node: str | None = None
-    """From the first visit of this node on, everything in an item is called anew."""
+    """From the first visit of this node on, all calls of an item are made anew."""
     computed: Collection[str] = ()
-    """Tools that need no model: a miss is computed here and now."""
+    """Tools that need no model: a miss is computed."""
     run: str | None = None
 
     @contextmanager
@@ -86,29 +86,29 @@ class Replay:
             _PENDING.reset(token)
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
-        """A callable that answers from the recording; the tool itself is opened when it is needed first."""
+        """A callable that answers from the recording; the tool itself is opened on first need."""
         if tool in self.live:
-            ready = open_tool()  # what is wrong with a binding shows before anything runs
+            ready = open_tool()  # errors in a binding show before anything runs
             return _Replayed(self, tool, lambda: ready)
         return _Replayed(self, tool, open_tool)
 
     def model(self, binding: Binding, mllm: Mllm) -> Mllm:
-        """The model itself, for what goes live."""
+        """The model itself, for live calls."""
         return mllm
 
     def item(self, given: Mapping[str, Any]) -> AbstractContextManager[Outcome]:
-        """Nothing: the pending calls are those of `at`."""
+        """No context: the pending calls are those of `at`."""
         return UNHEARD
 
     def node(self, name: str, step: int) -> AbstractContextManager[Wrote]:
-        """Nothing around it; what an item calls from `from_node` on goes live."""
+        """No context, but from `from_node` on, an item's calls go live."""
         pending = _PENDING.get()
         if pending is not None and name == self.from_node:
             pending.live_from_here = True
         return UNHEARD
 
     def goes_live(self, tool: str, pending: PendingCalls) -> bool:
-        """Whether a call is made anew whatever was recorded."""
+        """Whether a call is made anew regardless of the recording."""
         return tool in self.live or pending.live_from_here
 
 
@@ -139,14 +139,14 @@ class _Replayed:
 
 
 def _check_images(values: Iterable[Any]) -> None:
-    """A live call is about the recorded image, or it fails.
+    """Check that a live call is about the recorded image.
 
     Raises:
-        ImageError: another image lies there now.
+        ImageError: the path holds another image now.
     """
     for value in values:
         if isinstance(value, ImageRef) and digest(value.path) != value.sha256:
-            raise ImageError(value.path, "another image lies there now than when the run was recorded")
+            raise ImageError(value.path, "the path holds another image than when the run was recorded")
 
 
 def _answer(call: Call, trace: Trace) -> Any:
@@ -166,7 +166,7 @@ def _answer(call: Call, trace: Trace) -> Any:
 
 
 def _missed(tool: str, named: Mapping[str, Any], pending: PendingCalls, trace: Trace) -> str:
-    """What was asked, and what recorded call comes nearest."""
+    """The message of a miss: the call, and the nearest recorded one."""
     asked = json.loads(trace.values.dumps(named))
     told = f"item {pending.item}: {tool} was never recorded with these arguments"
     nearest = _nearest(asked, [call for call in pending.calls if call.tool == tool][:_COMPARED], trace.values)

@@ -1,4 +1,4 @@
-"""Reads traces: what stands where, item by item, so that a large one need not fit into memory."""
+"""Reads traces by an index of items, so that a large one need not fit into memory."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -28,23 +28,23 @@ from ctgi.tools.traces.format import (
 from ctgi.tools.traces.values import Values
 
 _TAIL = 1 << 16
-_NO_LOCKS = "its file system has no locks, so a run that is still going cannot be told from one that was killed"
+_NO_LOCKS = "its file system has no locks, so a running run cannot be told from a killed one"
 EDITED = "edited after it was recorded"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something about a trace that its reader should know."""
+    """A problem of a trace, for messages."""
 
     line: int
     what: str
     item: int | None = None
-    """The item that it concerns, if that can be told."""
+    """The item concerned, if known."""
 
 
 @dataclass
 class ItemIndex:
-    """Where the records of one item stand."""
+    """Offsets of the records of one item."""
 
     item: Item
     calls: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -54,7 +54,7 @@ class ItemIndex:
 
 @dataclass
 class Trace:
-    """A trace file that was read once from end to end."""
+    """A trace file, indexed by one pass."""
 
     path: Path
     header: Header
@@ -78,7 +78,7 @@ class Trace:
 
     @property
     def seconds(self) -> float:
-        """How long the run took, as far as is known."""
+        """Duration of the run in seconds, as far as known."""
         return self.end.at if self.end else self.last_at
 
     @property
@@ -87,18 +87,18 @@ class Trace:
         return self.header.v > VERSION
 
     def calls(self, item: int) -> list[Call]:
-        """The calls of one item, in the order of their beginnings."""
+        """The calls of one item, in order of their beginnings."""
         found = [record for record in self._read(self.items[item].calls) if isinstance(record, Call)]
         return sorted(found, key=lambda call: call.seq)
 
     def nodes(self, item: int) -> list[Node]:
-        """The nodes that ran for one item, in the order of their beginnings."""
+        """The nodes that ran for one item, in order of their beginnings."""
         ended = [*self._read(self.items[item].calls), self.done(item)]
         found = [node for record in ended if isinstance(record, Call | Done) for node in record.nodes]
         return sorted(found, key=lambda node: (node.at, node.step))
 
     def name(self, item: int) -> str:
-        """What an item is about: its image's path, or its query."""
+        """The name of an item: its image's path, or its query."""
         given = self.items[item].item.input
         image = given.get("image")
         if isinstance(image, dict) and "query" not in given:
@@ -110,7 +110,7 @@ class Trace:
         return (record for record in self._read(self.loose) if isinstance(record, Call))
 
     def done(self, item: int) -> Done | None:
-        """What the item came to; None where the run ended first."""
+        """The result of the item; None if the run ended first."""
         offset = self.items[item].done
         found = next(self._read([offset]), None) if offset is not None else None
         return found if isinstance(found, Done) else None
@@ -123,7 +123,7 @@ class Trace:
 
 
 def open_trace(path: Path) -> Trace:
-    """Read through the trace at `path`; what is wrong with single lines stands in its `problems`.
+    """Read the trace at `path`; faults of single lines are listed in its `problems`.
 
     Raises:
         CtgiError: it cannot be read, or has no header.
@@ -143,7 +143,7 @@ def open_trace(path: Path) -> Trace:
 
 
 def glance(path: Path) -> Trace:
-    """The head and the end of a trace with its counts, without its items; a trace without an end is read through.
+    """Header, end and counts of a trace, without its items; a trace without an end is read completely.
 
     Raises:
         CtgiError: as `open_trace` does.
@@ -180,7 +180,7 @@ def _header(path: Path, line: bytes) -> Header:
 
 
 def _is_running(descriptor: int) -> bool | None:
-    """Whether a writer holds the file; None where the file system has no locks. Readers do not keep each other out."""
+    """Whether a writer holds the file; None on a file system without locks. Readers do not exclude each other."""
     try:
         return None if lock(descriptor, shared=True) else False
     except BlockingIOError:
@@ -188,7 +188,7 @@ def _is_running(descriptor: int) -> bool | None:
 
 
 class _Scan:
-    """The one pass over a file that finds what stands where, and what is wrong."""
+    """The pass over a file that builds the index and finds problems."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -202,13 +202,13 @@ class _Scan:
         if trace.newer:
             self._problem(
                 1,
-                f"written in format {trace.header.v} by ctgi {trace.header.versions.get('ctgi', '?')}, this ctgi reads "
-                f"up to {VERSION}: update ctgi; what it can read is shown",
+                f"written in format {trace.header.v} by ctgi {trace.header.versions.get('ctgi', '?')}, but this one "
+                f"reads up to {VERSION}: update ctgi; what it can read is shown",
             )
         for number, line in enumerate(lines, 1):
             self._take(number, line)
         if self._unknown:
-            self._problem(1, f"{self._unknown} lines are of kinds that this ctgi does not know")
+            self._problem(1, f"{self._unknown} lines are of kinds that this version of ctgi does not know")
 
     def _take(self, number: int, line: bytes) -> None:
         offset = self._offset
@@ -220,13 +220,13 @@ class _Scan:
         except ValueError as error:
             if not line.endswith(b"\n"):
                 if not self._trace.running:
-                    self._problem(number, "the last line is cut off; it is left out")
+                    self._problem(number, "the last line is cut off and ignored")
                 return
             self._expected += 1
             if self._trace.newer:
                 self._unknown += 1
             else:
-                self._problem(number, f"{EDITED}, and no record any more ({_first(error)}); it is left out")
+                self._problem(number, f"{EDITED}, and no longer a record ({_first(error)}); it is ignored")
             return
         item = getattr(read.record, "item", None)
         if read.number is None:
@@ -234,7 +234,7 @@ class _Scan:
             self._problem(number, EDITED, item)
         else:
             if read.number != self._expected:
-                self._problem(number, "lines before it were taken out, put in or moved")
+                self._problem(number, "lines before it were removed, added or moved")
             self._expected = read.number + 1
         self._sort_in(read.record, offset, number)
 
@@ -269,10 +269,10 @@ def _first(error: ValueError) -> str:
 
 
 def find_trace(name: str, folder: Path) -> Path:
-    """The trace that `name` means: a file, a run or the beginning of one in `folder`, or "last".
+    """The trace named by `name`: a file, a run in `folder` or the beginning of its name, or "last".
 
     Raises:
-        CtgiError: none or several.
+        CtgiError: no trace, or several, match.
     """
     if Path(name).is_file():
         return Path(name)
@@ -284,14 +284,16 @@ def find_trace(name: str, folder: Path) -> Path:
     if len(exact) == 1:
         return exact[0]
     if exact:
-        raise CtgiError(f"{plain(name)}: {len(exact)} runs in {plain(str(folder))} begin like that: give more of it")
+        raise CtgiError(
+            f"{plain(name)}: {len(exact)} runs in {plain(str(folder))} begin with it: give more of the name"
+        )
     raise CtgiError(
         f"{plain(name)}: no such trace in {plain(str(folder))}: give a run that ctgi trace list shows, a file, or last"
     )
 
 
 def trace_files(folder: Path) -> list[Path]:
-    """The traces in a folder, oldest first; none where there is no folder yet.
+    """The traces in a folder, oldest first; none if there is no folder yet.
 
     Raises:
         CtgiError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Records what passes the interceptor: every tool call, every node that ran, every item with what it came to."""
+"""Records every tool call, every node that ran, and every item with its result."""
 
 import itertools
 import time
@@ -21,11 +21,11 @@ from ctgi.tools.traces.writer import TraceWriter
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the run the running task is; tasks that it starts are there too."""
+    """The position of the running task in the run; tasks that it starts inherit it."""
 
     item: int
     trail: list[Node]
-    """Nodes of the item that ended and are not written yet."""
+    """Nodes of the item that have ended but are not yet written."""
     node: str | None = None
     step: int | None = None
 
@@ -42,7 +42,7 @@ class Recorder:
     """An interceptor that writes a trace. Made by `ctgi.runs.recording.tracing`."""
 
     def __init__(self, writer: TraceWriter, inner: Interceptor = DIRECT) -> None:
-        """Record what passes through `inner`, which may be a replay."""
+        """Record the calls through `inner`, which may be a replay."""
         self.run: str | None = writer.run
         self._writer = writer
         self._inner = inner
@@ -52,16 +52,16 @@ class Recorder:
         self._calls = itertools.count(1)
 
     def header(self, header: Header) -> None:
-        """Write the header; nothing may be recorded before."""
+        """Write the header, before anything else is recorded."""
         self._writer.write(header)
 
     def serve(self, tool: str, binding: Binding, open_tool: OpenTool) -> Any:
-        """The tool as the inner interceptor serves it, recorded."""
+        """The inner interceptor's tool, recorded."""
         served = self._inner.serve(tool, binding, open_tool)
         return _Recorded(self, tool, binding, served)
 
     def model(self, binding: Binding, mllm: Mllm) -> Mllm:
-        """The model as the inner interceptor has it; what is recorded are the calls of tools."""
+        """The inner interceptor's model; only calls of tools are recorded."""
         return self._inner.model(binding, mllm)
 
     @contextmanager
@@ -93,7 +93,7 @@ class Recorder:
 
     @contextmanager
     def node(self, name: str, step: int) -> Iterator[Wrote]:
-        """Record that a node of the item ran, and where the calls in it come from."""
+        """Record that a node of the item ran; calls inside are attributed to it."""
         changed: list[str] = []
         with self._inner.node(name, step):
             item = _PLACE.get()
@@ -112,7 +112,7 @@ class Recorder:
                 item.trail.append(Node(name, step, started, _ms(self.now() - started), changed, failed))
 
     def end(self, error: BaseException | None) -> None:
-        """Write the end record and close the file; a run that failed before it came to anything leaves none."""
+        """Write the end record and close the file; a run that failed without any result leaves no file."""
         counts = self._writer.counts
         if error is not None and not self._told:
             self._writer.discard()
@@ -138,14 +138,14 @@ class Recorder:
         self._told |= call.error is None
 
     def next_call(self) -> int:
-        """The number of a call that begins."""
+        """The number of the next call."""
         return next(self._calls)
 
 
 ITEMS_OWN = frozenset({"ToolError", "ImageError"})
-"""Failures that belong to a call and its item; any other ended the run."""
+"""Failures of a call and its item; any other exception ended the run."""
 _UNFINISHED = frozenset({"CancelledError", "KeyboardInterrupt", "SystemExit"})
-"""Exceptions that come from outside: the item was neither done nor at fault."""
+"""Exceptions from outside: the item was neither finished nor at fault."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _ms(seconds: float) -> float:
 
 
 def as_failure(error: BaseException) -> Failure:
-    """An exception as it is written."""
+    """An exception in the form of the trace."""
     if isinstance(error, EXHAUSTED):
         error = exhausted(error)
     if isinstance(error, ImageError):

@@ -1,4 +1,4 @@
-"""Which items and calls of a trace a person wants to see."""
+"""Selects items and calls of a trace to show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _HASH_DIGITS = 6
 
 @dataclass(frozen=True)
 class Selection:
-    """All that is given has to fit."""
+    """The conditions; all that are given must hold."""
 
     tool: str | None = None
     node: str | None = None
@@ -22,15 +22,15 @@ class Selection:
 
     @property
     def of_calls(self) -> bool:
-        """Whether it chooses among calls, so that items without one that fits are left out."""
+        """Whether it selects calls, so that items without a match are left out."""
         return bool(self.tool or self.node or self.slow_ms is not None or self.failed)
 
     def wants(self, item: Item, values: Values) -> bool:
-        """Whether an item is one of those named: by its number, a part of its path or query, or its hash."""
+        """Whether an item is selected: by number, part of its path or query, or hash."""
         return not self.items or any(_is(wanted, item, values) for wanted in self.items)
 
     def keeps(self, call: Call) -> bool:
-        """Whether a call is one of those wanted."""
+        """Whether a call is selected."""
         return (
             self.tool in (None, call.tool)
             and self.node in (None, call.node)
@@ -49,7 +49,7 @@ def _is(wanted: str, item: Item, values: Values) -> bool:
 
 
 def chosen(trace: Trace, selection: Selection) -> Iterator[tuple[int, list[Call], list[Node]]]:
-    """The items wanted, with their calls and nodes; nodes only where no call is singled out."""
+    """The selected items with their calls; with their nodes only if calls are not filtered."""
     for number, index in trace.items.items():
         if not selection.wants(index.item, trace.values):
             continue

@@ -1,4 +1,4 @@
-"""Which images are of the right person, as far as the person at the terminal or the trace knows."""
+"""Tells which images show the right person, as far as the user or the trace knows."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -15,7 +15,7 @@ def load_truth(given: Sequence[str]) -> Right:
     """Right images by file name: globs for every query, or JSON files {query: [globs]}; else what the trace says.
 
     Raises:
-        CtgiError: a file is no such JSON.
+        CtgiError: a file does not have this form.
     """
     globs = [text for text in given if not Path(text).is_file()]
     by_query: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Arguments and results of tools as JSON: images by hash, paths from a root, and the key that says what was asked."""
+"""Arguments and results of tools as JSON: images by hash, paths from a root, and a key for each call."""
 
 import hashlib
 import inspect
@@ -17,11 +17,11 @@ from ctgi.tools.specs import TOOLS
 from ctgi.tools.tool_spec import signature_of
 
 _PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
-"""Fields of results that hold a path."""
+"""Fields of results that contain a path."""
 
 
 Arguments = dict[str, Any]
-"""Of a call, by name: plain values, images and facts."""
+"""Arguments of a call by name: plain values, images and facts."""
 
 
 class _CompareImage(Protocol):
@@ -36,7 +36,7 @@ _COMPARISONS: dict[str, tuple[type, Any]] = {
     "compare_image": (_CompareImage, float),
     "compare_texts": (_CompareTexts, list[float]),
 }
-"""Calls of the judge that measures by embeddings; no tools, but recorded as they are."""
+"""Calls of the judge that compares embeddings; they are not tools, but recorded like tools."""
 
 
 @cache
@@ -50,14 +50,14 @@ def _result(tool: str) -> TypeAdapter[Any]:
 
 
 def arguments(tool: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> Arguments:
-    """The arguments of a call by name, defaults filled in: however it was written, the same call looks the same."""
+    """The arguments of a call by name, with defaults, so that equal calls look equal however they are written."""
     bound = _signature(tool).bind(*args, **options)
     bound.apply_defaults()
     return dict(bound.arguments)
 
 
 def call_key(tool: str, named: Mapping[str, Any]) -> str:
-    """What is asked, as 32 hexadecimal digits: equal for equal arguments, whoever answers and wherever images lie."""
+    """A call's key, 32 hexadecimal digits: equal for equal arguments, for any backend and image path."""
     text = json.dumps([tool, named], sort_keys=True, separators=(",", ":"), default=_by_content)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -69,11 +69,11 @@ def _by_content(value: Any) -> Any:
 def _fields(value: Any) -> Any:
     if is_dataclass(value):
         return vars(value)
-    raise TypeError(f"{type(value).__name__} cannot stand in a trace")
+    raise TypeError(f"{type(value).__name__} cannot be stored in a trace")
 
 
 class Values:
-    """Writes and reads values of one trace, whose paths start from `root` ("" keeps them as they are)."""
+    """Writes and reads values of one trace, with paths relative to `root` ("" leaves them unchanged)."""
 
     def __init__(self, root: str = "") -> None:
         self.root = root
@@ -81,7 +81,7 @@ class Values:
         self._encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=self._plain)
 
     def dumps(self, value: Any) -> bytes:
-        """A value as one line of JSON in UTF-8; a path that is no UTF-8 keeps its bytes as surrogate escapes."""
+        """A value as one line of JSON in UTF-8; a path that is not UTF-8 keeps its bytes as surrogate escapes."""
         try:
             return self._encoder.encode(value).encode()
         except UnicodeEncodeError:
@@ -93,23 +93,23 @@ class Values:
         return _fields(value)
 
     def stored(self, path: str) -> str:
-        """A path as the trace holds it."""
+        """A path in the form of the trace."""
         if path == self.root and path:
             return "."
         return path[len(self._prefix) :] if self._prefix and path.startswith(self._prefix) else path
 
     def real(self, path: str) -> str:
-        """A path of the trace as it was."""
+        """The original path for a path of the trace."""
         if not self._prefix or path.startswith(os.sep) or not path:
             return path
         return self.root if path == "." else self._prefix + path
 
     def store(self, value: Any) -> Any:
-        """Plain JSON with the paths in it as the trace holds them."""
+        """Plain JSON with paths in the form of the trace."""
         return _with_paths(value, self.stored)
 
     def load(self, value: Any) -> Any:
-        """The same with the paths as they were."""
+        """The same with the original paths."""
         return _with_paths(value, self.real)
 
     def images(self, value: Any) -> Any:
@@ -130,10 +130,10 @@ class Values:
         return ImageRef(self.real(path), sha256)
 
     def result(self, tool: str, value: Any) -> Any:
-        """What a tool gave, out of the trace's JSON.
+        """A tool's result from the JSON of the trace.
 
         Raises:
-            ValueError: it is not what this tool gives; says where.
+            ValueError: it is not a result of this tool; the message says where.
         """
         if tool not in TOOLS and tool not in _COMPARISONS:
             raise ValueError(f"no tool is called {tool!r}")

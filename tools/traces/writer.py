@@ -18,18 +18,18 @@ from ctgi.tools.traces.values import Values
 
 
 class TraceWriter:
-    """An open trace; threads and tasks may write to it. The file is locked while it is open: a reader can tell."""
+    """An open trace; threads and tasks may write to it. The file is locked while open, which readers can see."""
 
     def __init__(self, folder: Path, values: Values, hidden: Collection[str] = ()) -> None:
-        """Make the file of a new run in `folder`.
+        """Create the file of a new run in `folder`.
 
         Args:
-            folder: made where it is missing.
+            folder: created if missing.
             values: how values and paths are written.
-            hidden: secrets that must not be written, whatever text they turn up in.
+            hidden: secrets that must not be written, in any text.
 
         Raises:
-            CtgiError: no file can be made there.
+            CtgiError: no file can be created there.
         """
         self.values = values
         self.counts = Counts()
@@ -44,7 +44,7 @@ class TraceWriter:
         """Append one record.
 
         Raises:
-            CtgiError: the disk is full; the records before it stay whole.
+            CtgiError: the disk is full; earlier records stay intact.
         """
         body = self._hidden.mask_json(self.values.dumps(vars(record)))
         with self._lock:
@@ -54,7 +54,9 @@ class TraceWriter:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
                 self._file.truncate(self._end)
-                cure = "make room, or run" if is_full(error) else "set traces to another folder in ctgi.toml, or run"
+                cure = (
+                    "free some space, or run" if is_full(error) else "set traces to another folder in ctgi.toml, or run"
+                )
                 raise CtgiError(
                     f"{plain(str(self.path))}: cannot write the trace ({error.strerror}): {cure} with --no-trace"
                 ) from None
@@ -63,11 +65,11 @@ class TraceWriter:
             self.counts.add(record)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def discard(self) -> None:
-        """Let go of the file and remove it, with the folders that were made for it and hold nothing else."""
+        """Close and remove the file, and the folders that were created for it and are empty."""
         with suppress(OSError):
             self.path.unlink()
             for folder in self._made:
@@ -79,13 +81,16 @@ def _new_file(folder: Path) -> tuple[str, Path, FileIO]:
     try:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
-            run = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"  # microseconds, so that names sort as the runs began
+            run = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"  # microseconds, so that names sort by start time
             path = folder / f"{run}{SUFFIX}"
             try:
                 file = FileIO(path, "x")
-            except (FileExistsError, FileNotFoundError):  # taken, or the folder removed by a run that left no trace
+            except (
+                FileExistsError,
+                FileNotFoundError,
+            ):  # the name is taken, or a run without a trace removed the folder
                 continue
-            lock(file.fileno(), wait=True)  # only a sign for readers, so a file system without locks will do
+            lock(file.fileno(), wait=True)  # only a sign for readers, so a file system without locks is fine
             return run, path, file
     except OSError as error:
         raise CtgiError(
