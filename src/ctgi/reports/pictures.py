@@ -36,7 +36,7 @@ class Pictures:
         for place in self._places(path):
             try:
                 if digest(place) != sha256:
-                    reason = "another image lies there now"
+                    reason = "the path holds another image now"
                     continue
                 return thumbnail_url(place, _TRACE_PX), ""
             except ImageError as error:
