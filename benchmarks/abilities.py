@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.embedded_answers import ask_all, by_family, calibration_error, read_scenes, report_answers
+from benchmarks.embedded_answers import ask_all, by_family, calibration_error, read_scenes, report_answers, spread
 from benchmarks.machine import describe_machine
 from benchmarks.real_crops import families, legs_of, sleeves_of
 from ctgi.agents.languages import words
@@ -213,13 +213,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     settings = load_settings()
-    scenes = read_scenes(options.drawn)[: options.limit]
+    scenes = read_scenes(options.drawn)
     items = json.loads((options.photographs / "labels.json").read_text(encoding="utf-8"))["items"]
     print(describe_machine())
     tables = {}
     for title, folder in (("drawn", options.drawn), ("in_3d", options.in_3d)):
         if folder:
-            people = read_scenes(folder)[: options.limit]
+            people = spread(read_scenes(folder), options.limit)
             answers = asyncio.run(ask_all(settings, people))
             print(f"{title}: {len(people)} images")
             report_answers(people, answers, errors=options.errors)

@@ -54,6 +54,11 @@ def read_scenes(folder: Path) -> list[tuple[Path, Scene]]:
     ]
 
 
+def spread(scenes: list[tuple[Path, Scene]], limit: int | None) -> list[tuple[Path, Scene]]:
+    """So many of them, of as many people as can be."""
+    return scenes if limit is None else [scenes[number * len(scenes) // limit] for number in range(limit)]
+
+
 def by_family(text: str) -> str:
     """The answer with each color replaced by its family."""
     for color in sorted(FAMILY, key=len, reverse=True):
@@ -218,7 +223,7 @@ def main() -> None:
     parser.add_argument("--errors", action="store_true", help="also print the commonest wrong answers")
     options = parser.parse_args()
     print(describe_machine())
-    scenes = read_scenes(options.folder)[: options.limit]
+    scenes = spread(read_scenes(options.folder), options.limit)
     settings = load_settings(binds=options.bind)
     print(f"{len(scenes)} synthetic images, {settings.binding('answer_question')}")
     if "answers" in options.only:
