@@ -1,10 +1,9 @@
 """A folder of images to captions.jsonl: many MTG dialogues at once, resumed where an earlier run stopped."""
 
 import asyncio
-import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +22,10 @@ from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import ImageRef, digest
 from ctgi.runs.batch import run_many
 from ctgi.runs.captions_file import CaptionsFile, open_captions
-from ctgi.runs.events import Events
+from ctgi.runs.events import Events, Update
 from ctgi.runs.origin import root_of
 from ctgi.runs.recording import Act, recording
-from ctgi.text import plain
 from ctgi.tools.traces.interceptor import Interceptor
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -169,24 +165,14 @@ async def caption_images(
     ):
         report.trace = run.interceptor.run
         async with open_mtg(settings, run.interceptor, run.cache, models) as context:
-            bindings = _bindings(settings)
-            if file.bindings and file.bindings != bindings:
-                logger.warning(
-                    "%s holds captions made with other bindings, which are kept; --out another file captions all anew",
-                    plain(str(out)),
-                )
-            work = _Captioning(file, context, bindings, report)
+            work = _Captioning(file, context, _bindings(settings), report)
+            _tell_other_bindings(file, _bindings(settings), events)
             todo = _todo(paths, file, report, run.interceptor, limit=limit, shard=shard)
             total = len(paths) // (shard.count if shard else 1)
-            started = time.perf_counter()
             try:
                 with events.progress("caption", min(total, limit or total)) as update:
-                    async for ref, result in run_many(todo, work.caption, in_flight=in_flight(settings)):
-                        if isinstance(result, ToolError):
-                            report.failed.append((ref.path, getattr(result, "reason", str(result))))
-                        update(report.done, note=report.in_words)
+                    await work.all(todo, in_flight(settings), update)
             finally:
-                report.seconds = time.perf_counter() - started
                 report.calls, report.cached, report.thoughts = run.cache.made, run.cache.reused, run.cache.thoughts
     _tell_faults(report, events)
     return report
@@ -206,6 +192,13 @@ def _act(inputs: Sequence[str], given: Json) -> Act:
 
 def _bindings(settings: Settings) -> dict[str, str]:
     return {name: str(settings.binding(name)) for name in TOOLS}
+
+
+def _tell_other_bindings(file: CaptionsFile, bindings: dict[str, str], events: Events) -> None:
+    if file.bindings and file.bindings != bindings:
+        events.warn(
+            f"{file.path} holds captions made with other bindings, which are kept; --out another file captions all anew"
+        )
 
 
 def _tell_faults(report: CaptionReport, events: Events) -> None:
@@ -262,6 +255,17 @@ class _Captioning:
         self._file, self._context, self._report, self._bindings = file, context, report, bindings
         self._graph = build_mtg()
         self._in_flight: dict[str, asyncio.Lock] = {}
+
+    async def all(self, images: Iterable[ImageRef], at_once: int, update: Update) -> None:
+        """Caption these images, so many at once; those that fail are in the report."""
+        report, started = self._report, time.perf_counter()
+        try:
+            async for image, result in run_many(images, self.caption, in_flight=at_once):
+                if isinstance(result, ToolError):
+                    report.failed.append((image.path, getattr(result, "reason", str(result))))
+                update(report.done, note=report.in_words)
+        finally:
+            report.seconds = time.perf_counter() - started
 
     async def caption(self, image: ImageRef) -> None:
         """Append the image's record: a copy of an identical image's, else a new dialogue's.

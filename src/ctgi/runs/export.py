@@ -71,25 +71,33 @@ def export_captions(
         report = ExportReport(len(objects), replaced=0, kept=0, without_caption=empty, unmatched=0)
     else:
         _refuse_overwrite(annotations, out)
-        objects = read_annotations(annotations, form)
-        known = [entry[form.path_key] for entry in objects]
-        wanted = [entry[form.path_key] for entry in objects if entry["split"] == split]
-        ours = match_images(captions, root, wanted, known)
-        if not ours:
-            raise CtgiError(
-                f"{plain(str(annotations))}: none of the {len(captions)} captioned images is in its split "
-                f"{split!r}: expected them below {plain(str(root))} or with the same file names; check both"
-            )
-        objects = [_recaptioned(entry, ours, form, split) for entry in objects]
-        kept = tuple(path for path in wanted if path not in ours)
+        objects, ours, kept = _replaced(annotations, captions, form, root, split)
         if kept and not keep_human:
+            some = _some_of(kept, sum(entry["split"] == split for entry in objects), split)
             raise CtgiError(
-                f"{plain(str(annotations))}: {_some_of(kept, len(wanted), split)} would keep the captions that people "
-                "wrote, for they have none of ours: caption them first, or add --keep-human"
+                f"{plain(str(annotations))}: {some} would keep the captions that people wrote, for they have none of "
+                "ours: caption them first, or add --keep-human"
             )
         report = ExportReport(len(objects), len(ours), len(kept), empty, len(captions) - len(ours), kept)
     write_whole(out, json.dumps(objects).encode("ascii"))
     return report
+
+
+def _replaced(
+    annotations: Path, captions: dict[str, str], form: Layout, root: Path, split: str
+) -> tuple[list[Json], dict[str, str], tuple[str, ...]]:
+    """The data set's objects with our captions, ours by the paths there, and the paths of the split without one."""
+    objects = read_annotations(annotations, form)
+    known = [entry[form.path_key] for entry in objects]
+    wanted = [entry[form.path_key] for entry in objects if entry["split"] == split]
+    ours = match_images(captions, root, wanted, known)
+    if not ours:
+        raise CtgiError(
+            f"{plain(str(annotations))}: none of the {len(captions)} captioned images is in its split "
+            f"{split!r}: expected them below {plain(str(root))} or with the same file names; check both"
+        )
+    kept = tuple(path for path in wanted if path not in ours)
+    return [_recaptioned(entry, ours, form, split) for entry in objects], ours, kept
 
 
 def check_export(layouts: Sequence[str], annotations: Path | None) -> None:

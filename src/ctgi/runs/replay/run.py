@@ -106,16 +106,14 @@ async def replay_run(
         tracer as interceptor,
         events.progress("replay", len(order)) as update,
     ):
-        report.trace = interceptor.run
-        items: AsyncIterator[tuple[int, Replayed | ToolError]]
+        report.trace, run = interceptor.run, _Run(trace, report, outcomes, interceptor)
         if certain and (jobs := worker_count(len(order))) > 1:
-            items = in_processes(trace, settings, replay, order, jobs)
-            await _Run(trace, report, outcomes, interceptor).all(order, items, update)
+            await run.all(order, in_processes(trace, settings, replay, order, jobs), update)
         else:
             async with kind.work(trace, settings, interceptor, plan.gallery) as work:
-                one = partial(replay_one, trace, replay, work)
-                items = run_many(order, one, in_flight=1 if plan.pure else in_flight(settings))
-                await _Run(trace, report, outcomes, interceptor).all(order, items, update)
+                at_once = 1 if plan.pure else in_flight(settings)
+                items = run_many(order, partial(replay_one, trace, replay, work), in_flight=at_once)
+                await run.all(order, items, update)
     _tell(report, events)
     return report
 
@@ -179,7 +177,7 @@ class _Run:
     async def all(
         self,
         order: list[int],
-        items: AsyncIterator[tuple[int, Replayed | ToolError]],
+        items: AsyncIterator[tuple[int, Replayed]] | AsyncIterator[tuple[int, Replayed | ToolError]],
         update: Update,
     ) -> None:
         """Every item; taken in the given order, whenever each was done."""
