@@ -87,11 +87,13 @@ async def count(settings: Settings, image: Any, interceptor: Interceptor) -> str
 
 
 @pytest.mark.usefixtures("ninth")
-def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(double: ScriptedServer, people: Path) -> None:
+def test_a_ninth_tool_is_bound_recorded_replayed_and_exported(
+    double: ScriptedServer, people: Path, tmp_path: Path
+) -> None:
     double.replies = lambda seen: "three" if "How many men" in seen.prompts[-1] else "none"
     settings, image = load_settings(binds=[f"images=vllm:double@{double.url}"]), ref(str(people / "0_a.png"))
     assert settings.binding("count_people").endpoint == "vllm"
-    made, writer = recorder(settings.traces)
+    made, writer = recorder(tmp_path / "traces")
     assert asyncio.run(count(settings, image, made)) == "three"
     made.end(None)
     double.stop()
