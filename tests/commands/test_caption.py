@@ -324,6 +324,16 @@ def test_answers_are_judged_by_embeddings(ctgi: Run, double: ScriptedServer, peo
     assert {turn["reason"].partition(":")[0] for turn in records()[1]["turns"]} == {"irrelevant"}
 
 
+def test_what_is_given_is_walked_once(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    """A list that comes through a pipe can be read but once."""
+    read, write = os.pipe()
+    os.write(write, f"{people / '0_a.png'}\n{people / '0_b.png'}\n".encode())
+    os.close(write)
+    done = ctgi("caption", f"@/dev/fd/{read}", *bind(double), "--json")
+    os.close(read)
+    assert (done.code, done.json["captioned"]) == (0, 2), done.err
+
+
 def test_a_mix_of_bindings_in_one_file_is_said(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     ctgi("caption", people / "0_a.png", *bind(double))
     done = ctgi("caption", people / "0_b.png", *bind(double))

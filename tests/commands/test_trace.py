@@ -302,3 +302,20 @@ def test_a_changed_question_pool_is_named(ctgi: Run, double: ScriptedServer, peo
     assert "changed since the recording: question_pool" in done.err
     assert "question is" in done.err
     assert done.json["failed"]
+
+
+def test_code_that_only_moved_leaves_a_replay_certain(
+    ctgi: Run, captioned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves no trace of its own then, for nothing can come out otherwise."""
+    from ctgi.runs import digests
+
+    moved = {f"rooms/{name}" if name.endswith(".py") else name: one for name, one in digests._packaged().items()}
+    monkeypatch.setattr(digests, "_packaged", lambda: moved)
+    report = ctgi("trace", "replay", captioned, "--json").json
+    assert (report["changes"], report["trace"]) == ([], None)
+    edited = moved | {"rooms/graphs/mtg.py": "ast:other"}
+    monkeypatch.setattr(digests, "_packaged", lambda: edited)
+    report = ctgi("trace", "replay", captioned, "--json").json
+    assert report["changes"] == ["graphs/mtg.py", "rooms/graphs/mtg.py"]
+    assert report["trace"]
