@@ -33,7 +33,7 @@ def test_a_data_set(ctgi: Run) -> None:
     assert done.code == 0, done.err
     assert done.json == {
         "out": "out", "seed": 0, "identities": 4, "images": 20, "captions": 40, "drawn": 20,
-        "images_by_split": {"train": 15, "val": 0, "test": 5},
+        "images_by_split": {"train": 15, "val": 0, "test": 5}, "scenes": 0,
     }  # fmt: skip
     assert len(list(Path("out/imgs").iterdir())) == 20
     assert len(json.loads(Path("out/data_captions.json").read_text())) == 20

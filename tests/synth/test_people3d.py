@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,10 +15,12 @@ pytest.importorskip("skia", reason="the generator's drawing library is an extra"
 pytest.importorskip("moderngl", reason="people in 3D are an extra")
 
 from ctgi.errors import CtgiError
+from ctgi.synth.crowds import write_scenes
 from ctgi.synth.dataset import Splits, write_dataset
 from ctgi.synth.look import draw_look
 from ctgi.synth.people3d import bodies, studio
 from ctgi.synth.people3d.bake import bake
+from ctgi.synth.people3d.crowd import SIZE, render_crowd
 from ctgi.synth.people3d.picture import can_render, render3d
 from ctgi.synth.person import NONE, VIEWS, Person, View, draw_person, draw_views
 from ctgi.synth.renderers import Render
@@ -46,6 +49,7 @@ def two_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip(str(error))
 
 
+@cache
 def pictures(person: Person, side: str, action: str = "standing") -> list[Picture]:
     view = View(side, action, "hall", others=False)
     return [render3d(person, draw_look(person, Random(seed)), view, Random(seed)) for seed in range(SEEDS)]
@@ -180,6 +184,15 @@ def test_without_anny_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
         bake()
 
 
+def test_without_egl_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: object) -> None:
+        raise Exception("eglInitialize failed (0x3001)")
+
+    monkeypatch.setattr("moderngl.create_context", fail)
+    with pytest.raises(CtgiError, match=r"0x3001.*apt-get install libegl1 libgl1-mesa-dri"):
+        studio.studio.__wrapped__()
+
+
 def test_a_file_that_holds_no_bodies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bodies.npz"
     path.write_bytes(b"nothing")
@@ -220,3 +233,30 @@ def test_without_moderngl_the_error_says_what_to_install(monkeypatch: pytest.Mon
     with pytest.raises(CtgiError, match=r"moderngl.*pip install 'ctgi\[synth3d\]'"):
         write_dataset(tmp_path / "out", Splits.of(1), render=Render.MIXED)
     assert not (tmp_path / "out").exists()
+
+
+def test_everybody_in_a_photograph_has_boxes_and_things_of_their_own() -> None:
+    members = [member for seed in range(3) for member in render_crowd(Random(seed)).members]
+    assert len(members) > 6
+    for member in members:
+        left, top, right, bottom = member.picture.box
+        assert 0 <= left < right <= SIZE[0] and 0 <= top < bottom <= SIZE[1]
+        outer = member.whole
+        assert outer[0] - 3 <= left and outer[1] - 3 <= top and right <= outer[2] + 3 and bottom <= outer[3] + 3
+        assert member.view.action != "riding a bicycle"
+    assert {"upper"} < set.union(*(set(member.picture.visible) for member in members))
+    assert len({member.view.side for member in members}) > 1
+
+
+def test_photographs_go_on_where_they_stopped(tmp_path: Path) -> None:
+    assert write_scenes(tmp_path / "some", 1, seed=5) == 1
+    assert write_scenes(tmp_path / "some", 2, seed=5) == 1
+    assert write_scenes(tmp_path / "all", 2, seed=5) == 2
+    for name in ("boxes.jsonl", "scenes/0000.jpg", "scenes/0001.jpg"):
+        assert (tmp_path / "some" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+    for line in (tmp_path / "all" / "boxes.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        assert (tmp_path / "all" / row["path"]).exists()
+        for one in row["people"]:
+            assert one.keys() == {"box", "whole_box", "person", "view", "visible"}
+            Person(**one["person"]), View(**one["view"])

@@ -29,6 +29,9 @@ def synth(
     render: Annotated[
         Render, typer.Option(help="How the people are pictured; mixed renders two in five in 3D.")
     ] = Render.DRAWN,
+    scenes: Annotated[
+        int, typer.Option(min=0, help="Also whole photographs of several people, in 3D, with a box for each of them.")
+    ] = 0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that draw (default: one per core).", show_default=False)
     ] = None,
@@ -43,21 +46,30 @@ def synth(
 
     Example: ctgi synth ./people --identities 200 --seed 0
     """
+    from dataclasses import replace
+
     from ctgi.config import load_settings
+    from ctgi.synth.crowds import write_scenes
     from ctgi.synth.dataset import Splits, write_dataset
 
-    splits, settings = Splits.of(identities, val, test), load_settings()
+    splits, settings, workers = Splits.of(identities, val, test), load_settings(), workers or os.cpu_count() or 1
+    if scenes:
+        Render.IN_3D.require()
     with progress("synth", identities, quiet=quiet) as update:
         report = write_dataset(
             out,
             splits,
             seed,
             render=render,
-            workers=min(workers or os.cpu_count() or 1, identities),
+            workers=min(workers, identities),
             without_locks=settings.without_locks,
             on_progress=update,
         )
-    _print_report(report, as_json)
+    if scenes:
+        locks = settings.without_locks
+        with progress("scenes", scenes, quiet=quiet) as update:
+            write_scenes(out, scenes, seed, workers=min(workers, scenes), without_locks=locks, on_progress=update)
+    _print_report(replace(report, scenes=scenes), as_json)
 
 
 def _print_report(report: "SynthReport", as_json: bool) -> None:
@@ -66,8 +78,9 @@ def _print_report(report: "SynthReport", as_json: bool) -> None:
 
         print_json(asdict(report))
         return
+    scenes = f"; {report.scenes} photographs of several people" if report.scenes else ""
     parts = ", ".join(f"{count} {split}" for split, count in report.images_by_split.items())
     sys.stdout.write(
         f"{report.images} images of {report.identities} people ({parts}), {report.captions} captions; "
-        f"{report.drawn} drawn now\n{plain(report.out)}\n"
+        f"{report.drawn} drawn now{scenes}\n{plain(report.out)}\n"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, write_whole
@@ -17,6 +17,9 @@ from ctgi.synth.renderers import Render
 from ctgi.synth.shots import CAPTIONS, draw_shots
 from ctgi.synth.table import Row, open_table, read_rows
 from ctgi.text import plain
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 VERSION = 3
 """Raised when the same seed gives other pictures or words than before, so that no set is half old and half new."""
@@ -73,6 +76,8 @@ class SynthReport:
     drawn: int
     """Images of this run; the rest was there."""
     images_by_split: dict[str, int]
+    scenes: int = 0
+    """Photographs of several people beside them."""
 
 
 def write_dataset(
@@ -120,12 +125,13 @@ def save_person(out: Path, splits: Splits, seed: int, render: Render, pid: int) 
     rows = []
     for shot in draw_shots(seed, pid, render):
         path = f"{IMAGES}/{shot.name}"
-        write_whole(out / path, _jpeg(shot.picture.image))
+        write_whole(out / path, jpeg(shot.picture.image))
         rows.append({"path": path, "id": pid, "split": splits.name(pid), **shot.truth()})
     return rows
 
 
-def _jpeg(image: Any) -> bytes:
+def jpeg(image: "Image") -> bytes:
+    """The image as a JPEG file."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()

@@ -42,11 +42,12 @@ def _shrink(labels: Labels, size: tuple[int, int]) -> Labels:
     return np.ascontiguousarray(labels[rows[:, None], columns])
 
 
-_NOT_BODY = (Part.BACKGROUND, Part.OTHERS, Part.VEHICLE, Part.BAG, Part.HELD)
+NOT_BODY = (Part.BACKGROUND, Part.OTHERS, Part.VEHICLE, Part.BAG, Part.HELD)
+"""What a person's box does not count."""
 
 
 def _box(parts: Labels) -> tuple[int, int, int, int]:
-    body = ~np.isin(parts, _NOT_BODY)
+    body = ~np.isin(parts, NOT_BODY)
     columns, rows = np.flatnonzero(body.any(0)), np.flatnonzero(body.any(1))
     if not len(columns):
         return 0, 0, parts.shape[1], parts.shape[0]
@@ -81,5 +82,5 @@ def _head_skin(parts: Labels) -> float:
     """Share of skin in the uppermost sixth of the person."""
     _, top, _, bottom = _box(parts)
     head = parts[top : top + max(1, (bottom - top) // 6)]
-    body = int(np.count_nonzero(~np.isin(head, _NOT_BODY)))
+    body = int(np.count_nonzero(~np.isin(head, NOT_BODY)))
     return int(np.count_nonzero(head == Part.SKIN)) / max(1, body)

@@ -35,6 +35,13 @@ class Camera:
         x = self.matrix @ np.append(point, 1)
         return float((1 - x[1] / x[3]) / 2 * self.film[1])
 
+    def box(self, points: Array) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of points of the world, cut off at the film's edges."""
+        seen = points @ self.matrix[:, :3].T + self.matrix[:, 3]
+        flat = (1 + seen[:, :2] / seen[:, 3:] * (1, -1)) / 2 * self.film
+        low, high = np.clip(flat.min(0), 0, self.film), np.clip(flat.max(0), 0, self.film)
+        return int(low[0]), int(low[1]), math.ceil(high[0]), math.ceil(high[1])
+
 
 def place_camera(figure: Figure, view: View, rng: Random) -> Camera:
     """A camera that sees the side of the person that the view says, and a crop as detectors give it."""
@@ -118,3 +125,15 @@ def sun_matrix(center: Array, sun: Array, reach: float = 2.0) -> Array:
     ortho = np.diag((1 / reach, 1 / reach, -2 / 9.9, 1.0)).astype(np.float32)
     ortho[2, 3] = -1.02
     return ortho @ _look_at(center + sun * 5, center, 0.0)
+
+
+def overlook(size: tuple[int, int], rng: Random) -> Camera:
+    """A camera at the origin's side, some meters up, over a floor at height 0; size: width and height in px."""
+    width, height = size
+    eye = np.array((0, 0, rng.choice((rng.uniform(1.5, 2.2), rng.uniform(2.5, 4.5)))), np.float32)
+    yaw, far = rng.uniform(-math.pi, math.pi), rng.uniform(7, 9)
+    ahead = np.array((math.sin(yaw), -math.cos(yaw), 0), np.float32)
+    look = _look_at(eye, ahead * far + np.array((0, 0, 0.9), np.float32), rng.gauss(0, 0.015))
+    half = rng.uniform(0.45, 0.6)
+    matrix = _projection(-half, half, -half * height / width, half * height / width) @ look
+    return Camera(matrix.astype(np.float32), eye, ahead, size, size)

@@ -1,12 +1,14 @@
 """One person dressed, and put into a pose."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
 import numpy as np
 
 from ctgi.synth.look import Look
+from ctgi.synth.parts import Part
 from ctgi.synth.people3d.bags import hold_handbag, roll_suitcase, wear_backpack, wear_shoulder_bag
 from ctgi.synth.people3d.bodies import load_bodies
 from ctgi.synth.people3d.collars import cut_collar
@@ -17,6 +19,7 @@ from ctgi.synth.people3d.held import hold, phone_at_ear
 from ctgi.synth.people3d.layers import Layer, carry
 from ctgi.synth.people3d.lower import cut_lower
 from ctgi.synth.people3d.mannequin import Mannequin, mannequin, numbers_of
+from ctgi.synth.people3d.materials import PARTS
 from ctgi.synth.people3d.meshes import Array, Piece
 from ctgi.synth.people3d.poses import SIGN, draw_pose
 from ctgi.synth.people3d.rig import Rig, strike
@@ -41,9 +44,15 @@ class Figure:
     pieces: list[Piece]
     floor: float
 
-    def points(self) -> Array:
-        """[N, 3] All that can be seen."""
-        return np.concatenate([piece.points[piece.keep > 0] for piece in self.pieces])
+    def points(self, but: Collection[Part] = ()) -> Array:
+        """[N, 3] All that can be seen but these parts."""
+        kept = [piece for piece in self.pieces if PARTS[piece.material] not in but]
+        return np.concatenate([piece.points[piece.keep > 0] for piece in kept])
+
+    def moved(self, turn: Array, shift: Array) -> "Figure":
+        """The person turned about the origin by a matrix, then shifted."""
+        pieces = [replace(p, points=p.points @ turn.T + shift, normals=p.normals @ turn.T) for p in self.pieces]
+        return replace(self, pieces=pieces, floor=self.floor + float(shift[2]))
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,7 @@ uniform vec4 cloth[COUNT];  // pattern, repeats per meter, folds, gloss
 uniform vec4 weave[COUNT];  // kind, strength, nearness, share of the second color
 uniform vec3 sun; uniform vec3 sun_color; uniform vec3 sky; uniform vec3 ground; uniform vec3 side; uniform vec3 side_color;
 uniform vec3 eye; uniform float seed; uniform vec4 print_at; uniform vec3 eyes; uniform vec4 face;
-uniform vec4 front; uniform vec3 trim; uniform vec4 sole; uniform float upright; uniform float other;
+uniform vec4 front; uniform vec3 trim; uniform vec4 sole; uniform float upright; uniform int owner;
 uniform sampler2D depth; uniform float soft; uniform float shift;
 in vec3 at; in vec3 facing; in vec3 cloth_at; in float keep; flat in int material; in vec4 shadow_at;
 layout(location=0) out vec4 color; layout(location=1) out vec4 extra;
@@ -101,5 +101,5 @@ void main(){
   float rim = pow(1. - max(0., dot(N, V)), 4.);
   shine += ambient*(rim*(still ? .02 : .05 + .1*gloss) + (still ? 0. : .008));
   color = vec4(a*light + shine, 1.);
-  extra = vec4(length(eye-at), float(material) + .5 + other*100., dot(light, vec3(.3,.59,.11)), 1);
+  extra = vec4(length(eye-at), float(material + owner*100) + .5, dot(light, vec3(.3,.59,.11)), 1);
 }

@@ -12,7 +12,8 @@ from ctgi.errors import CtgiError
 from ctgi.synth.people3d.meshes import Array, Piece
 from ctgi.synth.people3d.shaders import sources
 
-TALLEST, WIDEST = 768, 512
+CROP = (320, 416)
+"""Width and height of the largest film of one person."""
 _SHADOW = 512
 Uniforms = Mapping[str, Any]
 
@@ -36,8 +37,8 @@ class Exposure:
     """Meters from the camera; 0 where nothing is."""
     materials: NDArray[np.int16]
     """Material of each pixel; -1 where nothing is."""
-    others: NDArray[np.bool_]
-    """Whether it belongs to somebody else."""
+    owners: NDArray[np.int16]
+    """The `owner` of each pixel's actor."""
     light: Array
     """How bright white paper would be there."""
 
@@ -45,11 +46,10 @@ class Exposure:
 class Studio:
     """An OpenGL context with its programs and films; one per process."""
 
-    def __init__(self, gl: Any) -> None:
+    def __init__(self, gl: Any, size: tuple[int, int]) -> None:
         self.gl = gl
         vertex, shadow, fragment = sources()
         self.picture, self.caster = gl.program(vertex, fragment), gl.program(vertex, shadow)
-        size = (WIDEST, TALLEST)
         self.films = [gl.texture(size, 4, dtype="f4") for _ in range(2)]
         self.film = gl.framebuffer(self.films, gl.depth_renderbuffer(size))
         self.shadow = gl.depth_texture((_SHADOW, _SHADOW))
@@ -119,14 +119,14 @@ class Studio:
         empty = extra[..., 3] == 0
         marks = np.where(empty, -1, np.floor(extra[..., 1])).astype(np.int16)
         return Exposure(
-            np.ascontiguousarray(color[..., :3]), np.ascontiguousarray(extra[..., 0]), marks % 100 - 100 * empty,
-            marks >= 100, np.ascontiguousarray(extra[..., 2]),
+            np.ascontiguousarray(color[..., :3]), np.ascontiguousarray(extra[..., 0]),
+            np.where(empty, -1, marks % 100).astype(np.int16), marks // 100, np.ascontiguousarray(extra[..., 2]),
         )  # fmt: skip
 
 
 @cache
-def studio() -> Studio:
-    """This process's studio.
+def studio(width: int = CROP[0], height: int = CROP[1]) -> Studio:
+    """This process's studio for films up to a size in px.
 
     Raises:
         CtgiError: moderngl or EGL is missing; says what to install.
@@ -135,11 +135,12 @@ def studio() -> Studio:
         import moderngl
     except ImportError as error:
         raise CtgiError(f"people in 3D need moderngl ({error}): pip install 'ctgi[synth3d]'") from None
+    create: Any = moderngl.create_context
     try:
-        create: Any = moderngl.create_context
-        return Studio(create(standalone=True, backend="egl", device_index=0))
+        gl = create(standalone=True, backend="egl", device_index=0)
     except Exception as error:  # moderngl raises bare ones
         raise CtgiError(
             f"people in 3D need OpenGL through EGL ({error}): on Debian or Ubuntu, apt-get install libegl1 "
             "libgl1-mesa-dri"
         ) from None
+    return Studio(gl, (width, height))

@@ -31,11 +31,11 @@ class Place:
     """Row of the film where the floor ends."""
 
 
-def build_place(scene: str, camera: Camera, floor: float, center: Array, rng: Random) -> Place:
-    """A floor, and for some a wall, around a person at `center`."""
+def build_place(scene: str, camera: Camera, floor: float, center: Array, rng: Random, behind: float = 0.0) -> Place:
+    """A floor, and for some a wall, around people at `center`; behind: meters that are kept free there."""
     ahead, across = camera.ahead, np.array((camera.ahead[1], -camera.ahead[0], 0), np.float32)
     ground = np.array((center[0], center[1], floor), np.float32)
-    far = rng.uniform(4, 30)
+    far = behind + rng.uniform(4, 30)
     pieces = [
         _quad(
             [ground + ahead * y + across * x for x, y in ((-40, -16), (40, -16), (40, far), (-40, far))], Material.FLOOR
@@ -45,7 +45,10 @@ def build_place(scene: str, camera: Camera, floor: float, center: Array, rng: Ra
         back = rng.uniform(0.5, 2.5) if scene == "wall" else rng.uniform(1.5, 6)
         turn = rng.choice((-1, 1)) * rng.uniform(0, 0.7)
         along = across * np.cos(turn) + ahead * np.sin(turn)
-        foot, high = ground + ahead * back, np.array((0, 0, rng.choice((9.0, 9.0, rng.uniform(1.0, 3.0)))), np.float32)
+        foot, high = (
+            ground + ahead * (behind + back),
+            np.array((0, 0, rng.choice((9.0, 9.0, rng.uniform(1.0, 3.0)))), np.float32),
+        )
         corners = [foot - along * 30, foot + along * 30, foot + along * 30 + high, foot - along * 30 + high]
         pieces.append(_quad(corners, Material.WALL))
     return Place(Actor(pieces, _paint(scene, rng)), camera.row(ground + ahead * far))
@@ -92,7 +95,7 @@ def _paint(scene: str, rng: Random) -> dict[str, object]:
     first[Material.WALL] = linear((0.55, 0.3, 0.22)) if rng.random() < 0.12 else paint
     second[Material.WALL] = paint * rng.choice((0.5, 0.75, 1.3))
     cloth[Material.WALL] = (rng.choice((0, 0, 1, 2, 3, 4)), rng.uniform(4, 12), 0, 0)
-    return {"first": first, "second": second, "cloth": cloth, "weave": weave, "seed": rng.uniform(0, 60), "other": 0.0}
+    return {"first": first, "second": second, "cloth": cloth, "weave": weave, "seed": rng.uniform(0, 60), "owner": 0}
 
 
 def draw_backdrop(scene: str, camera: Camera, end: float, feet: float, unit: float, rng: Random) -> Array:
