@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ctgi.synth.colors import RGB
 from ctgi.synth.look import Look
+from ctgi.synth.lower import contrasting
 from ctgi.synth.people3d.mannequin import Mannequin
 from ctgi.synth.people3d.materials import COUNT, Material
 from ctgi.synth.people3d.meshes import Array
@@ -85,7 +86,7 @@ def _firsts(look: Look, rng: Random) -> dict[Material, RGB | Array]:
 
 
 def _seconds(look: Look) -> dict[Material, RGB | Array]:
-    return {Material.UPPER: look.pattern, Material.COLLAR: look.pattern, Material.LOWER: look.trim}
+    return {Material.UPPER: look.pattern, Material.COLLAR: look.pattern, Material.LOWER: contrasting(look.lower)}
 
 
 def _table(rows: Mapping[Material, RGB | Array]) -> Array:
@@ -120,16 +121,20 @@ def _cloths(person: Person, look: Look, rng: Random) -> tuple[Array, Array]:
     if person.upper_type in OUTER:
         cloth[Material.UPPER, 2] *= 1.2
     for material, size in (
-        (Material.INNER, 0.006), (Material.SCARF, 0.012), (Material.HAT, 0.003), 
-        (Material.BAG, rng.choice((0.0, 0.005))), (Material.HELD, 0.002),
+        (Material.INNER, 0.006), (Material.SCARF, 0.012), (Material.HAT, 0.003), (Material.HELD, 0.002),
+        (Material.BAG, rng.choice((0.0, 0.005))),
     ):  # fmt: skip
         cloth[material, 2] = size
-    shiny = {
-        Material.SHOES: rng.choice((0.03, 0.35)), Material.BAG: 0.02 + 0.45 * look.bag_gloss, Material.SKIN: 0.07,
-        Material.HAIR: 0.14, Material.METAL: 0.6, Material.GLASSES: 0.6, Material.PHONE: 0.6, Material.EYE: 0.3,
-    }  # fmt: skip
-    for material, amount in shiny.items():
+    for material, amount in _shine(look, rng).items():
         cloth[material, 3] = amount
     if rng.random() < 0.3:
         weave[Material.HAT, [0, 1]] = (_WEAVES["ribs"], 0.3)
     return cloth, weave
+
+
+def _shine(look: Look, rng: Random) -> dict[Material, float]:
+    """What is not cloth: 0 is dull, 1 like lacquer."""
+    return {
+        Material.SHOES: rng.choice((0.03, 0.35)), Material.BAG: 0.02 + 0.45 * look.bag_gloss, Material.SKIN: 0.07,
+        Material.HAIR: 0.14, Material.METAL: 0.6, Material.GLASSES: 0.6, Material.PHONE: 0.6, Material.EYE: 0.3,
+    }  # fmt: skip

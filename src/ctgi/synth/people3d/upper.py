@@ -36,7 +36,7 @@ def cut_upper(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random
     opened = person.inner_color != NONE
     gap = 0.016 * look.cut.open_width if opened else 0.0
     if opened:
-        inner = _Cut(0.011, 0.006, body.crotch + 0.04, 0.9, 0.03, 0, 0.003)
+        inner = _Cut(0.011, 0.006, max(body.crotch + 0.06, fit.hem - 0.01), 0.9, 0.03, 0, 0.003)
         layers.append(_trunk(body, inner, waves, Material.INNER))
     top = _Cut(
         fit.thick, fit.loose, max(fit.hem, body.crotch - 0.05), fit.sleeve, fit.neckline, gap,
