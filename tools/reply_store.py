@@ -4,11 +4,13 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from ctgi.errors import CtgiError
 from ctgi.text import plain
 
 BUSY_S = 30
@@ -20,6 +22,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, backend TEXT
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,24 @@ class ReplyStore:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
+
+
+def within_store(file: Path, work: Callable[[ReplyStore], Result]) -> Result | None:
+    """What `work` finds in the file; None where there is no file yet.
+
+    Raises:
+        CtgiError: it cannot be opened.
+    """
+    if not os.path.lexists(file):
+        return None
+    try:
+        with closing(open_store(file)) as store:
+            return work(store)
+    except (OSError, sqlite3.Error) as error:
+        raise CtgiError(
+            f"{plain(str(file))}: the cache cannot be opened ({error}): expected the SQLite file that ctgi "
+            "writes there; the next run sets a damaged one aside, or delete it"
+        ) from None
 
 
 def open_store(path: Path, *, limit_bytes: int | None = None) -> ReplyStore:

@@ -1,10 +1,9 @@
 """`ctgi cache`: the replies of models that are kept for later runs."""
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,10 +13,8 @@ from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ctgi.config import CacheSettings
-    from ctgi.tools.reply_store import ReplyStore
+    from ctgi.reading import Json
 
 cache = typer.Typer(
     help="Replies of models kept for later runs: the same call made again is answered from a file, "
@@ -33,9 +30,11 @@ def stats(config: Config = None, as_json: AsJson = False) -> None:
 
     Example: ctgi cache stats --json
     """
+    from ctgi.tools.reply_store import within_store
+
     settings = _settings(config)
     file = _file(settings)
-    found = _with_store(file, lambda store: asdict(store.stats()))
+    found = within_store(file, lambda store: asdict(store.stats()))
     shown = {
         "file": str(file),
         "enabled": settings.enabled,
@@ -54,15 +53,17 @@ def clear(config: Config = None, as_json: AsJson = False) -> None:
 
     Example: ctgi cache clear
     """
+    from ctgi.tools.reply_store import within_store
+
     file = _file(_settings(config))
-    removed = _with_store(file, lambda store: store.clear()) or 0
+    removed = within_store(file, lambda store: store.clear()) or 0
     if as_json:
         print_json({"file": str(file), "removed": removed})
         return
     sys.stdout.write(f"{removed:,} replies removed\n")
 
 
-def _settings(config: Any) -> "CacheSettings":
+def _settings(config: Path | None) -> "CacheSettings":
     from ctgi.config import load_settings
 
     return load_settings(config=config).cache
@@ -74,26 +75,7 @@ def _file(settings: "CacheSettings") -> Path:
     return settings.file
 
 
-def _with_store(file: Path, work: "Callable[[ReplyStore], Any]") -> Any:
-    """What `work` finds in the file; None where there is no file yet."""
-    import sqlite3
-    from contextlib import closing
-
-    from ctgi.tools.reply_store import open_store
-
-    if not os.path.lexists(file):
-        return None
-    try:
-        with closing(open_store(file)) as store:
-            return work(store)
-    except (OSError, sqlite3.Error) as error:
-        raise CtgiError(
-            f"{plain(str(file))}: the cache cannot be opened ({error}): expected the SQLite file that ctgi "
-            "writes there; the next run sets a damaged one aside, or delete it"
-        ) from None
-
-
-def _print_stats(shown: dict[str, Any]) -> None:
+def _print_stats(shown: "Json") -> None:
     from datetime import datetime
 
     off = "" if shown["enabled"] else " (turned off)"

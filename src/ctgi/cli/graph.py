@@ -3,15 +3,13 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ctgi.cli.console import print_json
 from ctgi.cli.options import AsJson
 from ctgi.errors import CtgiError
-
-if TYPE_CHECKING:
-    from langchain_core.runnables.graph import Graph
 
 
 class Name(StrEnum):
@@ -40,34 +38,13 @@ def graph(
     if png and png.suffix.lower() not in ("", ".png"):
         raise CtgiError(f"--png {png}: expected a name that ends in .png")
     expect_file_place("--png", png)
-    drawn = _build(name)
-    if png:
-        from ctgi.reports.graph_picture import write_png
+    from ctgi.reports.graph_picture import draw_ascii, draw_json, drawing, write_png
 
+    drawn = drawing(name)
+    if png:
         write_png(drawn, png)
         sys.stdout.write(f"{png}\n")
+    elif as_json:
+        print_json(draw_json(drawn))
     else:
-        sys.stdout.write(_text(drawn, ascii_, as_json).rstrip("\n") + "\n")
-
-
-def _text(drawn: "Graph", ascii_: bool, as_json: bool) -> str:
-    if as_json:
-        import json
-
-        edges = [{"from": e.source, "to": e.target, "conditional": e.conditional} for e in drawn.edges]
-        return json.dumps({"nodes": list(drawn.nodes), "edges": edges})
-    if ascii_:
-        from ctgi.reports.graph_picture import draw_ascii
-
-        return draw_ascii(drawn)
-    return drawn.draw_mermaid()
-
-
-def _build(name: Name) -> "Graph":
-    if name is Name.mtg:
-        from ctgi.graphs.mtg import build_mtg
-
-        return build_mtg().get_graph()
-    from ctgi.graphs.mti import build_mti
-
-    return build_mti().get_graph()
+        sys.stdout.write((draw_ascii(drawn) if ascii_ else drawn.draw_mermaid()).rstrip("\n") + "\n")

@@ -1,7 +1,8 @@
 """`ctgi search`: ranks a gallery by a description, refined by MTI or by the person."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -123,7 +124,9 @@ def _check_pictures(html: Path | None, montage: Path | None, relevant: list[str]
         refuse_idle({"--relevant": relevant}, "without --html or --montage")
 
 
-def _asks_you(settings: "Settings", no_mti: bool, interactive: bool, thread: str | None, given: dict[str, Any]) -> bool:
+def _asks_you(
+    settings: "Settings", no_mti: bool, interactive: bool, thread: str | None, given: Mapping[str, object]
+) -> bool:
     """Whether the person answers; options that would then change nothing are refused."""
     from ctgi.cli.arguments import refuse_idle
 

@@ -1,4 +1,4 @@
-"""A graph as ASCII and as a PNG: drawn here, laid out by grandalf; nothing is sent to a drawing service."""
+"""A graph as JSON, as ASCII and as a PNG: drawn here, laid out by grandalf; nothing is sent to a drawing service."""
 
 import io
 from importlib import import_module
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.reading import Json
 
 if TYPE_CHECKING:
     from langchain_core.runnables.graph import Graph
@@ -16,6 +17,23 @@ _ACROSS, _DOWN, _MARGIN = 34.0, 48.0, 24.0
 """Space between boxes and around them, in points."""
 _INK, _BOX, _BOX_EDGE, _END = "#5d626d", "#eef1ff", "#3450c8", "#d9dcf7"
 _DPI = 144
+
+
+def drawing(name: str) -> "Graph":
+    """The nodes and edges of mtg or mti."""
+    if name == "mtg":
+        from ctgi.graphs.mtg import build_mtg
+
+        return build_mtg().get_graph()
+    from ctgi.graphs.mti import build_mti
+
+    return build_mti().get_graph()
+
+
+def draw_json(graph: "Graph") -> Json:
+    """Names of the nodes, and the edges."""
+    edges = [{"from": edge.source, "to": edge.target, "conditional": edge.conditional} for edge in graph.edges]
+    return {"nodes": list(graph.nodes), "edges": edges}
 
 
 def draw_ascii(graph: "Graph") -> str:
