@@ -60,11 +60,13 @@ class MtgState(TypedDict, total=False):
 
 
 async def _describe(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
+    """The initial caption T_s (Eq. 1)."""
     said = await runtime.context.caption_image(state["image"])
     return {"initial_caption": said.text, "tokens": said.tokens, "turns": []}
 
 
 async def _choose(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["ask", "reconstruct"]]:
+    """The next question of the dynamic pool, N rounds of them (section 3.2)."""
     attribute = _next_attribute(state, runtime)
     return Command(update={"attribute": attribute}, goto="ask" if attribute else "reconstruct")
 
@@ -83,6 +85,7 @@ def _next_attribute(state: MtgState, runtime: Runtime[MtgContext]) -> str | None
 
 
 async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
+    """Its answer a_i from the image, the description and the turns before."""
     said = await runtime.context.answer_question(
         state["image"],
         _question(state, runtime).question,
@@ -93,7 +96,7 @@ async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
 
 
 async def _relevance(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["dedupe", "choose"]]:
-    """First half of the filter: an answer that is unusable, or not about the image, ends its turn here."""
+    """First half of the filter ("low semantic relevance"): an answer that is unusable or off the image ends here."""
     question, answer = _question(state, runtime), state["answer"]
     judgement = await runtime.context.judge.relevance(state["image"], question, answer, _known(state))
     if judgement.reason is None:
@@ -102,7 +105,7 @@ async def _relevance(state: MtgState, runtime: Runtime[MtgContext]) -> Command[L
 
 
 async def _dedupe(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
-    """Second half of the filter: an answer is kept for what it adds to the description and the kept turns."""
+    """Second half of the filter ("redundant information"): what an answer adds to what is known is kept."""
     question, answer = _question(state, runtime), state["answer"]
     judgement = await runtime.context.judge.dedupe(question, answer, _known(state))
     return {"turns": [_turn(question, answer, judgement)]}
@@ -121,6 +124,7 @@ def _turn(question: PoolQuestion, answer: Reply, judgement: Judgement) -> Turn:
 
 
 async def _reconstruct(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
+    """The dense caption T_e, out of T_s and the kept answers (Eqs. 2 and 3 in one call)."""
     facts = [Fact(turn.question, turn.answer, turn.statement) for turn in state["turns"] if turn.kept]
     if not facts:
         return {"caption": state["initial_caption"]}
