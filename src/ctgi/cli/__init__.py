@@ -27,9 +27,20 @@ from ctgi.cli.train import train
 from ctgi.errors import CtgiError, ToolError
 
 INTERRUPTED = 130
+_HELP = """Find people in a collection of images by describing them. No human annotation is needed.
+
+    Examples:
+
+      ctgi caption ./images
+
+      ctgi search "woman with red bag" -g ./images --html result.html
+
+    Without configuration, small embedded models answer, offline. --bind chooses others: ctgi tools list shows which.
+    Documentation: README.md and the folder docs, first docs/caption.md and docs/search.md.
+"""
 
 app = typer.Typer(
-    help="Find people in image collections by description, with no human annotation.",
+    help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

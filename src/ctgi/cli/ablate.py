@@ -14,15 +14,31 @@ if TYPE_CHECKING:
     from ctgi.reading import Json
 
 
-Captions = Annotated[Path, typer.Option("--captions", help="What ctgi caption wrote about the training images.")]
-Models = Annotated[list[str] | None, typer.Option("--model", help="irra, rde (default: both). Repeatable.")]
-Stretched = Annotated[int, typer.Option("--stretched", min=8, help="Text tokens with stretching.")]
-Unstretched = Annotated[int, typer.Option("--unstretched", min=8, help="Text tokens without.")]
-Split = Annotated[str, typer.Option("--split", help="Measured on val or test.")]
-Recipes = Annotated[
-    Path | None, typer.Option("--train-config", help="A YAML file over the models' recipes.", show_default=False)
+Captions = Annotated[
+    Path,
+    typer.Option("--captions", metavar="FILE", help="Captions of the training images, made by ctgi caption."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder (default: runs/ablate-DATA).")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="MODEL", help="Model to train: irra or rde (default: both). Repeatable."),
+]
+Stretched = Annotated[
+    int, typer.Option("--stretched", metavar="N", min=8, help="Context length in tokens, with stretching.")
+]
+Unstretched = Annotated[
+    int, typer.Option("--unstretched", metavar="N", min=8, help="Context length in tokens, without stretching.")
+]
+Split = Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split to measure: val or test.")]
+Recipes = Annotated[
+    Path | None,
+    typer.Option(
+        "--train-config", metavar="FILE", help="YAML file that overrides the models' recipes.", show_default=False
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the results (default: runs/ablate-DATA)."),
+]
 
 
 def ablate(
@@ -42,10 +58,10 @@ def ablate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train IRRA and RDE on single-turn and on MTG captions, measure each with and without MTI, write the table.
+    """Write the ablation table: IRRA and RDE, each with and without MTG and MTI.
 
-    The rows: neither, MTG, MTI, both, both without stretching. Writes table.md, table.csv and table.png; run the same
-    command again to go on where it stopped.
+    The rows are neither, MTG, MTI, both, and both without stretching. Writes table.md, table.csv and table.png. Run
+    the same command again to resume.
 
     Example: ctgi ablate rstp --root ./RSTPReid --captions captions.jsonl --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ctgi.reading import Json
 
 cache = typer.Typer(
-    help="Replies of models kept for later runs: the same call made again is answered from a file, "
-    "unless --no-cache is given or [cache] enabled = false is set.",
+    help="Show or clear the cache of model replies, from which a repeated call is answered. To do without it, add "
+    "--no-cache to a command, or set enabled = false under [cache] in ctgi.toml.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -26,7 +26,7 @@ cache = typer.Typer(
 
 @cache.command("stats")
 def stats(config: Config = None, as_json: AsJson = False) -> None:
-    """Show where the cache lies, how big it is and may become, and whose replies it holds.
+    """Show the file, size and limit of the cache, and its replies by backend.
 
     Example: ctgi cache stats --json
     """
@@ -49,7 +49,7 @@ def stats(config: Config = None, as_json: AsJson = False) -> None:
 
 @cache.command("clear")
 def clear(config: Config = None, as_json: AsJson = False) -> None:
-    """Forget all replies. Runs that are using the cache go on.
+    """Delete all cached replies. Commands that are using the cache go on.
 
     Example: ctgi cache clear
     """

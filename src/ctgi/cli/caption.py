@@ -16,31 +16,38 @@ if TYPE_CHECKING:
     from ctgi.runs.caption import CaptionReport, Shard
     from ctgi.runs.export import ExportReport
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Captions are appended here.")]
-Turns = Annotated[int | None, typer.Option("--turns", min=0, help="Questions per image (N; default 6).")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to which captions are appended.")]
+Turns = Annotated[
+    int | None, typer.Option("--turns", metavar="N", min=0, help="Questions per image at most (default: 6).")
+]
 ShardOf = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Only part I of N; each part writes its own file.")
+    str | None, typer.Option("--shard", metavar="I/N", help="Caption only part I of N, into a file of its own.")
 ]
 Layouts = Annotated[
     list[str] | None,
-    typer.Option("--export", metavar="LAYOUT", help="Also write the annotations of cuhk, icfg or rstp. Repeatable."),
+    typer.Option("--export", metavar="LAYOUT", help="Also write annotations: cuhk, icfg or rstp. Repeatable."),
 ]
 Annotations = Annotated[
     Path | None,
     typer.Option(
-        "--annotations", help="With --export: the data set's own annotations, whose train captions are replaced."
+        "--annotations",
+        metavar="FILE",
+        help="With --export: the data set's own annotations; their train captions are replaced.",
     ),
 ]
 ImagesRoot = Annotated[
     Path | None,
     typer.Option(
-        "--images-root", help="With --export: the folder that its paths are relative to (default: the one given)."
+        "--images-root",
+        metavar="FOLDER",
+        help="With --export: the folder that exported paths are relative to (default: the first of IMAGES).",
     ),
 ]
 KeepHuman = Annotated[
     bool,
     typer.Option(
-        "--keep-human", help="With --annotations: export although train images without a caption keep people's."
+        "--keep-human",
+        help="With --annotations: export even if train images without a caption keep their human ones.",
     ),
 ]
 
@@ -64,9 +71,9 @@ def caption(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Describe every person image in one dense caption: a dialogue with a multimodal model (MTG).
+    """Write one dense caption per person image, by a dialogue with a multimodal model (MTG).
 
-    Run the same command again to go on where it stopped; images that have a caption are skipped.
+    Run the same command again to resume: images that have a caption are skipped.
 
     Example: ctgi caption ./images --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """

@@ -20,33 +20,48 @@ Retriever = Annotated[
     str | None,
     typer.Option(
         "--retriever",
-        help="A checkpoint of ctgi train, or open_clip:MODEL,TAG (default: as search_gallery is bound).",
+        metavar="MODEL",
+        help="Run or checkpoint of ctgi train, or open_clip:MODEL,TAG (default: the binding of search_gallery).",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", help="val or test.")]
-Captions = Annotated[str, typer.Option("--captions", help="Queries: human, initial:FILE or mtg:FILE.")]
+Split = Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split to measure: val or test.")]
+Captions = Annotated[
+    str,
+    typer.Option("--captions", metavar="SOURCE", help="Captions to use as queries: human, initial:FILE or mtg:FILE."),
+]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first captions, against the whole gallery.")
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="Queries at most, with the whole gallery (default: all)."),
 ]
 Mti = Annotated[bool, typer.Option("--mti", help="Also refine every query by a dialogue with a model.")]
 Variant = Annotated[
-    str, typer.Option("--mti-variant", help="ctgi, or icl: THI's decisions and one-call interview, K 5 and xi 0.5.")
+    str,
+    typer.Option(
+        "--mti-variant", metavar="NAME", help="ctgi, or icl: THI of ICL, with K 5, xi 0.5 and one call for all answers."
+    ),
 ]
 SweepLam = Annotated[
-    str | None, typer.Option("--sweep-lam", metavar="A,B,...", help="Also with these lambdas; calls no model again.")
+    str | None,
+    typer.Option("--sweep-lam", metavar="X,Y,...", help="Further values of lambda to report; calls no model again."),
 ]
-SweepXi = Annotated[str | None, typer.Option("--sweep-xi", metavar="A,B,...", help="Also with these xis, likewise.")]
+SweepXi = Annotated[
+    str | None,
+    typer.Option("--sweep-xi", metavar="X,Y,...", help="Further values of xi to report; calls no model again."),
+]
 Dialogue = Annotated[
     list[str] | None,
     typer.Option(
         "--dialogue",
         metavar="USER",
-        help="Curves by turn: anchor, or oracle (sees the target; upper bound). Repeatable.",
+        help="Metrics after each turn: anchor, or oracle (sees the target: an upper bound). Repeatable.",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate MTI's calls and tokens; call nothing.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder (default: runs/evaluate-DATA).")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a page of the worst queries.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate the calls and tokens of MTI; call no model.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the results (default: runs/evaluate-DATA)."),
+]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Page of the 20 worst queries to write.")]
 
 
 def evaluate(
@@ -74,9 +89,11 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure R@1/5/10, mAP and mINP, text to image and image to text; with --mti also after a dialogue for each query.
+    """Measure a retriever on a data set: R@1, R@5, R@10, mAP and mINP, text to image and image to text.
 
-    Features and every reply of a model are kept in the run folder: run the same command again to go on or to sweep.
+    With --mti, each query is also refined by a dialogue, and the metrics are given before and after.
+
+    Features and model replies are kept in the folder of the results: run the same command again to resume or sweep.
 
     Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
     """

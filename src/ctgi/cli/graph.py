@@ -20,14 +20,14 @@ class Name(StrEnum):
 
 
 def graph(
-    name: Annotated[Name, typer.Argument(help="mtg: image to caption. mti: query to ranking.")],
-    ascii_: Annotated[bool, typer.Option("--ascii", help="Draw it in characters (needs ctgi[draw]).")] = False,
+    name: Annotated[Name, typer.Argument(metavar="NAME", help="mtg (image to caption) or mti (query to ranking).")],
+    ascii_: Annotated[bool, typer.Option("--ascii", help="Draw with characters (needs ctgi[draw]).")] = False,
     png: Annotated[
-        Path | None, typer.Option("--png", metavar="FILE", help="Draw a PNG, on this machine (needs ctgi[draw]).")
+        Path | None, typer.Option("--png", metavar="FILE", help="Picture to write (needs ctgi[draw]).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a graph: its nodes, and which one may follow which. Mermaid text unless said otherwise.
+    """Draw one of the two graphs: its nodes and the edges between them. The default is Mermaid text.
 
     Example: ctgi graph mti --png mti.png
     """

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from ctgi.retrieval.gallery import GalleryReport
 
 
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Gallery folder (default: .ctgi in the image folder).")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the gallery (default: .ctgi in the image folder)."),
+]
 IndexType = Annotated[
     str | None,
-    typer.Option("--index", metavar="FACTORY", help="A faiss factory string, as HNSW32 (default: Flat, exact)."),
+    typer.Option("--index", metavar="FACTORY", help="Faiss factory string, such as HNSW32 (default: Flat, exact)."),
 ]
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="Forget what was indexed, as after a change of encoder.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Discard the gallery and index everything again.")]
 Check = Annotated[
-    bool, typer.Option("--check", help="Read every byte of the gallery of this folder, and say what is damaged.")
+    bool, typer.Option("--check", help="Only check the gallery of this folder for damage; read every byte.")
 ]
 
 
@@ -38,7 +41,7 @@ def index(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Embed a folder of person images, so that it can be searched; a second run encodes only what changed.
+    """Index person images for searching. Run the same command again to update: only changes are encoded.
 
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
@@ -62,7 +65,7 @@ def index(
     report = build(images, out or gallery_folder(images), encoder, settings, Terminal(quiet), rebuild=rebuild)
     if not report.total:
         raise CtgiError(
-            f"{images[0]}: none of its images could be read, so there is no gallery: mend one of those listed"
+            f"{images[0]}: none of its images could be read, so there is no gallery: repair one of those listed"
         )
     remember(report.folder)
     _print_report(report, as_json)
@@ -71,7 +74,7 @@ def index(
 
 
 def _check(images: list[str], as_json: bool) -> None:
-    """Say what is damaged in a gallery; exit code 1 where something is."""
+    """Report the damage of galleries; exit code 1 if there is any."""
     from ctgi.retrieval.gallery import damage_of
 
     damage = [found for path in images for found in damage_of(Path(path))]

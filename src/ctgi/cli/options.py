@@ -12,53 +12,84 @@ Bind = Annotated[
         "--bind",
         "-b",
         metavar="TOOL=BACKEND",
-        help="Serve a tool by another backend, as in verify_match=openai:gpt-4o or "
-        "images=vllm:MODEL@http://host:8000/v1 (images: all tools that look at an image). Repeatable.",
+        help="Backend of a tool, such as verify_match=openai:gpt-4o or images=vllm:MODEL@http://host:8000/v1 "
+        "(images: the three tools that look at an image). Repeatable.",
     ),
 ]
 Profile = Annotated[
-    str | None, typer.Option("--profile", help="Bind all tools at once: embedded, paper or openai.", show_default=False)
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        help="Backends of all tools: embedded, paper or openai (default: embedded).",
+        show_default=False,
+    ),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="A ctgi.toml to use instead of the nearest one above here.", show_default=False),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Settings (default: ctgi.toml here or in a folder above, else in ~/.config/ctgi).",
+        show_default=False,
+    ),
 ]
 NoCache = Annotated[
     bool,
-    typer.Option("--no-cache", help="Ask the models even what they answered in an earlier run (see ctgi cache -h)."),
+    typer.Option("--no-cache", help="Use and keep no cached replies of models (see ctgi cache --help)."),
 ]
-NoTrace = Annotated[
-    bool, typer.Option("--no-trace", help="Leave no trace of the calls (traces: see ctgi trace --help).")
-]
+NoTrace = Annotated[bool, typer.Option("--no-trace", help="Do not record the calls (see ctgi trace --help).")]
 TrainSets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="One training setting, as in schedule.epochs=5. Repeatable."
+        "--set", metavar="SECTION.KEY=VALUE", help="A training setting, such as schedule.epochs=5. Repeatable."
     ),
 ]
 
 # --- what is worked on
-Images = Annotated[list[str], typer.Argument(help="Folders, image files, quoted globs, or @list.txt.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="The data set's layout: cuhk, icfg, rstp, or folder.")]
-Root = Annotated[Path, typer.Option("--root", "-r", help="The folder of the data set.")]
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGES", help="Folders, image files, quoted globs, or lists of paths (@list.txt)."),
+]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="Layout of the data set: cuhk, icfg, rstp or folder.")]
+Root = Annotated[Path, typer.Option("--root", "-r", metavar="FOLDER", help="Folder of the data set.")]
 Gallery = Annotated[
     Path | None,
-    typer.Option("--gallery", "-g", help="An image folder (indexed on first use) or what ctgi index wrote."),
+    typer.Option(
+        "--gallery",
+        "-g",
+        metavar="FOLDER",
+        help="Image folder (indexed on first use), or a gallery of ctgi index (default: gallery of ctgi.toml, else "
+        "the last one used here).",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Caption at most this many images now.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Images to caption at most (default: all).")
+]
 
 # --- numbers of MTI
-Top = Annotated[int | None, typer.Option("--top", min=1, help="Candidates to verify (K; default 20).")]
+Top = Annotated[int | None, typer.Option("--top", metavar="N", min=1, help="K: candidates to verify (default: 20).")]
 Lam = Annotated[
-    float | None, typer.Option("--lam", min=0, max=1, help="Weight of the original query (lambda; default 0.8).")
+    float | None,
+    typer.Option("--lam", metavar="X", min=0, max=1, help="Lambda: weight of the original query (default: 0.8)."),
 ]
-Xi = Annotated[float | None, typer.Option("--xi", help="Early-stop similarity (xi; default 0.85).")]
+Xi = Annotated[
+    float | None,
+    typer.Option(
+        "--xi", metavar="X", help="Xi: cosine above which a confirmed top result ends verification (default: 0.85)."
+    ),
+]
 
 # --- what comes out
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Estimate calls and tokens; call no model.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate calls and tokens; call no model.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notices on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no notices on stderr.")]
 MovedImages = Annotated[
     Path | None,
-    typer.Option("--images", help="With --html: the folder where the images lie now.", show_default=False),
+    typer.Option(
+        "--images",
+        metavar="FOLDER",
+        help="With --html: where the images are now (default: where they were).",
+        show_default=False,
+    ),
 ]

@@ -14,30 +14,48 @@ if TYPE_CHECKING:
     from ctgi.config import Settings
     from ctgi.records import SearchRecord
 
-Query = Annotated[str | None, typer.Argument(help="A description of the person.")]
-Length = Annotated[int, typer.Option("-k", min=1, help="Results to show.")]
-NoMti = Annotated[bool, typer.Option("--no-mti", help="Plain retrieval: no dialogue.")]
+Query = Annotated[
+    str | None,
+    typer.Argument(metavar="QUERY", help="Description of the person, in quotes.  [required without --thread]"),
+]
+Length = Annotated[int, typer.Option("-k", metavar="N", min=1, help="Number of results.")]
+NoMti = Annotated[bool, typer.Option("--no-mti", help="Search without a dialogue (plain retrieval).")]
 Interactive = Annotated[
-    bool, typer.Option("--interactive", "-i", help="Ask you, not the best match, what the query leaves out.")
+    bool, typer.Option("--interactive", "-i", help="Ask you, not a model, what the query leaves out.")
 ]
 Thread = Annotated[
     str | None,
-    typer.Option("--thread", help="With --interactive: name of the dialogue; an old name goes on where it stopped."),
+    typer.Option(
+        "--thread",
+        metavar="NAME",
+        help="With --interactive: name of the dialogue; the name of an earlier one resumes it (default: a new name).",
+    ),
 ]
 MaxAnchors = Annotated[
-    int | None, typer.Option("--max-anchors", min=1, help="Confirmed candidates to ask (default 1).")
+    int | None,
+    typer.Option("--max-anchors", metavar="N", min=1, help="Confirmed candidates to ask together (default: 1)."),
 ]
-Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds of dialogue (default 1).")]
+Rounds = Annotated[int | None, typer.Option("--rounds", metavar="N", min=1, help="Rounds of dialogue (default: 1).")]
 Fusion = Annotated[
-    str | None, typer.Option("--fusion", help="The anchor's 1 goes into the refined term or the final score.")
+    str | None,
+    typer.Option(
+        "--fusion",
+        metavar="MODE",
+        help="Which score of the anchor counts as 1: refined or final (default: refined).",
+    ),
 ]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained HTML page.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Page to write, with images inside.")]
 Montage = Annotated[
-    Path | None, typer.Option("--montage", help="Write a PNG or JPEG of the rankings before and after.")
+    Path | None,
+    typer.Option("--montage", metavar="FILE", help="Picture (.png, .jpg) of the rankings before and after to write."),
 ]
 Relevant = Annotated[
     list[str] | None,
-    typer.Option("--relevant", metavar="GLOB", help="File names that show the right person, for --html and --montage."),
+    typer.Option(
+        "--relevant",
+        metavar="GLOB",
+        help="File names that show the right person, marked in --html and --montage. Repeatable.",
+    ),
 ]
 
 
@@ -66,7 +84,7 @@ def search(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank a gallery by a description; a multimodal model confirms a match and fills in what the query left out (MTI).
+    """Find a person by a description. A multimodal model confirms a match and adds what the query left out (MTI).
 
     Example: ctgi search "woman with red bag" -g ./images --html result.html
     """

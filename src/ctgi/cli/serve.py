@@ -11,13 +11,15 @@ from ctgi.cli.options import Config
 
 def serve(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A Hugging Face id or a folder.")] = "Qwen/Qwen2-VL-7B-Instruct",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    print_only: Annotated[bool, typer.Option("--print", help="Show the command and do not run it.")] = False,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name on the Hugging Face hub, or a folder.")
+    ] = "Qwen/Qwen2-VL-7B-Instruct",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.")] = 8000,
+    print_only: Annotated[bool, typer.Option("--print", help="Only show the vLLM command; do not run it.")] = False,
     config: Config = None,
 ) -> None:
-    """Start a vLLM server with the flags that matter for person crops; further arguments are handed to vLLM.
+    """Start a vLLM server with settings that suit person crops. Further options are passed on to vLLM.
 
     Needs vLLM: pip install 'ctgi[vllm]' (Linux with a GPU).
 

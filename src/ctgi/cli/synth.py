@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder of the data set; made if it is not there.")],
-    identities: Annotated[int, typer.Option(min=1, help="People, each seen by five cameras.")] = 200,
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the data set; created if missing.")],
+    identities: Annotated[int, typer.Option(metavar="N", min=1, help="People, each seen by five cameras.")] = 200,
     val: Annotated[
-        int | None, typer.Option(min=0, help="People in the val split (default: a tenth).", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=0, help="People in the val split (default: a tenth).", show_default=False),
     ] = None,
     test: Annotated[
-        int | None, typer.Option(min=0, help="People in the test split (default: a tenth).", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=0, help="People in the test split (default: a tenth).", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same people.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed; the same seed draws the same people.")] = 0,
     render: Annotated[
         Render, typer.Option(help="How the people are pictured; mixed renders two in five in 3D.")
     ] = Render.DRAWN,
@@ -33,7 +35,8 @@ def synth(
         int, typer.Option(min=0, help="Also whole photographs of several people, in 3D, with a box for each of them.")
     ] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that draw (default: one per core).", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=1, help="Drawing processes (default: one per core).", show_default=False),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

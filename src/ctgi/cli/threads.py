@@ -15,27 +15,33 @@ if TYPE_CHECKING:
     from ctgi.graphs.threads import Checkpoint, Thread
 
 threads = typer.Typer(
-    help="Interactive searches: list them, look at their checkpoints, go back to one and answer differently.",
+    help="List and show interactive searches, and go back in one to answer differently.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Name = Annotated[str, typer.Argument(metavar="THREAD", help="As ctgi threads list shows it.")]
+Name = Annotated[str, typer.Argument(metavar="THREAD", help="Name of the search, from ctgi threads list.")]
 Gallery = Annotated[
     Path | None,
-    typer.Option("--gallery", "-g", help="The searched gallery (default: as for ctgi search).", show_default=False),
+    typer.Option(
+        "--gallery",
+        "-g",
+        metavar="FOLDER",
+        help="Image folder or gallery that was searched (default: as for ctgi search).",
+        show_default=False,
+    ),
 ]
 
-Number = Annotated[int, typer.Argument(metavar="CHECKPOINT", help="Its number, as ctgi threads show lists it.")]
+Number = Annotated[int, typer.Argument(metavar="CHECKPOINT", help="Number of the checkpoint, from ctgi threads show.")]
 Answers = Annotated[
     list[str] | None,
-    typer.Option("--answer", "-a", help="Answer to the next question; further ones are asked. Repeatable."),
+    typer.Option("--answer", "-a", metavar="TEXT", help="Answer to the next question, or stop. Repeatable."),
 ]
 
 
 @threads.command("list")
 def list_(gallery: Gallery = None, config: Config = None, as_json: AsJson = False) -> None:
-    """List the interactive searches of a gallery, the latest first.
+    """List the interactive searches of a gallery, latest first.
 
     Example: ctgi threads list -g ./images
     """
@@ -50,7 +56,7 @@ def list_(gallery: Gallery = None, config: Config = None, as_json: AsJson = Fals
 
 @threads.command("show")
 def show(name: Name, gallery: Gallery = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show the checkpoints of a search: what was asked and answered, when, and what comes next.
+    """Show the checkpoints of a search: questions, answers, times, and the next step.
 
     Example: ctgi threads show 3f9a12c4 -g ./images
     """
@@ -74,9 +80,9 @@ def fork(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go back to a checkpoint and on from there with other answers; what followed it before is kept.
+    """Go back to a checkpoint and continue from there with other answers. The first branch is kept.
 
-    Tools are called again from there on, by the backends that are bound now.
+    From there on, tools are called again, by the backends bound now. Questions without --answer are asked here.
 
     Example: ctgi threads fork 3f9a12c4 5 --answer "blue jeans" --answer stop -g ./images
     """

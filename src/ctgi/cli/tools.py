@@ -11,12 +11,12 @@ from ctgi.cli.options import AsJson, Bind, Config, Profile
 if TYPE_CHECKING:
     from ctgi.agents.check import ToolCheck
 
-tools = typer.Typer(help="Show and try the backends behind the tools.", no_args_is_help=True, rich_markup_mode=None)
+tools = typer.Typer(help="Show and check the backends of all tools.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @tools.command("list")
 def list_tools(bind: Bind = None, profile: Profile = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Show the tools, the backend each is bound to, and where that is.
+    """Show the tools, the backend of each, and where that backend is.
 
     Example: ctgi tools list --profile paper
     """
@@ -34,9 +34,9 @@ def list_tools(bind: Bind = None, profile: Profile = None, config: Config = None
 
 @tools.command("check")
 def check_tools(bind: Bind = None, profile: Profile = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Call every tool with one small real request: does it answer, how fast, and what can its backend do.
+    """Check every tool with a small real request: whether it works, how fast, and what its backend can do.
 
-    Exit code 1 when a tool does not work.
+    The exit code is 1 if a tool does not work.
 
     Example: ctgi tools check --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """

@@ -15,27 +15,49 @@ if TYPE_CHECKING:
     from ctgi.training.loop import Progress, TrainReport
 
 
-Model = Annotated[str, typer.Argument(help="irra or rde.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model to train: irra or rde.")]
 DataSetName = Annotated[
-    str | None, typer.Option("--data", metavar="DATA", help="cuhk, icfg, rstp, or folder.", show_default=False)
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Layout of the data set: cuhk, icfg, rstp or folder.  [required, here or in --config]",
+        show_default=False,
+    ),
 ]
-DataRoot = Annotated[Path | None, typer.Option("--root", "-r", help="The folder of the data set.", show_default=False)]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        "-r",
+        metavar="FOLDER",
+        help="Folder of the data set.  [required, here or in --config]",
+        show_default=False,
+    ),
+]
 Captions = Annotated[
     str | None,
     typer.Option(
-        "--captions", help="human, or initial:FILE or mtg:FILE with a file of `ctgi caption` (default: human)."
+        "--captions",
+        metavar="SOURCE",
+        help="Captions to train on: human, initial:FILE or mtg:FILE, with a FILE of ctgi caption (default: human).",
     ),
 ]
 Identity = Annotated[
     str | None,
-    typer.Option("--identity", help="labels, or image: every image its own person, without labels (default: labels)."),
+    typer.Option(
+        "--identity",
+        metavar="KIND",
+        help="Who is in an image: labels, or image, where each image is a person of its own (default: labels).",
+    ),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the run.")]
 Recipe = Annotated[
-    Path | None, typer.Option("--config", help="A YAML file over the model's recipe.", show_default=False)
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file that overrides the model's recipe.", show_default=False),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the last epoch of the run in --out, if there is one.")
+    bool, typer.Option("--resume", help="Continue after the last epoch of the run in --out, if there is one.")
 ]
 
 
@@ -52,11 +74,10 @@ def train(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train IRRA or RDE on human captions or on those of `ctgi caption`.
+    """Train IRRA or RDE on human captions or on those of ctgi caption.
 
-    --out gets config.yaml, run.json, metrics.jsonl, curves.png, TensorBoard events (the last two with ctgi[train]
-    installed) and checkpoints/best.pt, which `ctgi search --bind search_gallery=trained:RUN` uses.
-    On several GPUs: torchrun --no-python --nproc-per-node 2 ctgi train ...
+    The folder of the run gets settings, metrics, curves and checkpoints. To search with the result, use ctgi search
+    --bind search_gallery=trained:RUN. On several GPUs: torchrun --no-python --nproc-per-node 2 ctgi train ...
 
     Example: ctgi train irra --data rstp --root ./RSTPReid --captions mtg:captions.jsonl --out runs/irra
     """

@@ -14,54 +14,59 @@ if TYPE_CHECKING:
     from ctgi.tools.traces.selection import Selection
 
 trace = typer.Typer(
-    help="Look at recorded runs, replay them offline, swap a model and see what changes.",
+    help="Inspect recorded runs, replay them offline, and see what another model would change.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run (the beginning is enough), a trace file, or last.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run or its beginning, a trace file, or last.")]
 Items = Annotated[
     list[str] | None,
     typer.Option(
         "--item",
         metavar="TEXT",
-        help="Only items with this number or hash, or this in path or query. Repeatable.",
+        help="Only items with this number or hash, or with this text in path or query. Repeatable.",
     ),
 ]
-Latest = Annotated[int, typer.Option("--limit", "-n", min=1, help="The latest runs to show.")]
-Tool = Annotated[str | None, typer.Option("--tool", help="Only calls of this tool.")]
-Node = Annotated[str | None, typer.Option("--node", help="Only calls of this node of the graph.")]
-Slow = Annotated[float | None, typer.Option("--slow", metavar="MS", min=0, help="Only calls that took longer.")]
+Latest = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Runs to show, latest last.")]
+Tool = Annotated[str | None, typer.Option("--tool", metavar="TOOL", help="Only calls of this tool.")]
+Node = Annotated[str | None, typer.Option("--node", metavar="NODE", help="Only calls of this node of the graph.")]
+Slow = Annotated[float | None, typer.Option("--slow", metavar="MS", min=0, help="Only calls that took longer, in ms.")]
 Failed = Annotated[bool, typer.Option("--failed", help="Only calls and items that failed.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained HTML page instead.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Page to write instead, with images inside.")]
 OnMiss = Annotated[
-    str, typer.Option("--on-miss", metavar="error|live", help="What to do about a call that was never recorded.")
+    str, typer.Option("--on-miss", metavar="error|live", help="A call that was never recorded: fail, or make it now.")
 ]
 FromNode = Annotated[
-    str | None, typer.Option("--from", metavar="NODE", help="Call everything anew from this node of the graph on.")
+    str | None, typer.Option("--from", metavar="NODE", help="Make all calls anew from this node of the graph on.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write the captions, or the searches, to this new file.")]
-Gallery = Annotated[Path | None, typer.Option("--gallery", "-g", help="Where the gallery lies now.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="New file for the captions or searches.")]
+Gallery = Annotated[
+    Path | None,
+    typer.Option("--gallery", "-g", metavar="FOLDER", help="Image folder or gallery now (default: the recorded one)."),
+]
 AcceptChanges = Annotated[
-    bool, typer.Option("--accept-changes", help="Take recorded answers although their prompt was changed since.")
+    bool, typer.Option("--accept-changes", help="Use recorded answers even if their prompts have changed since.")
 ]
-Before = Annotated[str, typer.Argument(metavar="A", help="A run, as for ctgi trace show.")]
+Before = Annotated[str, typer.Argument(metavar="A", help="A run, named as for ctgi trace show.")]
 After = Annotated[str, typer.Argument(metavar="B", help="The run to compare with it.")]
 Truth = Annotated[
     list[str] | None,
     typer.Option(
         "--truth",
         metavar="GLOB|FILE",
-        help="Names of right images, or a JSON file {query: [names]}. Repeatable.",
+        help="File names that show the right person, or a JSON file {query: [names]}. Repeatable.",
     ),
 ]
-DiffHtml = Annotated[Path | None, typer.Option("--html", help="Also write both side by side as a self-contained page.")]
+DiffHtml = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Page to write as well, with both runs side by side.")
+]
 _TOLD = 5
 
 
 @trace.command("list")
 def list_runs(limit: Latest = 20, config: Config = None, as_json: AsJson = False) -> None:
-    """Show the recorded runs: what they did, how long it took, what failed.
+    """List the recorded runs: items, calls, tokens, times and failures.
 
     Example: ctgi trace list
     """
@@ -88,9 +93,9 @@ def show_run(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show one run as a tree: items, the nodes of the graph that ran, the calls with their answers and times.
+    """Show one run as a tree: items, nodes of the graph, and calls with answers and times.
 
-    Exit code 1 when the trace is damaged; what can be shown is shown.
+    The exit code is 1 if the trace is damaged; the readable part is shown.
 
     Example: ctgi trace show last --tool answer_question --html run.html
     """
@@ -131,11 +136,10 @@ def replay(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the same graph again from the recorded calls: no model, no network, the same outputs.
+    """Replay a run from its recorded calls: no model, no network, the same outputs.
 
-    A tool given with --bind is called anew, and everything else is answered by the recording. Unless nothing could
-    come out otherwise, the replay leaves a trace of its own, for ctgi trace diff. Exit code 1 when items could not be
-    replayed.
+    Tools named with --bind are called anew; everything else comes from the recording. A replay whose outcome can differ
+    records a trace of its own, for ctgi trace diff. The exit code is 1 if items could not be replayed.
 
     Example: ctgi trace replay last --bind answer_question=openai:gpt-4o --on-miss live
     """
@@ -175,7 +179,7 @@ def diff_runs(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare two runs: where each item first differs, which answers, captions and ranks changed, and what it cost.
+    """Compare two runs: the first difference of each item, changed answers, captions and ranks, and the cost.
 
     Example: ctgi trace diff 20261121-101530 last --html diff.html
     """
