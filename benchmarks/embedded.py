@@ -1,6 +1,6 @@
 """Everything that docs/embedded.md says of the embedded models, measured by one command.
 
-    python -m benchmarks.embedded OUT PHOTOGRAPHS [--scene "an indoor hall"] [--limit 60] [--ts CLIP] [--write]
+    python -m benchmarks.embedded OUT PHOTOGRAPHS [--scene "an indoor hall"] [--limit 40] [--ts CLIP] [--write]
 
 Draws the people (once), then runs the other scripts, two at a time and one thread each; what they print is kept in
 OUT/*.txt. PHOTOGRAPHS holds crops and labels.json (benchmarks/real_crops.py). CLIP is a folder with the retriever that
@@ -52,7 +52,7 @@ def on_models(out: Path, options: argparse.Namespace) -> Table:
         "abilities": (*python, "benchmarks.abilities", str(people), str(options.photographs), *in_3d,
                       "--scene", options.scene, *few, "--errors", *write),
         "verdicts": (*python, "benchmarks.embedded_verdicts", str(out / "here"), str(out / "elsewhere"), *write),
-        "claims": (*python, "benchmarks.embedded_answers", str(people), *judge),
+        "claims": (*python, "benchmarks.embedded_answers", str(people), "--limit", "120", *judge),
     }  # fmt: skip
     return table | (
         {"claims-3d": (*python, "benchmarks.embedded_answers", str(rendered), *few, *judge)} if has_3d else {}
@@ -66,7 +66,7 @@ def on_searches(out: Path, options: argparse.Namespace) -> Table:
         return (*CTGI, "evaluate", "rstp", "--root", str(out / "gallery"), "-o", str(out / f"run-{name}"), *arguments)
 
     table: Table = {
-        "mti": evaluate("mti", "--mti", "--limit", "200"),
+        "mti": evaluate("mti", "--mti", "--limit", "100"),
         "retriever": evaluate("retriever"),
         "photographs": (sys.executable, "-m", "benchmarks.real_crops", str(options.photographs), "--errors"),
     }
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--scene", default="")
-    parser.add_argument("--limit", type=int, default=60, help="drawn and rendered images that are asked everything")
+    parser.add_argument("--limit", type=int, default=40, help="drawn and rendered images that are asked everything")
     parser.add_argument("--ts", type=Path, help="the retriever that learned from first captions")
     parser.add_argument("--only", nargs="+", help="names of measurements")
     parser.add_argument("--write", action="store_true")

@@ -2,7 +2,7 @@
 
     ctgi synth here --identities 40 --val 0 --test 39 --seed 2024
     ctgi synth elsewhere --identities 40 --val 0 --test 39 --seed 2025
-    python -m benchmarks.embedded_verdicts here elsewhere [--bind images=...] [--searches 60] [--write]
+    python -m benchmarks.embedded_verdicts here elsewhere [--bind images=...] [--searches 40] [--write]
 
 Each search verifies the 20 best images of `here` by the bound retriever. For each threshold of P(yes): the share of
 searches in which a candidate is confirmed, and for people who are there, in which the first one confirmed is the right
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("here", type=Path)
     parser.add_argument("elsewhere", type=Path)
     parser.add_argument("--bind", action="append", default=[])
-    parser.add_argument("--searches", type=int, default=60)
+    parser.add_argument("--searches", type=int, default=40)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     settings, rng = load_settings(binds=options.bind), Random(0)
