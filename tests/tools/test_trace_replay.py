@@ -57,6 +57,22 @@ def test_a_miss_may_go_live_and_a_tool_may_be_live(tmp_path: Path) -> None:
     assert asyncio.run(ask_all(Replay(trace, computed={"answer_question"}), 1, ["three"])) == ["three 0"]
 
 
+def test_from_a_node_on_calls_go_live_also_where_nothing_is_recorded(tmp_path: Path) -> None:
+    replay = Replay(open_trace(record(tmp_path, ["one", "two"])), from_node="dedupe")
+
+    async def work() -> list[str]:
+        ask = serve(replay, "answer_question", answer)
+        with replay.at(1):
+            with replay.node("ask", 1):
+                said = [await ask(HERE, "one")]
+            with replay.node("dedupe", 2):
+                pass
+            with replay.node("ask", 3):
+                return [one.text for one in [*said, await ask(HERE, "two")]]
+
+    assert asyncio.run(work()) == ["one 1", "two 0"]
+
+
 def test_a_live_call_is_about_the_recorded_image_or_fails(tmp_path: Path) -> None:
     replay = Replay(open_trace(record(tmp_path, ["one"])), live={"answer_question"})
     gone, other = tmp_path / "gone.png", tmp_path / "other.png"
