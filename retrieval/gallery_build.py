@@ -214,7 +214,7 @@ def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Fo
         try:
             status = Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
-            run.failed.append((path, "the file is gone"))
+            run.failed.append((path, "no such file"))
             continue
         except OSError as error:
             run.failed.append((path, f"cannot be read: {error.strerror}"))

@@ -147,7 +147,7 @@ def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ImageError(path, "the file is gone") from None
+        raise ImageError(path, "no such file") from None
     except PermissionError:
         raise UnreadError(path, "no permission to read the file") from None
     except OSError as error:

@@ -135,7 +135,7 @@ def test_what_is_wrong_is_said_in_ctgi_s_own_errors(people: Path, clip: str) -> 
         ctgi.search(" ", people, bindings={"search_gallery": clip})
     with pytest.raises(ctgi.CtgiError, match="k is 0"):
         ctgi.search("a man", people, k=0, bindings={"search_gallery": clip})
-    with pytest.raises(ctgi.CtgiError, match="no such gallery"):
+    with pytest.raises(ctgi.CtgiError, match="no such folder"):
         ctgi.search("a man", people / "none", bindings={"search_gallery": clip})
     with pytest.raises(ctgi.CtgiError, match="expected a backend's name, a function or a model"):
         ctgi.Session(bindings={"images": 3})

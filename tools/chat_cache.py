@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from ctgi.bindings import Binding
 from ctgi.embedded import MLLM
-from ctgi.errors import CtgiError
+from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.network import without_user
 from ctgi.plugins import OWN_CODE
 from ctgi.reading import parse_json
@@ -57,7 +57,9 @@ class ChatCache:
             1, thread_name_prefix="ctgi-cache"
         )  # a busy file must not block the event loop
         self.made = 0
-        """Calls to a model since the cache was opened."""
+        """Calls to a model since the cache was opened, including those that failed."""
+        self.spent = Tokens()
+        """Tokens of these calls, including cut and refused replies."""
         self.reused = 0
         """Calls answered from the file."""
         self.thoughts = 0
@@ -90,7 +92,7 @@ class ChatCache:
         """
         endpoint = settings.endpoint(binding)
         if endpoint.provider == OWN_CODE and not self._record:
-            return mllm
+            return _CountedMllm(mllm, self)
         name = [binding.endpoint, binding.model, endpoint.temperature, endpoint.seed]
         name += [endpoint.min_pixels, endpoint.max_pixels]
         if not self._record:
@@ -99,6 +101,26 @@ class ChatCache:
             name += [sorted(endpoint.leave_out), endpoint.extra_body]
         name += _weights(binding, endpoint)
         return _CachedMllm(mllm, self, str(binding), name)
+
+    async def ask(self, mllm: Mllm, request: ChatRequest) -> ChatReply:
+        """A model's reply. The call is counted with its tokens, even if it fails; an unusable image is no call."""
+        try:
+            reply = await mllm.chat(request)
+        except ImageError:
+            raise
+        except ToolError as error:
+            self.made += 1
+            self.spent += Tokens(*error.spent)
+            raise
+        self.made += 1
+        self.spent += reply.tokens
+        self.count(reply)
+        return reply
+
+    def count(self, reply: ChatReply) -> None:
+        """Count the tokens and thoughts of a reply, new or reused."""
+        self.tokens += reply.tokens
+        self.thoughts += reply.thoughts > 0
 
     def close(self) -> None:
         """Finish what is being written."""
@@ -131,32 +153,43 @@ class ChatCache:
         self._thread.submit(store.close)  # after the calls that still use it
 
 
-class _CachedMllm:
-    def __init__(self, mllm: Mllm, cache: ChatCache, backend: str, name: list[object]) -> None:
+class _CountedMllm:
+    """A model whose calls are counted and whose replies are not kept."""
+
+    def __init__(self, mllm: Mllm, cache: ChatCache) -> None:
         self.endpoint = mllm.endpoint
-        self._mllm, self._cache, self._backend, self._name = mllm, cache, backend, name
+        self._mllm, self._cache = mllm, cache
 
     async def chat(self, request: ChatRequest) -> ChatReply:
-        """The reply. One from the cache took no tokens and is noted as such for the recorder."""
-        key = _key(self._name, request)
-        async with self._cache.turn(key):
-            known = await self._cache.find(key, request.max_tokens)
-            reply = known or await self._mllm.chat(request)
-            self._cache.tokens += reply.tokens
-            self._cache.thoughts += reply.thoughts > 0
-            if known:
-                self._cache.reused += 1
-                note(src="cache")
-                return replace(known, tokens=Tokens())
-            self._cache.made += 1
-            await self._cache.keep(key, self._backend, reply)
-        return reply
+        return await self._cache.ask(self._mllm, request)
 
     async def probe(self) -> Abilities:
         return await self._mllm.probe()
 
     async def aclose(self) -> None:
         await self._mllm.aclose()
+
+
+class _CachedMllm(_CountedMllm):
+    """A model whose replies are kept, and which is asked only for what is not known."""
+
+    def __init__(self, mllm: Mllm, cache: ChatCache, backend: str, name: list[object]) -> None:
+        super().__init__(mllm, cache)
+        self._backend, self._name = backend, name
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """The reply. One from the cache took no tokens and is noted as such for the recorder."""
+        key = _key(self._name, request)
+        async with self._cache.turn(key):
+            known = await self._cache.find(key, request.max_tokens)
+            if known:
+                self._cache.count(known)
+                self._cache.reused += 1
+                note(src="cache")
+                return replace(known, tokens=Tokens())
+            reply = await self._cache.ask(self._mllm, request)
+            await self._cache.keep(key, self._backend, reply)
+        return reply
 
 
 def _key(name: list[object], request: ChatRequest) -> str:

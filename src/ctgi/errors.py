@@ -16,6 +16,9 @@ class ArgumentError(CtgiError):
 class ToolError(Exception):
     """One tool call failed for one item: the item is reported as failed and the run goes on. Exit code 1."""
 
+    spent: tuple[int, int] = (0, 0)
+    """Input and output tokens that the failed call took, if the server counted them."""
+
 
 class ImageError(ToolError):
     """One image cannot be used; `reason` says why in a few words."""

@@ -72,6 +72,30 @@ def test_a_weak_anchor_that_takes_rank_1_is_told(ctgi: Run, double: ScriptedServ
 
 
 @pytest.mark.parametrize(
+    ("reply", "calls"),
+    [
+        (Reply("I'm sorry, I can't help with identifying people."), 2),
+        (Reply("A woman in a", finish_reason="length"), 4),
+    ],
+)
+def test_calls_and_tokens_count_although_every_image_fails(
+    ctgi: Run, double: ScriptedServer, people: Path, reply: Reply, calls: int
+) -> None:
+    double.replies = lambda request: reply
+    done = ctgi("caption", people, *images(double), "--limit", 2, "--json")
+    assert (done.code, done.json["captioned"], len(double.seen)) == (1, 0, calls)
+    assert done.json["calls"] == 2
+    assert done.json["tokens"]["output"] == calls * len(str(reply.text).split())
+
+
+def test_calls_of_your_own_code_count(ctgi: Run, people: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "counted_code.py").write_text("def answer(image, prompt):\n    return 'a person in a red coat'\n")
+    monkeypatch.syspath_prepend(work)
+    done = ctgi("caption", people, "--bind", "images=python:counted_code:answer", "--limit", 1, "--turns", 2, "--json")
+    assert (done.code, done.json["calls"], done.json["cached"]) == (0, 3, 0)
+
+
+@pytest.mark.parametrize(
     ("verdict", "matches", "code"), [("是的，匹配。", True, 0), ("不匹配。", False, 0), ("这是一张照片。", False, 1)]
 )
 def test_a_verdict_in_another_language_is_read_or_reported_as_unread(

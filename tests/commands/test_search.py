@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def test_another_encoder_gets_a_gallery_of_its_own(
     other = ["-b", f"search_gallery=open_clip:local-dir:{save_tiny_clip(tmp_path / 'other', seed=1)}"]
     done = ctgi("search", "a man", "-g", people, *other, "--no-mti", "--json")
     assert done.code == 0, done.err
-    assert "indexing once more for open_clip:local-dir:" in done.err
+    assert "indexing again for open_clip:local-dir:" in done.err
     assert done.json["gallery"] == str(people)
     assert "indexing" not in ctgi("search", "a man", "-g", people, *other, "--no-mti").err
     assert "indexing" not in ctgi("search", "a man", "-g", people, *bind, "--no-mti").err
@@ -312,6 +313,17 @@ def test_another_index_than_the_gallery_has_is_told_with_the_command(
     assert "the gallery has the index" not in ctgi("search", "a man", "-g", people, *bind, "--no-mti").err
 
 
-def test_a_file_is_no_gallery(ctgi: Run, bind: list[str], people: Path) -> None:
+def test_a_file_is_no_gallery(ctgi: Run, bind: list[str], people: Path, work: Path) -> None:
     done = ctgi("search", "a man", "-g", people / "0_a.png", *bind, "--no-mti")
-    assert (done.code, "give a folder of person images" in done.err) == (2, True)
+    assert (done.code, "is a file; expected a folder of person images" in done.err) == (2, True)
+    (work / "people.mp4").write_bytes(b"frames")
+    done = ctgi("search", "a man", "-g", "people.mp4", *bind, "--no-mti")
+    assert (done.code, "people.mp4 is a video: extract frames first; expected" in done.err) == (2, True)
+
+
+def test_a_gallery_without_its_images_asks_for_them(ctgi: Run, bind: list[str], people: Path, work: Path) -> None:
+    ctgi("index", people, *bind)
+    shutil.copytree(people / ".ctgi", work / "copy" / ".ctgi")
+    done = ctgi("search", "a man", "-g", work / "copy", *bind, "--no-mti")
+    assert "none of the 8 indexed images is there" in done.err
+    assert "copy them there, or run ctgi index on the folder where they are now" in done.err

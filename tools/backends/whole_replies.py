@@ -9,6 +9,7 @@ from ctgi.text import plain
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
 from ctgi.tools.backends.thoughts import part
 from ctgi.tools.traces.call_notes import note
+from ctgi.tools.types import Tokens
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +45,11 @@ class WholeReplies:
             reply = await self._ask_again(request, reply, room)
             room = self._max_tokens
         if self._breaks_off(reply, request):
-            raise ToolError(f"{self._told(reply, room)}: raise max_tokens under [endpoints.{self._table}] in ctgi.toml")
+            cure = f"raise max_tokens under [endpoints.{self._table}] in ctgi.toml"
+            raise _failed(f"{self._told(reply, room)}: {cure}", reply.tokens)
         if reply.thoughts and not reply.text:
-            raise ToolError(f"{self.endpoint}: the reply holds nothing but thoughts ({reply.thoughts:,} characters)")
+            told = f"{self.endpoint}: the reply holds nothing but thoughts ({reply.thoughts:,} characters)"
+            raise _failed(f"{told}: turn thinking off, or bind another model", reply.tokens)
         if not reply.cut and reply.text not in request.choices:  # a choice may have been forced
             self._thinks = bool(self._thinks)
         return reply
@@ -87,7 +90,8 @@ class WholeReplies:
         try:
             again = await self._ask(request, self._max_tokens)
         except ToolError as error:
-            raise ToolError(f"{self._told(first, room)}; with up to {self._max_tokens:,}: {error}") from None
+            told = f"{self._told(first, room)}; with up to {self._max_tokens:,}: {error}"
+            raise _failed(told, first.tokens + Tokens(*error.spent)) from None
         return replace(again, tokens=first.tokens + again.tokens)
 
     def _breaks_off(self, reply: ChatReply, request: ChatRequest) -> bool:
@@ -99,3 +103,10 @@ class WholeReplies:
         where = f" after {reply.thoughts:,} characters of thought" if reply.thoughts else ""
         shown = f": {plain(reply.text)[-60:]!r}" if reply.text else ""
         return f"{self.endpoint}: the reply was cut off at {room:,} tokens{where}{shown}"
+
+
+def _failed(why: str, tokens: Tokens) -> ToolError:
+    """The failure of a call that was paid for."""
+    error = ToolError(why)
+    error.spent = (tokens.input, tokens.output)
+    return error

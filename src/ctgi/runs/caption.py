@@ -60,10 +60,11 @@ class CaptionReport:
     dropped: Counter[str] = field(default_factory=Counter)
     """Dropped answers by the first word of their reason."""
     tokens: Counter[str] = field(default_factory=Counter)
+    """Input and output tokens of all calls, including those of images that failed."""
     seconds: float = 0.0
     """From the first image to the last record."""
     calls: int = 0
-    """Requests that models answered."""
+    """Requests to models, including those that failed."""
     cached: int = 0
     """Requests answered from the cache, without a model; they took no tokens."""
     thoughts: int = 0
@@ -111,9 +112,8 @@ class CaptionReport:
         }
 
     def count(self, record: CaptionRecord) -> None:
-        """Add a new record's turns and tokens."""
+        """Add a new record's turns."""
         self.captioned += 1
-        self.tokens.update(record.tokens)
         said = [record.initial_caption, *(turn.answer for turn in record.turns)]
         self.not_english += not all(map(is_english, said))
         for turn in record.turns:
@@ -174,6 +174,7 @@ async def caption_images(
                     await work.all(todo, in_flight(settings), update)
             finally:
                 report.calls, report.cached, report.thoughts = run.cache.made, run.cache.reused, run.cache.thoughts
+                report.tokens.update(input=run.cache.spent.input, output=run.cache.spent.output)
     _tell_faults(report, events)
     return report
 

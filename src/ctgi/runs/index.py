@@ -1,5 +1,6 @@
 """Indexing: an image folder, or the images of another encoder's gallery once more."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, galler
 from ctgi.retrieval.gallery_files import check_encoder, find_gallery, read_header
 from ctgi.retrieval.gallery_header import image_root
 from ctgi.retrieval.gallery_names import encoder_name
+from ctgi.retrieval.image_kinds import UNREAD, kind_of
 from ctgi.runs.events import Events
 from ctgi.runs.last_gallery import named_gallery, remember
 
@@ -42,7 +44,9 @@ def build(
     for path, reason in report.failed:
         events.warn(f"failed: {path}: {reason}")
     if report.rebuilt:
-        events.warn(f"the gallery was damaged ({report.rebuilt}) and is mended: {report.encoded} images encoded anew")
+        events.warn(
+            f"the gallery was damaged ({report.rebuilt}) and was repaired: {report.encoded} images encoded again"
+        )
     return report
 
 
@@ -55,16 +59,10 @@ def open_or_build(
         CtgiError: there is nothing at `path`, nothing to search, or an unreadable gallery.
     """
     if find_gallery(path) is None and not path.exists():
-        raise CtgiError(f"{path}: no such gallery: give an image folder, or what ctgi index wrote")
+        raise CtgiError(f"{path}: no such folder: give a folder of person images, or a gallery of ctgi index")
     made = None if is_gallery(path, encoder) else _first_use(path, encoder, settings, events)
     gallery = open_gallery(path, encoder)
-    changed = gallery.check()
-    if changed:
-        shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
-        events.warn(
-            f"images changed or deleted since they were indexed: {len(changed)} ({shown}): "
-            f"run {gallery.index_command} to bring the gallery up to date"
-        )
+    _tell_changes(gallery, events)
     chosen = settings.retriever.index
     if "index" in settings.retriever.model_fields_set and chosen != gallery.header.index:
         events.warn(
@@ -89,11 +87,30 @@ def open_named(path: Path | None, settings: Settings, events: Events) -> tuple[G
     return gallery, made
 
 
+def _tell_changes(gallery: Gallery, events: Events) -> None:
+    """Report images that changed since they were indexed; a gallery without any image was moved or copied alone."""
+    changed = gallery.check()
+    if not changed:
+        return
+    shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
+    if len(changed) == gallery.header.count and not any(map(os.path.lexists, changed)):
+        events.warn(
+            f"none of the {len(changed)} indexed images is there ({shown}): copy them there, "
+            "or run ctgi index on the folder where they are now"
+        )
+        return
+    events.warn(
+        f"images changed or deleted since they were indexed: {len(changed)} ({shown}): "
+        f"run {gallery.index_command} to update the gallery"
+    )
+
+
 def _first_use(path: Path, encoder: Encoder, settings: Settings, events: Events) -> GalleryReport:
     """Index an image folder, or the images of another encoder's gallery once more, beside it."""
     home = find_gallery(path)
     if path.is_file():
-        raise CtgiError(f"{path}: a file: give a folder of person images, or what ctgi index wrote")
+        what = UNREAD.get(kind_of(str(path)), "a file")
+        raise CtgiError(f"{path} is {what}; expected a folder of person images, or a gallery of ctgi index")
     if home is None:
         report = build([str(path)], gallery_folder([str(path)]), encoder, settings, events)
         if not report.total:
@@ -103,5 +120,5 @@ def _first_use(path: Path, encoder: Encoder, settings: Settings, events: Events)
     if header.inputs is not None:  # which images those were, only the person knows: the message says what to run
         check_encoder(home, header, encoder.spec, encoder.fingerprint)
     wanted, there = encoder_name(encoder.spec), encoder_name(header.spec)
-    events.tell(f"indexing once more for {wanted}: the gallery here is of {there}, and is kept")
+    events.tell(f"indexing again for {wanted}: the gallery here was made with {there}, and is kept")
     return build([image_root(home, header)], home, encoder, settings, events)
