@@ -96,8 +96,7 @@ def search(
     _check_query(context, query)
     _check_pictures(html, montage, relevant)
     given = {"k": top, "lam": lam, "xi": xi, "max_anchors": max_anchors, "rounds": rounds, "fusion": fusion}
-    mti = {name: value for name, value in given.items() if value is not None}
-    cache = {"enabled": False} if no_cache else {}
+    mti, cache = {name: one for name, one in given.items() if one is not None}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mti=mti, cache=cache)
     asks_you = _asks_you(settings, no_mti, interactive, thread, given)
     tell_unused_config([gallery], config, quiet=quiet)
