@@ -186,7 +186,7 @@ def test_the_cure_works_from_another_folder_for_a_gallery_of_listed_images(
     (work / "elsewhere").mkdir()
     monkeypatch.chdir(work / "elsewhere")
     message = ctgi("search", "a man", "-g", "../listed", *bind, "--no-mti").err
-    found = re.search(r"run cd (\S+) && ctgi (index .+?) to bring", message)
+    found = re.search(r"run cd (\S+) && ctgi (index .+?) to update", message)
     assert found, message
     monkeypatch.chdir(found[1])
     assert ctgi(*shlex.split(found[2])).code == 0
