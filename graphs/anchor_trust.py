@@ -11,8 +11,10 @@ WEAK_RANK = 10
 def weakness(anchor: VerdictRecord) -> str | None:
     """Why an anchor is weak, like "P(yes) 0.61, rank 14"; None for a sound one.
 
-    P(yes) is weak in the lower half of what counts as a yes.
+    P(yes) is weak in the lower half of what counts as a yes. What a person confirmed is sound.
     """
+    if anchor.by_person:
+        return None
     reasons = []
     if anchor.probability is not None and anchor.probability < (1 + anchor.threshold) / 2:
         reasons.append(f"P(yes) {anchor.probability:.2f}")

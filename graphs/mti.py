@@ -47,10 +47,9 @@ class MtiContext:
 
 
 async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
-    context = runtime.context
-    ranking = await context.search_gallery(state["query"], max(context.settings.k, state["length"]))
+    ranking = await runtime.context.search_gallery(state["query"], _wanted(state, runtime.context.settings))
     return {
-        **_ranked(ranking),
+        **_ranked(ranking, state),
         "round": 1,
         "cursor": 0,
         "early_stop": False,
@@ -64,7 +63,7 @@ async def _route_after_retrieve(
 ) -> Literal["propose", "verify", "__end__"]:
     if not state["ranking"]:
         return END  # type: ignore[return-value]  # langgraph types END as plain str
-    return "propose" if runtime.context.interactive else "verify"
+    return "propose" if runtime.context.interactive or _anchors(state) else "verify"
 
 
 async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
@@ -114,6 +113,9 @@ async def _route_after_verify(state: MtiState, runtime: Runtime[MtiContext]) -> 
 
 
 async def _propose(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
+    """Questions about what the query leaves open; those that came with the input are asked as they are."""
+    if given := state.get("questions"):
+        return {"questions": given}
     context, confirmed = runtime.context, _anchors(state)
     image = ImageRef(confirmed[0].path, confirmed[0].sha256) if confirmed else None
     proposed = await context.propose_questions(
@@ -207,10 +209,8 @@ async def _rerank(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
         weight=settings.lam,
         mode=settings.fusion,
     )
-    ranking = await runtime.context.search_gallery(
-        state["query"], max(settings.k, state["length"]), refinement=refinement
-    )
-    return {**_ranked(ranking), "calls": {"search_gallery": 1}}
+    ranking = await runtime.context.search_gallery(state["query"], _wanted(state, settings), refinement=refinement)
+    return {**_ranked(ranking, state), "calls": {"search_gallery": 1}}
 
 
 async def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> Literal["next_round", "__end__"]:
@@ -218,16 +218,23 @@ async def _route_after_rerank(state: MtiState, runtime: Runtime[MtiContext]) -> 
 
 
 async def _next_round(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
-    return {"round": state["round"] + 1, "cursor": 0, "early_stop": False}
+    return {"round": state["round"] + 1, "cursor": 0, "early_stop": False, "questions": []}
 
 
-def _ranked(ranking: Ranking) -> MtiState:
-    return {"ranking": found_in(ranking), "truncated_tokens": ranking.truncated_tokens}
+def _wanted(state: MtiState, settings: MtiSettings) -> int:
+    """Candidates to ask the gallery for, so that enough are left without those that were set aside."""
+    return max(settings.k, state["length"]) + len(state.get("excluded", []))
+
+
+def _ranked(ranking: Ranking, state: MtiState) -> MtiState:
+    aside = state.get("excluded", [])
+    found = [one for one in found_in(ranking) if one.sha256 not in aside]
+    return {"ranking": found, "truncated_tokens": ranking.truncated_tokens}
 
 
 def _anchors(state: MtiState) -> list[VerdictRecord]:
-    """The candidates confirmed in this round."""
-    return [anchor for anchor in anchors(state) if anchor.round == state["round"]]
+    """The candidates confirmed in this round; what a person confirmed counts in every round."""
+    return [anchor for anchor in anchors(state) if anchor.by_person or anchor.round == state["round"]]
 
 
 def _current_query(state: MtiState) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from ctgi.records import DialogueTurn, Found, VerdictRecord
+from ctgi.records import DialogueTurn, Found, Record, Text, VerdictRecord
 from ctgi.tools.types import Ranking
 
 
@@ -29,12 +29,49 @@ class MtiState(TypedDict, total=False):
     verified: Annotated[list[VerdictRecord], operator.add]
     anchors: Annotated[list[VerdictRecord], operator.add]
     """Confirmed candidates, of every round."""
+    excluded: list[str]
+    """sha256 of images that a person set aside: never ranked, verified, or an anchor."""
     early_stop: bool
     questions: list[tuple[str, str]]
+    """(attribute, question) still to be asked."""
     dialogue: Annotated[list[DialogueTurn], operator.add]
     refined_query: str | None
     truncated_tokens: int
     calls: Annotated[dict[str, int], lambda left, right: dict(Counter(left) + Counter(right))]
+
+
+class Steering(Record):
+    """What a person has settled before a search begins, so that it goes on from another one."""
+
+    anchors: tuple[VerdictRecord, ...] = ()
+    """Images that the person confirmed (`confirmed` makes them); they are asked without being verified."""
+    excluded: tuple[Text, ...] = ()
+    """sha256 of images that are not the person: never ranked, verified, or an anchor."""
+    dialogue: tuple[DialogueTurn, ...] = ()
+    """Turns of the earlier search to keep."""
+    questions: tuple[tuple[Text, Text], ...] = ()
+    """(attribute, question) to ask next; empty: what the query leaves open."""
+
+    def state(self) -> MtiState:
+        """The part of the graph's input that says so; values that are empty are left out."""
+        given: MtiState = {}
+        if self.anchors:
+            given["anchors"] = list(self.anchors)
+        if self.excluded:
+            given["excluded"] = list(self.excluded)
+        if self.dialogue:
+            given["dialogue"] = list(self.dialogue)
+        if self.questions:
+            given["questions"] = list(self.questions)
+        return given
+
+
+def confirmed(found: Found, rank: int) -> VerdictRecord:
+    """An anchor that a person confirmed, at its rank in the ranking that the person saw."""
+    return VerdictRecord(
+        path=found.path, sha256=found.sha256, rank=rank, score=found.score, match=True, probability=None,
+        text="confirmed by a person", error=None, by_person=True,
+    )  # fmt: skip
 
 
 _FOUND = TypeAdapter(list[Found])
@@ -53,8 +90,9 @@ def verified(state: MtiState) -> list[VerdictRecord]:
 
 
 def anchors(state: MtiState) -> list[VerdictRecord]:
-    """The confirmed candidates of every round."""
-    return _VERDICTS.validate_python(state.get("anchors", []))
+    """The confirmed candidates of every round, without those that were set aside."""
+    aside = state.get("excluded", [])
+    return [one for one in _VERDICTS.validate_python(state.get("anchors", [])) if one.sha256 not in aside]
 
 
 def dialogue(state: MtiState) -> list[DialogueTurn]:

@@ -9,7 +9,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_KW_ARGS, JsonPlu
 from langgraph.types import Interrupt
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ctgi.graphs.mti_state import MtiState
+from ctgi.graphs.mti_state import MtiState, Steering
 from ctgi.reading import Json, parse_json
 from ctgi.records import Record
 
@@ -17,9 +17,14 @@ MALFORMED = (ValueError, TypeError, KeyError, RecursionError)
 """What reading a malformed checkpoint raises."""
 _ESCAPED = "\0"
 """In front of a text that is kept as JSON; no name of a file has it."""
-_NODES = {"retrieve", "propose", "ask_person", "aggregate", "rerank", "next_round"}
+_NODES = {"retrieve", "verify", "propose", "ask_anchor", "ask_person", "aggregate", "rerank", "next_round"}
+_GIVEN = {"query", "length", *Steering.model_fields}
 _AFTER_RETRIEVAL = {"round", "ranking", "cursor", "early_stop", "refined_query", "truncated_tokens", "calls"}
-_NEEDED = {"branch:to:ask_person": "questions", "branch:to:rerank": "refined_query"}
+_NEEDED = {
+    "branch:to:ask_person": "questions",
+    "branch:to:ask_anchor": "questions",
+    "branch:to:rerank": "refined_query",
+}
 _Version = Annotated[str, Field(pattern=r"^\d{1,64}\.")]
 
 
@@ -136,11 +141,14 @@ def checked(found: CheckpointTuple) -> CheckpointTuple:
 def _check_state(values: Json) -> None:
     if "__start__" in values:
         _Input.model_validate(values["__start__"])
+        values = values["__start__"]
+        for channel in _GIVEN & values.keys():
+            _check_channel(channel, values[channel])
         return
     _Input.model_validate(values)
     for channel, value in values.items():
         _check_channel(channel, value)
-    if values.keys() - {"query", "length", "branch:to:retrieve"} and not values.keys() >= _AFTER_RETRIEVAL:
+    if values.keys() - _GIVEN - {"branch:to:retrieve"} and not values.keys() >= _AFTER_RETRIEVAL:
         raise ValueError("a search without its ranking")
     for node, needed in _NEEDED.items():
         if node in values and not values.get(needed):

@@ -103,7 +103,7 @@ class Match(Found):
 
 
 class Anchor(Record):
-    """A candidate that the verifier confirmed."""
+    """A candidate that the verifier or a person confirmed."""
 
     path: Text
     sha256: Text
@@ -113,10 +113,12 @@ class Anchor(Record):
     """P(yes); None where the backend tells none."""
     weak: Text | None = None
     """Why it is weak, like "P(yes) 0.61, rank 14"; None for a sound one."""
+    by_person: bool = False
+    """Whether a person confirmed it."""
 
 
 class VerdictRecord(Record):
-    """What the verifier said about one candidate."""
+    """What the verifier, or a person, said about one candidate."""
 
     path: Text
     sha256: Text = ""
@@ -132,6 +134,8 @@ class VerdictRecord(Record):
     """Why there is no verdict."""
     threshold: float = 0.5
     """P(yes) above it is a match."""
+    by_person: bool = False
+    """Whether a person said so."""
 
 
 class DialogueTurn(Turn):

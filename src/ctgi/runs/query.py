@@ -13,7 +13,7 @@ from ctgi.config import Binding
 from ctgi.errors import CtgiError
 from ctgi.graphs.anchor_trust import overruled, weakness
 from ctgi.graphs.mti import MtiContext, build_mti
-from ctgi.graphs.mti_state import MtiState, anchors, dialogue, found_in, ranked, verified
+from ctgi.graphs.mti_state import MtiState, Steering, anchors, dialogue, found_in, ranked, verified
 from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import joined
@@ -22,22 +22,30 @@ from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 from ctgi.tools.types import Reply
 
 Ask = Callable[[str, int], Awaitable[str]]
+FREE = Steering()
+"""Nothing settled beforehand."""
 _STEPS_PER_ROUND = 12  # waves of verification and the nodes around them, rounded up
 
 
 async def search(
-    context: MtiContext, query: str, length: int, *, label: Mapping[str, Any] | None = None
+    context: MtiContext,
+    query: str,
+    length: int,
+    *,
+    steering: Steering = FREE,
+    label: Mapping[str, Any] | None = None,
 ) -> SearchRecord:
-    """One query with MTI; `label` is what the trace is to say about it besides.
+    """One query with MTI, as far as `steering` leaves it open; `label` is what the trace is to say about it besides.
 
     Raises:
         CtgiError: an empty query.
         EndpointDownError: a server is gone.
     """
     given = _start(query, length)
-    with context.interceptor.item({**given, "xi": context.settings.xi, **(label or {})}) as done:
+    told = {**given, "xi": context.settings.xi, **_told(steering), **(label or {})}
+    with context.interceptor.item(told) as done:
         started = time.perf_counter()
-        state = await _compiled().ainvoke(given, _config(context), context=context)
+        state = await _compiled().ainvoke({**given, **steering.state()}, _config(context, steering), context=context)
         found = outcome(state, started, context.interceptor)
         done(found.to_json())
     return found
@@ -76,11 +84,12 @@ async def converse(
     threads: Path,
     thread: str,
     ask: Ask,
+    steering: Steering = FREE,
 ) -> SearchRecord:
     """An interactive search: `ask(question, questions left)` puts each question to the person.
 
     The dialogue is a LangGraph thread in the SQLite file `threads`: stopped anywhere, it goes on from its last
-    question under the same `thread` name, with `query` left out.
+    question under the same `thread` name, with `query` left out. A new thread begins from `steering`.
 
     Raises:
         CtgiError: no query for a new thread, or another query for an old one; `threads` is damaged or cannot be
@@ -89,25 +98,32 @@ async def converse(
     from ctgi.graphs.thread_file import threads_to_write
 
     async with threads_to_write(threads) as saver:
-        return await converse_in(saver, context, query, length, thread=thread, ask=ask)
+        return await converse_in(saver, context, query, length, thread=thread, ask=ask, steering=steering)
 
 
 async def converse_in(
-    saver: Any, context: MtiContext, query: str | None, length: int, *, thread: str, ask: Ask
+    saver: Any,
+    context: MtiContext,
+    query: str | None,
+    length: int,
+    *,
+    thread: str,
+    ask: Ask,
+    steering: Steering = FREE,
 ) -> SearchRecord:
     """The same with a LangGraph checkpointer of any kind."""
     started = time.perf_counter()
     graph = build_mti(saver)
-    config = _config(context) | {"configurable": {"thread_id": thread}}
+    config = _config(context, steering) | {"configurable": {"thread_id": thread}}
     known = (await graph.aget_state(config)).values
     if known and query not in (None, known["query"]):
         raise CtgiError(f"thread {thread!r} is a search for {known['query']!r}: leave the query out to go on with it")
     if not known and query is None:
         raise CtgiError(f"no thread {thread!r} to go on with: give a query to start one")
     given = _start(known.get("query") or query or "", length)
-    with context.interceptor.item({**given, "resumed": bool(known)}) as done:
+    with context.interceptor.item({**given, "resumed": bool(known), **_told(steering)}) as done:
         if not known:
-            await graph.ainvoke(given, config, context=context)
+            await graph.ainvoke({**given, **steering.state()}, config, context=context)
         values = await _talk(graph, config, context, ask)
         found = outcome(values, started, context.interceptor)
         done(found.to_json())
@@ -138,9 +154,14 @@ def _start(query: str, length: int) -> MtiState:
     return {"query": joined(query), "length": length}
 
 
-def _config(context: MtiContext) -> Any:
+def _told(steering: Steering) -> dict[str, Any]:
+    """What the trace says of a search that was steered."""
+    return {"steering": steering.to_json()} if steering.state() else {}
+
+
+def _config(context: MtiContext, steering: Steering) -> Any:
     waves = context.settings.k if context.settings.wave_growth == 1 else 0
-    asked = context.settings.questions
+    asked = max(context.settings.questions, len(steering.questions))
     return {"recursion_limit": context.settings.rounds * (_STEPS_PER_ROUND + waves + asked) + 10}
 
 
@@ -167,4 +188,7 @@ def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) 
 
 
 def _anchor(one: VerdictRecord) -> Anchor:
-    return Anchor(path=one.path, sha256=one.sha256, rank=one.rank, probability=one.probability, weak=weakness(one))
+    return Anchor(
+        path=one.path, sha256=one.sha256, rank=one.rank, probability=one.probability, weak=weakness(one),
+        by_person=one.by_person,
+    )  # fmt: skip

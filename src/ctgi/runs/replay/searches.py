@@ -13,6 +13,7 @@ from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.contexts import open_mti, serve_gallery
 from ctgi.graphs.mti import MtiContext, build_mti
+from ctgi.graphs.mti_state import Steering
 from ctgi.graphs.thread_data import PlainData
 from ctgi.reading import Json
 from ctgi.records import SearchRecord
@@ -29,6 +30,9 @@ from ctgi.tools.traces.reader import Trace
 
 if TYPE_CHECKING:
     from ctgi.retrieval.gallery import Gallery
+
+
+_ASKED = ("query", "length", "xi", "steering")
 
 
 class Searches:
@@ -120,11 +124,11 @@ def searching(context: MtiContext) -> Work:
 
     async def work(item: Item) -> SearchRecord:
         query, length = _asked(item)
-        label = {name: value for name, value in item.input.items() if name not in ("query", "length", "xi")}
+        label = {name: value for name, value in item.input.items() if name not in _ASKED}
         if "user" in label:
             raise MissError(f"item {item.item} is an interview of {label['user']}, which only ctgi evaluate makes")
         mti = context.settings.model_copy(update={"xi": float(item.input.get("xi", context.settings.xi))})
-        return await search(replace(context, settings=mti), query, length, label=label)
+        return await search(replace(context, settings=mti), query, length, steering=_steering(item), label=label)
 
     return work
 
@@ -137,7 +141,9 @@ def _conversing(context: MtiContext) -> Work:
         if item.input.get("resumed"):
             raise MissError("it goes on with a dialogue of an earlier run: replay that one")
         saver = InMemorySaver(serde=PlainData())
-        return await converse_in(saver, context, *_asked(item), thread=str(item.item), ask=ask)
+        return await converse_in(
+            saver, context, *_asked(item), thread=str(item.item), ask=ask, steering=_steering(item)
+        )
 
     return work
 
@@ -147,6 +153,13 @@ def _asked(item: Item) -> tuple[str, int]:
     if not (isinstance(query, str) and isinstance(length, int)):
         raise MissError(f"item {item.item} names no query and length: the line was edited")
     return query, length
+
+
+def _steering(item: Item) -> Steering:
+    try:
+        return Steering.from_json(item.input.get("steering", {}))
+    except CtgiError as error:
+        raise MissError(f"item {item.item}: {error}: the line was edited") from None
 
 
 def _open_gallery(trace: Trace, settings: Settings, path: Path | None) -> "Gallery":
