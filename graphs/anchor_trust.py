@@ -1,4 +1,4 @@
-"""How far an anchor can be trusted: what is said of it beside the ranking that it leads."""
+"""Trust in anchors: reasons for doubt that are reported with a ranking."""
 
 from collections.abc import Collection, Sequence
 
@@ -24,7 +24,7 @@ def weakness(anchor: VerdictRecord) -> str | None:
 
 
 def overruled(ranking: Sequence[Found], anchors: Collection[str]) -> str | None:
-    """Path of plain retrieval's first image, where an anchor (its sha256) stands first in its place; else None."""
+    """Path of plain retrieval's first image, if an anchor (given by sha256) took its place; else None."""
     if not ranking or ranking[0].sha256 not in anchors or ranking[0].rank_before in (None, 1):
         return None
     return next((found.path for found in ranking if found.rank_before == 1), None)

@@ -1,4 +1,4 @@
-"""What the nodes of each graph work with: the tools as bound, opened for as long as they are needed."""
+"""The contexts of both graphs: their tools, opened as bound and closed at the end."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

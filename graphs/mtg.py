@@ -33,7 +33,7 @@ SPLIT_NODES = {"judge": ("relevance", "dedupe")}
 
 @dataclass(frozen=True)
 class MtgContext:
-    """What the nodes work with: the tools as bound, the pool, the judge, the numbers."""
+    """The context of the nodes: tools, question pool, judge and numbers."""
 
     caption_image: CaptionImage
     answer_question: AnswerQuestion

@@ -31,7 +31,7 @@ STOP = "stop"
 
 @dataclass(frozen=True)
 class MtiContext:
-    """What the nodes work with. In an interactive search a person answers, and no anchor is looked for."""
+    """The context of the nodes. In an interactive search a person answers, and there are no anchors."""
 
     search_gallery: SearchGallery
     verify_match: VerifyMatch
@@ -94,7 +94,7 @@ async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, fou
     image, error = ImageRef(found.path, found.sha256), None
     try:
         verdict = await runtime.context.verify_match(image, _current_query(state))
-    except (ToolError, *EXHAUSTED) as failure:  # it cannot be judged, so it is no anchor, and the search goes on
+    except (ToolError, *EXHAUSTED) as failure:  # without a verdict it is not an anchor, and the search goes on
         verdict, error = Verdict(False, None, ""), str(exhausted(failure))
     return VerdictRecord(
         path=image.path, sha256=image.sha256, rank=rank, score=found.score, round=state["round"],

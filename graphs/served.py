@@ -51,13 +51,13 @@ class ImageFile(TypedDict, total=False):
 
 
 class MtgInput(TypedDict):
-    """What a run of MTG is given."""
+    """The input of an MTG run."""
 
     image: ImageFile
 
 
 class MtiInput(TypedDict, total=False):
-    """What a run of MTI is given."""
+    """The input of an MTI run."""
 
     query: str
     length: int
@@ -87,7 +87,7 @@ async def mti() -> Graph:
 async def _once(name: str, open_graph: Callable[[], Awaitable[Graph]]) -> Graph:
     tasks = _opened.setdefault(asyncio.get_running_loop(), {})
     task = tasks.get(name)
-    if task is None or (task.done() and task.exception()):  # what failed may have been mended meanwhile
+    if task is None or (task.done() and task.exception()):  # the cause may have been fixed meanwhile
         task = tasks[name] = asyncio.ensure_future(open_graph())
     return await asyncio.shield(task)
 

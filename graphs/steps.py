@@ -1,4 +1,4 @@
-"""Nodes that tell the trace when they ran."""
+"""Nodes that are recorded in the trace."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps

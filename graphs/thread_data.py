@@ -1,4 +1,4 @@
-"""What a thread's checkpoints may hold. They may be damaged or come from somebody else: data, never code."""
+"""Reads checkpoints of threads as data, never code: they may be damaged or from somebody else."""
 
 import json
 from collections.abc import Callable

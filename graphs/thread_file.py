@@ -1,4 +1,4 @@
-"""The SQLite file that keeps a gallery's interactive searches; whatever is wrong with it is said in one line."""
+"""The SQLite file of a gallery's interactive searches; errors are reported in one line."""
 
 import asyncio
 import sqlite3
@@ -145,7 +145,7 @@ def _explained(file: Path) -> Iterator[None]:
             ) from None
         raise CtgiError(
             f"{plain(str(file))}: its interactive searches cannot be read ({_reason(error)}): the file is damaged or "
-            "not one that ctgi search --interactive wrote; move it away to begin new ones"
+            "not one that ctgi search --interactive wrote; move it away to start new ones"
         ) from None
 
 

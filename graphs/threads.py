@@ -1,4 +1,4 @@
-"""The threads of interactive searches: what each came to, its checkpoints, and going on from any of them."""
+"""Threads of interactive searches: lists them, shows their checkpoints, and forks from one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,20 +106,20 @@ async def fork(file: Path, name: str, number: int) -> Checkpoint:
             )
         chosen = snapshots[number - 1]
         if not chosen.next:
-            raise CtgiError(f"checkpoint {number} of thread {name!r} is an end: fork an earlier one")
+            raise CtgiError(f"checkpoint {number} of thread {name!r} is the end of a search: fork an earlier one")
         await graph.aupdate_state(chosen.config, None, _COPY)
     return (await history(file, name))[-1]
 
 
 def _expect(file: Path) -> None:
     if not file.is_file():
-        raise CtgiError(f"{plain(str(file))}: no threads here: ctgi search --interactive begins one")
+        raise CtgiError(f"{plain(str(file))}: no interactive searches here: start one with ctgi search --interactive")
 
 
 async def _known(graph: Any, file: Path, name: str) -> "list[StateSnapshot]":
     found = await _snapshots(graph, name)
     if not found:
-        raise CtgiError(f"no thread {name!r} in {plain(str(file))}: ctgi threads list shows those there are")
+        raise CtgiError(f"no thread {name!r} in {plain(str(file))}: see ctgi threads list")
     return found
 
 

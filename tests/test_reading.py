@@ -160,7 +160,7 @@ def test_every_beginning_of_a_record_is_torn(tmp_path: Path, line: bytes) -> Non
 )  # fmt: skip
 def test_what_somebody_mistyped_is_not_torn(tmp_path: Path, line: bytes) -> None:
     assert not is_torn(line)
-    with pytest.raises(CtgiError, match=r"a\.jsonl, line 2: .*: mend it there"):
+    with pytest.raises(CtgiError, match=r"a\.jsonl, line 2: .*: correct it there"):
         lines(tmp_path, b'{"a": 1}\n' + line)
 
 

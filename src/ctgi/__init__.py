@@ -5,7 +5,7 @@
     record = ctgi.caption_image("a.jpg")
     result = ctgi.search("woman with red bag", "./images")
 
-What stands in `__all__` is public. `Session` keeps models open over many calls.
+The names in `__all__` are public. `Session` keeps models open over many calls.
 """
 
 from importlib import import_module
@@ -49,7 +49,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """What is public, imported when it is used: `import ctgi` alone loads nothing."""
+    """Public names, imported on use: `import ctgi` alone loads nothing."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'ctgi' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

@@ -1,4 +1,4 @@
-"""What a binding is: a backend by name, as configuration and command line write it."""
+"""Bindings: backends by name, as written in the configuration and on the command line."""
 
 import re
 from typing import NamedTuple
@@ -34,12 +34,12 @@ class Binding(NamedTuple):
         return cls(endpoint, model, url)
 
     def __str__(self) -> str:
-        """As it was written, without what only its owner may know: a password or a query in its URL."""
+        """As written, without credentials: the password or query of its URL."""
         name = f"{self.endpoint}:{self.model}" if self.model else self.endpoint
         return f"{name}@{public_url(self.base_url)}" if self.base_url else name
 
 
 def public_spec(spec: str) -> str:
-    """A binding as somebody wrote it, right or wrong, without what only its owner may know."""
+    """A binding as written, valid or not, without credentials."""
     text, *address = _ADDRESS.split(spec, maxsplit=1)
     return "@".join([text, *map(public_url, address)])

@@ -19,26 +19,26 @@ _FIELDS = {
     "bindings": dict,
     "tokens": dict,
 }
-"""What a field holds where it is there and not null; a record has a path at least."""
+"""The type of each field if present and not null; only the path is required."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CaptionLine:
-    """A line of captions.jsonl, perhaps edited by hand: what is missing or null there is empty here."""
+    """A line of captions.jsonl, perhaps edited by hand; missing and null fields are empty."""
 
     fields: Json
-    """All that stands there; a copy keeps it."""
+    """All fields of the line; a copy keeps them."""
 
     @property
     def path(self) -> str:
-        """Of the image."""
+        """The image's path."""
         return str(self.fields["path"])
 
     @property
     def sha256(self) -> str:
-        """Of the image's content."""
+        """The hash of the image's content."""
         return self.fields.get("sha256") or ""
 
     @property
@@ -53,7 +53,7 @@ class CaptionLine:
 
     @property
     def has_caption(self) -> bool:
-        """Whether the caption has words in it: an image without one is captioned again."""
+        """Whether the caption has words; an image without one is captioned again."""
         return bool(self.caption.strip())
 
     @property
@@ -73,14 +73,14 @@ class CaptionLine:
 
 
 def read_captions(path: Path) -> Iterator[CaptionLine]:
-    """The lines of a captions file, oldest first; a torn last line is left out with a warning.
+    """The lines of a captions file, oldest first. A half-written last line is ignored with a warning.
 
     Raises:
-        CtgiError: the file cannot be read, or a line is no record and not torn; names the line.
+        CtgiError: the file cannot be read, or a line is not a record; the message names the line.
     """
     for line in json_lines(path, "captions"):
         if line.is_torn:
-            logger.warning("%s, line %s: cut off, as by a kill: it is left out", plain(str(path)), line.number)
+            logger.warning("%s, line %s: cut off, as by a kill: ignored", plain(str(path)), line.number)
         else:
             yield caption_line(path, line)
 
@@ -89,14 +89,14 @@ def caption_line(path: Path, line: JsonLine) -> CaptionLine:
     """A line of the captions file at `path`, once it is known to be a record.
 
     Raises:
-        CtgiError: it is no record; names file and line.
+        CtgiError: it is not a record; the message names file and line.
     """
     record = line.value
     fault = _fault(record) if isinstance(record, dict) else "expected a JSON object with path, sha256 and caption"
     if fault:
         raise CtgiError(
             f"{plain(str(path))}, line {line.number}: not a caption record: {fault}; "
-            "mend or delete the line, or write to another file with --out"
+            "correct or delete the line, or write to another file with --out"
         )
     return CaptionLine(record)
 
@@ -108,6 +108,6 @@ def _fault(record: Json) -> str:
         if not isinstance(record.get(name), kind | None):
             return f"{name} is {plain(repr(record[name])[:40])}"
     if not is_file_name(record["path"]):
-        return f"path is {plain(repr(record['path'])[:40])}, which no file is called"
+        return f"path is {plain(repr(record['path'])[:40])}, which is not a file name"
     turns = record.get("turns") or []
     return "" if all(isinstance(turn, dict) for turn in turns) else "turns holds something that is no object"

@@ -37,9 +37,9 @@ CONFIG_NAME = "ctgi.toml"
 
 
 def find_config(start: Path) -> Path | None:
-    """The ctgi.toml in `start` or the nearest folder above it, else the user's own; None where there is none.
+    """The ctgi.toml in `start` or the nearest folder above it, else the user's own; None if there is none.
 
-    One that cannot be read is found too, so that it is not passed over in silence.
+    An unreadable one counts too, so that it is not silently skipped.
     """
     places = [folder / CONFIG_NAME for folder in (start, *start.parents)]
     return next((file for file in (*places, _user_config()) if file and os.path.lexists(file)), None)
@@ -59,13 +59,13 @@ def _refuse_code(path: Path, tables: Json) -> None:
     providers = [entry.get("provider") for entry in endpoints if isinstance(entry, dict)]
     if OWN_CODE in [*providers, *(Binding.parse(str(spec)).endpoint for spec in bindings)]:
         raise CtgiError(
-            f"{path} names code to run ({OWN_CODE}:...), and was only found, not chosen: "
+            f"{path} names code to run ({OWN_CODE}:...), but was only found, not chosen: "
             f"if it is yours, add --config {path}"
         )
 
 
 def _refuse_misspelled(environment: Iterable[str]) -> None:
-    """A variable that is nearly one of ours would change nothing; others may belong to somebody else's scripts."""
+    """Refuse misspelled variables, which would have no effect; unrelated ones may belong to other scripts."""
     for name in sorted(environment):
         table = name.removeprefix("CTGI_").partition("__")[0].lower()
         if name.startswith("CTGI_") and table not in Settings.model_fields:
@@ -99,7 +99,7 @@ def load_settings(
         overrides: tables by name, for example mti={"k": 10}.
 
     Raises:
-        CtgiError: an unknown tool, key or value; the message names the place it stands in.
+        CtgiError: an unknown tool, key or value; the message names its place.
     """
     if config and not os.path.lexists(config):
         raise CtgiError(f"{plain(str(config))}: no such configuration file")
@@ -146,10 +146,10 @@ def load_settings(
 
 
 def parse_binds(binds: Iterable[str]) -> dict[str, str]:
-    """Tool to backend, out of `tool=backend` each; `images` stands for all tools that look at an image.
+    """Tool to backend, from `tool=backend` entries; `images` means all tools that look at an image.
 
     Raises:
-        CtgiError: one of them is nothing of the kind.
+        CtgiError: an entry is not of this form.
     """
     bindings: dict[str, str] = {}
     for text in binds:
@@ -167,7 +167,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _may_be_shown(problem: Any) -> bool:
-    """Whether the value in question is surely no key or password that was written in the wrong place."""
+    """Whether a value can be shown, because it cannot be a misplaced key or password."""
     value, kind = problem["input"], problem["type"]
     if isinstance(value, str):
         return (kind == "literal_error" or kind.endswith("_parsing")) and "@" not in value

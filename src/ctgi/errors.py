@@ -2,7 +2,7 @@
 
 
 class CtgiError(Exception):
-    """The user's to fix: the message names what failed, what was expected and the next step. Exit code 2."""
+    """Something that the user can fix: the message says what failed, what was expected and what to do. Exit code 2."""
 
 
 class EndpointDownError(CtgiError):
@@ -10,7 +10,7 @@ class EndpointDownError(CtgiError):
 
 
 class ArgumentError(CtgiError):
-    """One call's arguments are wrong, and whoever made the call can mend it; an agent reads it as the tool's reply."""
+    """The arguments of one call are wrong, and the caller can correct them; an agent reads this as the tool's reply."""
 
 
 class ToolError(Exception):
@@ -30,15 +30,15 @@ class ImageError(ToolError):
 
 
 class UnreadError(ImageError):
-    """The file system does not let the file be read just now, which says nothing about what it holds."""
+    """The file system refuses to read the file just now; this says nothing about its content."""
 
 
 EXHAUSTED = (MemoryError, RecursionError)
-"""What a single item can do to this process; the others need not suffer for it."""
+"""Errors that a single item may cause; other items go on."""
 
 
 def exhausted(error: BaseException) -> ToolError:
-    """One of `EXHAUSTED` as the failure of the item that met it; a ToolError as it is."""
+    """One of `EXHAUSTED` as the ToolError of its item; a ToolError unchanged."""
     if isinstance(error, ToolError):
         return error
     if isinstance(error, MemoryError):

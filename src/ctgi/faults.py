@@ -1,10 +1,10 @@
-"""What pydantic found wrong with a value, in a few words."""
+"""Validation errors of pydantic in a few words."""
 
 from pydantic import ValidationError
 
 
 def first_fault(error: ValidationError, whole: str = "") -> str:
-    """The first thing that is wrong, as `place: what`; without the value, which may hold a secret.
+    """The first error, as `place: what`, without the value, which may hold a secret.
 
     whole: stands for the place where all of the value is meant.
     """

@@ -1,4 +1,4 @@
-"""Locks, and files that are either the old one or the whole new one, whatever happens while they are written."""
+"""Locks, and atomic writing: a file is either the old one or the complete new one."""
 
 import errno
 import fcntl
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Put `content`, whole or in pieces, at `path`; see `whole_file`.
+    """Write `content`, as one piece or several, to `path`; see `whole_file`.
 
     Raises:
-        CtgiError: it cannot be written; what was at `path` is untouched.
+        CtgiError: it cannot be written; the file at `path` is untouched.
     """
     with whole_file(path) as file:
         file.writelines([content] if isinstance(content, bytes) else content)
@@ -35,7 +35,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its place at `path` when the block ends without an error, by a rename.
+    """A file to write, renamed to `path` when the block ends without an error.
 
     A link stays and its target is replaced. What is there keeps its mode, and its owner where we may set it.
     Devices, pipes and open files such as /dev/stdout are written to as they are.

@@ -1,4 +1,4 @@
-"""Whose machine a URL names, through which proxy it is reached, and the HTTP client that goes there.
+"""Addresses: whose machine a URL names, its proxy, and the HTTP client.
 
 Only the address itself counts. A name is never looked up: what it resolves to now need not be what the request meets.
 """
@@ -40,7 +40,7 @@ _EXPECTED = "expected an address like http://127.0.0.1:8000/v1"
 
 @dataclass(frozen=True)
 class Address:
-    """A URL, taken apart exactly as it is connected to; as text, without what only its owner may know."""
+    """A URL, parsed exactly as it is connected to; its text form has no credentials."""
 
     scheme: str
     host: str
@@ -49,17 +49,17 @@ class Address:
     path: str
     """Without a slash at its end."""
     query: str = ""
-    """What every request's URL ends in, with its question mark."""
+    """The query that ends every request's URL, with its question mark."""
     user: str = ""
     password: str = ""
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What has to be equal for two URLs to name the same server."""
+        """Scheme, host and port; equal for URLs of the same server."""
         return self.scheme, self.host, self.port
 
     def whole(self) -> str:
-        """The URL with all that only its owner may know, for a library that takes it in no other way."""
+        """The URL with its credentials, for libraries that accept them in no other way."""
         who = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user or self.password else ""
         return f"{self.scheme}://{who}{self._place()}{self.query}"
 

@@ -23,7 +23,7 @@ def lend(code: Any) -> str:
     """A binding to a function, or to an object, of this process: `python:module:name`; what it names may be local.
 
     Raises:
-        CtgiError: it can be neither called nor asked.
+        CtgiError: it is neither callable nor a model or encoder.
     """
     if not (callable(code) or hasattr(code, "chat") or hasattr(code, "encode_texts")):
         raise CtgiError(f"a binding to {type(code).__name__!r}: expected a backend's name, a function or a model")
@@ -60,7 +60,7 @@ class Plugins:
         return sorted({*self.builtin, *(point.name for point in entry_points(group=self.group))})
 
     def find(self, provider: str) -> Any:
-        """What opens a provider; None where there is no provider of that name. A built-in name cannot be taken over.
+        """The function that opens a provider; None if unknown. Built-in names cannot be replaced.
 
         Raises:
             CtgiError: the package that offers it cannot be imported.
@@ -84,7 +84,7 @@ def _load(point: EntryPoint) -> Any:
 
 
 def own_code(where: str) -> Any:
-    """The object that `module:name` means; of a class, an instance made without arguments.
+    """The object named by `module:name`; for a class, an instance made without arguments.
 
     Modules are looked for in the working directory too, as `python -m` does.
 
@@ -119,7 +119,9 @@ def _imported(where: str) -> Any:
             found = getattr(found, part)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-            raise CtgiError(f"python:{plain(where)}: its import needs {error.name}, which is not installed") from None
+            raise CtgiError(
+                f"python:{plain(where)}: its import needs {error.name}, which is not installed: pip install it"
+            ) from None
         raise CtgiError(
             f"python:{plain(where)}: no module {module!r}: run ctgi in the folder that holds {module.split('.')[0]}.py"
         ) from None

@@ -1,4 +1,4 @@
-"""Text, JSON, YAML and TOML that anyone may have written: read whatever the encoding, else file, line and cure."""
+"""Reads text, JSON, YAML and TOML in any Unicode encoding; errors name file, line and cure."""
 
 import codecs
 import json
@@ -38,10 +38,10 @@ def decode(content: bytes, *, errors: str = "strict") -> str:
 
     Without a byte order mark UTF-16 is told by the NUL bytes of a text that is mostly ASCII.
 
-    errors: surrogateescape keeps single bytes that are no UTF-8, as in the names of files.
+    errors: surrogateescape keeps single bytes that are not UTF-8, as in file names.
 
     Raises:
-        TextError: it is in another encoding, or no text.
+        TextError: it is in another encoding, or is not text.
     """
     encoding = _encoding(content)
     try:
@@ -51,7 +51,7 @@ def decode(content: bytes, *, errors: str = "strict") -> str:
         text, fault = "", error.start
     if fault < 0:
         return text.replace("\r\n", "\n").replace("\r", "\n")
-    what = f"NUL bytes, which no text has: {_AS_UTF8}" if b"\0" in content else NOT_UTF8
+    what = f"it has NUL bytes, so it is not a text: {_AS_UTF8}" if b"\0" in content else NOT_UTF8
     raise TextError(what, line=content.count(b"\n", 0, fault) + 1)
 
 
@@ -77,13 +77,13 @@ def parse_json(content: bytes | str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        TextError: it is none; `line` says where.
+        TextError: it is not JSON; `line` says where.
     """
     text = content if isinstance(content, str) else decode(content)
     try:
         return _bounded(json.loads(text))
     except json.JSONDecodeError as error:
-        raise TextError(f"not JSON ({error.msg}, column {error.colno}): mend it there", line=error.lineno) from None
+        raise TextError(f"not JSON ({error.msg}, column {error.colno}): correct it there", line=error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise TextError(_cause(error)) from None
 
@@ -97,7 +97,7 @@ def parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise TextError(f"not YAML ({what}): mend it there", line=mark and mark.line + 1) from None
+        raise TextError(f"not YAML ({what}): correct it there", line=mark and mark.line + 1) from None
     except (*MALFORMED, MemoryError) as error:
         raise TextError(_cause(error)) from None
 
@@ -112,7 +112,7 @@ def _parse_toml(text: str) -> Json:
 
 
 def _bounded(value: T) -> T:
-    """The value, unless it is nested so deeply that what walks it later would fail; an alias of itself is as deep."""
+    """The value, unless it is nested too deeply to be walked later; a recursive alias counts as too deep."""
     level: dict[int, Any] = {id(value): value}
     for _ in range(_DEPTH):
         inner = (
@@ -129,7 +129,7 @@ def _cause(error: Exception) -> str:
         return "brackets are nested too deeply: expected plain tables and lists"
     if isinstance(error, MemoryError):
         return "too large for the memory of this machine: split it"
-    return f"{error}: mend it there"
+    return f"{error}: correct it there"
 
 
 # --- whole files
@@ -157,7 +157,7 @@ def read_text(path: Path | Traversable, what: str = "", *, errors: str = "strict
     """The text of a file; see `decode`.
 
     Raises:
-        CtgiError: it cannot be read or is no text; says file, line and cure.
+        CtgiError: it cannot be read or is not text; the message names file, line and cure.
     """
     return _read(path, what, lambda content: decode(content, errors=errors))
 

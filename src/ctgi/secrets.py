@@ -1,4 +1,4 @@
-"""The one door for credentials: what only its owner may know becomes *** in all that is shown or written."""
+"""Masks credentials: they become *** in everything that is shown or written."""
 
 import json
 import re
@@ -15,10 +15,10 @@ _UNMISTAKABLE = 8  # from here on hidden within words, too
 
 
 class Secrets:
-    """Keys, passwords and what else must not be told, in every spelling that a server or a library may echo."""
+    """Keys, passwords and other secrets, in every spelling that a server or library may echo."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        """Hide these texts, wherever they turn up; those under four characters cannot be told from words."""
+        """Hide these texts everywhere. Texts under four characters cannot be told from words."""
         given = {part for text in texts for part in (text, _AUTHORIZATION.sub("", text))}
         self.texts = frozenset(text for text in given if len(text) >= _SHORTEST)
         self._all = _pattern(self.texts)
@@ -29,7 +29,7 @@ class Secrets:
         return self._no_words.sub(_HIDDEN, text) if self._no_words else text
 
     def mask_error(self, text: str) -> str:
-        """What a server says about our request, without any of them: it may well speak of a password."""
+        """A server's message about our request, without any of them; it may mention a password."""
         return self._all.sub(_HIDDEN, text) if self._all else text
 
     def mask_json(self, body: bytes) -> bytes:

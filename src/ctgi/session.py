@@ -81,7 +81,7 @@ class Session:
         Raises:
             ImageError: the image cannot be used.
             ToolError: a call failed for good.
-            CtgiError: a set-up that only you can mend.
+            CtgiError: something that you must fix.
         """
         return self._loop.run(self._caption_image(str(image)))
 
@@ -92,10 +92,10 @@ class Session:
     def caption(
         self, images: StrPath | Sequence[StrPath], *, out: StrPath = "captions.jsonl", limit: int | None = None
     ) -> "CaptionReport":
-        """Caption folders, files, globs or @lists into a captions.jsonl, going on where an earlier call stopped.
+        """Caption folders, files, globs or @lists into a captions.jsonl, resuming an earlier call.
 
         Raises:
-            CtgiError: a set-up that only you can mend, or a server that is gone; what is finished is in `out`.
+            CtgiError: something that you must fix, or a server that is gone; finished work is in `out`.
         """
         return self._loop.run(self._caption(images, out, limit))
 
@@ -145,7 +145,7 @@ class Session:
             mti: False is plain retrieval.
 
         Raises:
-            CtgiError: an empty query, no gallery, or a set-up that only you can mend.
+            CtgiError: an empty query, no gallery, or something that you must fix.
         """
         return self._loop.run(self._search(query, gallery, k, mti))
 
@@ -204,7 +204,7 @@ class Session:
             What `ctgi evaluate --json` prints; metrics in per cent under `t2i`, `i2t` and `mti`.
 
         Raises:
-            CtgiError: a data set that cannot be read, or a set-up that only you can mend.
+            CtgiError: a data set that cannot be read, or something that you must fix.
         """
         from ctgi.runs.evaluate import DataSpec, Measuring, evaluate
 
@@ -217,7 +217,7 @@ class Session:
     # --- what stays open
 
     def close(self) -> None:
-        """Let go of models, galleries and the event loop; the session cannot be used afterwards."""
+        """Close models, galleries and the event loop; the session cannot be used afterwards."""
         if self._models is not None and self._loop.is_open:
             self._loop.run(self._models.aclose())
         self._models, self._encoder = None, None
@@ -262,7 +262,7 @@ class _Loop:
         return self._loop is not None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work comes to; Ctrl-C cancels it."""
+        """The result of the work; Ctrl-C cancels it."""
         future = self._submit(work)
         try:
             return future.result()
@@ -285,7 +285,7 @@ class _Loop:
         with self._lock:
             if self._closed:
                 work.close()
-                raise CtgiError("this session is closed: make another one")
+                raise CtgiError("this session is closed: create another one")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=_serve, args=(self._loop,), name="ctgi-session", daemon=True).start()

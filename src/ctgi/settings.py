@@ -66,15 +66,14 @@ class Settings(BaseSettings):
     def endpoint(self, binding: Binding) -> Endpoint:
         """Where a binding's model answers: its endpoint's entry over the provider's defaults.
 
-        Keys and headers belong to their endpoint's address: a binding that names another one (`lab:model@URL`) goes
-        without.
+        Keys and headers belong to their endpoint's address; a binding to another address (`lab:model@URL`) gets none.
         """
         entry = self.endpoints.get(binding.endpoint, Endpoint())
         provider = entry.provider or binding.endpoint
         given = entry.model_dump(exclude_unset=True)
         defaults = {"proxies": self.network.proxies, **_PROVIDER_DEFAULTS.get(provider, {})}
         if given.get("base_url") and (provider == "openai" or provider != binding.endpoint):
-            defaults.pop("api_key_env", None)  # the provider's own key is not for whoever else speaks its language
+            defaults.pop("api_key_env", None)  # the provider's own key is not for other servers with its protocol
         chosen = defaults | given | {"provider": provider}
         if binding.base_url:
             if not _same_origin(binding.base_url, chosen.get("base_url")):
@@ -83,7 +82,7 @@ class Settings(BaseSettings):
         return Endpoint(**chosen)
 
     def public(self) -> Json:
-        """All values as plain JSON, without what only their owner may know."""
+        """All values as plain JSON, without credentials."""
         values = self.model_dump(mode="json")
         values["bindings"] = {tool: str(Binding.parse(spec)) for tool, spec in self.bindings.items()}
         for endpoint in values["endpoints"].values():
@@ -119,5 +118,5 @@ _PROVIDER_DEFAULTS: dict[str, Json] = {
     "embedded": {"min_pixels": 1, "batch_size": 32, "concurrency": 64},
     "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},
     "openai": {"base_url": "https://api.openai.com/v1", "api_key_env": "OPENAI_API_KEY"},
-    "python": {"concurrency": 1},  # own code is not taken for safe in several threads
+    "python": {"concurrency": 1},  # own code is not assumed to be thread-safe
 }

@@ -21,7 +21,7 @@ RequestField = Literal[
 
 def _no_nul(path: Path) -> Path:
     if "\0" in str(path):
-        raise ValueError("a NUL byte is part of no file's name")
+        raise ValueError("a file name cannot contain a NUL byte")
     return path
 
 
@@ -54,10 +54,10 @@ class Endpoint(_Table):
     temperature: float = Field(0.01, ge=0)
     seed: int = 0
     max_tokens: int = Field(2048, ge=16)
-    """The most tokens of a reply, thoughts included. A tool asks for fewer; one that was cut off is asked again for
-    this many, as is everything once the model was seen to think."""
+    """Limit of tokens of a reply, including thoughts. Tools ask for fewer; a reply that was cut off is requested again
+    with this limit, and so is every reply once the model was seen to think."""
     leave_out: tuple[RequestField, ...] = ()
-    """Fields that requests go without from the start. Those that a server refuses are left out anyway."""
+    """Fields to omit from all requests. Those that a server refuses are omitted anyway."""
     extra_body: Json = Field(default_factory=dict)
     """Further fields of each request, like chat_template_kwargs = {enable_thinking = false}."""
     headers: dict[str, str] = Field(default_factory=dict)
@@ -69,7 +69,7 @@ class Endpoint(_Table):
     batch_size: int = Field(8, ge=1)
     """In-process models: requests per forward pass."""
     device: str = "auto"
-    """In-process models: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
+    """In-process models: cpu, cuda, cuda:1 ...; auto takes a GPU if there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """In-process models: auto is bfloat16 on a GPU and float32 on the CPU, where bfloat16 halves the memory, and the
     time too if the processor has AMX."""
@@ -124,7 +124,7 @@ class MtgSettings(_Table):
     question_pool: FilePath | None = None
     """A YAML file like agents/question_pool.yaml; None takes that one."""
     min_confidence: float = Field(0.2, ge=0, le=1)
-    """Answers that their backend believes less are dropped; backends without a confidence are not judged by it."""
+    """Answers with less confidence are dropped, if the backend reports one."""
     judge: Literal["words", "clip"] = "words"
     """How redundancy and relevance are measured: shared words, or the retriever's text and image embeddings."""
     max_overlap: float = Field(0.8, gt=0, le=1)
@@ -136,7 +136,7 @@ class MtgSettings(_Table):
 
 
 class MtiSettings(_Table):
-    """Multi-turn text interaction; `[mti]`. What the paper leaves open is settled in docs/decisions."""
+    """Multi-turn text interaction; `[mti]`. docs/decisions explains choices that the paper leaves open."""
 
     k: int = Field(20, ge=1)
     """K: candidates verified."""
@@ -166,7 +166,7 @@ class CacheSettings(_Table):
     file: FilePath | None = Field(default_factory=_user_cache)
     """An SQLite file, shared by all runs of this user; none by default where the user has no home."""
     max_mb: int = Field(512, ge=1)
-    """Size from which the replies that were not used for longest leave."""
+    """Size above which the least recently used replies are deleted."""
 
 
 class TelemetrySettings(_Table):

@@ -1,4 +1,4 @@
-"""What somebody probably meant: the known name that is most like an unknown one."""
+"""Suggestions for unknown names: the most similar known name."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from ctgi.faults import first_fault, first_place
 
 _OTHER_NAMES = {"lambda": "lam", "top": "k", "model": "bindings"}
-"""What people write for names of ours that look quite different."""
+"""Common other words for our names."""
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
@@ -31,7 +31,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong with a table of settings: where, what, and what was probably meant."""
+    """The first error in a table of settings: place, problem, and a suggestion."""
     problem = error.errors(include_url=False, include_input=False)[0]
     place, kind, name = problem["loc"], problem["type"], first_place(error)
     if kind == "extra_forbidden":

@@ -65,7 +65,7 @@ def test_the_order_within_a_tier_is_seeded() -> None:
         ("questions: [{attribute: a, question: 'b?', statement: '{answer}', colour: red}]", "colour"),
         ("questions: [{attribute: a, question: 'b?', statement: '{answer} {other}'}]", "no other braces"),
         ("questions: [{attribute: a, question: 'b?', statement: '{answer} {thing.x}'}]", "no other braces"),
-        ("questions: [", r"line 1: not YAML \(.*\): mend it there"),
+        ("questions: [", r"line 1: not YAML \(.*\): correct it there"),
         ("questions: " + "[" * 100_000, "nested too deeply"),
         ("questions: !!bool x", "question pool"),
         ("# NUL \0", "NUL bytes"),

@@ -67,7 +67,7 @@ def test_it_can_be_turned_off(
         assert (report["calls"], report["cached"]) == (len(double.seen) - before, 0)
         assert report["calls"] > 8
     assert not file.exists()
-    assert "turned off" in ctgi("cache", "stats").out if how == "toml" else True
+    assert "(off)" in ctgi("cache", "stats").out if how == "toml" else True
 
 
 def test_a_search_made_again_and_a_check_that_is_never_answered_from_it(

@@ -340,7 +340,7 @@ def test_a_mix_of_bindings_in_one_file_is_said(ctgi: Run, double: ScriptedServer
     assert "other bindings" not in done.err
     done = ctgi("caption", people / "1_a.png", *bind(double), "--bind", f"caption_image=openai:double@{double.url}")
     assert "captions.jsonl holds captions made with other bindings" in done.err
-    assert "--out another file captions all anew" in done.err
+    assert "to caption everything again, give another --out" in done.err
 
 
 def test_a_function_of_ones_own_captions(ctgi: Run, people: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

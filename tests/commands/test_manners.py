@@ -32,7 +32,7 @@ def said(ctgi: Run, *arguments: object) -> str:
 def test_an_empty_place_is_not_the_working_directory(ctgi: Run, people: Path, work: Path, arguments: list[str]) -> None:
     """As of a variable that is not set: --out "$GALLERY"."""
     before = sorted(work.iterdir())
-    assert "is empty, as of a variable that is not set" in said(ctgi, *arguments)
+    assert "is empty, perhaps from a variable that is not set" in said(ctgi, *arguments)
     assert sorted(work.iterdir()) == before
 
 
@@ -134,8 +134,11 @@ def test_options_without_effect_are_refused(ctgi: Run, arguments: str, words: st
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("search x -g nowhere --html none/page.html", "--html none/page.html: no folder none: make it first"),
-        ("search x -g nowhere --html .", "--html .: a folder: name a file in it"),
+        (
+            "search x -g nowhere --html none/page.html",
+            "--html none/page.html: there is no folder none: create it first",
+        ),
+        ("search x -g nowhere --html .", "--html .: is a folder: name a file in it"),
         ("search x -g nowhere --montage x.gif", "--montage x.gif: expected a name that ends in .png or .jpg"),
         ("search x -g nowhere --montage none/x.png", "no folder none"),
         ("evaluate rstp --root nowhere --html none/a.html", "no folder none"),

@@ -39,7 +39,7 @@ def test_captions_in_another_language_are_kept_and_counted(ctgi: Run, double: Sc
     double.replies = _speaks("一名女子穿着红色外套。", "黑色的背包", "是的")
     done = ctgi("caption", people, *images(double), "--limit", 2, "--json")
     assert (done.code, done.json["not_english"]) == (0, 2)
-    assert "2 of 2 new captions hold answers that are not English" in done.err
+    assert "2 of 2 new captions have answers that are not English" in done.err
     turns = [turn for line in Path("captions.jsonl").read_text().splitlines() for turn in json.loads(line)["turns"]]
     assert any(turn["kept"] for turn in turns)
     assert {turn["reason"] for turn in turns if not turn["kept"]} == {"redundant: 1.00 similar to what is known"}

@@ -75,7 +75,7 @@ def test_pages_and_pictures(ctgi: Run, bind: list[str], people: Path) -> None:
 
 
 def test_the_gallery_can_be_left_out(ctgi: Run, bind: list[str], people: Path) -> None:
-    assert "no gallery named" in ctgi("search", "a man", *bind).err
+    assert "no gallery given" in ctgi("search", "a man", *bind).err
     ctgi("index", people, *bind)
     done = ctgi("search", "a man", *bind, "--no-mti")
     assert done.code == 0

@@ -119,7 +119,7 @@ def test_a_fork_is_gone_on_with_in_another_process(say: Run, ctgi: Run, talked: 
 def test_what_cannot_be_gone_on_from_is_said(ctgi: Run, talked: Path, bind: list[str], tmp_path: Path) -> None:
     last = len(ctgi("threads", "show", "mine", "-g", talked, "--json").json)
     for arguments, words in (
-        (("fork", "mine", last), "is an end"),
+        (("fork", "mine", last), "is the end"),
         (("fork", "mine", last + 1), f"expected 1 to {last}"),
         (("fork", "mine", 0), f"expected 1 to {last}"),
         (("fork", "other", 1), "no thread 'other'"),
@@ -136,7 +136,7 @@ def test_a_gallery_without_threads_and_a_damaged_file(ctgi: Run, people: Path, b
     ctgi("index", people, *bind)
     assert ctgi("threads", "list", "-g", people, "--json").json == []
     assert "no interactive searches yet" in ctgi("threads", "list", "-g", people).out
-    assert "no threads here" in ctgi("threads", "show", "mine", "-g", people).err.replace("\n", " ")
+    assert "no interactive searches here" in ctgi("threads", "show", "mine", "-g", people).err.replace("\n", " ")
     assert not (people / ".ctgi" / "threads.sqlite").exists()
     (people / ".ctgi" / "threads.sqlite").write_bytes(b"no database at all" * 100)
     done = ctgi("threads", "list", "-g", people)

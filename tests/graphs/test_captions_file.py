@@ -43,7 +43,7 @@ def test_a_torn_tail_is_left_out_and_set_aside(tmp_path: Path, caplog: pytest.Lo
         file.append(record("b"))
     assert [json.loads(line)["path"] for line in out.read_text().splitlines()] == ["a", "b"]
     assert (tmp_path / "captions.jsonl.torn").read_bytes() == tail + b"\n"
-    assert "line 2: cut off, as by a kill: it is left out" in caplog.text
+    assert "line 2: cut off, as by a kill: ignored" in caplog.text
     assert "line 2: cut off, as by a kill: moved to captions.jsonl.torn" in caplog.text
 
 
@@ -205,7 +205,7 @@ def test_a_full_disk_keeps_whole_lines(tmp_path: Path) -> None:
     out = tmp_path / "captions.jsonl"
     done = subprocess.run([sys.executable, "-c", _FILL, str(out)], capture_output=True, text=True, check=False)
     assert "full:" in done.stderr
-    assert "make room" in done.stderr
+    assert "free some space" in done.stderr
     paths = [json.loads(line)["path"] for line in out.read_text().splitlines()]
     assert paths == [str(number) for number in range(len(paths))]
     assert 5 < len(paths) < 20

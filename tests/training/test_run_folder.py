@@ -55,7 +55,7 @@ def test_curves_are_replaced_and_keep_their_mode(tmp_path: Path) -> None:
         (b"optim: {lr: 1}\nrun: [", "line 2: not YAML"),
         (b"run: " + b"[" * 100_000, "nested too deeply"),
         ("# 名\n".encode("gbk"), "line 1: not UTF-8.*: save it as UTF-8"),
-        (b"run: !!bool x", "mend it there"),
+        (b"run: !!bool x", "correct it there"),
         (b"a\0b", "NUL bytes"),
     ],
 )

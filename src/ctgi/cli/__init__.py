@@ -88,7 +88,7 @@ def main() -> None:
         _run()
     except MemoryError:
         sys.stderr.write(
-            "ctgi: out of memory: lower batch_size and workers, or give ctgi more; run the command again\n"
+            "ctgi: out of memory: lower batch_size and workers, or free some memory, and run the same command again\n"
         )
         sys.exit(1)
     except (CtgiError, ToolError) as error:
@@ -97,7 +97,7 @@ def main() -> None:
         notice(f"ctgi: {error}")
         sys.exit(2 if isinstance(error, CtgiError) else 1)
     except KeyboardInterrupt:
-        sys.stderr.write("\nctgi: interrupted; what is finished is on disk, run the same command to go on\n")
+        sys.stderr.write("\nctgi: interrupted; finished work is on disk: run the same command to resume\n")
         sys.exit(INTERRUPTED)
 
 
@@ -115,7 +115,7 @@ def _check_place() -> None:
     try:
         Path.cwd()
     except OSError:
-        raise CtgiError("the working directory is gone: cd to one that is there") from None
+        raise CtgiError("the working directory no longer exists: cd to another one") from None
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -23,7 +23,9 @@ def expect_places(arguments: Sequence[str]) -> None:
     for option, place in zip(arguments, (*arguments[1:], None), strict=True):
         name, equals, given = option.partition("=")
         if name in _PLACES and (given if equals else place) == "":
-            raise CtgiError(f"{name} is empty, as of a variable that is not set: name a place, or leave it out")
+            raise CtgiError(
+                f"{name} is empty, perhaps from a variable that is not set: give a value, or leave the option out"
+            )
 
 
 def refuse_idle(given: Mapping[str, object], why: str) -> None:
@@ -51,9 +53,9 @@ def expect_file_place(option: str, path: Path | None) -> None:
         return
     shown, folder = plain(str(path)), path.parent
     if path.is_dir():
-        raise CtgiError(f"{option} {shown}: a folder: name a file in it, like {plain(str(path / 'result'))}")
+        raise CtgiError(f"{option} {shown}: is a folder: name a file in it, like {plain(str(path / 'result'))}")
     if not folder.is_dir():
-        raise CtgiError(f"{option} {shown}: no folder {plain(str(folder))}: make it first")
+        raise CtgiError(f"{option} {shown}: there is no folder {plain(str(folder))}: create it first")
     if not os.access(folder, os.W_OK):
         raise CtgiError(f"{option} {shown}: cannot be written: choose a file in a writable folder")
 

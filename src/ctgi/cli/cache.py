@@ -78,7 +78,7 @@ def _file(settings: "CacheSettings") -> Path:
 def _print_stats(shown: "Json") -> None:
     from datetime import datetime
 
-    off = "" if shown["enabled"] else " (turned off)"
+    off = "" if shown["enabled"] else " (off)"
     try:
         used = "never" if shown["last_used"] is None else f"{datetime.fromtimestamp(shown['last_used']):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):  # a row that somebody has changed

@@ -52,4 +52,4 @@ def after(error: OutputError) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python prints what is left when it ends
     if error.errno == errno.EPIPE:
         raise SystemExit(1)
-    raise CtgiError(f"the result cannot be written to standard output ({error.strerror}): send it elsewhere")
+    raise CtgiError(f"the result cannot be written to standard output ({error.strerror}): redirect it to another place")

@@ -99,7 +99,7 @@ def fork(
     settings, events = load_settings(binds=bind, profile=profile, config=config), Terminal(quiet)
     path = named_gallery(gallery, settings, Terminal(quiet=False))
     made = asyncio.run(searches.fork(_file(path, settings), name, checkpoint))
-    events.tell(f"checkpoint {made.number} is a copy of {checkpoint}: going on from there")
+    events.tell(f"checkpoint {made.number} is a copy of {checkpoint}: continuing from there")
     opened, indexed = open_named(path, settings, events)
     conversation = converse(opened, name, answer or [], events, chosen(bind, profile, config))
     result = asyncio.run(search(opened, None, 1, settings, events, conversation=conversation, made=indexed))
@@ -117,7 +117,7 @@ def _file(path: Path | None, settings: "Settings") -> Path:
     wanted = named_gallery(path, settings, Terminal(quiet=False))
     folder = find_gallery(wanted)
     if folder is None:
-        raise CtgiError(f"{wanted}: no gallery here: give the one that was searched, with -g FOLDER")
+        raise CtgiError(f"{wanted}: no gallery here: give the searched one with -g FOLDER")
     return folder / FILE
 
 

@@ -198,7 +198,8 @@ def _bindings(settings: Settings) -> dict[str, str]:
 def _tell_other_bindings(file: CaptionsFile, bindings: dict[str, str], events: Events) -> None:
     if file.bindings and file.bindings != bindings:
         events.warn(
-            f"{file.path} holds captions made with other bindings, which are kept; --out another file captions all anew"
+            f"{file.path} holds captions made with other bindings, which are kept: "
+            "to caption everything again, give another --out"
         )
 
 
@@ -207,7 +208,7 @@ def _tell_faults(report: CaptionReport, events: Events) -> None:
         events.warn(f"failed: {path}: {reason}")
     if report.not_english:
         events.warn(
-            f"{report.not_english} of {report.captioned} new captions hold answers that are not English, which CLIP's "
+            f"{report.not_english} of {report.captioned} new captions have answers that are not English, which CLIP's "
             "tokenizer reads badly: bind a model that answers in English"
         )
 

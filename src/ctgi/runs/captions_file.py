@@ -93,7 +93,7 @@ class CaptionsFile:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             self._file.truncate(end)
-            cure = "make room" if is_full(error) else "choose another --out"
+            cure = "free some space" if is_full(error) else "choose another --out"
             raise CtgiError(
                 f"{plain(str(self.path))}: cannot write ({error.strerror}): {cure}, then run the same command again; "
                 "every caption written so far is kept"
@@ -158,11 +158,13 @@ def open_captions(path: Path, without_locks: WithoutLocks = "warn") -> Iterator[
         path.parent.mkdir(parents=True, exist_ok=True)
         file = FileIO(path, "a+")
     except OSError as error:
-        raise CtgiError(f"{plain(str(path))}: cannot write captions here: {error.strerror}") from None
+        raise CtgiError(
+            f"{plain(str(path))}: cannot write captions here ({error.strerror}): choose another --out"
+        ) from None
     with file:
         if not file.seekable():
             raise CtgiError(
-                f"{plain(str(path))}: captions are written to a file that can be read again: give another --out"
+                f"{plain(str(path))}: not a file that can be read again, which resuming needs: choose another --out"
             )
         try:
             own(file.fileno(), path, without_locks)

@@ -9,7 +9,7 @@ from ctgi.retrieval.dialogue_metrics import DialogueCurves
 from ctgi.retrieval.metrics import Metrics
 
 User = Literal["anchor", "oracle"]
-UPPER_BOUND = "the user sees the target image: an upper bound, no result of a search"
+UPPER_BOUND = "the user sees the target image: an upper bound, not the result of a search"
 NO_USER = "answers come from the anchor that the model confirmed: no user, no label"
 
 

@@ -75,7 +75,7 @@ def export_captions(
         if kept and not keep_human:
             some = _some_of(kept, sum(entry["split"] == split for entry in objects), split)
             raise CtgiError(
-                f"{plain(str(annotations))}: {some} would keep the captions that people wrote, for they have none of "
+                f"{plain(str(annotations))}: {some} would keep the captions that people wrote: they have none of "
                 "ours: caption them first, or add --keep-human"
             )
         report = ExportReport(len(objects), len(ours), len(kept), empty, len(captions) - len(ours), kept)
@@ -173,7 +173,7 @@ def _captions(lines: Iterable[CaptionLine]) -> tuple[dict[str, str], int]:
         if line.has_caption:
             captions[line.path] = line.caption
     if not captions:
-        raise CtgiError(f"nothing to export: {len(paths)} images and no caption; run ctgi caption first")
+        raise CtgiError(f"nothing to export: none of {len(paths)} images has a caption: run ctgi caption first")
     return captions, len(paths) - len(captions)
 
 
@@ -182,7 +182,7 @@ def _people(captions: dict[str, str], form: Layout, root: Path, split: str) -> l
     below = {below_root(path, root): path for path in captions}
     if None in below:
         raise CtgiError(
-            f"{plain(below[None])}: not below the images' folder {plain(str(root))}, so a loader would not "
+            f"{plain(below[None])}: not below the image folder {plain(str(root))}, so a loader would not "
             "find it: give the folder that holds all captioned images, or caption those of one folder"
         )
     first = form.first_train_id if split == "train" else 0
@@ -199,7 +199,7 @@ def _texts(caption: str, form: Layout) -> Json:
 
 def _refuse_overwrite(annotations: Path, out: Path) -> None:
     if out.exists() and annotations.exists() and out.samefile(annotations):
-        raise CtgiError(f"{plain(str(out))}: would replace the data set's own annotations: write to another file")
+        raise CtgiError(f"{plain(str(out))}: this is the data set's own annotation file: write to another file")
 
 
 def _recaptioned(entry: Json, ours: dict[str, str], form: Layout, split: str) -> Json:

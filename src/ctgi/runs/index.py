@@ -45,7 +45,7 @@ def build(
         events.warn(f"failed: {path}: {reason}")
     if report.rebuilt:
         events.warn(
-            f"the gallery was damaged ({report.rebuilt}) and was repaired: {report.encoded} images encoded again"
+            f"the gallery was damaged ({report.rebuilt}) and is repaired: {report.encoded} images encoded again"
         )
     return report
 

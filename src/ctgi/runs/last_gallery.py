@@ -34,7 +34,7 @@ def last() -> Path:
     file = _file()
     gallery = _known(file).get(str(Path.cwd())) if file else None
     if gallery is None or not Path(gallery).is_dir():
-        raise CtgiError("no gallery named, and none was indexed from this directory: give one with -g FOLDER")
+        raise CtgiError("no gallery given, and none was used from this directory before: give one with -g FOLDER")
     return Path(gallery)
 
 

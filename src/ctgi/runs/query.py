@@ -117,9 +117,9 @@ async def converse_in(
     config = _config(context, steering) | {"configurable": {"thread_id": thread}}
     known = (await graph.aget_state(config)).values
     if known and query not in (None, known["query"]):
-        raise CtgiError(f"thread {thread!r} is a search for {known['query']!r}: leave the query out to go on with it")
+        raise CtgiError(f"thread {thread!r} is a search for {known['query']!r}: to resume it, leave the query out")
     if not known and query is None:
-        raise CtgiError(f"no thread {thread!r} to go on with: give a query to start one")
+        raise CtgiError(f"no thread {thread!r} to resume: give a query to start one")
     given = _start(known.get("query") or query or "", length)
     with context.interceptor.item({**given, "resumed": bool(known), **_told(steering)}) as done:
         if not known:

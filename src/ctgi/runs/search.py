@@ -99,7 +99,7 @@ def _made_by(gallery: Gallery) -> dict[str, str]:
 def _tell_faults(found: SearchRecord, events: Events) -> None:
     """What of the query or of the dialogue was lost."""
     if found.truncated_tokens:
-        events.warn(f"{found.truncated_tokens} tokens of the query were beyond the encoder's length and were not read")
+        events.warn(f"{found.truncated_tokens} tokens of the query were beyond the encoder's length: shorten the query")
     if found.not_english:
         events.warn(
             f"{found.not_english} of {len(found.dialogue)} answers are not English, which CLIP's tokenizer "
@@ -116,7 +116,7 @@ def _unknown(settings: Settings, tools: Collection[str], query: str, events: Eve
     if unknown:
         most = "most words" if is_mostly_unknown(query) else "words"
         events.warn(
-            f"{most} of this query are unknown to the embedded models, which know people alone: {', '.join(unknown)}"
+            f"{most} of this query are unknown to the embedded models, which know only people: {', '.join(unknown)}"
         )
     return tuple(unknown)
 

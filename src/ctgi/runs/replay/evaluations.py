@@ -40,6 +40,6 @@ class Evaluations(Searches):
 
 async def _not_searched(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
     raise MissError(
-        "this search was not recorded, and the data set that it would go over is not part of the trace: run "
+        "this search was not recorded, and the data set is not in the trace: run "
         "ctgi evaluate with the new binding instead, and compare the two with ctgi trace diff"
     )

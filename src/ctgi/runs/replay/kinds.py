@@ -20,4 +20,6 @@ def kind_of(header: Header) -> Kind:
     for kind in KINDS:
         if kind.reads(header):
             return kind
-    raise CtgiError(f"run {header.run} is of the graph {header.graph!r}, which this ctgi does not have")
+    raise CtgiError(
+        f"run {header.run} is of the graph {header.graph!r}, which this ctgi lacks: use the ctgi that recorded it"
+    )

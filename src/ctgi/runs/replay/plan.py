@@ -82,7 +82,7 @@ def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str])
         return live | set(stale)
     tool, name = next(iter(stale.items()))
     raise CtgiError(
-        f"{name} was changed since run {trace.header.run}: its answers to {tool} were given to other words. Ask anew "
+        f"{name} was changed since run {trace.header.run}: its answers to {tool} belong to other words. Ask again "
         f"with --bind {tool}=... or --on-miss live, or take the recorded answers with --accept-changes"
     )
 
@@ -104,12 +104,12 @@ def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) 
         url = recorded.base_url
         if recorded.endpoint == OWN_CODE:
             raise CtgiError(
-                f"{tool} was served by code, {recorded}, in run {trace.header.run}: if it is yours, have it called "
+                f"{tool} was served by code, {recorded}, in run {trace.header.run}: if it is yours, call it "
                 f"again with --bind {tool}={recorded}"
             )
         if url and url not in chosen and not is_local(url):
             raise CtgiError(
-                f"{tool} was served by {url} in run {trace.header.run}: to have it called there again, say so with "
+                f"{tool} was served by {url} in run {trace.header.run}: to call it there again, add "
                 f"--bind {tool}={trace.header.bindings[tool]}"
             )
 

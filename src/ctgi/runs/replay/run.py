@@ -124,7 +124,7 @@ def _tell(report: ReplayReport, events: Events) -> None:
         shown = ", ".join(report.changes[:_TOLD]) + (" ..." if len(report.changes) > _TOLD else "")
         events.tell(f"changed since the recording: {shown}")
     if report.unfinished:
-        events.warn(f"left out, as the recorded run ended before they were done: {', '.join(report.unfinished)}")
+        events.warn(f"left out, because the recorded run ended before they were done: {', '.join(report.unfinished)}")
     for item, reason in report.failed:
         events.warn(f"not replayed: {item}: {reason}")
 
@@ -144,7 +144,7 @@ def _outcomes(out: Path | None, kind: Kind, trace: Trace, settings: Settings) ->
         yield None
         return
     if out.exists():
-        raise CtgiError(f"{plain(str(out))} is there already: a replay writes a new file, give another --out")
+        raise CtgiError(f"{plain(str(out))} exists already, and a replay writes a new file: give another --out")
     with kind.outcomes(out, trace, settings) as outcomes:
         yield outcomes
 

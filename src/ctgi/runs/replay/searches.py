@@ -105,7 +105,7 @@ def lines_of(out: Path, trace: Trace, settings: Settings, before: Json, after: J
                 if lines.tell() == 0:
                     out.unlink()
     except OSError as error:
-        raise CtgiError(f"{plain(str(out))}: cannot write here: {error.strerror}") from None
+        raise CtgiError(f"{plain(str(out))}: cannot write here ({error.strerror}): choose another --out") from None
 
 
 class _Lines:
@@ -139,7 +139,7 @@ def _conversing(context: MtiContext) -> Work:
 
     async def work(item: Item) -> SearchRecord:
         if item.input.get("resumed"):
-            raise MissError("it goes on with a dialogue of an earlier run: replay that one")
+            raise MissError("it continues a dialogue of an earlier run: replay that run")
         saver = InMemorySaver(serde=PlainData())
         return await converse_in(
             saver, context, *_asked(item), thread=str(item.item), ask=ask, steering=_steering(item)
