@@ -117,7 +117,7 @@ def test_the_page_shows_images_and_says_which_are_missing(ctgi: Run, captioned: 
     assert done.code == 0, done.err
     page = Path("page.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 7
-    assert "the file is gone" in page
+    assert "no such file" in page
     assert "the path holds another image" in page
     assert "jeans" in page
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href", "action"))

@@ -133,7 +133,7 @@ def test_deep_nesting_is_named(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(CtgiError, match="give another --out"), open_captions(tmp_path / "pipe"):
+    with pytest.raises(CtgiError, match="choose another --out"), open_captions(tmp_path / "pipe"):
         pass
 
 

@@ -158,7 +158,7 @@ def test_unreadable_images_become_placeholders(search: Search, people: list[str]
     Path(people[3]).unlink()
     Path(people[0]).write_bytes(b"")
     labels = [span["aria-label"] for span in page([search()], tmp_path).all("span", "lost")]
-    assert labels.count("Rank 1, p04.png: no picture, the file is gone") == 1
+    assert labels.count("Rank 1, p04.png: no picture, no such file") == 1
     assert labels.count("Rank 2, p01.png: no picture, the file is empty (0 bytes)") == 1
 
 

@@ -30,5 +30,5 @@ def test_a_header_is_read_by_its_kind(command: str, graph: str, kind: str, node:
 
 
 def test_a_graph_of_somebody_else_is_named() -> None:
-    with pytest.raises(CtgiError, match="of the graph 'mine', which this ctgi does not have"):
+    with pytest.raises(CtgiError, match="of the graph 'mine', which this ctgi lacks"):
         kind_of(replace(HEADER, command="mine", graph="mine"))

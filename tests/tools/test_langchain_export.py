@@ -304,7 +304,7 @@ def test_a_picture_that_is_gone_does_not_spoil_the_search(search: GallerySearch,
         AIMessage("done"),
     )
     told = [block.get("text", "") for block in found.content_blocks]
-    assert f"{best[0].image.sha256[:12]}: cannot be shown: the file is gone" in told
+    assert f"{best[0].image.sha256[:12]}: cannot be shown: no such file" in told
     assert str(people) not in str(found.content)
 
 

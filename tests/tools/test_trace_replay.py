@@ -83,7 +83,7 @@ def test_a_live_call_is_about_the_recorded_image_or_fails(tmp_path: Path) -> Non
         with replay.at(1):
             await tool(ImageRef(str(path), IMAGE.sha256), "one")
 
-    for path, told in ((gone, "the file is gone"), (other, "the path holds another image")):
+    for path, told in ((gone, "no such file"), (other, "the path holds another image")):
         with pytest.raises(ImageError, match=told):
             asyncio.run(ask(path))
 

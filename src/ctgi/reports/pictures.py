@@ -32,7 +32,7 @@ class Pictures:
 
     def _embed(self, path: str, sha256: str) -> tuple[str | None, str]:
         """The image as a data URL, or None and the reason why there is none."""
-        reason = "the file is gone"
+        reason = "no such file"
         for place in self._places(path):
             try:
                 if digest(place) != sha256:
