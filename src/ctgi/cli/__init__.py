@@ -24,6 +24,7 @@ from ctgi.cli.threads import threads
 from ctgi.cli.tools import tools
 from ctgi.cli.trace import trace
 from ctgi.cli.train import train
+from ctgi.cli.ui import ui
 from ctgi.errors import CtgiError, ToolError
 
 INTERRUPTED = 130
@@ -55,6 +56,7 @@ app.command(context_settings={"allow_extra_args": True})(search)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(synth)
 app.command()(train)
+app.command()(ui)
 app.add_typer(cache, name="cache")
 app.add_typer(threads, name="threads")
 app.add_typer(tools, name="tools")

@@ -19,7 +19,7 @@ from ctgi.runs.events import Events
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The captions and images to measure."""
+    """Which captions and images are measured."""
 
     layout: str
     """cuhk, icfg, rstp or folder."""
@@ -31,7 +31,7 @@ class DataSpec:
     """Only the first captions, against the whole gallery."""
 
     def load(self, events: Events) -> Split:
-        """The split; counts of a plain folder are reported.
+        """The split; what a plain folder holds is told.
 
         Raises:
             CtgiError: the data set cannot be read.
@@ -63,13 +63,13 @@ def encode(spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, e
 
 @dataclass(frozen=True)
 class Measuring:
-    """What to measure besides plain retrieval."""
+    """What is measured besides plain retrieval."""
 
     mti: bool = False
     """Also refine every query by a dialogue."""
     variant: str = "ctgi"
     users: Sequence[User] = ()
-    """Users whose dialogues are measured turn by turn."""
+    """Whose dialogues are told turn by turn."""
     lams: Sequence[float] = ()
     xis: Sequence[float] = ()
     """Other lambdas and xis to measure with, which is arithmetic."""

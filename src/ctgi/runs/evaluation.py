@@ -1,4 +1,4 @@
-"""Results of an evaluation as typed values, and their JSON."""
+"""What an evaluation found, as typed values, and the JSON that `ctgi evaluate` writes of it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -79,7 +79,7 @@ class TurnCurves:
 
     @property
     def note(self) -> str:
-        """A caution about the numbers."""
+        """What the numbers are worth."""
         return UPPER_BOUND if self.user == "oracle" else NO_USER
 
     def to_json(self) -> Json:

@@ -41,11 +41,12 @@ async def search(
         CtgiError: an empty query.
         EndpointDownError: a server is gone.
     """
-    given = _start(query, length)
-    told = {**given, "xi": context.settings.xi, **_told(steering), **(label or {})}
+    given = start(query, length)
+    told = {**given, "xi": context.settings.xi, **told_of(steering), **(label or {})}
     with context.interceptor.item(told) as done:
         started = time.perf_counter()
-        state = await _compiled().ainvoke({**given, **steering.state()}, _config(context, steering), context=context)
+        config = graph_config(context, steering)
+        state = await _compiled().ainvoke({**given, **steering.state()}, config, context=context)
         found = outcome(state, started, context.interceptor)
         done(found.to_json())
     return found
@@ -61,7 +62,7 @@ async def search_plain(
     search_gallery: SearchGallery, query: str, length: int, interceptor: Interceptor = DIRECT
 ) -> SearchRecord:
     """One query without MTI: the ranking by S(q, v)."""
-    given = _start(query, length)
+    given = start(query, length)
     with interceptor.item(given) as done:
         started = time.perf_counter()
         ranking = await search_gallery(given["query"], length)
@@ -114,14 +115,14 @@ async def converse_in(
     """The same with a LangGraph checkpointer of any kind."""
     started = time.perf_counter()
     graph = build_mti(saver)
-    config = _config(context, steering) | {"configurable": {"thread_id": thread}}
+    config = graph_config(context, steering) | {"configurable": {"thread_id": thread}}
     known = (await graph.aget_state(config)).values
     if known and query not in (None, known["query"]):
         raise CtgiError(f"thread {thread!r} is a search for {known['query']!r}: to resume it, leave the query out")
     if not known and query is None:
         raise CtgiError(f"no thread {thread!r} to resume: give a query to start one")
-    given = _start(known.get("query") or query or "", length)
-    with context.interceptor.item({**given, "resumed": bool(known), **_told(steering)}) as done:
+    given = start(known.get("query") or query or "", length)
+    with context.interceptor.item({**given, "resumed": bool(known), **told_of(steering)}) as done:
         if not known:
             await graph.ainvoke({**given, **steering.state()}, config, context=context)
         values = await _talk(graph, config, context, ask)
@@ -131,7 +132,7 @@ async def converse_in(
 
 
 async def _talk(graph: Any, config: Any, context: MtiContext, ask: Ask) -> Any:
-    """Ask the person question after question; returns the final state."""
+    """Put question after question to the person; the state at the end."""
     left = 0
 
     async def ask_user(question: str, image: ImageRef | None = None) -> Reply:
@@ -148,18 +149,24 @@ async def _talk(graph: Any, config: Any, context: MtiContext, ask: Ask) -> Any:
     return snapshot.values
 
 
-def _start(query: str, length: int) -> MtiState:
+def start(query: str, length: int) -> MtiState:
+    """What a search begins with: the query as one line, and how many results are wanted.
+
+    Raises:
+        CtgiError: the query is empty.
+    """
     if not query.strip():
         raise CtgiError('the query is empty: describe the person, like "woman with red bag"')
     return {"query": joined(query), "length": length}
 
 
-def _told(steering: Steering) -> dict[str, Any]:
+def told_of(steering: Steering) -> dict[str, Any]:
     """What the trace says of a search that was steered."""
     return {"steering": steering.to_json()} if steering.state() else {}
 
 
-def _config(context: MtiContext, steering: Steering) -> Any:
+def graph_config(context: MtiContext, steering: Steering) -> Any:
+    """As many steps as the search may take."""
     waves = context.settings.k if context.settings.wave_growth == 1 else 0
     asked = max(context.settings.questions, len(steering.questions))
     return {"recursion_limit": context.settings.rounds * (_STEPS_PER_ROUND + waves + asked) + 10}

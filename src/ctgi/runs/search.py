@@ -56,8 +56,8 @@ async def search(
     Raises:
         CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
     """
-    act = _act(gallery, mti, conversation)
-    with recording(act, settings, events, trace=trace) as run:
+    doing = act(gallery, mti=mti, interactive=conversation is not None)
+    with recording(doing, settings, events, trace=trace) as run:
         if mti:
             found = await _refined(gallery, query, length, settings, conversation, run, models)
         else:
@@ -66,11 +66,11 @@ async def search(
     cache = run.cache
     if cache.reused:
         events.tell(f"{cache.reused} of {cache.made + cache.reused} replies came from the cache")
-    unknown = _unknown(settings, act.tools, found.query, events)
+    unknown = _unknown(settings, doing.tools, found.query, events)
     told: dict[str, object] = {
         "cached": cache.reused,
         **_made_by(gallery),
-        "bindings": {tool: str(settings.binding(tool)) for tool in act.tools},
+        "bindings": {tool: str(settings.binding(tool)) for tool in doing.tools},
         "passed_over": made.passed_over if made else {},
         "not_indexed": tuple(NotIndexed(path=path, reason=reason) for path, reason in made.failed) if made else (),
     }
@@ -78,17 +78,17 @@ async def search(
     return found.model_copy(update=({"unknown_words": unknown} if unknown else {}) | told)
 
 
-def _act(gallery: Gallery, mti: bool, conversation: Conversation | None) -> Act:
-    """In a conversation no anchor is looked at, so that no image is given to a tool."""
-    given = {**_made_by(gallery), "images": gallery.identity, "interactive": conversation is not None}
+def act(gallery: Gallery, *, mti: bool, interactive: bool) -> Act:
+    """A search as its trace says it. Where a person answers no anchor is looked at: no image is given to a tool."""
+    given = {**_made_by(gallery), "images": gallery.identity, "interactive": interactive}
     return Act(
         "search",
         "mti" if mti else "plain",
         ("search_gallery", *MTI_TOOLS) if mti else ("search_gallery",),
         given,
         gallery.root,
-        told=WITHOUT_ANCHOR if conversation else None,
-        given_images=() if conversation else None,
+        told=WITHOUT_ANCHOR if interactive else None,
+        given_images=() if interactive else None,
     )
 
 
@@ -97,7 +97,7 @@ def _made_by(gallery: Gallery) -> dict[str, str]:
 
 
 def _tell_faults(found: SearchRecord, events: Events) -> None:
-    """Report parts of the query or dialogue that were lost."""
+    """What of the query or of the dialogue was lost."""
     if found.truncated_tokens:
         events.warn(f"{found.truncated_tokens} tokens of the query were beyond the encoder's length: shorten the query")
     if found.not_english:
@@ -110,15 +110,19 @@ def _tell_faults(found: SearchRecord, events: Events) -> None:
             events.warn(f"not verified: {asked.error}")
 
 
+def unknown_to_models(settings: Settings, tools: Collection[str], query: str) -> tuple[str, ...]:
+    """Words of the query that mean nothing to the embedded models, where these rank or judge."""
+    return tuple(unknown_words(query)) if any(is_embedded(settings, tool) for tool in tools) else ()
+
+
 def _unknown(settings: Settings, tools: Collection[str], query: str, events: Events) -> tuple[str, ...]:
-    """Words of the query that the embedded models do not know, if these rank or judge; reported."""
-    unknown = unknown_words(query) if any(is_embedded(settings, tool) for tool in tools) else []
+    unknown = unknown_to_models(settings, tools, query)
     if unknown:
         most = "most words" if is_mostly_unknown(query) else "words"
         events.warn(
             f"{most} of this query are unknown to the embedded models, which know only people: {', '.join(unknown)}"
         )
-    return tuple(unknown)
+    return unknown
 
 
 async def _refined(

@@ -1,1 +1,1 @@
-"""Replays a recorded run: the same graph, answered by its trace."""
+"""A recorded run again: the same graph, answered by its trace."""

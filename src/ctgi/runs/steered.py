@@ -1,0 +1,175 @@
+"""A search that somebody watches and steers: a LangGraph thread that tells each step, waits for a person, and lasts."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from langgraph.types import Command
+
+from ctgi.agents.assemble import Models
+from ctgi.config import Binding, Settings
+from ctgi.errors import CtgiError
+from ctgi.graphs.contexts import open_mti
+from ctgi.graphs.mti import MtiContext, build_mti
+from ctgi.graphs.mti_state import MtiState, Steering
+from ctgi.reading import Json
+from ctgi.records import SearchRecord
+from ctgi.retrieval.gallery import Gallery
+from ctgi.retrieval.images import ImageRef
+from ctgi.runs.events import Events
+from ctgi.runs.query import FREE, Ask, graph_config, outcome, start, told_of
+from ctgi.runs.recording import recording
+from ctgi.runs.search import act
+from ctgi.tools.protocols import AskUser
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
+from ctgi.tools.types import Reply
+
+Asks = Literal["model", "person", "nobody"]
+"""Who answers the questions; nobody: plain retrieval."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a search begins with."""
+
+    query: str
+    length: int
+    """Results wanted."""
+    steering: Steering = FREE
+    """What a person has settled beforehand."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A search after one of its steps."""
+
+    found: SearchRecord
+    """What is known so far."""
+    state: MtiState
+    """The same as the graph keeps it, for a search that goes on from here."""
+    node: str | None
+    """The step that comes next; None at the end."""
+    question: str | None = None
+    """What a person is asked now."""
+    left: int = 0
+    """Questions after this one."""
+
+
+@dataclass(frozen=True)
+class Steered:
+    """The searches of one gallery, by the names of their threads."""
+
+    gallery: Gallery
+    settings: Settings
+    events: Events
+    saver: Any
+    """Keeps the threads: a checkpointer of LangGraph."""
+    models: Models
+    trace: bool = True
+    """Record every call."""
+
+    async def look(self, thread: str) -> Moment | None:
+        """Where the search stands; None where there is no such thread."""
+        snapshot = await self._graph.aget_state(_thread(thread))
+        return _moment(snapshot.values, snapshot.next, snapshot.interrupts) if snapshot.values else None
+
+    async def run(
+        self, thread: str, asks: Asks, ask: Ask, show: Callable[[Moment], None], beginning: Beginning | None = None
+    ) -> None:
+        """Begin a search, or go on with it, to its end.
+
+        Args:
+            thread: its name.
+            asks: who answers the questions.
+            ask: puts a question to the person.
+            show: hears each step.
+            beginning: what it begins with; None goes on.
+
+        Raises:
+            CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
+        """
+        begun = time.perf_counter()
+        first = beginning and {**start(beginning.query, beginning.length), **beginning.steering.state()}
+        steering = beginning.steering if beginning else FREE
+        async with self._context(asks) as context:
+            config = {**graph_config(context, steering), **_thread(thread)}
+            known = first or (await self._graph.aget_state(config)).values
+            given = {"query": known["query"], "length": known["length"], "resumed": first is None}
+            with context.interceptor.item(given | told_of(steering)) as done:
+                await self._advance(context, config, asks, ask, show, first, begun)
+                values = (await self._graph.aget_state(config)).values
+                done(outcome(values, begun, context.interceptor).to_json())
+
+    @asynccontextmanager
+    async def _context(self, asks: Asks) -> AsyncIterator[MtiContext]:
+        """Where nobody answers, no model is opened: retrieval is all there is."""
+        doing = act(self.gallery, mti=asks != "nobody", interactive=asks == "person")
+        with recording(doing, self.settings, self.events, trace=self.trace) as run:
+            opening = open_mti(
+                self.settings, lambda: self.gallery, interactive=asks != "model",
+                interceptor=run.interceptor, cache=run.cache, models=self.models,
+            )  # fmt: skip
+            async with opening as context:
+                yield context
+
+    async def _advance(
+        self, context: MtiContext, config: Any, asks: Asks, ask: Ask, show: Callable[[Moment], None],
+        first: Any, begun: float,
+    ) -> None:  # fmt: skip
+        asked, given = _person(context.interceptor, ask), first
+        last = {"interrupt_after": ["retrieve"]} if asks == "nobody" else {}
+        while True:
+            steps = self._graph.astream(given, config, context=context, stream_mode="checkpoints", **last)
+            async for step in steps:
+                if _leads_on(step["next"]) and (moment := _moment(step["values"], step["next"], (), begun)):
+                    show(moment)
+            snapshot = await self._graph.aget_state(config)
+            if (moment := _moment(snapshot.values, snapshot.next, snapshot.interrupts, begun)) is None:
+                raise CtgiError("this search was never begun: search again")
+            show(moment)
+            if moment.question is None:
+                return
+            given = Command(resume=(await asked(moment.question, moment.left)).text)
+
+    @cached_property
+    def _graph(self) -> Any:
+        return build_mti(self.saver)
+
+
+def _person(interceptor: Interceptor, ask: Ask) -> Callable[[str, int], Awaitable[Reply]]:
+    """The person behind the interceptor, so that the trace has what they said."""
+    left = 0
+
+    async def ask_user(question: str, image: ImageRef | None = None) -> Reply:
+        return Reply(await ask(question, left))
+
+    tool: AskUser = interceptor.serve("ask_user", Binding("human", "", None), lambda: ask_user)
+
+    async def asked(question: str, more: int) -> Reply:
+        nonlocal left
+        left = more
+        return await tool(question)
+
+    return asked
+
+
+def _leads_on(following: Sequence[str]) -> bool:
+    """Whether something goes on; before a question the search only stops to put it."""
+    return bool(following) and following[0] != "ask_person"
+
+
+def _thread(name: str) -> Any:
+    return {"configurable": {"thread_id": name}}
+
+
+def _moment(
+    values: Any, following: Sequence[str], interrupts: Sequence[Any], begun: float | None = None
+) -> Moment | None:
+    if "ranking" not in values:
+        return None
+    found = outcome(values, time.perf_counter() if begun is None else begun, DIRECT)
+    put: Json = interrupts[0].value if interrupts else {}
+    return Moment(found, values, following[0] if following else None, put.get("question"), put.get("left", 0))

@@ -1,0 +1,50 @@
+"""The page's application: one router per subject, and what is answered where something is wrong."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from ctgi.errors import CtgiError, ImageError, ToolError
+from ctgi.ui import gallery, searches, shortlist
+from ctgi.ui.pictures import UnknownImageError
+from ctgi.ui.site import Site
+
+_NOT_FOUND = 404
+
+
+def create_app(site: Site) -> FastAPI:
+    """The application that serves `site`. Put `ctgi.ui.guard.Guard` before it."""
+    app = FastAPI(title="ctgi", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.site = site
+    for subject in (searches, shortlist, gallery):
+        app.include_router(subject.router)
+    app.mount("/static", StaticFiles(directory=Path(str(files("ctgi.ui") / "static"))))
+    for kind in (CtgiError, ToolError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _problem)
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> HTMLResponse:
+    """What is wrong and what cures it, as a page."""
+    site: Site = request.app.state.site
+    status, title, text = _said(error)
+    return site.page(request, "problem.html.j2", status=status, title=title, problem=text)
+
+
+def _said(error: Any) -> tuple[int, str, str]:
+    if isinstance(error, UnknownImageError):
+        return _NOT_FOUND, "No such image", str(error)
+    if isinstance(error, ImageError):
+        return 410, "This image is gone or has changed", str(error)
+    if isinstance(error, HTTPException):
+        title = "There is no such page" if error.status_code == _NOT_FOUND else "That did not work"
+        return error.status_code, title, str(error.detail)
+    if isinstance(error, RequestValidationError):
+        return 422, "That did not work", "The form came without something that it needs, or with too much."
+    return 409, "That did not work", str(error)

@@ -1,0 +1,79 @@
+"""Images of the gallery as the page shows them: found by content, made smaller once, kept as JPEG files."""
+
+import io
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ctgi.errors import CtgiError
+from ctgi.files import write_whole
+from ctgi.retrieval.images import picture_at
+
+THUMBNAIL_PX = (240, 600)
+"""Bounds (width, height): twice the largest size on the page."""
+FULL_PX = (1600, 1600)
+_QUALITY = 82
+
+
+class UnknownImageError(CtgiError):
+    """No image of the gallery has this id."""
+
+
+class Pictures:
+    """JPEG pictures of a gallery's images by their sha256; no path ever comes from outside."""
+
+    def __init__(self, paths: Mapping[str, str], folder: Path) -> None:
+        """`paths`: sha256 -> path of every image; `folder`: where thumbnails are kept."""
+        self._paths, self._folder = paths, folder
+
+    def path(self, sha256: str) -> str:
+        """Where the image lies.
+
+        Raises:
+            UnknownImageError: it is not of this gallery.
+        """
+        try:
+            return self._paths[sha256]
+        except KeyError:
+            raise UnknownImageError("no image of this gallery has this id") from None
+
+    def thumbnail(self, sha256: str) -> bytes:
+        """A small picture, made at its first showing.
+
+        Raises:
+            UnknownImageError: it is not of this gallery.
+            ImageError: the file is gone, changed or cannot be read.
+        """
+        path = self.path(sha256)
+        kept = self._folder / sha256[:2] / f"{sha256}.jpg"
+        try:
+            return kept.read_bytes()
+        except OSError:
+            small = _jpeg(path, sha256, THUMBNAIL_PX)
+            _keep(kept, small)
+            return small
+
+    def full(self, sha256: str) -> bytes:
+        """The picture as large as a screen.
+
+        Raises:
+            UnknownImageError: it is not of this gallery.
+            ImageError: the file is gone, changed or cannot be read.
+        """
+        return _jpeg(self.path(sha256), sha256, FULL_PX)
+
+
+def _jpeg(path: str, sha256: str, bounds: tuple[int, int]) -> bytes:
+    with picture_at(path, sha256) as picture:
+        image = picture.image.copy()
+    image.thumbnail(bounds)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """A thumbnail that cannot be kept is made again the next time."""
+    with suppress(OSError, CtgiError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)

@@ -1,0 +1,110 @@
+"""What every page of one gallery is made of: settings, images, what is remembered, and the templates."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path, PurePath
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from ctgi.agents.assemble import Models
+from ctgi.agents.senders import senders
+from ctgi.config import Settings
+from ctgi.graphs.thread_file import threads_to_write
+from ctgi.retrieval.gallery import Gallery
+from ctgi.runs.events import Events
+from ctgi.runs.search import unknown_to_models
+from ctgi.runs.steered import Steered
+from ctgi.text import plain
+from ctgi.tools.specs import TOOLS
+from ctgi.ui.desk import Desk
+from ctgi.ui.pictures import Pictures
+from ctgi.ui.store import FILE, Store
+from ctgi.ui.views import fate
+
+PAGES = (("/", "Search"), ("/gallery", "Gallery"))
+"""What stands at the top of each page: addresses and names."""
+FOLDER = "page"
+"""In the gallery's home: what the page keeps."""
+THREADS = "threads.sqlite"
+"""There: the searches, step by step."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One gallery's page; routes find it as `request.app.state.site`."""
+
+    settings: Settings
+    gallery: Gallery
+    store: Store
+    desk: Desk
+    captions: tuple[Path, ...] = ()
+    """Caption files to read and correct."""
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The gallery's images by sha256."""
+        return Pictures({ref.sha256: ref.path for ref in self.gallery.refs()}, self.gallery.home / FOLDER)
+
+    def unknown(self, query: str) -> tuple[str, ...]:
+        """Words of the query that mean nothing to the models."""
+        return unknown_to_models(self.settings, TOOLS, query)
+
+    @cached_property
+    def _templates(self) -> Environment:
+        folder = files("ctgi.ui") / "templates"
+        environment = Environment(
+            loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+            autoescape=True,
+            finalize=lambda value: plain(value) if type(value) is str else value,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"file_name": lambda path: PurePath(path).name or path, "fate": fate}
+        sent = senders(self.settings, TOOLS)
+        environment.globals |= {
+            "pages": PAGES,
+            "gallery_name": str(self.gallery.name),
+            "gallery_count": len(self.gallery),
+            "sent": sent,
+        }
+        return environment
+
+    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A template as a response; `values` may hold anything, which is shown as text."""
+        return HTMLResponse(self.render(template, {"here": request.url.path, "view": None} | values), status)
+
+    def render(self, template: str, values: Mapping[str, Any]) -> str:
+        """A template as a text."""
+        return self._templates.get_template(template).render(values)
+
+    def macros(self, template: str) -> Any:
+        """The macros of a template, to be called one by one."""
+        return self._templates.get_template(template).module
+
+
+@asynccontextmanager
+async def open_site(
+    gallery: Gallery, settings: Settings, events: Events, captions: tuple[Path, ...] = (), *, trace: bool = True
+) -> AsyncIterator[Site]:
+    """A gallery's page with warm models, in the running event loop.
+
+    Raises:
+        CtgiError: what it keeps in the gallery's folder cannot be read or written.
+    """
+    folder, models = gallery.home / FOLDER, Models()
+    store = Store(folder / FILE)
+    async with threads_to_write(folder / THREADS) as saver:
+        desk = Desk(Steered(gallery, settings, events, saver, models, trace), store)
+        try:
+            yield Site(settings, gallery, store, desk, captions)
+        finally:
+            await desk.aclose()
+            await models.aclose()
+            store.close()
