@@ -29,7 +29,7 @@ class Similarity(Protocol):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """The decision about an answer: the statement to keep, or the reason for dropping it."""
 
     statement: str
@@ -44,24 +44,22 @@ class Judge:
     settings: MtgSettings
     similarity: Similarity | None = None
 
-    async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
+    async def __call__(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgment:
         """Both parts: `relevance`, then `dedupe` if the answer passed."""
-        judgement = await self.relevance(image, question, answer, known)
-        return judgement if judgement.reason else await self.dedupe(question, answer, known)
+        judgment = await self.relevance(image, question, answer, known)
+        return judgment if judgment.reason else await self.dedupe(question, answer, known)
 
-    async def relevance(
-        self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]
-    ) -> Judgement:
+    async def relevance(self, image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgment:
         """Whether an answer is usable and about the image ("low semantic relevance" in section 3.2)."""
         unusable = why_unusable(question.question, answer.text, question.bland)
         if unusable:
-            return Judgement("", f"unusable: {unusable}")
+            return Judgment("", f"unusable: {unusable}")
         statement = state(question, self._without_known(question, answer.text, known))
         if statement is None:
-            return Judgement("", "unusable: a bare yes")
-        return Judgement(statement, await self._why_irrelevant(image, answer, statement))
+            return Judgment("", "unusable: a bare yes")
+        return Judgment(statement, await self._why_irrelevant(image, answer, statement))
 
-    async def dedupe(self, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
+    async def dedupe(self, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgment:
         """Whether a relevant answer adds to known facts without contradicting them ("redundant" in section 3.2).
 
         Known facts are the sentences of the description and of the kept turns. If the answer is a list or several
@@ -71,7 +69,7 @@ class Judge:
         statement = state(question, new) or ""
         redundant = await self._why_redundant(new, statement, known)
         clash = None if redundant else contradiction(statement, known)
-        return Judgement(statement, f"contradictory: {clash}" if clash else redundant)
+        return Judgment(statement, f"contradictory: {clash}" if clash else redundant)
 
     def _without_known(self, question: PoolQuestion, answer: str, known: Sequence[str]) -> str:
         """The new items of an answer; the whole answer if none is new, or if it is one item."""

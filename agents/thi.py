@@ -6,7 +6,7 @@ Decisions and parsing follow the released code; the prompts are ours.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ctgi.agents.judge import Judgement
+from ctgi.agents.judge import Judgment
 from ctgi.agents.pool import PoolQuestion
 from ctgi.agents.prompts import prompt
 from ctgi.errors import ToolError
@@ -79,6 +79,6 @@ class Interviewer:
         return Reply(" ".join(sentences), reply.confidence, reply.tokens)
 
 
-async def keep_all(image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgement:
+async def keep_all(image: ImageRef, question: PoolQuestion, answer: Reply, known: Sequence[str]) -> Judgment:
     """THI's judge: no answer is dropped, not even "no glasses"."""
-    return Judgement(answer.text, None)
+    return Judgment(answer.text, None)

@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from ctgi.agents.judge import Judge, Judgement
+from ctgi.agents.judge import Judge, Judgment
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtgSettings
 from ctgi.graphs.steps import step
@@ -98,28 +98,28 @@ async def _ask(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
 async def _relevance(state: MtgState, runtime: Runtime[MtgContext]) -> Command[Literal["dedupe", "choose"]]:
     """First half of the filter ("low semantic relevance"): an answer that is unusable or off the image ends here."""
     question, answer = _question(state, runtime), state["answer"]
-    judgement = await runtime.context.judge.relevance(state["image"], question, answer, _known(state))
-    if judgement.reason is None:
+    judgment = await runtime.context.judge.relevance(state["image"], question, answer, _known(state))
+    if judgment.reason is None:
         return Command(goto="dedupe")
-    return Command(update={"turns": [_turn(question, answer, judgement)]}, goto="choose")
+    return Command(update={"turns": [_turn(question, answer, judgment)]}, goto="choose")
 
 
 async def _dedupe(state: MtgState, runtime: Runtime[MtgContext]) -> MtgState:
     """Second half of the filter ("redundant information"): what an answer adds to what is known is kept."""
     question, answer = _question(state, runtime), state["answer"]
-    judgement = await runtime.context.judge.dedupe(question, answer, _known(state))
-    return {"turns": [_turn(question, answer, judgement)]}
+    judgment = await runtime.context.judge.dedupe(question, answer, _known(state))
+    return {"turns": [_turn(question, answer, judgment)]}
 
 
-def _turn(question: PoolQuestion, answer: Reply, judgement: Judgement) -> Turn:
+def _turn(question: PoolQuestion, answer: Reply, judgment: Judgment) -> Turn:
     return Turn(
         attribute=question.attribute,
         question=question.question,
         answer=answer.text,
         confidence=answer.confidence,
-        statement=judgement.statement,
-        kept=judgement.reason is None,
-        reason=judgement.reason,
+        statement=judgment.statement,
+        kept=judgment.reason is None,
+        reason=judgment.reason,
     )
 
 

@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from ctgi.agents.judge import Judgement
+from ctgi.agents.judge import Judgment
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
@@ -39,7 +39,7 @@ class MtiContext:
     propose_questions: ProposeQuestions
     aggregate_query: AggregateQuery
     pool: QuestionPool
-    judge: Callable[[ImageRef, PoolQuestion, Reply, Sequence[str]], Awaitable[Judgement]]
+    judge: Callable[[ImageRef, PoolQuestion, Reply, Sequence[str]], Awaitable[Judgment]]
     settings: MtiSettings
     interactive: bool = False
     interceptor: Interceptor = DIRECT
@@ -175,10 +175,10 @@ async def _turn(
         *(turn.statement for turn in (*dialogue(state), *new) if turn.kept),
     ]
     image = ImageRef(anchor.path, anchor.sha256) if anchor else ImageRef("", "")
-    judgement = await context.judge(image, question, said, known)
+    judgment = await context.judge(image, question, said, known)
     return DialogueTurn(
         attribute=attribute, question=question.question, answer=said.text, confidence=said.confidence,
-        statement=judgement.statement, kept=judgement.reason is None, reason=judgement.reason,
+        statement=judgment.statement, kept=judgment.reason is None, reason=judgment.reason,
         anchor=anchor.path if anchor else None, round=state["round"],
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ def test_what_is_secret_in_a_url() -> None:
 
 
 @pytest.mark.parametrize(
-    "spelt",
+    "spelled",
     [
         PASSWORD,
         "p%40ss%3Aw%2Frd%20%22%C3%BC%22",
@@ -32,10 +32,10 @@ def test_what_is_secret_in_a_url() -> None:
         json.dumps(PASSWORD)[1:-1].replace("/", r"\/"),
     ],
 )
-def test_a_password_is_hidden_in_every_spelling(spelt: str) -> None:
+def test_a_password_is_hidden_in_every_spelling(spelled: str) -> None:
     secrets = Secrets(in_url("http://me:p%40ss:w%2Frd%20%22%C3%BC%22@h/v1"))
-    assert secrets.mask(f"x{spelt}y").replace("=", "") == "x***y"
-    assert secrets.mask_json(f"x{spelt}y".encode()).replace(b"=", b"") == b"x***y"
+    assert secrets.mask(f"x{spelled}y").replace("=", "") == "x***y"
+    assert secrets.mask_json(f"x{spelled}y".encode()).replace(b"=", b"") == b"x***y"
 
 
 def test_a_short_secret_is_hidden_as_a_word_and_a_word_stays_in_replies() -> None:

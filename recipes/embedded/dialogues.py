@@ -37,7 +37,7 @@ _SHARDS = 12
 class Speaker(nn.Module):
     """The model with a head that judges each claim of a description at its last word; the head is thrown away later.
 
-    One yes or no for a whole description says nothing about which word was wrong; with a judgement for every claim the
+    One yes or no for a whole description says nothing about which word was wrong; with a judgment for every claim the
     model learns to compare in a fraction of the steps.
     """
 

@@ -196,11 +196,11 @@ def proxy_for(url: str, proxies: Proxies) -> Proxy | None:
 
 
 def _variable(*names: str) -> tuple[str, str]:
-    """The first of these variables that is set, as it is spelt, and its value; small letters win, as in curl."""
+    """The first of these variables that is set, as it is spelled, and its value; small letters win, as in curl."""
     for name in names:
-        for spelt in sorted(os.environ, reverse=True):
-            if spelt.lower() == name and os.environ[spelt].strip():
-                return spelt, os.environ[spelt].strip()
+        for spelled in sorted(os.environ, reverse=True):
+            if spelled.lower() == name and os.environ[spelled].strip():
+                return spelled, os.environ[spelled].strip()
     return "", ""
 
 

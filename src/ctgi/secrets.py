@@ -88,7 +88,7 @@ def _pattern(texts: Iterable[str]) -> "re.Pattern[str] | None":
 
 
 def _forms(text: str) -> set[str]:
-    """A secret as it may be spelt: itself, percent-encoded, in base64, and each within JSON."""
+    """A secret as it may be spelled: itself, percent-encoded, in base64, and each within JSON."""
     raw = text.encode(errors="surrogateescape")
     plain = {text, text.rstrip("="), quote(raw, safe=""), quote(raw)}
     if len(text) >= _UNMISTAKABLE:

@@ -156,8 +156,8 @@ def test_the_writers_hand_over_every_fact_as_data(role: type[Reconstructor] | ty
 def test_the_judge_says_why(answer: Reply, known: list[str], reason: str | None) -> None:
     question = load_pool().by_attribute("shoes_color")
     assert question is not None
-    judgement = asyncio.run(Judge(MtgSettings())(IMAGE, question, answer, known))
-    assert judgement.reason == reason
+    judgment = asyncio.run(Judge(MtgSettings())(IMAGE, question, answer, known))
+    assert judgment.reason == reason
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,10 @@ def greys(image: Image.Image, row: int) -> list[int]:
     return [at(image, place, row, PHOTO[0] // 2, PHOTO[1] // 2 + 40)[0] // 10 for place in range(10)]
 
 
-def colours(image: Image.Image) -> set[tuple[int, int, int]]:
+def colors(image: Image.Image) -> set[tuple[int, int, int]]:
     counted = image.getcolors(maxcolors=1 << 24)
     assert counted is not None
-    return {colour for _, colour in counted if isinstance(colour, tuple)}  # type: ignore[misc]
+    return {color for _, color in counted if isinstance(color, tuple)}  # type: ignore[misc]
 
 
 def test_rows_stand_before_and_after(search: Search, tmp_path: Path) -> None:
@@ -51,17 +51,17 @@ def test_rows_stand_before_and_after(search: Search, tmp_path: Path) -> None:
 def test_frames_tell_anchor_right_and_wrong(search: Search, people: list[str], tmp_path: Path) -> None:
     plain = montage(search(), tmp_path)
     assert at(plain, 0, SECOND_ROW, 1, 100) == ImageColor.getrgb(ANCHOR)
-    assert ImageColor.getrgb(RIGHT) not in colours(plain)
+    assert ImageColor.getrgb(RIGHT) not in colors(plain)
     judged = montage(search(), tmp_path, relevant=lambda path: path == people[0])
     assert at(judged, 1, SECOND_ROW, 1, 100) == at(judged, 0, FIRST_ROW, 1, 100) == ImageColor.getrgb(RIGHT)
     assert at(judged, 0, SECOND_ROW, 1, 100) == ImageColor.getrgb(WRONG)
 
 
-def test_added_words_have_their_colour(search: Search, tmp_path: Path) -> None:
+def test_added_words_have_their_color(search: Search, tmp_path: Path) -> None:
     words = (MARGIN, SECOND_ROW - LINE - 12, WIDTH, SECOND_ROW - 12)
-    assert ImageColor.getrgb(ACCENT) in colours(montage(search(), tmp_path).crop(words))
+    assert ImageColor.getrgb(ACCENT) in colors(montage(search(), tmp_path).crop(words))
     same = search(refined_query="woman with a bag")
-    assert ImageColor.getrgb(ACCENT) not in colours(montage(same, tmp_path).crop(words))
+    assert ImageColor.getrgb(ACCENT) not in colors(montage(same, tmp_path).crop(words))
 
 
 def test_without_refinement_there_is_one_row(search: Search, tmp_path: Path) -> None:

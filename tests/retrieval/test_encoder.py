@@ -20,7 +20,7 @@ def spec(folder: Path) -> str:
     return f"open_clip:local-dir:{folder}"
 
 
-def test_vectors_are_those_of_the_model_and_normalised(encoder: Encoder) -> None:
+def test_vectors_are_those_of_the_model_and_normalized(encoder: Encoder) -> None:
     image = Image.new("RGB", (30, 70), "red")
     pixels = encoder.preprocess(image)
     assert pixels.shape == (3, 64, 32)

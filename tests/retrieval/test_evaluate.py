@@ -9,13 +9,13 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.evaluate import encode_split, image_to_text, text_to_image
 from ctgi.retrieval.metrics import evaluate_scores
-from tests.support.colour_encoder import ColourEncoder
+from tests.support.color_encoder import ColorEncoder
 from tests.support.people_dataset import save_people_dataset
 
 SETTINGS = RetrieverSettings(batch_size=4, workers=1)
 
 
-class Counting(ColourEncoder):
+class Counting(ColorEncoder):
     """The double, counting what it encodes."""
 
     def __init__(self) -> None:
@@ -38,15 +38,15 @@ def split(tmp_path: Path) -> Split:
 
 def test_features_are_in_the_order_of_the_split(split: Split, tmp_path: Path) -> None:
     turned = replace(split, images=split.images[::-1], image_pids=split.image_pids[::-1])
-    encoded = encode_split(turned, ColourEncoder(), SETTINGS, tmp_path / "out")
-    again = encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "other")
+    encoded = encode_split(turned, ColorEncoder(), SETTINGS, tmp_path / "out")
+    again = encode_split(split, ColorEncoder(), SETTINGS, tmp_path / "other")
     np.testing.assert_array_equal(encoded.image_features[::-1], again.image_features)
     np.testing.assert_allclose(np.linalg.norm(encoded.image_features, axis=1), 1, rtol=1e-5)
     assert [image.path for image in encoded.images] == list(turned.images)
 
 
 def test_both_directions_agree_with_the_matrix(split: Split, tmp_path: Path) -> None:
-    encoded = encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "out")
+    encoded = encode_split(split, ColorEncoder(), SETTINGS, tmp_path / "out")
     scores = encoded.text_features @ encoded.image_features.T
     assert text_to_image(encoded) == evaluate_scores(scores, split.caption_pids, split.image_pids)
     assert image_to_text(encoded) == evaluate_scores(scores.T.copy(), split.image_pids, split.caption_pids)
@@ -66,19 +66,19 @@ def test_a_second_time_nothing_is_encoded(split: Split, tmp_path: Path) -> None:
 def test_damaged_features_of_an_earlier_run_are_made_anew(
     split: Split, tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "out")
+    first = encode_split(split, ColorEncoder(), SETTINGS, tmp_path / "out")
     (kept,) = (tmp_path / "out").rglob("texts-*.npz")
     if content is None:
         np.savez(kept, features=np.zeros((1, 2), np.float64), truncated=np.zeros(1, np.int64))
     else:
         kept.write_bytes(content)
-    again = encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "out")
+    again = encode_split(split, ColorEncoder(), SETTINGS, tmp_path / "out")
     np.testing.assert_array_equal(again.text_features, first.text_features)
     assert "damaged" in caplog.text
     assert kept.stat().st_size > 200
 
 
-class Lenient(ColourEncoder):
+class Lenient(ColorEncoder):
     """As our own encoders, takes any text."""
 
     def encode_texts(self, texts):
@@ -94,17 +94,17 @@ def test_an_image_under_two_names_counts_twice(split: Split, tmp_path: Path) -> 
     twin = tmp_path / "rstp" / "imgs" / "twin.jpg"
     twin.hardlink_to(split.images[0])
     doubled = replace(split, images=(*split.images, str(twin)), image_pids=(*split.image_pids, split.image_pids[0]))
-    encoded = encode_split(doubled, ColourEncoder(), SETTINGS, tmp_path / "out")
+    encoded = encode_split(doubled, ColorEncoder(), SETTINGS, tmp_path / "out")
     np.testing.assert_array_equal(encoded.image_features[-1], encoded.image_features[0])
 
 
 def test_an_unreadable_image_ends_the_evaluation(split: Split, tmp_path: Path) -> None:
     Path(split.images[2]).write_bytes(b"no image")
     with pytest.raises(CtgiError, match="1 images of the test split cannot be read"):
-        encode_split(split, ColourEncoder(), SETTINGS, tmp_path / "out")
+        encode_split(split, ColorEncoder(), SETTINGS, tmp_path / "out")
 
 
 def test_a_split_without_captions_is_refused(split: Split, tmp_path: Path) -> None:
     empty = replace(split, captions=(), caption_pids=(), caption_images=())
     with pytest.raises(CtgiError, match="nothing to evaluate"):
-        encode_split(empty, ColourEncoder(), SETTINGS, tmp_path / "out")
+        encode_split(empty, ColorEncoder(), SETTINGS, tmp_path / "out")

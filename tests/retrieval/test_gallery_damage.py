@@ -17,7 +17,7 @@ from ctgi.retrieval import checksums
 from ctgi.retrieval.gallery import GalleryReport, build_gallery, damage_of, open_gallery
 from ctgi.retrieval.gallery_header import UnreadableError
 from ctgi.retrieval.gallery_names import DamagedGalleryError
-from tests.support.colour_encoder import ColourEncoder
+from tests.support.color_encoder import ColorEncoder
 
 SMALL = RetrieverSettings(batch_size=4)
 WRONG: list[Any] = [
@@ -44,22 +44,22 @@ WRONG: list[Any] = [
 
 
 @pytest.fixture
-def encoder() -> ColourEncoder:
-    return ColourEncoder()
+def encoder() -> ColorEncoder:
+    return ColorEncoder()
 
 
-def index(folder: Path, encoder: ColourEncoder) -> GalleryReport:
+def index(folder: Path, encoder: ColorEncoder) -> GalleryReport:
     return build_gallery([str(folder)], folder / ".ctgi", encoder, SMALL)
 
 
-def search_or_error(folder: Path, encoder: ColourEncoder) -> None:
+def search_or_error(folder: Path, encoder: ColorEncoder) -> None:
     try:
         open_gallery(folder, encoder).search("a man", 8)
     except CtgiError:
         return
 
 
-def mend(folder: Path, encoder: ColourEncoder) -> None:
+def mend(folder: Path, encoder: ColorEncoder) -> None:
     """Indexing mends whatever was done to the files, and searching works after it."""
     assert index(folder, encoder).total == 8
     assert len(open_gallery(folder, encoder).search("a man", 8).candidates) == 8
@@ -70,7 +70,7 @@ def fields(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: repr(value)[:12])
-def test_no_value_in_gallery_json_is_more_than_damage(people: Path, encoder: ColourEncoder, wrong: Any) -> None:
+def test_no_value_in_gallery_json_is_more_than_damage(people: Path, encoder: ColorEncoder, wrong: Any) -> None:
     index(people, encoder)
     header = people / ".ctgi" / "gallery.json"
     for name in fields(people):
@@ -82,7 +82,7 @@ def test_no_value_in_gallery_json_is_more_than_damage(people: Path, encoder: Col
 
 
 @pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"\xff\xfe", b"[1, 2]", b'"text"', b"{}", b'{"format": 1}'])
-def test_no_content_of_gallery_json_is_more_than_damage(people: Path, encoder: ColourEncoder, content: bytes) -> None:
+def test_no_content_of_gallery_json_is_more_than_damage(people: Path, encoder: ColorEncoder, content: bytes) -> None:
     index(people, encoder)
     (people / ".ctgi" / "gallery.json").write_bytes(content)
     with pytest.raises(DamagedGalleryError):
@@ -104,7 +104,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 @pytest.mark.parametrize("wrong", [*WRONG, 7], ids=lambda value: repr(value)[:12])
-def test_no_value_in_the_manifest_is_more_than_damage(people: Path, encoder: ColourEncoder, wrong: Any) -> None:
+def test_no_value_in_the_manifest_is_more_than_damage(people: Path, encoder: ColorEncoder, wrong: Any) -> None:
     for name in ("path", "sha256", "size", "mtime_ns"):
         index(people, encoder)
         rewritten(people, lambda entry, name=name: entry | {name: wrong})
@@ -130,7 +130,7 @@ def one_bit(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("spoil", [flipped_signs, reversed_rows, one_bit])
 def test_embeddings_that_still_look_like_embeddings_are_told(
-    people: Path, encoder: ColourEncoder, spoil: Callable[[bytes], bytes]
+    people: Path, encoder: ColorEncoder, spoil: Callable[[bytes], bytes]
 ) -> None:
     index(people, encoder)
     before = open_gallery(people, encoder).search("a man", 8)
@@ -145,7 +145,7 @@ def test_embeddings_that_still_look_like_embeddings_are_told(
 
 
 def test_only_images_of_damaged_blocks_are_encoded_anew(
-    people: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+    people: Path, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (checksums, __import__("ctgi.retrieval.gallery_writer", fromlist=["x"])):
         monkeypatch.setattr(module, "BLOCK_BYTES", 512)  # two rows
@@ -160,7 +160,7 @@ def test_only_images_of_damaged_blocks_are_encoded_anew(
 
 
 def test_rows_that_are_added_keep_the_checksums_of_full_blocks(
-    people: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+    people: Path, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checksums, "BLOCK_BYTES", 768)  # three rows: the last block of eight is not full
     index(people, encoder)
@@ -173,7 +173,7 @@ def test_rows_that_are_added_keep_the_checksums_of_full_blocks(
     assert damage_of(people) == []
 
 
-def test_a_gallery_of_a_version_without_checksums_opens_and_gets_them(people: Path, encoder: ColourEncoder) -> None:
+def test_a_gallery_of_a_version_without_checksums_opens_and_gets_them(people: Path, encoder: ColorEncoder) -> None:
     index(people, encoder)
     header = people / ".ctgi" / "gallery.json"
     new = ("embeddings_crc32", "index_crc32", "index_bytes", "inputs", "failed")
@@ -228,7 +228,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("name", ["gallery.json", "manifest-1", "embeddings-1"])
 def test_a_file_that_cannot_be_read_now_is_no_damage_and_nothing_is_deleted(
-    people: Path, encoder: ColourEncoder, unreadable: Callable[[str], None], name: str
+    people: Path, encoder: ColorEncoder, unreadable: Callable[[str], None], name: str
 ) -> None:
     index(people, encoder)
     before = {path.name: path.read_bytes() for path in (people / ".ctgi").iterdir()}
@@ -241,7 +241,7 @@ def test_a_file_that_cannot_be_read_now_is_no_damage_and_nothing_is_deleted(
 
 
 def test_a_gallery_that_cannot_be_looked_up_now_is_not_missing(
-    people: Path, encoder: ColourEncoder, unknown: list[str]
+    people: Path, encoder: ColorEncoder, unknown: list[str]
 ) -> None:
     index(people, encoder)
     unknown.append(".ctgi/gallery.json")
@@ -253,7 +253,7 @@ def test_a_gallery_that_cannot_be_looked_up_now_is_not_missing(
 
 
 def test_an_image_that_cannot_be_read_now_keeps_its_row(
-    people: Path, encoder: ColourEncoder, unreadable: Callable[[str], None], unknown: list[str]
+    people: Path, encoder: ColorEncoder, unreadable: Callable[[str], None], unknown: list[str]
 ) -> None:
     index(people, encoder)
     (people / "0_a.png").touch()
@@ -272,7 +272,7 @@ def test_an_image_that_cannot_be_read_now_keeps_its_row(
     assert (report.total, report.encoded, report.failed) == (8, 0, ())
 
 
-def test_a_reader_meets_the_old_or_the_new_gallery(people: Path, encoder: ColourEncoder) -> None:
+def test_a_reader_meets_the_old_or_the_new_gallery(people: Path, encoder: ColorEncoder) -> None:
     index(people, encoder)
     extra = Image.new("RGB", (40, 90), "teal")
     ended = threading.Event()
@@ -298,7 +298,7 @@ def test_a_reader_meets_the_old_or_the_new_gallery(people: Path, encoder: Colour
     assert failures == []
 
 
-def test_a_rebuild_that_is_killed_leaves_the_gallery(people: Path, encoder: ColourEncoder) -> None:
+def test_a_rebuild_that_is_killed_leaves_the_gallery(people: Path, encoder: ColorEncoder) -> None:
     index(people, encoder)
     before = open_gallery(people, encoder).search("a man", 8)
 
@@ -315,7 +315,7 @@ def test_a_rebuild_that_is_killed_leaves_the_gallery(people: Path, encoder: Colo
     ]  # fmt: skip
 
 
-def test_an_empty_gallery_does_not_hide_a_good_one(people: Path, encoder: ColourEncoder, tmp_path: Path) -> None:
+def test_an_empty_gallery_does_not_hide_a_good_one(people: Path, encoder: ColorEncoder, tmp_path: Path) -> None:
     good = tmp_path / "good"
     build_gallery([str(people)], good, encoder, SMALL)
     (good / ".ctgi").mkdir()
@@ -325,7 +325,7 @@ def test_an_empty_gallery_does_not_hide_a_good_one(people: Path, encoder: Colour
         assert len(open_gallery(good, encoder)) == 8
 
 
-def test_what_has_no_checksums_is_not_called_whole(people: Path, encoder: ColourEncoder) -> None:
+def test_what_has_no_checksums_is_not_called_whole(people: Path, encoder: ColorEncoder) -> None:
     index(people, encoder)
     header = people / ".ctgi" / "gallery.json"
     header.write_text(json.dumps(json.loads(header.read_text()) | {"embeddings_crc32": None}))
@@ -333,7 +333,7 @@ def test_what_has_no_checksums_is_not_called_whole(people: Path, encoder: Colour
 
 
 @pytest.mark.parametrize("name", ["manifest-1.jsonl", "embeddings-1.bin"])
-def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(people: Path, encoder: ColourEncoder, name: str) -> None:
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(people: Path, encoder: ColorEncoder, name: str) -> None:
     index(people, encoder)
     (people / ".ctgi" / name).unlink()
     os.mkfifo(people / ".ctgi" / name)

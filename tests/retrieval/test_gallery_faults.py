@@ -14,7 +14,7 @@ from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import build_gallery, open_gallery
-from tests.support.colour_encoder import ColourEncoder
+from tests.support.color_encoder import ColorEncoder
 from tests.support.tiny_clip import save_people
 
 SMALL = RetrieverSettings(batch_size=2)
@@ -23,7 +23,7 @@ INDEX_WITH_A_FAULT = """
 import os, resource, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from tests.support.colour_encoder import ColourEncoder
+from tests.support.color_encoder import ColorEncoder
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval import gallery_writer
@@ -41,15 +41,15 @@ if fault == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # bytes per file: the fourth row does not fit
 try:
     settings = RetrieverSettings(batch_size=2)
-    build_gallery([folder], Path(folder, ".ctgi"), ColourEncoder(), settings, progress=batch_done)
+    build_gallery([folder], Path(folder, ".ctgi"), ColorEncoder(), settings, progress=batch_done)
 except CtgiError as error:
     sys.exit(str(error))
 """
 
 
 @pytest.fixture
-def encoder() -> ColourEncoder:
-    return ColourEncoder()
+def encoder() -> ColorEncoder:
+    return ColorEncoder()
 
 
 def run(folder: Path, fault: str) -> subprocess.CompletedProcess[str]:

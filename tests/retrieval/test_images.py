@@ -43,7 +43,7 @@ def test_a_ref_is_named_by_content(tmp_path: Path) -> None:
         ("CMYK", "tif", 2),
     ],
 )
-def test_other_modes_keep_their_colours(tmp_path: Path, mode: str, suffix: str, tolerance: int) -> None:
+def test_other_modes_keep_their_colors(tmp_path: Path, mode: str, suffix: str, tolerance: int) -> None:
     image = read_image(str(drawn(tmp_path / f"a.{suffix}", mode)))
     assert image.mode == "RGB"
     assert np.abs(np.subtract(image.getpixel((8, 4)), (255, 0, 0))).max() <= tolerance
@@ -73,7 +73,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
 
 
 def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ("lime", "red", "blue")]
+    frames = [Image.new("RGB", (16, 16), color) for color in ("lime", "red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert read_image(str(tmp_path / "moving.gif")).getpixel((0, 0)) == (0, 255, 0)
 

@@ -16,7 +16,7 @@ from ctgi.training.step import Stepper
 def one_step(config: TrainConfig, out: Path, world: World) -> None:
     """The first step's loss terms and gradients, saved to `out` by the leading process.
 
-    Batch normalisation takes part as in evaluation: on the CPU it does not look beyond its process.
+    Batch normalization takes part as in evaluation: on the CPU it does not look beyond its process.
     """
     torch.manual_seed(0)
     split = build_data(config).split("train")

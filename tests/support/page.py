@@ -16,7 +16,7 @@ from ctgi.runs.events import Logged
 from ctgi.ui.app import create_app
 from ctgi.ui.guard import Door, Guard
 from ctgi.ui.site import Site, open_site
-from tests.support.colour_encoder import ColourEncoder
+from tests.support.color_encoder import ColorEncoder
 
 HERE = Door("127.0.0.1", 8321, None)
 PAGE = "http://127.0.0.1:8321"
@@ -58,7 +58,7 @@ async def visited(
     images: Path, model: Any, traces: Path, door: Door = HERE, captions: tuple[Path, ...] = ()
 ) -> AsyncIterator[Visit]:
     """The page of the gallery in `images`, which is made where there is none."""
-    encoder = ColourEncoder()
+    encoder = ColorEncoder()
     if not (images / ".ctgi").is_dir():
         build_gallery([str(images)], images / ".ctgi", encoder, load_settings().retriever)
     binding = lend(model)

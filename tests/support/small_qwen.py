@@ -17,7 +17,7 @@ from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.hf import HfMllm, open_hf
 from recipes.embedded.qwen2vl import build_model, build_processor
 
-COLOURS = ("red", "green", "blue", "black", "white", "orange")
+COLORS = ("red", "green", "blue", "black", "white", "orange")
 
 
 Ask = Callable[[HfMllm], Awaitable[Any]]
@@ -40,12 +40,12 @@ def save_small_qwen(folder: Path) -> Path:
 
 
 def save_figures(folder: Path) -> list[ImageRef]:
-    """Two-coloured figures of different sizes, so that prompts differ in length."""
+    """Two-colored figures of different sizes, so that prompts differ in length."""
     paths = []
-    for i, colour in enumerate(COLOURS):
+    for i, color in enumerate(COLORS):
         image = Image.new("RGB", (96 + 16 * i, 384 - 32 * i), "grey")
-        image.paste(colour, (24, 60, 72, 150))
-        paths.append(str(folder / f"{colour}.png"))
+        image.paste(color, (24, 60, 72, 150))
+        paths.append(str(folder / f"{color}.png"))
         image.save(paths[-1])
     return [ref(path) for path in paths]
 

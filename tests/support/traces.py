@@ -42,12 +42,12 @@ def wordy(shoes: str = "white sneakers") -> Any:
         if seen.choices:
             return Reply("yes", top={"yes": 0.9, "no": 0.1})
         if "Describe" in seen.prompts[-1]:
-            return Reply(f"A man in a {_colour(seen.images)} shirt.")
+            return Reply(f"A man in a {_color(seen.images)} shirt.")
         answers = {"trousers": "jeans", "doing": "walking", "shoes": shoes, "color": "blue"}
         return Reply(next((said for word, said in answers.items() if word in seen.prompts[-1]), "not visible"))
 
     return answer
 
 
-def _colour(shown: Sequence[str]) -> str:
+def _color(shown: Sequence[str]) -> str:
     return ("red", "green", "grey", "black")[int(shown[0][:4], 16) % 4]

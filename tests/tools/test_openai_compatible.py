@@ -118,7 +118,7 @@ def test_a_choice_comes_with_its_probability(double: ScriptedServer) -> None:
     ("top", "expected"),
     [
         ({"y": 0.6, "Yes": 0.1, " YES": 0.1, "n": 0.2}, {"yes": 0.8, "no": 0.2}),
-        ({"yes": 0.6, "no": 0.2, "maybe": 0.2}, {"yes": 0.75, "no": 0.25}),  # normalised over the choices
+        ({"yes": 0.6, "no": 0.2, "maybe": 0.2}, {"yes": 0.75, "no": 0.25}),  # normalized over the choices
         ({"yes": 0.03, "no": 0.01, "The": 0.9}, {}),  # the reply was about something else
         ({"": 0.5, "yes": 0.5}, {"yes": 1.0, "no": 0.0}),  # nothing begins every choice
         ({}, {}),

@@ -63,7 +63,7 @@ def test_irra_is_resize_flip_pad_crop(noise: Image.Image) -> None:
 
 @pytest.mark.parametrize(("augment", "fill"), [("irra", (0.0, 0.0, 0.0)), ("irra_as_released", MEAN)])
 def test_what_erased_parts_are_filled_with(augment: Augment, fill: tuple[float, ...]) -> None:
-    """After normalisation: 0 is the mean colour; CLIP's mean there is a lighter one, as IRRA was released."""
+    """After normalization: 0 is the mean color; CLIP's mean there is a lighter one, as IRRA was released."""
     black = Image.new("RGB", (30, 60))  # padding cannot be told from the rest
     normal = Preprocess(SIZE, MEAN, STD)(black, Random(0))
     areas = []

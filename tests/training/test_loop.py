@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_batch(tiny_config: Config, tmp
     assert all(Path(path).is_file() for path in batch["paths"])
 
 
-def test_nothing_is_learnt_from_a_batch_that_is_not_finite(tiny_config: Config) -> None:
+def test_nothing_is_learned_from_a_batch_that_is_not_finite(tiny_config: Config) -> None:
     from ctgi.training.faults import NotFiniteError
 
     stepper, batch = stepper_and_batch(tiny_config("irra"))

@@ -36,10 +36,10 @@ def test_the_word_whose_token_the_mask_took_is_spelt_by_its_parts(tokenize: Capt
     ids = tokenize(["Jekyll and jekyll's coat"])[0]
     words = ids[1 : int(ids.argmax())].tolist()
     assert MASK_ID not in words
-    spelt = words[:2]
+    spelled = words[:2]
     vocabulary = SimpleTokenizer().encoder
-    assert spelt == [vocabulary["jeky"], vocabulary["ll</w>"]]
-    assert words == [*spelt, *tokenize(["and"])[0, 1:2].tolist(), *spelt, *tokenize(["'s coat"])[0, 1:3].tolist()]
+    assert spelled == [vocabulary["jeky"], vocabulary["ll</w>"]]
+    assert words == [*spelled, *tokenize(["and"])[0, 1:2].tolist(), *spelled, *tokenize(["'s coat"])[0, 1:3].tolist()]
 
 
 def test_control_tokens_and_broken_characters_in_a_caption_are_text(tokenize: CaptionTokenizer) -> None:

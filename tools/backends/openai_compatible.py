@@ -18,7 +18,7 @@ from ctgi.tools.backends.refusals import BrokenError, RefusedError
 from ctgi.tools.backends.request_form import Dialect, GivenUp, RequestForm
 from ctgi.tools.images import DataUrls, encode
 
-_PROBE = ChatRequest("Which colour is this? One word.", choices=("yes", "no"))
+_PROBE = ChatRequest("Which color is this? One word.", choices=("yes", "no"))
 
 
 def open_vllm(model: str, endpoint: Endpoint) -> PerLoop:

@@ -78,7 +78,7 @@ def _label(name: str) -> str:
 
 
 class _Box:
-    """What grandalf places: the size of a node, and its centre once laid out."""
+    """What grandalf places: the size of a node, and its center once laid out."""
 
     def __init__(self, name: str) -> None:
         self.name = name

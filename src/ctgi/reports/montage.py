@@ -147,7 +147,7 @@ def _place(canvas: "Image", draw: "ImageDraw", card: Card, x: int, y: int) -> No
     _paste(canvas, draw, card, x, y)
     if card.anchor:
         draw.rectangle((x, bottom - 26, right, bottom), fill=ANCHOR_TINT)
-        _centre(draw, x, bottom - 14, "ANCHOR", "#7a4d00", 14)
+        _center(draw, x, bottom - 14, "ANCHOR", "#7a4d00", 14)
     if card.right is not None or card.anchor:
         color = ANCHOR if card.right is None else RIGHT if card.right else WRONG
         draw.rectangle((x, y, right, bottom), outline=color, width=FRAME)
@@ -162,13 +162,13 @@ def _paste(canvas: "Image", draw: "ImageDraw", card: Card, x: int, y: int) -> No
     from PIL import ImageOps
 
     if card.path is None:
-        _centre(draw, x, y + PHOTO[1] // 2, "left the list", MUTED, 15)
+        _center(draw, x, y + PHOTO[1] // 2, "left the list", MUTED, 15)
         return
     try:
         photo = ImageOps.contain(read_image(card.path), PHOTO)
     except ImageError as error:
-        _centre(draw, x, y + PHOTO[1] // 2 - 12, "No picture", INK, 15)
-        _centre(draw, x, y + PHOTO[1] // 2 + 12, error.reason, MUTED, 13)
+        _center(draw, x, y + PHOTO[1] // 2 - 12, "No picture", INK, 15)
+        _center(draw, x, y + PHOTO[1] // 2 + 12, error.reason, MUTED, 13)
         return
     canvas.paste(photo, (x + (PHOTO[0] - photo.width) // 2, y + (PHOTO[1] - photo.height) // 2))
 
@@ -197,7 +197,7 @@ def _label(draw: "ImageDraw", card: Card, x: int, y: int) -> None:
         draw.text((x, y + 23), _cut(plain(PurePath(card.path).name), 13), fill=MUTED, font=_font(13))
 
 
-def _centre(draw: "ImageDraw", x: int, y: int, text: str, color: str, size: int) -> None:
+def _center(draw: "ImageDraw", x: int, y: int, text: str, color: str, size: int) -> None:
     draw.text((x + PHOTO[0] // 2, y), _cut(plain(text), size), fill=color, font=_font(size), anchor="mm")
 
 

@@ -1,1 +1,1 @@
-"""What a person or a program sets going: one act each, run under its trace and cache."""
+"""Runs: each captions, searches, evaluates ... once, with trace and cache."""

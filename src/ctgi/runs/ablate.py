@@ -23,7 +23,7 @@ from ctgi.training.loop import train
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared on what."""
+    """The plan of an ablation: data, models and settings."""
 
     data: str
     root: Path
@@ -31,9 +31,9 @@ class Plan:
     """A captions.jsonl of the training images: `caption` is MTG's, `initial_caption` the single turn before it."""
     models: tuple[str, ...]
     stretched: int
-    """Text tokens with positional stretching."""
+    """Context length in tokens, with stretching."""
     unstretched: int
-    """Text tokens without."""
+    """Context length in tokens, without stretching."""
     split: str
     config: Path | None
     sets: tuple[str, ...]
@@ -51,7 +51,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return f"{self.model}-{self.captions}-{self.context_length}"
 
 
@@ -64,7 +64,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """The name of its file."""
         return f"{self.training.name}{'-mti' if self.mti else ''}"
 
 
@@ -126,7 +126,7 @@ def run_ablation(plan: Plan, settings: Settings, out: Path, events: Events) -> l
 
 
 def _trained(training: Training, plan: Plan, folder: Path, events: Events) -> Path:
-    """The best checkpoint of a training, which is gone on with if it was begun."""
+    """The best checkpoint of a training, which is resumed if it was begun."""
     with events.progress("train", None) as update:
         return train(
             training_config(training, plan), folder, resume=True,
@@ -152,7 +152,7 @@ def training_config(training: Training, plan: Plan) -> TrainConfig:
 
 
 def _made_by(row: Row, plan: Plan, settings: Settings) -> Json:
-    """All that a row depends on: another answer here means it has to be measured anew."""
+    """Everything that a row depends on; if it differs, the row is measured again."""
     mti = {
         "settings": settings.mti.model_dump(mode="json"),
         "bindings": {tool: str(settings.binding(tool)) for tool in TOOLS},

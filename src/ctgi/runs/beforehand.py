@@ -1,4 +1,4 @@
-"""What a person should know before a run begins: which models answer, and what leaves the machine."""
+"""Announcements before a run: which models answer, and what leaves the machine."""
 
 from collections.abc import Collection
 

@@ -30,13 +30,13 @@ from ctgi.tools.traces.interceptor import Interceptor
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` of `count`, 1-based; images are dealt out by content, so copies fall into one shard."""
+    """Part `index` of `count`, 1-based; images are divided by content, so copies fall into one shard."""
 
     index: int
     count: int
 
     def file(self, out: Path) -> Path:
-        """Where this part writes, of all that is to be written to `out`."""
+        """The file of this part, if all parts together would write `out`."""
         return out.with_name(f"{out.stem}.{self.index}-of-{self.count}{out.suffix}")
 
     def takes(self, sha256: str) -> bool:
@@ -62,13 +62,13 @@ class CaptionReport:
     tokens: Counter[str] = field(default_factory=Counter)
     """Input and output tokens of all calls, including those of images that failed."""
     seconds: float = 0.0
-    """From the first image to the last record."""
+    """Duration from the first image to the last record."""
     calls: int = 0
     """Requests to models, including those that failed."""
     cached: int = 0
     """Requests answered from the cache, without a model; they took no tokens."""
     thoughts: int = 0
-    """Replies that came with thoughts, which were cut off."""
+    """Replies whose thoughts were cut off."""
     not_english: int = 0
     """New records whose description or answers are not in English, as far as one can tell."""
     trace: str | None = None
@@ -78,12 +78,12 @@ class CaptionReport:
 
     @property
     def done(self) -> int:
-        """Images that are dealt with."""
+        """Images that are finished or failed."""
         return self.captioned + self.copied + self.already + len(self.failed)
 
     @property
     def in_words(self) -> str:
-        """How it goes, for a progress bar."""
+        """The counts in words, for a progress bar."""
         return f"kept {self.kept}, dropped {self.dropped.total()}, failed {len(self.failed)}"
 
     @property
@@ -126,7 +126,7 @@ class CaptionReport:
 async def caption_image(
     image: ImageRef, settings: Settings, events: Events, *, trace: bool = True, models: Models | None = None
 ) -> CaptionRecord:
-    """One image's record, written nowhere.
+    """One image's record; nothing is written.
 
     Raises:
         ToolError: a call failed for good.
@@ -180,7 +180,7 @@ async def caption_images(
 
 
 def _found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[str]:
-    """All images, so that it is known how many there are; what is passed over is told."""
+    """All images, listed so that their number is known; files passed over are reported."""
     paths = [*find_images(inputs, passed)]
     for line in passed.lines():
         events.tell(line)
@@ -270,7 +270,7 @@ class _Captioning:
             report.seconds = time.perf_counter() - started
 
     async def caption(self, image: ImageRef) -> None:
-        """Append the image's record: a copy of an identical image's, else a new dialogue's.
+        """Append the image's record: reuses the record of an identical image, or runs a new dialogue.
 
         Raises:
             ToolError: no caption for this image.
@@ -306,5 +306,5 @@ async def dialogue(graph: Any, context: MtgContext, image: ImageRef, bindings: d
 
 
 def copied(known: CaptionLine, image: ImageRef) -> Json:
-    """The line of an image whose content was captioned under another path; what people wrote into that stays in it."""
+    """The line of an image whose content was captioned under another path, including fields added by hand."""
     return known.fields | {"path": image.path, "same_as": known.same_as, "seconds": 0.0, "tokens": {}}

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Captioned:
-    """Which images have a record: the same file counts once, however its path is written."""
+    """The images with a record; the same file counts once, however its path is written."""
 
     def __init__(self) -> None:
         self._sha256_of: dict[str, str] = {}
@@ -52,7 +52,7 @@ class Captioned:
 
 
 class CaptionsFile:
-    """A captions file open for appending, by one process at a time; knows what it holds without holding it."""
+    """A captions file open for appending, by one process at a time, with an index of its records."""
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path = path
@@ -109,7 +109,7 @@ class CaptionsFile:
             self._write(b"\n")
 
     def _set_aside(self, line: JsonLine) -> None:
-        """Move what a kill left of a record, or a person's slip, to a file beside this one."""
+        """Move a half-written record to a file beside this one."""
         aside = self.path.with_name(f"{self.path.name}.torn")
         try:
             with aside.open("ab") as file:
@@ -135,7 +135,7 @@ class CaptionsFile:
 
 
 def dump(record: Json) -> bytes:
-    """A record as one line of JSON in UTF-8; a path that is no UTF-8 keeps its bytes as surrogate escapes."""
+    """A record as one line of JSON in UTF-8; a path that is not UTF-8 keeps its bytes as surrogate escapes."""
     try:
         return json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:

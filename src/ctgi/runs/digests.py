@@ -1,4 +1,4 @@
-"""What decides a run beside its settings, by content: prompts, question pool, code."""
+"""Digests of what a run depends on besides its settings: prompts, question pool, code."""
 
 import ast
 import hashlib
@@ -27,7 +27,7 @@ def digests(pool: Path | None) -> dict[str, str]:
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Names of what is not as it was. A module that moved, or has other comments, is as it was."""
+    """Names of what has changed. Moving a module or editing its comments is not a change."""
     code_then, code_now = _code(then), _code(now)
     other = (then.keys() - code_then) | (now.keys() - code_now)
     changed = {name for name in other if then.get(name) != now.get(name)}

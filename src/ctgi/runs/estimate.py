@@ -30,7 +30,7 @@ def estimate(
     *,
     limit: int | None = None,
 ) -> Json:
-    """Calls and tokens for the images without a caption: an upper bound, as no turn is saved by the pool.
+    """Calls and tokens for the images without a caption: an upper bound, because no question is skipped.
 
     Image tokens are Qwen2-VL's. `uncached_input_tokens` leaves out what the earlier call of a dialogue sent already.
     `failed` lists the images that cannot be captioned: each is decoded as it would be for a model.

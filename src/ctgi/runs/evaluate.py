@@ -19,7 +19,7 @@ from ctgi.runs.events import Events
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Which captions and images are measured."""
+    """The captions and images to measure."""
 
     layout: str
     """cuhk, icfg, rstp or folder."""
@@ -31,7 +31,7 @@ class DataSpec:
     """Only the first captions, against the whole gallery."""
 
     def load(self, events: Events) -> Split:
-        """The split; what a plain folder holds is told.
+        """The split; counts of a plain folder are reported.
 
         Raises:
             CtgiError: the data set cannot be read.
@@ -63,13 +63,13 @@ def encode(spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, e
 
 @dataclass(frozen=True)
 class Measuring:
-    """What is measured besides plain retrieval."""
+    """What to measure besides plain retrieval."""
 
     mti: bool = False
     """Also refine every query by a dialogue."""
     variant: str = "ctgi"
     users: Sequence[User] = ()
-    """Whose dialogues are told turn by turn."""
+    """Users whose dialogues are measured turn by turn."""
     lams: Sequence[float] = ()
     xis: Sequence[float] = ()
     """Other lambdas and xis to measure with, which is arithmetic."""

@@ -84,10 +84,10 @@ async def _interview(context: MtiContext, image: ImageRef, query: str) -> list[F
     known, facts = [query], list[Fact | None]()
     for attribute, text in proposed.items:
         said = await context.answer_question(image, text)
-        judgement = await context.judge(image, context.pool.question_about(attribute), said, known)
-        kept = judgement.reason is None
-        facts.append(Fact(text, said.text, judgement.statement) if kept else None)
-        known += [judgement.statement] if kept else []
+        judgment = await context.judge(image, context.pool.question_about(attribute), said, known)
+        kept = judgment.reason is None
+        facts.append(Fact(text, said.text, judgment.statement) if kept else None)
+        known += [judgment.statement] if kept else []
     return facts
 
 

@@ -37,7 +37,7 @@ from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.chat_cache import open_chat_cache
 
 _TOLD = 20
-"""Failures told one by one."""
+"""Number of failures that are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _tell_failures(run: MtiRun, events: Events) -> None:
 
 
 def _label(encoded: EncodedSplit, query: int) -> Json:
-    """What the trace says about a query: its place in the split, and which images show its person."""
+    """The label of a query in the trace: its index in the split, and the images of its person."""
     split = encoded.split
     right = [image.sha256 for image, pid in zip(encoded.images, split.image_pids, strict=True)
              if pid == split.caption_pids[query]]  # fmt: skip
@@ -204,7 +204,7 @@ def mti_row(run: MtiRun, lam: float, xi: float) -> MtiRow:
 
 
 def check_sweep(settings: Settings, variant: str) -> None:
-    """Nothing where other lambdas and xis are arithmetic on what one run stored.
+    """Check that a sweep is possible from what one run stores.
 
     Raises:
         CtgiError: more than one round, whose later candidates depend on lambda.

@@ -1,4 +1,4 @@
-"""What an evaluation found, as typed values, and the JSON that `ctgi evaluate` writes of it."""
+"""Results of an evaluation as typed values, and their JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -79,7 +79,7 @@ class TurnCurves:
 
     @property
     def note(self) -> str:
-        """What the numbers are worth."""
+        """A caution about the numbers."""
         return UPPER_BOUND if self.user == "oracle" else NO_USER
 
     def to_json(self) -> Json:

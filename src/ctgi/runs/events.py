@@ -1,4 +1,4 @@
-"""What a run says while it goes on: the terminal shows it, a program may log it."""
+"""Events of a run: the terminal shows them, a program may log them."""
 
 import logging
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ logger = logging.getLogger(__name__)
 
 
 class Update(Protocol):
-    """Takes how far something is."""
+    """Receives progress."""
 
     def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
-        """What is done, of how much (None: as before), and a few words about it."""
+        """Units done, of `total` (None: as before), and a short note."""
         ...
 
 
@@ -20,19 +20,19 @@ class Events(Protocol):
     """Listens to a run."""
 
     def tell(self, text: str) -> None:
-        """Something that a person may want to know."""
+        """A notice that users may want to know."""
         ...
 
     def announce(self, text: str) -> None:
-        """What a person should know before the run: which models answer, and what leaves the machine."""
+        """A notice before the run: which models answer, and what leaves the machine."""
         ...
 
     def warn(self, text: str) -> None:
-        """Something that a person has to know."""
+        """A warning that users must see."""
         ...
 
     def progress(self, what: str, total: int | None) -> AbstractContextManager[Update]:
-        """Around something that takes long."""
+        """A context around a long operation."""
         ...
 
 

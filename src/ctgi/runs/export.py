@@ -23,7 +23,7 @@ FILE_NAMES = {name: layout.file_name for name, layout in LAYOUTS.items()}
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export did, in objects of the file and in captioned images."""
+    """The counts of an export."""
 
     written: int
     """Objects in the file."""
@@ -101,7 +101,7 @@ def _replaced(
 
 
 def check_export(layouts: Sequence[str], annotations: Path | None) -> None:
-    """Refuse, before images are captioned for it, an export that cannot be.
+    """Refuse an impossible export before images are captioned for it.
 
     Raises:
         CtgiError: an unknown layout, or annotations that are none of it.

@@ -34,7 +34,7 @@ _SHOWN = 10
 
 
 def check_variant(variant: str) -> None:
-    """Nothing for a known variant.
+    """Check that the variant is known.
 
     Raises:
         CtgiError: an unknown one.
@@ -71,7 +71,7 @@ async def open_evaluation(
 
 @dataclass(frozen=True)
 class Interaction:
-    """One query's dialogue, enough to tell what it would have been under any xi."""
+    """One query's dialogue, with enough to derive its outcome under any xi."""
 
     full: SearchRecord
     """Where nothing ends the verification early."""
@@ -137,7 +137,7 @@ def _at_xi(context: MtiContext, xi: float) -> MtiContext:
 
 @dataclass(frozen=True)
 class Choice:
-    """What one query's dialogue comes to under one xi."""
+    """The outcome of one query's dialogue under one xi."""
 
     refined_query: str | None
     """None where the query is left as it is."""

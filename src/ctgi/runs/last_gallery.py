@@ -14,7 +14,7 @@ from ctgi.text import plain
 
 
 def remember(gallery: Path) -> None:
-    """Note `gallery` as the last one of this directory; a home that cannot be written is not worth an error."""
+    """Record `gallery` as the last one of this directory, if the home folder is writable."""
     from ctgi.retrieval.gallery_names import named_by_person
 
     file = _file()
@@ -39,7 +39,7 @@ def last() -> Path:
 
 
 def named_gallery(path: Path | None, settings: Settings, events: Events) -> Path:
-    """The gallery given, else the configured or the last one of this directory, which is then told."""
+    """The given gallery, else the configured or last one of this directory, which is then reported."""
     if path is None:
         path = settings.gallery or last()
         events.tell(f"gallery: {path}")

@@ -1,4 +1,4 @@
-"""Where a run comes from: which images, prompts, code and packages."""
+"""The origin of a run: images, code and packages."""
 
 import platform
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ _PACKAGES = ("langgraph", "langchain-core", "httpx2", "transformers", "open_clip
 
 
 def root_of(inputs: Sequence[str]) -> str:
-    """The folder that all these inputs lie in, if they are absolute paths; "" otherwise."""
+    """The common folder of all inputs, if they are absolute paths; else ""."""
     paths = [text.removeprefix("@") for text in inputs]
     if not paths or not all(Path(path).is_absolute() for path in paths):
         return ""
@@ -24,13 +24,13 @@ def root_of(inputs: Sequence[str]) -> str:
 
 
 def digest_of(images: Iterable[ImageRef]) -> str:
-    """Which images a search was over, in which order."""
+    """A digest of the searched images and their order."""
     return digest_bytes("".join(image.sha256 for image in images).encode())
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Of ctgi, Python, and the packages that have a part in what comes out."""
+    """Versions of ctgi, Python, and packages that affect results."""
     found = {"ctgi": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:

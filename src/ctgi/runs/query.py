@@ -132,7 +132,7 @@ async def converse_in(
 
 
 async def _talk(graph: Any, config: Any, context: MtiContext, ask: Ask) -> Any:
-    """Put question after question to the person; the state at the end."""
+    """Ask the person question after question; returns the final state."""
     left = 0
 
     async def ask_user(question: str, image: ImageRef | None = None) -> Reply:

@@ -1,4 +1,4 @@
-"""A run under its trace and with the replies kept from earlier ones: the one way in which any run is set going."""
+"""Runs with trace and cache: every run starts here."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,27 +20,27 @@ from ctgi.tools.traces.values import Values
 from ctgi.tools.traces.writer import TraceWriter
 
 _DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti")
-"""Tables of the settings that have a part in what comes out; the others hold paths and addresses."""
+"""Tables of the settings that affect results; the others hold paths and addresses."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """What a run does, as the head of its trace says it."""
+    """The description of a run, for the header of its trace."""
 
     command: str
     """caption, search, evaluate, or a name of your own."""
     graph: str
     """mtg, mti, plain, or a name of your own."""
     tools: Collection[str]
-    """Those that may be called."""
+    """The tools that may be called."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """The run's own input, for a replay."""
     root: str = ""
     """The folder under which the trace's paths are written; "" leaves them as they are."""
     told: Collection[str] | None = None
-    """Those of the tools about which a person is told beforehand; None: all."""
+    """The tools to announce beforehand; None: all."""
     given_images: Collection[str] | None = None
-    """Those of the tools that are given images; None: all that may be."""
+    """The tools that get images; None: all that may."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _made_by(gallery: Gallery) -> dict[str, str]:
 
 
 def _tell_faults(found: SearchRecord, events: Events) -> None:
-    """What of the query or of the dialogue was lost."""
+    """Report parts of the query or dialogue that were lost."""
     if found.truncated_tokens:
         events.warn(f"{found.truncated_tokens} tokens of the query were beyond the encoder's length: shorten the query")
     if found.not_english:
@@ -111,7 +111,7 @@ def _tell_faults(found: SearchRecord, events: Events) -> None:
 
 
 def unknown_to_models(settings: Settings, tools: Collection[str], query: str) -> tuple[str, ...]:
-    """Words of the query that mean nothing to the embedded models, where these rank or judge."""
+    """Words of the query that the embedded models do not know, if these rank or judge."""
     return tuple(unknown_words(query)) if any(is_embedded(settings, tool) for tool in tools) else ()
 
 

@@ -19,7 +19,7 @@ from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.hf import HfMllm
 from ctgi.tools.traces.call_notes import timing
 from tests.support.small_qwen import (
-    COLOURS,
+    COLORS,
     LANGUAGE_MODEL,
     VISION_TOWER,
     before_each,
@@ -37,9 +37,9 @@ def mixed_requests(images: list[ImageRef]) -> list[ChatRequest]:
         ChatRequest(f"Describe {i}. " * (i + 1), image, turns[: i % 3], max_tokens=8 + 16 * (i % 2))
         for i, image in enumerate(images)
     ]
-    choice = [ChatRequest(f"Is it {c}?", images[i], choices=("yes", "no")) for i, c in enumerate(COLOURS)]
+    choice = [ChatRequest(f"Is it {c}?", images[i], choices=("yes", "no")) for i, c in enumerate(COLORS)]
     bare = [ChatRequest("Shorten: a person", system="Be brief.", max_tokens=n) for n in (3, 9)]
-    return [*free, *choice, *bare, ChatRequest("Pick.", choices=COLOURS)]
+    return [*free, *choice, *bare, ChatRequest("Pick.", choices=COLORS)]
 
 
 def test_a_batch_answers_as_one_request_at_a_time_does(model: Path, images: list[ImageRef]) -> None:

@@ -1,1 +1,1 @@
-"""A recorded run again: the same graph, answered by its trace."""
+"""Replays a recorded run: the same graph, answered by its trace."""

@@ -1,4 +1,4 @@
-"""A test double of an encoder that starts in no time: mean colours for images, byte counts for texts."""
+"""A test double of an encoder that starts in no time: mean colors for images, byte counts for texts."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from torch import Tensor
 from ctgi.retrieval.encoder import TextFeatures
 
 
-class ColourEncoder:
-    spec = "double:colours"
-    fingerprint = "colours"
+class ColorEncoder:
+    spec = "double:colors"
+    fingerprint = "colors"
     dim = 64
     context_length = 77
 
