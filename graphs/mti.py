@@ -129,9 +129,9 @@ async def _propose(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
 
 async def _route_after_propose(
     state: MtiState, runtime: Runtime[MtiContext]
-) -> Literal["ask_person", "ask_anchor", "__end__"]:
+) -> Literal["ask_person", "ask_anchor", "aggregate"]:
     if not state["questions"]:
-        return END  # type: ignore[return-value]
+        return "aggregate"
     return "ask_person" if runtime.context.interactive else "ask_anchor"
 
 
@@ -189,6 +189,8 @@ async def _route_after_person(state: MtiState) -> Literal["ask_person", "aggrega
 
 async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     """All that was learned, in every round, refines the original query (Eq. 6); nothing learned, nothing refined."""
+    if state["refined_query"] and not any(turn.round == state["round"] for turn in dialogue(state)):
+        return {"refined_query": state["refined_query"]}
     facts = [Fact(turn.question, turn.answer, turn.statement) for turn in dialogue(state) if turn.kept]
     if not facts:
         return {"refined_query": None}
@@ -197,14 +199,14 @@ async def _aggregate(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
 
 
 async def _route_after_aggregate(state: MtiState) -> Literal["rerank", "__end__"]:
-    return "rerank" if state["refined_query"] else END  # type: ignore[return-value]
+    return "rerank" if state["refined_query"] or anchors(state) else END  # type: ignore[return-value]
 
 
 async def _rerank(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
-    """Retrieve with the refined query and fuse (Eq. 7)."""
+    """Retrieve with the refined query and fuse (Eq. 7); where nothing was learned, the anchor alone rises."""
     settings = runtime.context.settings
     refinement = Refinement(
-        query=str(state["refined_query"]),
+        query=_current_query(state),
         anchors=tuple(dict.fromkeys(anchor.sha256 for anchor in anchors(state))),
         weight=settings.lam,
         mode=settings.fusion,

@@ -21,10 +21,11 @@ _NODES = {"retrieve", "verify", "propose", "ask_anchor", "ask_person", "aggregat
 _GIVEN = {"query", "length", *Steering.model_fields}
 _AFTER_RETRIEVAL = {"round", "ranking", "cursor", "early_stop", "refined_query", "truncated_tokens", "calls"}
 _NEEDED = {
-    "branch:to:ask_person": "questions",
-    "branch:to:ask_anchor": "questions",
-    "branch:to:rerank": "refined_query",
+    "branch:to:ask_person": ("questions",),
+    "branch:to:ask_anchor": ("questions",),
+    "branch:to:rerank": ("refined_query", "anchors"),
 }
+"""What a node works with, by the channel that calls it: one of these."""
 _Version = Annotated[str, Field(pattern=r"^\d{1,64}\.")]
 
 
@@ -151,8 +152,8 @@ def _check_state(values: Json) -> None:
     if values.keys() - _GIVEN - {"branch:to:retrieve"} and not values.keys() >= _AFTER_RETRIEVAL:
         raise ValueError("a search without its ranking")
     for node, needed in _NEEDED.items():
-        if node in values and not values.get(needed):
-            raise ValueError(f"no {needed}")
+        if node in values and not any(values.get(name) for name in needed):
+            raise ValueError(f"no {needed[0]}")
 
 
 def _check_write(channel: str, value: Any) -> None:

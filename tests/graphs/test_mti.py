@@ -179,11 +179,33 @@ def test_an_empty_gallery_gives_no_results() -> None:
     assert run(set(), size=0)[0].results == ()
 
 
-def test_an_anchor_that_tells_nothing_leaves_the_ranking() -> None:
-    result, retriever, _ = run({0}, query="a person in white sneakers", questions=2)
-    assert result.anchors
+@pytest.mark.parametrize("asks", [True, False])
+def test_an_anchor_that_tells_nothing_is_promoted_all_the_same(asks: bool) -> None:
+    """No answer is kept, or nothing is left to ask: the confirmed image rises, the query stays as it is."""
+    query = "a person in white sneakers"
+    context, retriever, _ = build({3})
+    if not asks:
+        context = replace(context, propose_questions=TemplateQuestioner(replace(load_pool(), questions=())))
+    result = asyncio.run(search(context, query, 10))
     assert result.refined_query is None
-    assert retriever.asked == [None]
+    assert bool(result.dialogue) is asks
+    assert not any(turn.kept for turn in result.dialogue)
+    assert retriever.asked == [None, Refinement(query, ("sha3",), 0.8, "refined")]
+    assert [(one.path, one.rank_before) for one in result.results[:2]] == [("im3", 4), ("im0", 1)]
+    assert "aggregate_query" not in result.calls
+
+
+def test_a_person_who_answers_nothing_leaves_the_ranking(tmp_path: Path) -> None:
+    result, _ = talk(tmp_path / "threads.sqlite", "a man", ["stop"])
+    assert result.refined_query is None
+    assert result.calls["search_gallery"] == 1
+
+
+def test_a_round_with_nothing_left_to_ask_sums_nothing_up_again() -> None:
+    result, _, _ = run({0}, rounds=3, questions=40)
+    assert result.rounds == 3
+    assert result.calls["aggregate_query"] == 1
+    assert result.refined_query == "A man. The person wears white sneakers."
 
 
 def test_rounds_ask_on_and_ask_nothing_twice() -> None:
@@ -205,7 +227,7 @@ def test_the_shape_of_the_graph() -> None:
     assert edges == {
         ("__start__", "retrieve"), ("retrieve", "verify"), ("retrieve", "propose"), ("retrieve", "__end__"),
         ("verify", "verify"), ("verify", "propose"), ("verify", "__end__"),
-        ("propose", "ask_anchor"), ("propose", "ask_person"), ("propose", "__end__"),
+        ("propose", "ask_anchor"), ("propose", "ask_person"), ("propose", "aggregate"),
         ("ask_anchor", "aggregate"), ("ask_person", "ask_person"), ("ask_person", "aggregate"),
         ("aggregate", "rerank"), ("aggregate", "__end__"), ("rerank", "next_round"), ("rerank", "__end__"),
         ("next_round", "verify"), ("next_round", "propose"), ("next_round", "__end__"),

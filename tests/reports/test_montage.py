@@ -65,7 +65,7 @@ def test_added_words_have_their_color(search: Search, tmp_path: Path) -> None:
 
 
 def test_without_refinement_there_is_one_row(search: Search, tmp_path: Path) -> None:
-    image = montage(search(refined_query=None), tmp_path)
+    image = montage(search(refined_query=None, anchors=[]), tmp_path)
     assert image.height == FIRST_ROW + PHOTO[1] + LABEL + MARGIN
 
 
@@ -75,7 +75,7 @@ def test_without_refinement_there_is_one_row(search: Search, tmp_path: Path) -> 
 )
 def test_any_text_fits(search: Search, people: list[str], tmp_path: Path, query: str) -> None:
     Path(people[1]).write_bytes(b"no image")
-    result = search(query=query, refined_query=None)
+    result = search(query=query, refined_query=None, anchors=[])
     result["results"][0]["path"] = f"/gone/{query}"
     lines = (montage(result, tmp_path).height - (FIRST_ROW - LINE + PHOTO[1] + LABEL + MARGIN)) / LINE
     assert lines in range(1, 7)

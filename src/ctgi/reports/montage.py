@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ctgi.errors import CtgiError, ImageError
 from ctgi.files import write_whole
 from ctgi.records import SearchRecord
-from ctgi.reports.rankings import TOP, Card, Relevant, added, after, before
+from ctgi.reports.rankings import TOP, Card, Relevant, added, after, before, is_reranked
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
 
@@ -65,8 +65,10 @@ def _blocks(result: SearchRecord, relevant: Relevant | None) -> list[tuple[str, 
     query, refined = result.query, result.refined_query
     typed = [(word, INK) for word in _WORD.findall(plain(query))]
     ranked = after(result, relevant)[:TOP]
-    if refined is None:
+    if not is_reranked(result):
         return [("Query", typed, ranked)]
+    if refined is None:
+        return [("Query", typed, before(result, relevant)), ("Query and confirmed image", typed, ranked)]
     marked = [
         (word, ACCENT if new else INK)
         for piece, new in added(plain(query), plain(refined))

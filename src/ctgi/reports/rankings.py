@@ -86,8 +86,14 @@ def added(query: str, refined: str) -> list[tuple[str, bool]]:
     return [piece for piece in [*pieces, (refined[at:], False)] if piece[0]]
 
 
+def is_reranked(result: SearchRecord) -> bool:
+    """Whether the ranking is that of Eq. 7: a refined query, or a confirmed image that rose."""
+    risen = bool(result.anchors) and any(item.score != item.score_before for item in result.results)
+    return risen or result.refined_query is not None
+
+
 def anchor_paths(result: SearchRecord) -> set[str]:
-    """The images that the model confirmed."""
+    """The images that were confirmed."""
     return {anchor.path for anchor in result.anchors}
 
 

@@ -9,7 +9,7 @@ from ctgi.files import write_whole
 from ctgi.records import SearchRecord
 from ctgi.reports.pages import template
 from ctgi.reports.pictures import thumbnail_url
-from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before
+from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before, is_reranked
 from ctgi.retrieval.gallery_names import encoder_name
 
 THUMBNAIL_PX = (240, 600)
@@ -55,6 +55,7 @@ def _view(result: SearchRecord, relevant: Relevant | None, best_rank: int | None
     refined = result.refined_query
     return dict(result) | {
         "pieces": added(result.query, refined) if refined is not None else [],
+        "reranked": is_reranked(result),
         "before": before(result, relevant),
         "top": ranked[:TOP],
         "rest": ranked[TOP:],

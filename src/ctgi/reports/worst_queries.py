@@ -60,7 +60,7 @@ def _search(encoded: EncodedSplit, query: int, made_by: MadeBy, run: MtiRun | No
     choice = run.choices(run.settings.mti.xi)[query] if run else None
     after = run.scores(query, choice) if run else before
     said = choice.search if choice else None
-    refined = said if choice and choice.refined_query is not None else None
+    refined = said if choice and choice.is_reranked else None
     return SearchRecord(
         query=encoded.split.captions[query],
         refined_query=refined.refined_query if refined else None,

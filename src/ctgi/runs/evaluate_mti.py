@@ -168,9 +168,7 @@ async def _turns(user: User, run: MtiRun, context: MtiContext, in_flight: int) -
     split = run.encoded.split
     if user == "anchor":
         choices = run.choices(run.settings.mti.xi)
-        return await anchor_turns(
-            context, split.captions, [c.search if c and c.refined_query is not None else None for c in choices]
-        )
+        return await anchor_turns(context, split.captions, [c.search if c and c.is_reranked else None for c in choices])
     targets = [run.encoded.images[image] for image in split.caption_images]
     turns, failed = await oracle_turns(
         context, split.captions, targets, in_flight=in_flight, on_progress=lambda done: None
@@ -266,6 +264,7 @@ def write_scores(out: Path, run: MtiRun) -> None:
     for row, choice in enumerate(choices):
         if choice and choice.refined_query is not None:
             refined[row] = run.gallery.known_vector(choice.refined_query)
+        if choice and choice.anchors:
             anchors[row] = run.gallery.columns(choice.anchors[:1])[0]
     content = io.BytesIO()
     queries, images = run.pids
@@ -296,11 +295,11 @@ def turn_curves(run: MtiRun, user: User) -> TurnCurves:
 
 
 def _turn_blocks(run: MtiRun, turns: Sequence[Turns], turn: int) -> Iterator[NDArray[np.float32]]:
-    """Eq. 7 after some turns; a query whose text has not changed yet keeps S."""
+    """Eq. 7 after some turns; before the first, every query keeps S."""
     choices = [_as_choice(one, turn) for one in turns]
     return run.blocks(choices, run.settings.mti.lam)
 
 
 def _as_choice(turns: Turns, turn: int) -> Choice | None:
     text = turns.texts[min(turn, len(turns.texts) - 1)]
-    return None if text == turns.texts[0] else Choice(text, turns.anchors)
+    return Choice(None if text == turns.texts[0] else text, turns.anchors if turn else ())

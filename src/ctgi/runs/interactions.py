@@ -140,7 +140,7 @@ class Choice:
     """The outcome of one query's dialogue under one xi."""
 
     refined_query: str | None
-    """None where the query is left as it is."""
+    """None where the query is left as it is; its anchors are promoted all the same."""
     anchors: tuple[str, ...] = ()
     """sha256 of the images whose refined similarity counts as 1."""
     early: bool = False
@@ -150,6 +150,11 @@ class Choice:
     search: SearchRecord | None = None
     """The search that had this dialogue."""
 
+    @property
+    def is_reranked(self) -> bool:
+        """Whether Eq. 7 changes its ranking."""
+        return self.refined_query is not None or bool(self.anchors)
+
 
 def choose(interaction: Interaction, xi: float, variant: str, k: int) -> Choice:
     """The dialogue under this xi, out of what was said."""
@@ -157,22 +162,23 @@ def choose(interaction: Interaction, xi: float, variant: str, k: int) -> Choice:
         anchor = thi_anchor(interaction.verdicts, interaction.top, xi)
         asked = {"verify_match": thi_asked(anchor, k)}
         calls = asked if anchor is None else interaction.full.calls | asked
-        refined = interaction.full.refined_query if anchor is not None else None
-        return _choice(interaction.full, refined, anchor == 0, calls)
+        if anchor is None:
+            return Choice(None, calls=calls, search=interaction.full)
+        return _choice(interaction.full, interaction.full.refined_query, anchor == 0, calls)
     early = interaction.early if interaction.top > xi else None
     outcome = early or interaction.full
     return _choice(outcome, outcome.refined_query, early is not None, outcome.calls)
 
 
 def _choice(search: SearchRecord, refined: str | None, early: bool, calls: dict[str, int]) -> Choice:
-    anchors = tuple(anchor.sha256 for anchor in search.anchors) if refined is not None else ()
+    anchors = tuple(anchor.sha256 for anchor in search.anchors)
     return Choice(refined, anchors, early, calls, search)
 
 
 def fused_blocks(
     queries: NDArray[np.float32], gallery: SplitSearch, choices: Sequence[Choice | None], lam: float, mode: str
 ) -> Iterator[NDArray[np.float32]]:
-    """Eq. 7 for all queries, [Q, G], in blocks of rows; queries that were not refined keep S."""
+    """Eq. 7 for all queries, [Q, G], in blocks of rows; queries without an anchor keep S."""
     refined, anchors = queries.copy(), [_anchors(gallery, choice) for choice in choices]
     for row, choice in enumerate(choices):
         if choice and choice.refined_query is not None:
@@ -183,7 +189,8 @@ def fused_blocks(
 
 
 def _anchors(gallery: SplitSearch, choice: Choice | None) -> list[int] | None:
-    return gallery.columns(choice.anchors) if choice and choice.refined_query is not None else None
+    """Columns set to 1; None for a query that keeps S."""
+    return gallery.columns(choice.anchors) if choice and choice.is_reranked else None
 
 
 def calls_per_query(choices: Sequence[Choice | None], settings: Settings, variant: str) -> dict[str, float]:
