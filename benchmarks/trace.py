@@ -28,9 +28,9 @@ from ctgi.config import Binding, Settings, load_settings
 from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
 from ctgi.graphs.mtg import MtgContext, build_mtg
 from ctgi.graphs.mti import TOOLS, MtiContext
+from ctgi.reading import dump
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.caption import dialogue
-from ctgi.runs.captions_file import dump
 from ctgi.runs.events import Logged
 from ctgi.runs.query import search
 from ctgi.runs.recording import Act, tracing

@@ -72,6 +72,8 @@ class TrainReport:
     """Path -> reason of each image that could not be read."""
     is_main: bool
     """Whether this process writes files and messages."""
+    corrected_captions: int = 0
+    """Of the data set: captions that a person corrected."""
 
     def as_json(self) -> Json:
         """As plain values."""
@@ -179,6 +181,7 @@ class _Run:
             seconds=time.monotonic() - started,
             bad_images=self.loader.bad_images,
             is_main=self.world.is_main,
+            corrected_captions=self.data.corrected,
         )
 
     def _open_folder(self) -> None:

@@ -1,10 +1,10 @@
 """Choice of captions for training: human ones, or those of `ctgi caption` with their confidence."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctgi.captions import CaptionLine, read_captions
+from ctgi.corrections import corrected_captions
 from ctgi.errors import CtgiError
 from ctgi.text import plain
 
@@ -17,7 +17,9 @@ class Text:
 
     caption: str
     confidence: float | None = None
-    """0 to 1, see `caption_confidence`; None if not recorded."""
+    """0 to 1, see `CaptionLine.confidence`; None if not recorded."""
+    corrected: bool = False
+    """Whether a person corrected it."""
 
 
 @dataclass(frozen=True)
@@ -44,32 +46,21 @@ class CaptionChoice:
         return cls(kind, Path(name))
 
     def texts(self) -> dict[str, Text]:
-        """Path as recorded -> its text. Among several records for one path, the last with a text counts.
+        """Path as recorded -> its text, as people corrected it. The last record of a path that has a text counts.
 
         Raises:
             CtgiError: the file cannot be read, a line is no record, or no record has a text.
         """
         if self.file is None:
             raise CtgiError("human captions come from a data set's annotations: give initial:FILE or mtg:FILE")
-        field = _FIELDS[self.kind]
-        texts = {}
-        for line in read_captions(self.file):
-            text = line.caption if self.kind == "mtg" else line.initial_caption
-            if text.strip():
-                texts[line.path] = Text(text, caption_confidence(line) if self.kind == "mtg" else None)
-        if not texts:
+        lines = corrected_captions(self.file) if self.kind == "mtg" else read_captions(self.file)
+        read = {line.path: text for line in lines if (text := self._text(line)).caption.strip()}
+        if not read:
+            field = _FIELDS[self.kind]
             raise CtgiError(f"{plain(str(self.file))}: no record with a {field}: run ctgi caption on the images first")
-        return texts
+        return read
 
-
-def caption_confidence(line: CaptionLine) -> float | None:
-    """Geometric mean of the confidences of the kept answers, 0 to 1; None if none has one.
-
-    A caption is right only if all of its answers are. A single unsure answer lowers the geometric mean more than the
-    arithmetic one; unlike the product, it does not fall with the number of answers.
-    """
-    known = [turn.get("confidence") for turn in line.turns if turn.get("kept")]
-    sure = [float(value) for value in known if isinstance(value, int | float)]
-    if not sure:
-        return None
-    return math.prod(min(max(value, 0.0), 1.0) for value in sure) ** (1 / len(sure))
+    def _text(self, line: CaptionLine) -> Text:
+        if self.kind == "mtg":
+            return Text(line.caption, line.confidence, line.corrected)
+        return Text(line.initial_caption)

@@ -85,6 +85,8 @@ class DataSet:
     root: Path
     """The folder that contains the images."""
     splits: Mapping[str, Split]
+    corrected: int = 0
+    """Captions that a person corrected."""
 
     def split(self, name: str) -> Split:
         """One split by name.
@@ -104,7 +106,8 @@ def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Id
 
     root: the folder with the annotation file and imgs/, or the one above it. For `folder`, the image folder: train/,
         val/ and test/ are splits if they exist, and each person's images are in one folder.
-    captions: `human`, or `initial:FILE` or `mtg:FILE` with a captions.jsonl, which replaces the captions of `train`.
+    captions: `human`, or `initial:FILE` or `mtg:FILE` with a captions.jsonl, which replaces the captions of `train`;
+        `mtg:` takes them as people corrected them.
         A benchmark's val and test keep their human captions, because they are what is measured.
     identity: `image` makes each training image a person of its own; val and test keep their labels.
 
@@ -126,7 +129,8 @@ def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Id
         raise CtgiError(f"unknown data set {spec!r}: expected {', '.join(LAYOUTS)} or folder{meant}")
     check_images(name, root, pictures)
     found = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
-    return DataSet(name, root, {split: _built(split, root, pictures, identity) for split in found})
+    splits = {split: _built(split, root, pictures, identity) for split in found}
+    return DataSet(name, root, splits, sum(text.corrected for picture in pictures for text in picture.texts))
 
 
 def hold_out(dataset: DataSet, share: float, seed: int = 0) -> DataSet:

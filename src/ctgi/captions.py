@@ -1,6 +1,7 @@
 """Reading captions.jsonl: one record per image; what a kill leaves is readable."""
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class CaptionLine:
 
     fields: Json
     """All fields of the line; a copy keeps them."""
+    corrected: bool = False
+    """Whether the caption is a person's instead of the model's; see `ctgi.corrections`."""
 
     @property
     def path(self) -> str:
@@ -67,9 +70,27 @@ class CaptionLine:
         return self.fields.get("bindings") or {}
 
     @property
+    def image(self) -> str:
+        """The same for all records of one content; by path where a record has no hash."""
+        return self.sha256 or f"path {self.path}"
+
+    @property
     def same_as(self) -> str:
         """The path of the image with the same content that the caption was made for."""
         return self.fields.get("same_as") or self.path
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the caption is, 0 to 1: the geometric mean over its kept answers; None if none has a confidence.
+
+        A caption is right only if all of its answers are. A single unsure answer lowers the geometric mean more than
+        the arithmetic one; unlike the product, it does not fall with the number of answers. What a person wrote is 1.
+        """
+        known = [turn.get("confidence") for turn in self.turns if turn.get("kept")]
+        sure = [float(value) for value in known if isinstance(value, int | float)]
+        if not sure:
+            return None
+        return 1.0 if self.corrected else math.prod(min(max(value, 0.0), 1.0) for value in sure) ** (1 / len(sure))
 
 
 def read_captions(path: Path) -> Iterator[CaptionLine]:

@@ -141,16 +141,17 @@ def lock(file: int, *, shared: bool = False, wait: bool = False) -> str:
     return ""
 
 
-def own(file: int, path: Path, without_locks: WithoutLocks = "warn") -> None:
+def own(file: int, path: Path, without_locks: WithoutLocks = "warn", *, wait: bool = False) -> None:
     """Lock an open file for this process alone until it is closed, or say that it can't be.
 
     path: its name, for messages. without_locks: on a file system that has no locks, go on with a warning or stop.
+    wait: for another process that holds it.
 
     Raises:
         BlockingIOError: another process holds it.
         CtgiError: the file system has no locks, and that stops.
     """
-    reason = lock(file)
+    reason = lock(file, wait=wait)
     if reason and without_locks == "stop":
         raise CtgiError(
             f"{plain(str(path))}: this file system has no locks ({reason}): choose a place on a local disk, "

@@ -210,16 +210,16 @@ class JsonLine(NamedTuple):
     """Whether it is the beginning of a JSON object at the end of the file: what a kill or a crash leaves."""
 
 
-def json_lines(path: Path, what: str = "") -> Iterator[JsonLine]:
-    """The lines of a file one by one; a last line that parses needs no line feed.
+def json_lines(path: Path, what: str = "", *, after: JsonLine | None = None) -> Iterator[JsonLine]:
+    """The lines of a file one by one, or those after one; a last line that parses needs no line feed.
 
     Raises:
         CtgiError: the file cannot be read, or a line is not JSON and not torn; says file, line and cure.
     """
     try:
         with path.open("rb") as file:
-            start = 0
-            for number, content in enumerate(file, 1):
+            start = file.seek(after.start + len(after.content) if after else 0)
+            for number, content in enumerate(file, after.number + 1 if after else 1):
                 text = content.removeprefix(codecs.BOM_UTF8) if number == 1 else content
                 if text.strip():
                     yield _json_line(path, what, JsonLine(number, start, content, None), text)
@@ -239,6 +239,14 @@ def _json_line(path: Path, what: str, line: JsonLine, text: bytes) -> JsonLine:
         if not text.endswith(b"\n") and is_torn(text):
             return line._replace(is_torn=True)
         raise CtgiError(_message(path, what, line.number, error)) from None
+
+
+def dump(record: Json) -> bytes:
+    """A record as one line of JSON in UTF-8; a path that is not UTF-8 keeps its bytes as surrogate escapes."""
+    try:
+        return json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(record).encode()
 
 
 def is_torn(line: bytes) -> bool:

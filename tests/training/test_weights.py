@@ -7,7 +7,6 @@ import pytest
 
 from ctgi.captions import CaptionLine
 from ctgi.errors import CtgiError
-from ctgi.retrieval.benchmarks.caption_choice import caption_confidence
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.training.weights import keep_confident, weigh_by_confidence
 from tests.support.people_dataset import mtg_records, save_people_dataset, save_records
@@ -38,7 +37,7 @@ def test_confidence_is_the_geometric_mean_of_kept_answers(
     turns: list[tuple[float | None, bool]], confidence: float | None
 ) -> None:
     record = {"turns": [{"confidence": value, "kept": kept} for value, kept in turns]}
-    assert caption_confidence(CaptionLine(record)) == (None if confidence is None else pytest.approx(confidence))
+    assert CaptionLine(record).confidence == (None if confidence is None else pytest.approx(confidence))
 
 
 def test_filter_drops_captions_and_people_left_without() -> None:

@@ -14,6 +14,7 @@ from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
 from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.evaluate import evaluate
+from ctgi.cli.export import export
 from ctgi.cli.graph import graph
 from ctgi.cli.index import index
 from ctgi.cli.search import search
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command()(ablate)
 app.command()(caption)
 app.command()(evaluate)
+app.command()(export)
 app.command()(graph)
 app.command()(index)
 app.command(context_settings={"allow_extra_args": True})(search)

@@ -8,7 +8,18 @@ from ctgi.errors import CtgiError
 from ctgi.text import plain
 
 _PLACES = {
-    *("--annotations", "--config", "--gallery", "--html", "--images-root", "--montage", "--out", "--png", "--root"),
+    *(
+        "--annotations",
+        "--config",
+        "--csv",
+        "--gallery",
+        "--html",
+        "--images-root",
+        "--montage",
+        "--out",
+        "--png",
+        "--root",
+    ),
     *("--train-config", "-g", "-o", "-r"),
 }
 """Options of a file or folder."""

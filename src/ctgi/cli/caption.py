@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Config, DryRun, Images, Limit, NoCache, NoTrace, Profile, Quiet
+from ctgi.cli.options import (
+    Annotations,
+    AsJson,
+    Bind,
+    CaptionsHtml,
+    CaptionsTable,
+    Config,
+    DryRun,
+    Images,
+    KeepHuman,
+    Limit,
+    NoCache,
+    NoTrace,
+    Profile,
+    Quiet,
+)
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
@@ -27,27 +42,12 @@ Layouts = Annotated[
     list[str] | None,
     typer.Option("--export", metavar="LAYOUT", help="Also write annotations: cuhk, icfg or rstp. Repeatable."),
 ]
-Annotations = Annotated[
-    Path | None,
-    typer.Option(
-        "--annotations",
-        metavar="FILE",
-        help="With --export: the data set's own annotations; their train captions are replaced.",
-    ),
-]
 ImagesRoot = Annotated[
     Path | None,
     typer.Option(
         "--images-root",
         metavar="FOLDER",
         help="With --export: the folder that exported paths are relative to (default: the first of IMAGES).",
-    ),
-]
-KeepHuman = Annotated[
-    bool,
-    typer.Option(
-        "--keep-human",
-        help="With --annotations: export even if train images without a caption keep their human ones.",
     ),
 ]
 
@@ -66,6 +66,8 @@ def caption(
     annotations: Annotations = None,
     images_root: ImagesRoot = None,
     keep_human: KeepHuman = False,
+    html: CaptionsHtml = None,
+    table: CaptionsTable = None,
     no_cache: NoCache = False,
     no_trace: NoTrace = False,
     as_json: AsJson = False,
@@ -80,10 +82,12 @@ def caption(
     import asyncio
 
     from ctgi.cli.arguments import refuse_idle, tell_unused_config
+    from ctgi.cli.export import check_pages, write_pages
     from ctgi.config import load_settings
     from ctgi.runs.export import check_export, export_all
 
     _check_export(export, annotations, images_root, keep_human)
+    check_pages(html, table)
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     layouts = export or []
@@ -93,6 +97,7 @@ def caption(
     tell_unused_config(images, config, quiet=quiet)
     if dry_run:
         refuse_idle({"--shard": shard}, "with --dry-run: it counts all images")
+        refuse_idle({"--html": html, "--csv": table}, "with --dry-run: it captions nothing")
         _estimate(images, out, settings, limit, events, as_json)
         return
     from ctgi.runs.caption import caption_images
@@ -101,6 +106,7 @@ def caption(
     report = asyncio.run(work)
     root = images_root or Path(images[0])
     exported = export_all(out, layouts, events, images_root=root, annotations=annotations, keep_human=keep_human)
+    write_pages(out, html, table, None, events)
     _print_report(report, exported, as_json)
     if report.failed:
         raise typer.Exit(1)
@@ -148,7 +154,9 @@ def _estimate(
 def _print_report(report: "CaptionReport", exported: dict[str, "ExportReport"], as_json: bool) -> None:
     if as_json:
         kept = {path: list(one.kept_paths) for path, one in exported.items()}
-        print_json({**report.to_json(), "exported": list(exported), "kept_human": kept, "trace": report.trace})
+        corrected = {path: one.corrected for path, one in exported.items()}
+        files = {"exported": list(exported), "kept_human": kept, "corrected": corrected}
+        print_json({**report.to_json(), **files, "trace": report.trace})
         return
     dropped = ", ".join(f"{count} {reason}" for reason, count in report.dropped.most_common()) or "none"
     sys.stdout.write(

@@ -93,3 +93,24 @@ MovedImages = Annotated[
         show_default=False,
     ),
 ]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="FILE",
+        help="With a layout: the data set's own annotations; their train captions are replaced.",
+    ),
+]
+KeepHuman = Annotated[
+    bool,
+    typer.Option(
+        "--keep-human",
+        help="With --annotations: export even if train images without a caption keep their human ones.",
+    ),
+]
+CaptionsHtml = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Page to write, with images and dialogues inside.")
+]
+CaptionsTable = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="Table to write for a spreadsheet, one row per image.")
+]

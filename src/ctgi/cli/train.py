@@ -97,6 +97,8 @@ def train(
     def tell(data: DataSet) -> None:
         for split in data.splits.values() if data.name == "folder" else ():
             notice(split.overview(data.root), quiet=quiet)
+        if data.corrected:
+            notice(f"{data.corrected:,} captions are as people corrected them", quiet=quiet)
 
     with progress(f"train {model}", None, quiet=quiet) as update:
         report = run(settings, out, resume=resume, on_progress=lambda state: update(*_shown(state)), on_data=tell)

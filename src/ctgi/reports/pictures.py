@@ -31,11 +31,11 @@ class Pictures:
         self.embed = cache(self._embed)
 
     def _embed(self, path: str, sha256: str) -> tuple[str | None, str]:
-        """The image as a data URL, or None and the reason why there is none."""
+        """The image as a data URL, or None and the reason why there is none; any image where no content is known."""
         reason = "no such file"
         for place in self._places(path):
             try:
-                if digest(place) != sha256:
+                if sha256 and digest(place) != sha256:
                     reason = "the path holds another image now"
                     continue
                 return thumbnail_url(place, _TRACE_PX), ""

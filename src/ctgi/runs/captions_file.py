@@ -1,8 +1,5 @@
 """captions.jsonl: one record per image, appended and flushed as it is finished; what a kill leaves is readable."""
 
-import errno
-import json
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,14 +8,13 @@ from io import FileIO
 from pathlib import Path
 from threading import Lock
 
+from ctgi.appending import append_whole, set_aside
 from ctgi.captions import CaptionLine, caption_line
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own
-from ctgi.reading import Json, JsonLine, json_lines, parse_json
+from ctgi.reading import Json, JsonLine, dump, json_lines, parse_json
 from ctgi.retrieval.finding import canonical
 from ctgi.text import plain
-
-logger = logging.getLogger(__name__)
 
 
 class Captioned:
@@ -87,59 +83,28 @@ class CaptionsFile:
 
     def _write(self, content: bytes) -> int:
         """Append a whole line or nothing; returns where it begins."""
-        end = self._file.seek(0, os.SEEK_END)
         try:
-            if self._file.write(content) != len(content):  # a disk that fills up takes the first part of a line
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return append_whole(self._file, content)
         except OSError as error:
-            self._file.truncate(end)
             cure = "free some space" if is_full(error) else "choose another --out"
             raise CtgiError(
                 f"{plain(str(self.path))}: cannot write ({error.strerror}): {cure}, then run the same command again; "
                 "every caption written so far is kept"
             ) from None
-        return end
 
     def _take(self, line: JsonLine) -> None:
         if line.is_torn:
-            self._set_aside(line)
+            set_aside(self.path, self._file, line, "its image is captioned again")
             return
         self._remember(caption_line(self.path, line), line.start)
         if not line.content.endswith(b"\n"):  # pandas and editors end a file so
             self._write(b"\n")
-
-    def _set_aside(self, line: JsonLine) -> None:
-        """Move a half-written record to a file beside this one."""
-        aside = self.path.with_name(f"{self.path.name}.torn")
-        try:
-            with aside.open("ab") as file:
-                file.write(line.content + b"\n")
-            self._file.truncate(line.start)
-        except OSError as error:
-            raise CtgiError(
-                f"{plain(str(self.path))}, line {line.number}: cut off, as by a kill, and cannot be moved to "
-                f"{plain(aside.name)} ({error.strerror}): mend or delete the line"
-            ) from None
-        logger.warning(
-            "%s, line %s: cut off, as by a kill: moved to %s; its image is captioned again",
-            plain(str(self.path)),
-            line.number,
-            plain(aside.name),
-        )
 
     def _remember(self, line: CaptionLine, start: int) -> None:
         self.bindings = line.bindings
         if line.has_caption:
             self._captioned.add(line.path, line.sha256)
             self._start_of[line.sha256] = start
-
-
-def dump(record: Json) -> bytes:
-    """A record as one line of JSON in UTF-8; a path that is not UTF-8 keeps its bytes as surrogate escapes."""
-    try:
-        return json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(record).encode()
 
 
 @contextmanager

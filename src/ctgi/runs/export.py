@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ctgi.captions import CaptionLine, read_captions
+from ctgi.captions import CaptionLine
+from ctgi.corrections import corrected_captions
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import Json
@@ -35,6 +36,8 @@ class ExportReport:
     """Records without a caption; left out."""
     unmatched: int
     """Captioned images that are none of the split's."""
+    corrected: int = 0
+    """Captions in the file that a person corrected."""
     kept_paths: tuple[str, ...] = field(default=(), compare=False)
     """The objects counted in `kept`, by the paths that the file gives them."""
 
@@ -68,24 +71,25 @@ def export_captions(
     captions, empty = _captions(lines)
     if annotations is None:
         objects = _people(captions, form, root, split)
+        used = captions
         report = ExportReport(len(objects), replaced=0, kept=0, without_caption=empty, unmatched=0)
     else:
         _refuse_overwrite(annotations, out)
-        objects, ours, kept = _replaced(annotations, captions, form, root, split)
+        objects, used, kept = _replaced(annotations, captions, form, root, split)
         if kept and not keep_human:
             some = _some_of(kept, sum(entry["split"] == split for entry in objects), split)
             raise CtgiError(
                 f"{plain(str(annotations))}: {some} would keep the captions that people wrote: they have none of "
                 "ours: caption them first, or add --keep-human"
             )
-        report = ExportReport(len(objects), len(ours), len(kept), empty, len(captions) - len(ours), kept)
+        report = ExportReport(len(objects), len(used), len(kept), empty, len(captions) - len(used), kept_paths=kept)
     write_whole(out, json.dumps(objects).encode("ascii"))
-    return report
+    return replace(report, corrected=sum(line.corrected for line in used.values()))
 
 
 def _replaced(
-    annotations: Path, captions: dict[str, str], form: Layout, root: Path, split: str
-) -> tuple[list[Json], dict[str, str], tuple[str, ...]]:
+    annotations: Path, captions: dict[str, CaptionLine], form: Layout, root: Path, split: str
+) -> tuple[list[Json], dict[str, CaptionLine], tuple[str, ...]]:
     """The data set's objects with our captions, ours by the paths there, and the paths of the split without one."""
     objects = read_annotations(annotations, form)
     known = [entry[form.path_key] for entry in objects]
@@ -122,7 +126,9 @@ def export_all(
     annotations: Path | None = None,
     keep_human: bool = False,
 ) -> dict[str, ExportReport]:
-    """Write a captions file in several layouts, each in a folder beside it; what was written, by file.
+    """Write a captions file, as people corrected it, in several layouts, each in a folder beside it.
+
+    Returns what was written, by file.
 
     Raises:
         CtgiError: as `export_captions` does, or a folder cannot be made.
@@ -140,12 +146,14 @@ def export_all(
                 f"cannot make the folder {target.parent} ({error.strerror}): choose another --out"
             ) from None
         report = export_captions(
-            read_captions(captions), layout, target,
+            corrected_captions(captions), layout, target,
             images_root=images_root, annotations=annotations, keep_human=keep_human,
         )  # fmt: skip
         if report.kept:
             some = _some_of(report.kept_paths, report.kept + report.replaced, "train")
             events.warn(f"{target}: {some} keep the captions that people wrote")
+        if report.corrected:
+            events.tell(f"{target}: {report.corrected} captions as people corrected them")
         written[str(target)] = report
     return written
 
@@ -164,20 +172,20 @@ def _layout(name: str, split: str) -> Layout:
     return LAYOUTS[name]
 
 
-def _captions(lines: Iterable[CaptionLine]) -> tuple[dict[str, str], int]:
-    """Path -> last caption, and how many paths have none."""
-    captions: dict[str, str] = {}
+def _captions(lines: Iterable[CaptionLine]) -> tuple[dict[str, CaptionLine], int]:
+    """Path -> the last line with a caption, and how many paths have none."""
+    captions: dict[str, CaptionLine] = {}
     paths: set[str] = set()
     for line in lines:
         paths.add(line.path)
         if line.has_caption:
-            captions[line.path] = line.caption
+            captions[line.path] = line
     if not captions:
         raise CtgiError(f"nothing to export: none of {len(paths)} images has a caption: run ctgi caption first")
     return captions, len(paths) - len(captions)
 
 
-def _people(captions: dict[str, str], form: Layout, root: Path, split: str) -> list[Json]:
+def _people(captions: dict[str, CaptionLine], form: Layout, root: Path, split: str) -> list[Json]:
     """Objects in which every image is a person of its own."""
     below = {below_root(path, root): path for path in captions}
     if None in below:
@@ -187,7 +195,7 @@ def _people(captions: dict[str, str], form: Layout, root: Path, split: str) -> l
         )
     first = form.first_train_id if split == "train" else 0
     return [
-        {"split": split, form.path_key: name, "id": pid} | _texts(captions[below[name]], form)
+        {"split": split, form.path_key: name, "id": pid} | _texts(captions[below[name]].caption, form)
         for pid, name in enumerate(sorted(filter(None, below)), first)
     ]
 
@@ -202,7 +210,7 @@ def _refuse_overwrite(annotations: Path, out: Path) -> None:
         raise CtgiError(f"{plain(str(out))}: this is the data set's own annotation file: write to another file")
 
 
-def _recaptioned(entry: Json, ours: dict[str, str], form: Layout, split: str) -> Json:
+def _recaptioned(entry: Json, ours: dict[str, CaptionLine], form: Layout, split: str) -> Json:
     if entry["split"] != split or entry[form.path_key] not in ours:
         return entry
-    return entry | _texts(ours[entry[form.path_key]], form)
+    return entry | _texts(ours[entry[form.path_key]].caption, form)

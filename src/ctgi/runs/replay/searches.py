@@ -15,10 +15,9 @@ from ctgi.graphs.contexts import open_mti, serve_gallery
 from ctgi.graphs.mti import MtiContext, build_mti
 from ctgi.graphs.mti_state import Steering
 from ctgi.graphs.thread_data import PlainData
-from ctgi.reading import Json
+from ctgi.reading import Json, dump
 from ctgi.records import SearchRecord
 from ctgi.retrieval.images import ImageRef
-from ctgi.runs.captions_file import dump
 from ctgi.runs.query import converse_in, search, search_plain
 from ctgi.runs.replay.kind import Outcomes, Work
 from ctgi.text import plain

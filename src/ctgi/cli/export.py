@@ -1,0 +1,143 @@
+"""`ctgi export`: a captions file as a page, as a table, and as annotations that other training code reads."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ctgi.cli.console import Terminal, print_json
+from ctgi.cli.options import Annotations, AsJson, CaptionsHtml, CaptionsTable, KeepHuman, MovedImages, Quiet
+from ctgi.cli.terminal import plain
+from ctgi.errors import CtgiError
+
+if TYPE_CHECKING:
+    from ctgi.captions_index import CaptionsIndex
+
+Captions = Annotated[Path, typer.Argument(metavar="CAPTIONS", help="File of ctgi caption.")]
+Layouts = Annotated[
+    list[str] | None,
+    typer.Option("--layout", metavar="LAYOUT", help="Write annotations: cuhk, icfg or rstp. Repeatable."),
+]
+ImagesRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--images-root",
+        metavar="FOLDER",
+        help="Folder that exported paths are relative to.  [required with --layout]",
+        show_default=False,
+    ),
+]
+
+
+def export(
+    captions: Captions = Path("captions.jsonl"),
+    html: CaptionsHtml = None,
+    table: CaptionsTable = None,
+    images: MovedImages = None,
+    layouts: Layouts = None,
+    images_root: ImagesRoot = None,
+    annotations: Annotations = None,
+    keep_human: KeepHuman = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write captions as a page, as a table, or as annotations in the layout of a benchmark. No model is called.
+
+    What people corrected in ctgi ui is used; the page and the table show the model's own words beside it.
+
+    Example: ctgi export captions.jsonl --html captions.html --csv captions.csv
+    """
+    from ctgi.captions_index import CaptionsIndex
+    from ctgi.runs.export import check_export, export_all
+
+    _check(html, table, images, layouts, images_root, annotations, keep_human)
+    check_export(layouts or [], annotations)
+    if not captions.is_file():
+        raise CtgiError(f"{plain(str(captions))}: no such file: ctgi caption makes one")
+    events = Terminal(quiet)
+    index = CaptionsIndex(captions)
+    index.refresh()
+    root = images_root or Path()
+    exported = export_all(
+        captions, layouts or [], events, images_root=root, annotations=annotations, keep_human=keep_human
+    )
+    write_pages(captions, html, table, images, events, index)
+    written = [*map(str, filter(None, (html, table))), *exported]
+    images_count, corrected = len(index.entries), sum(entry.corrected for entry in index.entries)
+    if as_json:
+        kept = {path: list(one.kept_paths) for path, one in exported.items()}
+        print_json({"images": images_count, "corrected": corrected, "written": written, "kept_human": kept})
+        return
+    sys.stdout.write(f"{images_count:,} images, {corrected:,} of them corrected by people\n")
+    sys.stdout.write("".join(f"{plain(path)}\n" for path in written))
+
+
+def check_pages(html: Path | None, table: Path | None) -> None:
+    """Refuse, before anything is captioned for it, a page or a table that cannot be written.
+
+    Raises:
+        CtgiError: as `expect_file_place` does.
+    """
+    from ctgi.cli.arguments import expect_file_place
+
+    expect_file_place("--html", html)
+    expect_file_place("--csv", table)
+
+
+def write_pages(
+    captions: Path,
+    html: Path | None,
+    table: Path | None,
+    images: Path | None,
+    events: Terminal,
+    index: "CaptionsIndex | None" = None,
+) -> None:
+    """Write the page and the table of a captions file, where they are wanted.
+
+    images: where the images are now, if they were moved. index: the captions, if they were read already.
+
+    Raises:
+        CtgiError: one cannot be written, or a record cannot be read.
+    """
+    if not (html or table):
+        return
+    from ctgi.captions_index import CaptionsIndex
+    from ctgi.reports.captions_page import write_captions_page, write_captions_table
+
+    if index is None:
+        index = CaptionsIndex(captions)
+        index.refresh()
+    if html:
+        left_out = write_captions_page(index, html, images)
+        events.tell(f"wrote {html}")
+        if left_out:
+            events.tell(f"{html}: {left_out:,} more images are not on the page; --csv FILE writes all into a table")
+    if table:
+        write_captions_table(index, table)
+        events.tell(f"wrote {table}")
+
+
+def _check(
+    html: Path | None,
+    table: Path | None,
+    images: Path | None,
+    layouts: list[str] | None,
+    images_root: Path | None,
+    annotations: Path | None,
+    keep_human: bool,
+) -> None:
+    from ctgi.cli.arguments import refuse_idle
+
+    if not (html or table or layouts):
+        raise CtgiError("nothing to write: add --html FILE, --csv FILE or --layout LAYOUT")
+    check_pages(html, table)
+    if not html:
+        refuse_idle({"--images": images}, "without --html")
+    if not layouts:
+        given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
+        refuse_idle(given, "without --layout LAYOUT")
+    elif images_root is None:
+        raise CtgiError("--layout needs --images-root FOLDER: exported paths are relative to it")
+    elif annotations is None:
+        refuse_idle({"--keep-human": keep_human}, "without --annotations: nothing that people wrote is exported")

@@ -1,0 +1,84 @@
+"""Captions as one self-contained HTML page, and as a table for a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from ctgi.captions_index import CaptionsIndex
+from ctgi.files import write_whole
+from ctgi.reports.caption_views import CaptionView, TurnView, caption_view
+from ctgi.reports.pages import template
+from ctgi.reports.pictures import Pictures
+
+MAX_IMAGES = 500
+"""On one page."""
+COLUMNS = (
+    "path", "sha256", "caption", "corrected", "model_caption", "initial_caption", "confidence_percent", "kept",
+    "dropped", "answers", "dropped_answers",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_captions_page(captions: CaptionsIndex, out: Path, folder: Path | None) -> int:
+    """Write the page to `out`: each image with its caption and the dialogue, no script, images embedded as JPEG.
+
+    Returns how many images are not on it.
+
+    Args:
+        captions: what is shown, up to `MAX_IMAGES`; the page says how many are not on it.
+        out: the page.
+        folder: where the images lie now, if they were moved.
+
+    Raises:
+        CtgiError: `out` cannot be written.
+    """
+    total = len(captions.entries)
+    left_out = max(0, total - MAX_IMAGES)
+    corrected = sum(entry.corrected for entry in captions.entries)
+    page = template("captions.html.j2", {}, Pictures(folder).embed).render(
+        name=captions.path.name, total=total, corrected=corrected, left_out=left_out,
+        views=list(islice(_views(captions), MAX_IMAGES)),
+    )  # fmt: skip
+    write_whole(out, page.encode())
+    return left_out
+
+
+def write_captions_table(captions: CaptionsIndex, out: Path) -> None:
+    """Write a CSV file in UTF-8 with a row for each image; see `COLUMNS`.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Raises:
+        CtgiError: `out` cannot be written.
+    """
+    write_whole(out, _rows(captions))
+
+
+def _views(captions: CaptionsIndex) -> Iterator[CaptionView]:
+    return (caption_view(line, captions.corrections) for line in captions)
+
+
+def _rows(captions: CaptionsIndex) -> Iterator[bytes]:
+    yield "\ufeff".encode()  # spreadsheets take a file without it for Latin-1
+    yield _row(COLUMNS)
+    for view in _views(captions):
+        yield _row(
+            (
+                view.path, view.sha256, view.caption, "no" if view.own is None else "yes",
+                view.caption if view.own is None else view.own, view.initial_caption,
+                "" if view.percent is None else str(view.percent), str(len(view.kept)), str(len(view.dropped)),
+                "\n".join(map(_line, view.kept)), "\n".join(map(_line, view.dropped)),
+            )
+        )  # fmt: skip
+
+
+def _line(turn: TurnView) -> str:
+    return f"{turn.question} {turn.answer or '(no answer)'}" + ("" if turn.kept else f" ({turn.fate})")
+
+
+def _row(cells: tuple[str, ...]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+    return text.getvalue().encode(errors="surrogateescape")

@@ -1,0 +1,88 @@
+"""`ctgi export`, and what `ctgi caption` writes beside its captions."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ctgi.captions import read_captions
+from ctgi.corrections import Change, correct
+from ctgi.testing import ScriptedServer
+from tests.commands.test_caption import answer, bind
+from tests.support.caption_records import record, write
+from tests.support.commands import Run
+
+
+@pytest.fixture
+def captions(work: Path) -> Path:
+    path = write(work / "captions.jsonl", record(str(work / "a.png")), record(str(work / "b.png")))
+    line = next(read_captions(path))
+    correct(path, line, [Change(None, line.caption, "A woman.")], "Ann")
+    return path
+
+
+def test_captions_are_written_in_every_form(ctgi: Run, captions: Path) -> None:
+    done = ctgi(
+        "export", captions, "--html", "page.html", "--csv", "table.csv",
+        "--layout", "rstp", "--images-root", captions.parent, "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    exported = str(captions.parent / "captions-rstp" / "data_captions.json")
+    assert done.json == {
+        "images": 2, "corrected": 1, "written": ["page.html", "table.csv", exported], "kept_human": {exported: []},
+    }  # fmt: skip
+    assert f"{exported}: 1 captions as people corrected them" in done.err
+    assert [one["captions"] for one in json.loads(Path(exported).read_text())] == [
+        ["A woman."],
+        ["A man. The person wears white sneakers."],
+    ]
+    assert "A woman." in Path("page.html").read_text()
+    assert "A woman." in Path("table.csv").read_text()
+
+
+def test_what_was_written_is_told(ctgi: Run, captions: Path) -> None:
+    done = ctgi("export", captions, "--csv", "table.csv")
+    assert done.out == "2 images, 1 of them corrected by people\ntable.csv\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "nothing to write: add --html FILE, --csv FILE or --layout LAYOUT"),
+        (["--layout", "rstp"], "--layout needs --images-root FOLDER"),
+        (["--layout", "coco", "--images-root", "."], "expected one of cuhk, icfg, rstp"),
+        (["--csv", "table.csv", "--images-root", "."], "--images-root: without effect without --layout LAYOUT"),
+        (["--csv", "table.csv", "--images", "."], "--images: without effect without --html"),
+        (["--html", "nowhere/page.html"], "no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_written(ctgi: Run, captions: Path, options: list[str], expected: str) -> None:
+    done = ctgi("export", captions, *options)
+    assert (done.code, done.out) == (2, "")
+    assert expected in done.err
+
+
+def test_no_captions(ctgi: Run, work: Path) -> None:
+    done = ctgi("export", "nothing.jsonl", "--csv", "table.csv")
+    assert done.code == 2
+    assert "nothing.jsonl: no such file: ctgi caption makes one" in done.err
+
+
+def test_caption_writes_page_and_table_too(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies = answer
+    done = ctgi("caption", people, *bind(double), "--limit", 2, "--html", "page.html", "--csv", "table.csv")
+    assert done.code == 0, done.err
+    assert Path("page.html").read_text().count("data:image/jpeg") == 2
+    assert len(Path("table.csv").read_text().splitlines()) > 2
+    assert "wrote page.html" in done.err
+
+
+def test_an_export_of_caption_counts_corrections(ctgi: Run, double: ScriptedServer, people: Path) -> None:
+    double.replies = answer
+    assert ctgi("caption", people, *bind(double)).code == 0
+    captions = Path("captions.jsonl")
+    line = next(read_captions(captions))
+    correct(captions, line, [Change(None, line.caption, "A woman.")], "")
+    done = ctgi("caption", people, *bind(double), "--export", "rstp", "--json")
+    assert done.json["corrected"] == {"captions-rstp/data_captions.json": 1}
+    assert "A woman." in Path("captions-rstp/data_captions.json").read_text()
