@@ -28,18 +28,18 @@ LOOK_EVERY = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to learn from; with minutes, a lesson ends when they are over, whatever the steps."""
+    """How much to learn from: as the published model did. With minutes, a lesson ends when they are over."""
 
-    pictures: int = 36_000
-    render: Render = Render.DRAWN
-    sight_steps: int = 4500
+    pictures: int = 40_000
+    render: Render = Render.MIXED
+    sight_steps: int = 2548
     sight_minutes: float = 0.0
-    sight_batch: int = 32
-    sight_rate: float = 1e-3
-    dialogue_steps: int = 3000
+    sight_batch: int = 256
+    sight_rate: float = 1.5e-3
+    dialogue_steps: int = 2569
     dialogue_minutes: float = 0.0
-    dialogue_batch: int = 24
-    dialogue_rate: float = 1e-3
+    dialogue_batch: int = 128
+    dialogue_rate: float = 1.2e-3
     seed: int = 1
     workers: int = os.cpu_count() or 1
     threads: int = 2

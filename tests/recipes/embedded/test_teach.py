@@ -11,6 +11,7 @@ from torch import nn
 
 from ctgi.config import Endpoint
 from ctgi.retrieval.images import ref
+from ctgi.synth.renderers import Render
 from ctgi.tools.backends import ChatRequest
 from ctgi.tools.backends.hf import open_hf
 from recipes.embedded import fit as fit_module
@@ -122,7 +123,8 @@ def test_cover_counts_the_pixels_of_each_patch():
 
 
 def test_a_taught_model_is_an_ordinary_checkpoint(tmp_path):
-    plan = Plan(pictures=12, sight_steps=2, sight_batch=4, dialogue_steps=2, dialogue_batch=2, workers=1, threads=1)
+    lessons = {"sight_steps": 2, "sight_batch": 4, "dialogue_steps": 2, "dialogue_batch": 2}
+    plan = Plan(pictures=12, render=Render.DRAWN, workers=1, threads=1, **lessons)
     teach(tmp_path / "work", tmp_path / "out", plan)
 
     assert {"sight.jsonl", "dialogue.jsonl", "sight.pt", "dialogue.pt"} <= {
