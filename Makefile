@@ -50,7 +50,7 @@ embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cor
 	  $(BIN)/ctgi caption $(WORK)/people/imgs --out $(WORK)/captions.jsonl \
 	  --bind images=hf:$(WORK)/mllm --no-cache
 	test -e $(WORK)/start/open_clip_config.json || $(BIN)/python -m recipes.embedded.clip start $(WORK)/start
-	$(BIN)/ctgi train irra --config recipes/embedded/clip.yaml --data rstp --root $(WORK)/people \
+	$(BIN)/ctgi train irra --train-config recipes/embedded/clip.yaml --data rstp --root $(WORK)/people \
 	  --captions mtg:$(WORK)/captions.jsonl --out $(WORK)/run --resume
 	rm -rf src/ctgi/embedded/mllm src/ctgi/embedded/clip
 	cp -r $(WORK)/mllm src/ctgi/embedded/mllm

@@ -24,7 +24,7 @@ class Text:
 
 @dataclass(frozen=True)
 class CaptionChoice:
-    """`human`, `initial:FILE` or `mtg:FILE`, parsed."""
+    """`human`, `initial:FILE` or `mtg:FILE`, parsed; a file alone is `mtg:FILE`."""
 
     kind: str
     file: Path | None = None
@@ -36,6 +36,8 @@ class CaptionChoice:
         Raises:
             CtgiError: not human, initial:FILE or mtg:FILE.
         """
+        if choice != "human" and Path(choice).is_file():
+            return cls("mtg", Path(choice))
         kind, _, name = choice.partition(":")
         if kind == "human" and not name:
             return cls(kind)

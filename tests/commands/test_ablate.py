@@ -20,7 +20,7 @@ def command(tmp_path: Path, double: ScriptedServer, tiny_clip: Path) -> list[Any
     captions = save_records(tmp_path / "captions.jsonl", mtg_records(root))
     sets = (*TINY, f"model.clip=open_clip:local-dir:{tiny_clip}", "model.image_size=[64,32]")
     return [
-        "ablate", "rstp", "--root", root, "--captions", captions, "-o", "abl", "--stretched", 96, "--json",
+        "ablate", "--root", root, "--data", "rstp", "--captions", captions, "-o", "abl", "--stretched", 96, "--json",
         "-b", f"images=vllm:double@{double.url}", *(part for one in sets for part in ("--set", one)),
     ]  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_one_command_fills_the_table_and_a_second_one_repeats_nothing(
     assert {row["refined_rate"] for row in table if row["MTI"]} == {1}
     assert all(0 <= row["R@1"] <= row["R@5"] <= row["R@10"] <= 100 for row in table)
     _check_files(Path("abl"), table)
-    alone = ctgi("evaluate", "rstp", "--root", command[3], "--retriever", "abl/train/irra-mtg-96", "--json")
+    alone = ctgi("evaluate", "--data", "rstp", "--root", command[2], "--retriever", "abl/train/irra-mtg-96", "--json")
     assert alone.json["t2i"] == {name: table[1][name] for name in alone.json["t2i"]}
 
     asked = len(double.seen)

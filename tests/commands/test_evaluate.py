@@ -24,7 +24,7 @@ def data(tmp_path: Path) -> Path:
 def command(data: Path, double: ScriptedServer, tiny_clip: Path) -> list[str]:
     double.replies = look
     return [
-        "evaluate", "rstp", "--root", str(data), "--retriever", f"open_clip:local-dir:{tiny_clip}",
+        "evaluate", "--data", "rstp", "--root", str(data), "--retriever", f"open_clip:local-dir:{tiny_clip}",
         "-b", f"images=vllm:double@{double.url}",
     ]  # fmt: skip
 

@@ -42,7 +42,7 @@ def test_a_refined_search(ctgi: Run, searching: list[object]) -> None:
     done = ctgi(*searching, "--json")
     assert list(done.json) == SEARCH
     assert keys(done.json["results"]) == FOUND
-    assert keys(done.json["anchors"]) == ["path", "sha256", "rank", "probability", "weak"]
+    assert keys(done.json["anchors"]) == ["path", "sha256", "rank", "probability", "weak", "by_person"]
     assert keys(done.json["dialogue"]) == [*TURN, "anchor", "round"]
     assert keys(done.json["verified"]) == [
         "path", "sha256", "rank", "score", "round", "match", "probability", "text", "error", "threshold",
@@ -68,8 +68,8 @@ def test_an_evaluation(ctgi: Run, double: ScriptedServer, tiny_clip: Path, tmp_p
     data = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=4, views=2))
     double.replies = look
     found = ctgi(
-        "evaluate", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}", *images(double),
-        "--mti", "--dialogue", "oracle", "--sweep-lam", "0.5,0.8", "--json",
+        "evaluate", "--data", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}",
+        *images(double), "--mti", "--dialogue", "oracle", "--sweep-lam", "0.5,0.8", "--json",
     ).json  # fmt: skip
     assert list(found) == [
         "data", "split", "retriever", "context_length", "images", "captions", "truncated_captions", "truncated_tokens",

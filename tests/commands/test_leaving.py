@@ -60,7 +60,7 @@ def test_check_says_it(ctgi: Run, remote: ScriptedServer, tiny_clip: Path) -> No
 def test_evaluate_says_it(ctgi: Run, remote: ScriptedServer, tmp_path: Path, tiny_clip: Path) -> None:
     remote.replies = look
     root = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=2, views=2))
-    command = ["evaluate", "rstp", "--root", root, "--retriever", f"open_clip:local-dir:{tiny_clip}"]
+    command = ["evaluate", "--data", "rstp", "--root", root, "--retriever", f"open_clip:local-dir:{tiny_clip}"]
     command += ["-b", f"images=vllm:double@{REMOTE}"]
     assert IMAGES not in ctgi(*command).err
     assert told(remote, "answer_question", "verify_match") in ctgi(*command, "--mti", "--no-trace").err
@@ -68,7 +68,9 @@ def test_evaluate_says_it(ctgi: Run, remote: ScriptedServer, tmp_path: Path, tin
 
 
 def test_ablate_says_it_before_it_begins(ctgi: Run, remote: ScriptedServer) -> None:
-    done = ctgi("ablate", "rstp", "--root", "none", "--captions", "none", "-b", f"images=vllm:double@{REMOTE}")
+    done = ctgi(
+        "ablate", "--data", "rstp", "--root", "none", "--captions", "none", "-b", f"images=vllm:double@{REMOTE}"
+    )
     assert done.err.startswith(told(remote, "answer_question", "verify_match"))
 
 

@@ -46,7 +46,7 @@ def test_an_empty_place_is_not_the_working_directory(ctgi: Run, people: Path, wo
         (["search", "x", "-b", "image=templates"], "did you mean images?"),
         (["search", "x", "--profile", "papre"], "did you mean paper?"),
         (["index", ".", "-b", "search_gallery=openclip:ViT-B-16,openai"], "did you mean open_clip?"),
-        (["evaluate", "rstpp", "--root", "."], "did you mean rstp?"),
+        (["evaluate", "--data", "rstpp", "--root", "."], "did you mean rstp?"),
         (["train", "irr"], "did you mean irra?"),
         (
             ["train", "irra", "--data", "rstp", "--root", ".", "--set", "optim.lrr=1"],
@@ -100,6 +100,14 @@ def test_commands_and_options_are_suggested(ctgi: Run, arguments: list[str], mea
 def test_a_query_without_quotes_is_explained(ctgi: Run, people: Path) -> None:
     words = said(ctgi, "search", "woman", "with", "red", "bag", "-g", people)
     assert words == 'ctgi: put the description in quotes: ctgi search "woman with red bag"'
+
+
+def test_a_data_set_is_named_once_as_an_option_or_as_before_as_a_bare_word(ctgi: Run) -> None:
+    for named in (["--data", "rstp"], ["rstp"]):
+        assert "none: no data_captions.json here" in said(ctgi, "evaluate", *named, "--root", "none")
+    for named, why in (([], "no data sets named"), (["cuhk", "--data", "rstp"], "2 data sets named")):
+        assert f"{why}: give one --data" in said(ctgi, "evaluate", *named, "--root", ".")
+        assert f"{why}: give one --data" in said(ctgi, "ablate", *named, "--root", ".", "--captions", "c.jsonl")
 
 
 def test_train_names_all_that_is_missing(ctgi: Run) -> None:

@@ -80,8 +80,8 @@ def test_an_evaluation_is_recorded_and_replayed(
     data = name_shirts_alone(save_people_dataset(tmp_path / "rstp", train=2, val=1, test=4, views=2))
     double.replies = look
     done = ctgi(
-        "evaluate", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}", *images(double),
-        "--mti", "--dialogue", "oracle", "--json",
+        "evaluate", "--data", "rstp", "--root", data, "--retriever", f"open_clip:local-dir:{tiny_clip}",
+        *images(double), "--mti", "--dialogue", "oracle", "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     run = done.json["mti"]["trace"]

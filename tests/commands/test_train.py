@@ -152,11 +152,11 @@ def test_a_plain_folder_is_counted_before_work_starts(ctgi: Run, small: list[str
         json.dumps({"path": str(Path("photos", name).absolute()), "caption": f"This is {name}."}) for name in names
     ]
     Path("captions.jsonl").write_text("\n".join(lines) + "\n")
-    data = ["--root", "photos", "--captions", "mtg:captions.jsonl"]
+    data = ["--root", "photos", "--captions", "captions.jsonl"]
     settings = [*small[4:], "--set", "run.select_on=last", "--set", "data.batch_size=4"]
     done = ctgi("train", "irra", "--data", "folder", *data, *settings, "--out", "run")
     assert done.code == 0, done.err
     train, test = (f"{name}: 4 images of 2 people: {name}/ann (2), {name}/bob (2)" for name in ("train", "test"))
     assert [line for line in done.err.splitlines() if "people" in line] == [train, test]
-    measured = ctgi("evaluate", "folder", *data, "--retriever", f"open_clip:local-dir:{tiny_clip}")
+    measured = ctgi("evaluate", "--data", "folder", *data, "--retriever", f"open_clip:local-dir:{tiny_clip}")
     assert test in measured.err.splitlines()

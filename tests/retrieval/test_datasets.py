@@ -137,6 +137,12 @@ def test_a_file_about_other_images(rstp: Path, tmp_path: Path) -> None:
         load_dataset("rstp", rstp, captions=f"mtg:{file}")
 
 
+def test_a_file_of_captions_is_named_alone_or_with_mtg(rstp: Path, tmp_path: Path) -> None:
+    file = save_records(tmp_path / "captions.jsonl", mtg_records(rstp))
+    alone = load_dataset("rstp", rstp, captions=str(file)).split("train")
+    assert alone.captions == load_dataset("rstp", rstp, captions=f"mtg:{file}").split("train").captions
+
+
 @pytest.mark.parametrize("choice", ["robot", "mtg", "human:file"])
 def test_unknown_captions(rstp: Path, choice: str) -> None:
     with pytest.raises(CtgiError, match="expected human, initial:FILE or mtg:FILE"):

@@ -48,9 +48,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(ablate)
+app.command(context_settings={"allow_extra_args": True})(ablate)
 app.command()(caption)
-app.command()(evaluate)
+app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)
 app.command()(graph)
 app.command()(index)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, notice, print_json
-from ctgi.cli.options import AsJson, Bind, Config, Data, Profile, Quiet, Root, TrainSets
+from ctgi.cli.options import AsJson, Bind, Config, Data, Profile, Quiet, Root, Split, TrainSets
 from ctgi.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 
 Captions = Annotated[
-    Path,
-    typer.Option("--captions", metavar="FILE", help="Captions of the training images, made by ctgi caption."),
+    str,
+    typer.Option(
+        "--captions",
+        metavar="FILE",
+        help="Captions of the training images, made by ctgi caption; mtg:FILE is the same.",
+    ),
 ]
 Models = Annotated[
     list[str] | None,
@@ -28,7 +32,6 @@ Stretched = Annotated[
 Unstretched = Annotated[
     int, typer.Option("--unstretched", metavar="N", min=8, help="Context length in tokens, without stretching.")
 ]
-Split = Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split to measure: val or test.")]
 Recipes = Annotated[
     Path | None,
     typer.Option(
@@ -42,9 +45,10 @@ Out = Annotated[
 
 
 def ablate(
-    data: Data,
+    ctx: typer.Context,
     root: Root,
     captions: Captions,
+    data: Data = None,
     model: Models = None,
     stretched: Stretched = 248,
     unstretched: Unstretched = 77,
@@ -63,15 +67,18 @@ def ablate(
     The rows are neither, MTG, MTI, both, and both without stretching. Writes table.md, table.csv and table.png. Run
     the same command again to resume.
 
-    Example: ctgi ablate rstp --root ./RSTPReid --captions captions.jsonl --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct
+    Example: ctgi ablate --data rstp --root ./RSTPReid --captions captions.jsonl --bind
+    images=vllm:Qwen/Qwen2-VL-7B-Instruct
     """
+    from ctgi.cli.arguments import expect_data
     from ctgi.config import load_settings
     from ctgi.reports.ablation_table import identical_rows, write_table
     from ctgi.runs.ablate import Plan, run_ablation
 
     settings = load_settings(binds=bind, profile=profile, config=config)
-    chosen = tuple(model or ("irra", "rde"))
-    plan = Plan(data, root, captions, chosen, stretched, unstretched, split, train_config, tuple(sets or ()))
+    data, chosen = expect_data(data, ctx.args), tuple(model or ("irra", "rde"))
+    made = Path(captions.removeprefix("mtg:"))
+    plan = Plan(data, root, made, chosen, stretched, unstretched, split, train_config, tuple(sets or ()))
     folder = out or Path("runs") / f"ablate-{data}"
     table = run_ablation(plan, settings, folder, Terminal(quiet))
     write_table(table, plan, settings, folder)

@@ -54,6 +54,18 @@ def refuse_idle(given: Mapping[str, object], why: str) -> None:
         raise CtgiError(f"{', '.join(idle)}: without effect {why}")
 
 
+def expect_data(option: str | None, words: Sequence[str]) -> str:
+    """The layout of the data set, given as --data or, as in ctgi 0.1, as a bare word.
+
+    Raises:
+        CtgiError: it was given in neither way, or in both.
+    """
+    given = [*([] if option is None else [option]), *words]
+    if len(given) != 1:
+        raise CtgiError(f"{len(given) or 'no'} data sets named: give one --data, as cuhk, icfg, rstp or folder")
+    return given[0]
+
+
 def expect_file_place(option: str, path: Path | None) -> None:
     """Refuse a file that cannot be written later.
 

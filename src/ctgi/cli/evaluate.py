@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Config, Data, Lam, NoTrace, Profile, Quiet, Root, Top, Xi
+from ctgi.cli.options import AsJson, Bind, Config, Data, Lam, NoTrace, Profile, Quiet, Root, Split, Top, Xi
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ Retriever = Annotated[
         help="Run or checkpoint of ctgi train, or open_clip:MODEL,TAG (default: the binding of search_gallery).",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split to measure: val or test.")]
 Captions = Annotated[
     str,
-    typer.Option("--captions", metavar="SOURCE", help="Captions to use as queries: human, initial:FILE or mtg:FILE."),
+    typer.Option(
+        "--captions",
+        metavar="SOURCE",
+        help="Captions to use as queries: human, FILE or mtg:FILE of ctgi caption, or initial:FILE, the first "
+        "captions in it.",
+    ),
 ]
 Limit = Annotated[
     int | None,
@@ -65,8 +69,9 @@ Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Page 
 
 
 def evaluate(
-    data: Data,
+    ctx: typer.Context,
     root: Root,
+    data: Data = None,
     retriever: Retriever = None,
     split: Split = "test",
     captions: Captions = "human",
@@ -95,10 +100,11 @@ def evaluate(
 
     Features and model replies are kept in the folder of the results: run the same command again to resume or sweep.
 
-    Example: ctgi evaluate rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
+    Example: ctgi evaluate --data rstp --root ./RSTPReid --retriever runs/irra --mti --sweep-lam 0.5,0.8,1
     """
-    from ctgi.cli.arguments import expect_file_place, refuse_idle, tell_unused_config
+    from ctgi.cli.arguments import expect_data, expect_file_place, refuse_idle, tell_unused_config
 
+    data = expect_data(data, ctx.args)
     settings = _settings({"k": top, "lam": lam, "xi": xi}, variant, bind, profile, config, retriever)
     users = _users(dialogue, mti)
     lams, xis = _numbers("--sweep-lam", sweep_lam), _numbers("--sweep-xi", sweep_xi)

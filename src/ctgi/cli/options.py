@@ -51,7 +51,15 @@ Images = Annotated[
     list[str],
     typer.Argument(metavar="IMAGES", help="Folders, image files, quoted globs, or lists of paths (@list.txt)."),
 ]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="Layout of the data set: cuhk, icfg, rstp or folder.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Layout of the data set: cuhk, icfg, rstp or folder.  [required]",
+        show_default=False,
+    ),
+]
 Root = Annotated[Path, typer.Option("--root", "-r", metavar="FOLDER", help="Folder of the data set.")]
 Gallery = Annotated[
     Path | None,
@@ -63,6 +71,7 @@ Gallery = Annotated[
         "the last one used here).",
     ),
 ]
+Split = Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split to measure: val or test.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Images to caption at most (default: all).")
 ]

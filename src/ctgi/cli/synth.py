@@ -32,7 +32,10 @@ def synth(
         Render, typer.Option(help="How the people are pictured; mixed renders two in five in 3D.")
     ] = Render.DRAWN,
     scenes: Annotated[
-        int, typer.Option(min=0, help="Also whole photographs of several people, in 3D, with a box for each of them.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Also whole photographs of several people, in 3D, with a box for each of them."
+        ),
     ] = 0,
     workers: Annotated[
         int | None,

@@ -21,7 +21,7 @@ DataSetName = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="Layout of the data set: cuhk, icfg, rstp or folder.  [required, here or in --config]",
+        help="Layout of the data set: cuhk, icfg, rstp or folder.  [required, here or in --train-config]",
         show_default=False,
     ),
 ]
@@ -31,7 +31,7 @@ DataRoot = Annotated[
         "--root",
         "-r",
         metavar="FOLDER",
-        help="Folder of the data set.  [required, here or in --config]",
+        help="Folder of the data set.  [required, here or in --train-config]",
         show_default=False,
     ),
 ]
@@ -40,7 +40,8 @@ Captions = Annotated[
     typer.Option(
         "--captions",
         metavar="SOURCE",
-        help="Captions to train on: human, initial:FILE or mtg:FILE, with a FILE of ctgi caption (default: human).",
+        help="Captions to train on: human, FILE or mtg:FILE of ctgi caption, or initial:FILE, the first captions in it "
+        "(default: human).",
     ),
 ]
 Identity = Annotated[
@@ -54,7 +55,13 @@ Identity = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the run.")]
 Recipe = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="YAML file that overrides the model's recipe.", show_default=False),
+    typer.Option(
+        "--train-config",
+        "--config",
+        metavar="FILE",
+        help="YAML file that overrides the model's recipe.",
+        show_default=False,
+    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue after the last epoch of the run in --out, if there is one.")
