@@ -28,6 +28,16 @@ _ADJECTIVES = COLORS | {
     "plain", "short", "shoulder-length", "silver", "slim", "solid", "straight", "tall", "teal",
     "visible", "wavy", "young",
 }  # fmt: skip
+_ASKED = re.compile(r"^(?P<verb>is|are|was|were|does|do|has|have|can)\s+(?P<rest>.+?)\s*\?$", re.IGNORECASE)
+_SHORT_SUBJECT = re.compile(
+    r"(?:(?:the|this|that) (?:person|man|woman|boy|girl|individual)|he|she|they|there|it)\b(?!')", re.IGNORECASE
+)
+_PRONOUNS = {"he": "The person", "she": "The person"}
+_DETERMINERS = frozenset({"the", "his", "her", "their", "its", "this", "that", "these", "those"})
+_BEGINS_PREDICATE = re.compile(
+    rf"(?:{'|'.join(sorted(_ADJECTIVES))}|an?|in|on|with|at|over|under|of|made|worn|visible|wear|have|carry|hold|(?!clothing)\w+(?:ing|ed))$",
+    re.IGNORECASE,
+)
 _ENDS = (".", "!", "?", "。", "！", "？", "؟", "।", "…")
 
 
@@ -73,6 +83,42 @@ def as_sentence(text: str) -> str:
 def join_and(parts: Sequence[str]) -> str:
     """Parts as English lists them: "a, b and c"."""
     return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
+
+
+def affirmed(question: str) -> str | None:
+    """What a bare yes says: "Is the person wearing a hat?" gives "The person is wearing a hat.", as a sentence.
+
+    None for a question that yes does not answer, or whose subject cannot be told from the rest.
+    """
+    asked = _ASKED.match(question.strip())
+    if not asked or re.search(r"\bor\b", asked["rest"]):
+        return None
+    verb, rest = asked["verb"].lower(), re.split(r", and (?:which|what|of what|how)\b", asked["rest"])[0]
+    subject = _asked_about(rest)
+    if not subject:
+        return None
+    told = rest[len(subject) :].strip()
+    said = _third_person(told) if verb == "does" else told if verb == "do" else f"{verb} {told}"
+    return as_sentence(f"{_PRONOUNS.get(subject.lower(), subject)} {said}") if told else None
+
+
+def _asked_about(rest: str) -> str:
+    """The subject at the beginning of what follows a question's verb; empty if it cannot be told."""
+    short = _SHORT_SUBJECT.match(rest)
+    if short:
+        return short.group()
+    words = rest.split()
+    ends = next((i for i, word in enumerate(words) if i > 1 and _BEGINS_PREDICATE.match(word)), 0)
+    return " ".join(words[:ends]) if words and words[0].lower() in _DETERMINERS else ""
+
+
+def _third_person(predicate: str) -> str:
+    verb, _, rest = predicate.partition(" ")
+    if re.search(r"[^aeiou]y$", verb):
+        verb = f"{verb[:-1]}ie"
+    elif verb.endswith(("s", "sh", "ch", "o")):
+        verb = f"{verb}e"
+    return f"{'has' if verb == 'have' else f'{verb}s'} {rest}".strip()
 
 
 def _head(phrase: str) -> str:

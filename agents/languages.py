@@ -15,6 +15,9 @@ _UNSPACED = re.compile(
 )
 """Thai, Lao, Burmese, Khmer, Kana, Hangul, Han: scripts without spaces between words, or with suffixes."""
 _HANGUL = re.compile("[\uac00-\ud7af]")
+_POLITE = frozenset(
+    {"sorry", "please", "honestly", "really", "well", "um", "uh", "hm", "hmm", "oh", "just", "bitte", "leider"}
+)  # fmt: skip
 _ENGLISH = frozenset(
     {"a", "an", "the", "is", "are", "was", "and", "or", "with", "in", "on", "at", "of", "to", "from", "has", "have",
      "it", "his", "her", "their", "she", "he", "they", "this", "that", "wearing", "wears", "carrying", "carries",
@@ -58,6 +61,17 @@ def is_nothing(text: str) -> bool:
     said = _normal(text)
     starts = [phrase for kind in ("none", "deny") for phrase in _starting(said, kind)]
     return any(len(phrase) > 1 or not said[1:2].isalpha() for phrase in starts) or _contains(said, "not")
+
+
+def is_skip(text: str) -> bool:
+    """Whether a person skips a question: "skip", "dunno", "can't tell", "weiß nicht"; not "I don't know the color"."""
+    said = tuple(word for word in words(text) if word not in _POLITE)
+    return said in _skips()
+
+
+@cache
+def _skips() -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(words(phrase)) for table in _table().values() for phrase in table.get("skip", []))
 
 
 def unquoted_part(text: str) -> str:

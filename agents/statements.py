@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from ctgi.agents import languages
-from ctgi.agents.grammar import COLORS, as_sentence, is_clause, join_and, lowered, with_article
+from ctgi.agents.grammar import COLORS, affirmed, as_sentence, is_clause, join_and, lowered, with_article
 from ctgi.agents.pool import PoolQuestion
 
 _NOT_VISIBLE = re.compile(
@@ -92,6 +92,9 @@ _STOP_WORDS = frozenset(
         "image",
     }
 )
+_SHORT_YES = re.compile(
+    r"^(?:(?:it|he|she|they|there|(?:the|this) person) (?:is|are|does|do|has|have|can))?$", re.IGNORECASE
+)
 _SUBJECT = "The person "
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)][.!?])\s+(?=[A-Z])")
 _COLOR_OF = re.compile(
@@ -109,13 +112,16 @@ _NAMED = {
 
 
 def why_unusable(question: str, answer: str, bland: Collection[str] = ()) -> str | None:
-    """Why an answer has nothing to keep, or None. Reasons: empty, not visible, refusal, nothing there, echo.
+    """Why an answer has nothing to keep, or None.
 
+    Reasons: empty, skipped, not visible, refusal, nothing there, echo.
     bland: words that add nothing to the question.
     """
     text = " ".join(answer.replace("\u2019", "'").split())
     if not languages.words(text):
         return "empty"
+    if languages.is_skip(text):
+        return "skipped"
     if is_refusal(text):
         return "refusal"
     if tells_nothing_seen(text):
@@ -140,15 +146,15 @@ def tells_nothing_seen(text: str) -> bool:
 
 
 def state(question: PoolQuestion, answer: str) -> str | None:
-    """The answer as one sentence, or None for a bare yes that the question cannot turn into one.
+    """The answer as one sentence, or None for a bare yes to a question that yes does not answer.
 
     "red" to the color of the shoes gives "The shoes are red."; an answer that is a sentence stays one.
     """
     bare = languages.without_yes(" ".join(answer.split())).rstrip(" .;,")
-    if not bare:
+    if _SHORT_YES.match(bare):
         bare = question.bare_yes
-    if not bare:
-        return None
+        if not bare:
+            return affirmed(question.question)
     if is_clause(bare) or bare[-1:] in "。！？؟।" or (len(bare.split()) > 4 and not languages.is_english(bare)):
         return as_sentence(bare)
     if content_words(bare) <= COLORS and question.bare_yes and "{thing}" in question.statement:
@@ -178,7 +184,7 @@ def compose(description: str, statements: Iterable[str]) -> str:
             sentences.append(statement)
     if predicates:
         sentences.insert(0, f"{_SUBJECT}{join_and(_by_verb(predicates))}.")
-    opening = [as_sentence(description)] if description.strip() else []
+    opening = [as_sentence(description)] if languages.words(description) else []
     return " ".join(opening + sentences)
 
 

@@ -11,6 +11,7 @@ from langgraph.types import interrupt
 
 from ctgi.agents.judge import Judgment
 from ctgi.agents.pool import PoolQuestion, QuestionPool
+from ctgi.agents.voting import outvoted
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
 from ctgi.graphs.mti_state import MtiState, anchors, dialogue, found_in, ranked
@@ -144,10 +145,24 @@ async def _ask_anchor(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState
             for anchor, (_, question) in asked
         )
     )
+    lost = _outvoted(runtime.context.pool, [attribute for _, (attribute, _) in asked], answers)
     turns: list[DialogueTurn] = []
-    for (anchor, (attribute, _)), said in zip(asked, answers, strict=True):
-        turns.append(await _turn(state, runtime, turns, attribute, said, anchor))
+    for place, ((anchor, (attribute, _)), said) in enumerate(zip(asked, answers, strict=True)):
+        turn = await _turn(state, runtime, turns, attribute, said, anchor)
+        if place in lost:
+            turn = turn.model_copy(update={"kept": False, "reason": lost[place]})
+        turns.append(turn)
     return {"dialogue": turns, "calls": {"answer_question": len(turns)}}
+
+
+def _outvoted(pool: QuestionPool, attributes: Sequence[str], answers: Sequence[Reply]) -> dict[int, str]:
+    """By place among all answers: why the anchors that disagree with most others about an attribute are not heard."""
+    lost: dict[int, str] = {}
+    for attribute in dict.fromkeys(attributes):
+        places = [place for place, about in enumerate(attributes) if about == attribute]
+        voted = outvoted(pool.question_about(attribute), [answers[place].text for place in places])
+        lost |= {places[index]: reason for index, reason in voted.items()}
+    return lost
 
 
 async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:

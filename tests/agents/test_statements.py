@@ -104,3 +104,45 @@ def test_no_sentence_stands_twice_within_statements_of_several() -> None:
     assert text.count("red coat and blue jeans") == 1
     assert text.count("black backpack") == 1
     assert text.endswith("The shoes are red.")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "skip", "Skip.", "SKIP IT!", "pass", "next", "dunno", "idk", "I do not know", "I don\u2019t know",
+        "Sorry, I can't tell.",
+        "no idea", "not sure", "hard to say", "I don't remember", "weiss nicht", "Weiß nicht", "Keine Ahnung, leider",
+        "je ne sais pas", "aucune idée", "no sé", "non lo so", "não sei", "не знаю", "不知道", "わからない", "몰라요",
+        "لا أعرف", "לא יודע", "पता नहीं", "bilmiyorum", "weet ik niet", "nie wiem", "vet inte", "không biết",
+    ],
+)  # fmt: skip
+def test_a_skipped_question_is_told_from_an_answer(answer: str) -> None:
+    assert why_unusable("What color are the shoes?", answer) == "skipped"
+
+
+@pytest.mark.parametrize("answer", ["a skipping rope", "next to the wall, red", "a ski pass", "passing cars", "red"])
+def test_words_that_only_look_like_skipping_are_answers(answer: str) -> None:
+    assert why_unusable("What is there?", answer) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "statement"),
+    [
+        ("Is the person wearing a backpack?", "yes", "The person is wearing a backpack."),
+        ("Does the person have a bag?", "Yes.", "The person has a bag."),
+        ("Does she carry a bag?", "Yes, she does.", "The person carries a bag."),
+        ("Is there a bicycle?", "Ja", "There is a bicycle."),
+        ("Are the shoes red?", "yes, they are", "The shoes are red."),
+        ("Is the upper-body clothing striped?", "yep", "The upper-body clothing is striped."),
+        ("Is the bag a backpack?", "yes", "The bag is a backpack."),
+        ("Is the person's hair long?", "yes", "The person's hair is long."),
+        ("Are the sleeves long or short?", "yes", None),
+        ("What color is the bag?", "yes", None),
+    ],
+)
+def test_yes_is_an_answer_to_a_yes_or_no_question(question: str, answer: str, statement: str | None) -> None:
+    assert state(load_pool().question_about(question), answer) == statement
+
+
+def test_a_description_without_words_is_left_out() -> None:
+    assert compose(" . ", ["The shoes are red."]) == "The shoes are red."

@@ -24,7 +24,7 @@ from ctgi.retrieval.images import ImageRef
 from ctgi.runs.query import converse, search
 from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends import ChatRequest
-from ctgi.tools.types import Candidate, Ranking, Refinement, Verdict
+from ctgi.tools.types import Candidate, Ranking, Refinement, Reply, Verdict
 from tests.support.clock import run_timed
 
 
@@ -208,6 +208,20 @@ def test_a_round_with_nothing_left_to_ask_sums_nothing_up_again() -> None:
     assert result.refined_query == "A man. The person wears white sneakers."
 
 
+def test_anchors_that_disagree_are_settled_by_vote() -> None:
+    context, _, _ = build({0, 1, 2}, max_anchors=3, questions=2)
+    told = {"im0": "a red skirt", "im1": "blue jeans", "im2": "jeans"}
+
+    async def answer(image: ImageRef, question: str, **_: Any) -> Reply:
+        return Reply(told[image.path] if "lower-body" in question else "not visible")
+
+    result = asyncio.run(search(replace(context, answer_question=answer), "a man", 10))
+    assert result.refined_query == "A man. The person wears blue jeans on the lower body."
+    assert [turn.reason for turn in result.dialogue if turn.answer == "a red skirt"] == [
+        "outvoted: 2 of 3 anchors say otherwise"
+    ]
+
+
 def test_rounds_ask_on_and_ask_nothing_twice() -> None:
     result, retriever, _ = run({0}, rounds=3, questions=14)
     questions = [turn.attribute for turn in result.dialogue]
@@ -254,7 +268,7 @@ def talk(threads: Path, query: str | None, answers: list[str], thread: str = "t"
 
 
 def test_a_person_answers_instead_of_the_anchor(tmp_path: Path) -> None:
-    result, questions = talk(tmp_path / "threads.sqlite", "a man", ["red", "", "a bag"])
+    result, questions = talk(tmp_path / "threads.sqlite", "a man", ["red", "I don't know", "a bag"])
     assert len(questions) == 3
     assert [turn.kept for turn in result.dialogue] == [True, False, True]
     assert result.refined_query == "A man. The person carries a bag. The upper-body clothing is red."

@@ -40,6 +40,6 @@ def converse(
             events.tell(hint)
         for answer in given:
             return answer
-        return (await ask_user(f"{question} ({left} more; empty: skip, {STOP}: no more)")).text
+        return (await ask_user(f"{question} ({left} more; skip or an empty line: next question, {STOP}: no more)")).text
 
     return Conversation(name, ask)
