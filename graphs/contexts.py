@@ -4,17 +4,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
 from ctgi.agents.abilities import askable
 from ctgi.agents.assemble import Models, open_tools
+from ctgi.agents.decider import open_decider
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
+from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
+from ctgi.graphs.agent import AgentContext, toolbox
 from ctgi.graphs.mtg import TOOLS as MTG_TOOLS
 from ctgi.graphs.mtg import MtgContext
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
 from ctgi.graphs.mti import MtiContext
 from ctgi.tools.chat_cache import ChatCache
-from ctgi.tools.protocols import SearchGallery
+from ctgi.tools.protocols import AskUser, SearchGallery
 from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.similarity import open_similarity
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
@@ -65,6 +70,43 @@ async def open_mti(
             interactive=interactive,
             interceptor=interceptor,
         )
+
+
+@asynccontextmanager
+async def open_agent(
+    settings: Settings,
+    open_gallery: Callable[[], "Gallery"],
+    *,
+    interactive: bool = False,
+    ask: AskUser | None = None,
+    interceptor: Interceptor = DIRECT,
+    cache: ChatCache | None = None,
+    models: Models | None = None,
+) -> AsyncIterator[AgentContext]:
+    """The agent's context: its model and its tools as bound, behind the interceptor.
+
+    Args:
+        settings: bindings, and the agent's budget.
+        open_gallery: called when the gallery is first searched.
+        interactive: a person may be asked.
+        ask: puts a question to the person; None does it as `ask_user` is bound.
+        interceptor: stands before model and tools.
+        cache: where replies of models are looked up and kept.
+        models: kept open by the caller; None opens and closes them here.
+
+    Raises:
+        CtgiError: no model is bound to the agent, or one that cannot call tools.
+    """
+    pool = askable(load_pool(settings.mtg.question_pool), settings)
+    names = (*AGENT_TOOLS, "ask_user") if interactive and ask is None else AGENT_TOOLS
+    async with open_tools(settings, names, pool, interceptor=interceptor, cache=cache, models=models) as tools:
+        search: SearchGallery = serve_gallery(settings, open_gallery, interceptor)
+        asking = {"ask_user": interceptor.serve("ask_user", settings.binding("ask_user"), lambda: ask)} if ask else {}
+        callables = {"search_gallery": search, **tools, **asking}
+        known = toolbox(callables)
+        defined = [convert_to_openai_tool(tool) for tool in known.values()]
+        async with open_decider(settings, defined, interceptor=interceptor, cache=cache) as decide:
+            yield AgentContext(decide, search, callables, known, settings.agent, interceptor=interceptor)
 
 
 def serve_gallery(settings: Settings, open_gallery: Callable[[], "Gallery"], interceptor: Interceptor) -> SearchGallery:

@@ -1,4 +1,4 @@
-"""Both graphs for LangGraph's own server and Studio: `langgraph dev` finds these factories through langgraph.json.
+"""The graphs for LangGraph's own server and Studio: `langgraph dev` finds these factories through langgraph.json.
 
 A server's clients send JSON, so the tools cannot come with a run: they are opened once per event loop, as ctgi.toml
 and the environment bind them, and stand in every run's context. They stay open as long as the server.
@@ -23,7 +23,10 @@ from ctgi.agents.prompts import prompt, prompt_names
 from ctgi.agents.senders import senders
 from ctgi.config import Settings, load_settings
 from ctgi.errors import ArgumentError, CtgiError
-from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mtg, open_mti
+from ctgi.graphs.agent import TOOLS as agent_tools
+from ctgi.graphs.agent import build_agent
+from ctgi.graphs.agent_state import AgentState
+from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_agent, open_mtg, open_mti
 from ctgi.graphs.mtg import TOOLS as mtg_tools
 from ctgi.graphs.mtg import MtgState, build_mtg
 from ctgi.graphs.mti import TOOLS as mti_tools
@@ -33,6 +36,7 @@ from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
+from ctgi.tools.tool_calls import AGENT
 from ctgi.tools.traces.interceptor import DIRECT
 
 Graph = Any  # compiled; its four type parameters say nothing to a server
@@ -84,6 +88,15 @@ async def mti() -> Graph:
     return await _once("mti", _open_mti)
 
 
+async def agent() -> Graph:
+    """The agent's graph with the configured model, tools and gallery: `{"query": TEXT}` in, the `ranking` out.
+
+    Raises:
+        CtgiError: the configuration, or what it binds, is not usable, or it names no gallery or no agent.
+    """
+    return await _once("agent", _open_agent)
+
+
 async def _once(name: str, open_graph: Callable[[], Awaitable[Graph]]) -> Graph:
     tasks = _opened.setdefault(asyncio.get_running_loop(), {})
     task = tasks.get(name)
@@ -110,6 +123,16 @@ async def _open_mti() -> Graph:
         opening = open_mti(settings, lambda: _open_gallery(settings), interactive=asks, cache=_cache(settings))
         context = _entered(opening)
         return build_mti(onto=_Bound(MtiState, MtiInput, context, _one_query))
+
+    return await asyncio.to_thread(opened)
+
+
+async def _open_agent() -> Graph:
+    def opened() -> Graph:
+        settings = _settings()
+        _tell_senders(settings, (AGENT, *agent_tools))
+        context = _entered(open_agent(settings, lambda: _open_gallery(settings), cache=_cache(settings)))
+        return build_agent(onto=_Bound(AgentState, MtiInput, context, _one_query))
 
     return await asyncio.to_thread(opened)
 

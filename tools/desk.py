@@ -61,7 +61,7 @@ class Desk:
         except ToolError as error:
             told = f"{image_id}: {error.reason}" if isinstance(error, ImageError) else str(error)
             raise ToolError(told.replace(image.path, image_id)) from None
-        return result, {"image_id": image_id, "path": image.path, **asdict(result)}
+        return result, {"image_id": image_id, "path": image.path, "sha256": image.sha256, **asdict(result)}
 
     async def shown(self, image_ids: Iterable[str]) -> list[dict[str, Any]]:
         """These images as content blocks, each after its id."""

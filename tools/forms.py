@@ -6,6 +6,7 @@ Signature and docstring of a form are what the model reads.
 import inspect
 import json
 from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -117,7 +118,12 @@ async def search_gallery(
     ]
     pictures = await desk.shown([one["image_id"] for one in told[:show]])
     content = [text_block(json.dumps(told)), *pictures] if pictures else told
-    return content, {"found": files, "truncated_tokens": ranking.truncated_tokens}
+    return content, {
+        "found": files,
+        "query": query,
+        "refinement": asdict(refinement) if refinement else None,
+        "truncated_tokens": ranking.truncated_tokens,
+    }
 
 
 async def ask_user(

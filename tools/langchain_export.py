@@ -16,7 +16,7 @@ from ctgi.suggest import did_you_mean
 from ctgi.tools.desk import Answer, Desk
 from ctgi.tools.forms import arguments_of
 from ctgi.tools.specs import TOOLS
-from ctgi.tools.tool_spec import ToolSpec
+from ctgi.tools.tool_spec import Form
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -42,18 +42,23 @@ def as_langchain_tools(
         if name not in TOOLS:
             meant = did_you_mean(name, TOOLS) or f"; the tools are {', '.join(TOOLS)}"
             raise CtgiError(f"no tool is called {name!r}{meant}")
-    desk, loop = Desk(tools, images), _Loop()
-    return [_exported(TOOLS[name], desk, loop, pictures=pictures) for name in tools]
+    return on_desk({name: TOOLS[name].form for name in tools}, Desk(tools, images), pictures=pictures)
 
 
-def _exported(spec: ToolSpec, desk: Desk, loop: "_Loop", *, pictures: bool) -> "BaseTool":
+def on_desk(forms: Mapping[str, Form], desk: Desk, *, pictures: bool = False) -> "list[BaseTool]":
+    """LangChain tools of these forms by name, over the tools and images of one desk."""
+    loop = _Loop()
+    return [_exported(name, form, desk, loop, pictures=pictures) for name, form in forms.items()]
+
+
+def _exported(name: str, form: Form, desk: Desk, loop: "_Loop", *, pictures: bool) -> "BaseTool":
     from langchain_core.tools import StructuredTool
 
-    call = _replying(partial(spec.form, desk))
+    call = _replying(partial(form, desk))
     return StructuredTool(
-        name=spec.name,
-        description=inspect.getdoc(spec.form) or spec.name,
-        args_schema=arguments_of(spec.form, spec.name, without=() if pictures else ("show",)),
+        name=name,
+        description=inspect.getdoc(form) or name,
+        args_schema=arguments_of(form, name, without=() if pictures else ("show",)),
         func=loop.blocking(call),
         coroutine=call,
         response_format="content_and_artifact",
@@ -62,7 +67,7 @@ def _exported(spec: ToolSpec, desk: Desk, loop: "_Loop", *, pictures: bool) -> "
     )
 
 
-def _replying(form: Callable[..., Coroutine[Any, Any, Answer]]) -> Callable[..., Coroutine[Any, Any, Answer]]:
+def _replying(form: Form) -> Form:
     """The tool, whose failures the agent reads as its reply, so that it can try something else."""
     from langchain_core.tools import ToolException
 

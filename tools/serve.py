@@ -46,12 +46,14 @@ def vllm_command(
         "--structured-outputs-config": {"backend": "xgrammar", "disable_any_whitespace": True},
         # Without it the checkpoint's own sampling settings fill in what a request leaves out.
         "--generation-config": "vllm",
+        # An agent's model calls tools; hermes reads the calls of Qwen's models.
+        "--tool-call-parser": "hermes",
         # Images come inside the requests: nobody may make the server fetch addresses.
         "--allowed-media-domains": "none.invalid",
     }
     words = [word for flag, value in flags.items() for word in (flag, _word(value))]
     # Lets the usage show how much of each prompt the prefix cache spared.
-    return ["vllm", "serve", model, *words, "--enable-prompt-tokens-details", *extra]
+    return ["vllm", "serve", model, *words, "--enable-auto-tool-choice", "--enable-prompt-tokens-details", *extra]
 
 
 def run_server(command: Sequence[str]) -> NoReturn:

@@ -18,6 +18,7 @@ from ctgi.settings import Settings
 from ctgi.tools.backends import Mllm
 from ctgi.tools.chat_spans import TracedMllm
 from ctgi.tools.spans import Attributes, as_object, of_binding, open_span, sendable
+from ctgi.tools.tool_calls import AGENT
 from ctgi.tools.traces.call_notes import CallMeta, noting
 from ctgi.tools.traces.interceptor import Interceptor, OpenTool, Outcome, Wrote
 from ctgi.tools.traces.values import arguments
@@ -29,7 +30,7 @@ _TIMEOUT_S = 5
 """Seconds that the end of a run waits for a collector that does not answer."""
 _ARGUMENTS, _RESULT = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
 
-_LOOKS = {"mtg": "caption_image", "mti": "verify_match", "plain": "search_gallery"}
+_LOOKS = {"mtg": "caption_image", "mti": "verify_match", "plain": "search_gallery", "agent": AGENT}
 """The tool of each graph whose model is reported as the agent's."""
 
 logger = logging.getLogger(__name__)

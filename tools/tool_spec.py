@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from ctgi.tools.desk import Answer
 
+Form = Callable[..., Coroutine[Any, Any, Answer]]
+"""A tool as an agent's model calls it."""
+
 
 class Profiles(NamedTuple):
     """The backend of a tool in each profile."""
@@ -26,8 +29,8 @@ class ToolSpec:
     result: Any
     """The type of what a call returns."""
     profiles: Profiles
-    form: Callable[..., Coroutine[Any, Any, Answer]]
-    """The tool as an agent's model calls it; signature and docstring are what the model reads."""
+    form: Form
+    """Its signature and docstring are what an agent's model reads."""
     role: str | None = None
     """`module:class` that turns a model into this tool; None if no model can serve it."""
     template: str | None = None

@@ -15,12 +15,14 @@ from ctgi.plugins import OWN_CODE
 from ctgi.reading import Json, read_toml
 from ctgi.secrets import learn
 from ctgi.settings import Settings
-from ctgi.settings_tables import CacheSettings, Endpoint, MtgSettings, MtiSettings, RetrieverSettings
+from ctgi.settings_tables import AgentSettings, CacheSettings, Endpoint, MtgSettings, MtiSettings, RetrieverSettings
 from ctgi.suggest import did_you_mean, first_problem, keys_of, nearest
 from ctgi.text import plain
 from ctgi.tools.specs import TOOLS, image_tools
+from ctgi.tools.tool_calls import AGENT
 
 __all__ = [
+    "AgentSettings",
     "Binding",
     "CacheSettings",
     "Endpoint",
@@ -78,7 +80,7 @@ def _with_table(name: str) -> str | None:
     """`mtg__turns` for `mtg_turns`, where that is a setting."""
     for table in Settings.model_fields:
         key = name.removeprefix(f"{table}_")
-        if key != name and key in (TOOLS if table == "bindings" else keys_of(Settings, (table,))):
+        if key != name and key in ((*TOOLS, AGENT) if table == "bindings" else keys_of(Settings, (table,))):
             return f"{table}__{key}"
     return None
 
@@ -136,10 +138,10 @@ def load_settings(
         raise CtgiError(
             f"CTGI_* variables: {plain(str(error))}: expected JSON, like CTGI_MTI='{{\"k\": 10}}'"
         ) from None
-    unknown = sorted(settings.bindings.keys() - TOOLS.keys())
+    unknown = sorted(settings.bindings.keys() - {*TOOLS, AGENT})
     if unknown:
-        meant = did_you_mean(unknown[0], (*TOOLS, "images"))
-        expected = f"; the tools are {', '.join(TOOLS)}"
+        meant = did_you_mean(unknown[0], (*TOOLS, "images", AGENT))
+        expected = f"; the tools are {', '.join(TOOLS)}, and there is {AGENT}"
         raise CtgiError(f"bindings: no tool is called {public_spec(unknown[0])!r}{meant or expected}")
     learn(settings.secrets())
     return settings

@@ -187,3 +187,9 @@ class SearchRecord(Record):
     passed_over: dict[str, int] = Field(default_factory=dict)
     """Files that are no images, by kind, where the gallery was indexed for this search."""
     not_indexed: tuple[NotIndexed, ...] = ()
+    answer: Text = ""
+    """An agent's last words."""
+    named: int = 0
+    """How many of the results an agent's answer names; they come first, whatever their scores."""
+    stopped: Text | None = None
+    """Why an agent was stopped before it answered."""

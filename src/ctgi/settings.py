@@ -9,11 +9,13 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ctgi.bindings import Binding
+from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks
 from ctgi.network import parse_address, public_url
 from ctgi.reading import Json
 from ctgi.secrets import in_url
 from ctgi.settings_tables import (
+    AgentSettings,
     CacheSettings,
     Endpoint,
     FilePath,
@@ -24,6 +26,7 @@ from ctgi.settings_tables import (
     TelemetrySettings,
 )
 from ctgi.tools.specs import TOOLS, image_tools
+from ctgi.tools.tool_calls import AGENT
 
 
 class Settings(BaseSettings):
@@ -43,6 +46,7 @@ class Settings(BaseSettings):
     retriever: RetrieverSettings = RetrieverSettings()
     mtg: MtgSettings = MtgSettings()
     mti: MtiSettings = MtiSettings()
+    agent: AgentSettings = AgentSettings()
     cache: CacheSettings = Field(default_factory=CacheSettings)
     telemetry: TelemetrySettings = TelemetrySettings()
     network: NetworkSettings = NetworkSettings()
@@ -60,8 +64,23 @@ class Settings(BaseSettings):
         return (dict.fromkeys(image_tools(), bindings["images"]) if "images" in bindings else {}) | named
 
     def binding(self, tool: str) -> Binding:
-        """The backend of a tool: its own entry, else the profile's."""
+        """The backend of a tool, or of `agent`: its own entry, else the profile's.
+
+        Raises:
+            CtgiError: no model is bound to the agent.
+        """
+        if tool == AGENT:
+            return self._agent_binding()
         return Binding.parse(self.bindings.get(tool, getattr(TOOLS[tool].profiles, self.profile)))
+
+    def _agent_binding(self) -> Binding:
+        spec = self.bindings.get(AGENT, _AGENT_PROFILES.get(self.profile))
+        if spec is None:
+            raise CtgiError(
+                "no model is bound to the agent: bind one that calls tools, like --bind agent=openai:gpt-4o, or "
+                "--bind agent=vllm:Qwen/Qwen3-VL-8B-Instruct with ctgi serve"
+            )
+        return Binding.parse(spec)
 
     def endpoint(self, binding: Binding) -> Endpoint:
         """Where a binding's model answers: its endpoint's entry over the provider's defaults.
@@ -93,7 +112,8 @@ class Settings(BaseSettings):
 
     def secrets(self) -> set[str]:
         """Keys of all endpoints, and the passwords and queries of every address in use."""
-        endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in TOOLS)]
+        bound = [*TOOLS, *({AGENT} & self.bindings.keys())]
+        endpoints = [*self.endpoints.values(), *(self.endpoint(self.binding(tool)) for tool in bound)]
         variables = {endpoint.api_key_env for endpoint in endpoints}
         variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
         variables |= {source.removeprefix("env:") for endpoint in endpoints for source in endpoint.headers.values()}
@@ -114,6 +134,8 @@ def _same_origin(url: str, own: str | None) -> bool:
         return False
 
 
+_AGENT_PROFILES = {"openai": "openai:gpt-4o"}
+"""Profiles with a model that calls tools."""
 _PROVIDER_DEFAULTS: dict[str, Json] = {
     "embedded": {"min_pixels": 1, "batch_size": 32, "concurrency": 64},
     "vllm": {"base_url": "http://127.0.0.1:8000/v1", "api_key_env": "VLLM_API_KEY"},

@@ -154,6 +154,15 @@ class MtiSettings(_Table):
     """Candidates verified at once: 1, then this many times more each wave. 1 verifies strictly one by one."""
 
 
+class AgentSettings(_Table):
+    """What an agent may spend on one request of a person; `[agent]`."""
+
+    calls: int = Field(40, ge=1)
+    """Tools called; those with wrong arguments count too."""
+    tokens: int = Field(200_000, ge=1)
+    """Tokens of its own model, read and written: each step reads the conversation again."""
+
+
 def _user_cache() -> Path | None:
     folder = user_folder("XDG_CACHE_HOME", ".cache")
     return folder and folder / "replies.sqlite"

@@ -18,7 +18,7 @@ def mermaid(page: str) -> list[str]:
 
 
 def test_the_page_shows_the_graphs_as_the_command_draws_them(ctgi: Run) -> None:
-    assert mermaid(DOCS.read_text()) == [ctgi("graph", name).out for name in ("mtg", "mti")]
+    assert mermaid(DOCS.read_text()) == [ctgi("graph", name).out for name in ("mtg", "mti", "agent")]
 
 
 def test_json_has_nodes_and_edges(ctgi: Run) -> None:

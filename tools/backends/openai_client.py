@@ -53,7 +53,7 @@ class ServerClient:
         self._timeout_s = endpoint.timeout_s
         self._proxy = proxy_for(url, endpoint.proxies)
         connections = endpoint.concurrency + 1  # one for the list of models
-        self._http = httpx2.AsyncClient(
+        self.http = httpx2.AsyncClient(
             headers={**httpx2.Headers(self._headers(key)), **{name.lower(): headers[name] for name in headers}},
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -62,6 +62,7 @@ class ServerClient:
             trust_env=False,
             follow_redirects=False,
         )
+        """Its connections, for a library that speaks to the same endpoint."""
 
     def _headers(self, key: str | None) -> dict[str, str]:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -85,7 +86,7 @@ class ServerClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self.http.aclose()
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> bytes:
         try:
@@ -113,7 +114,7 @@ class ServerClient:
 
     async def _answer(self, method: str, url: str, body: bytes | None) -> bytes:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        async with self._http.stream(method, url, content=body, headers=headers) as response:
+        async with self.http.stream(method, url, content=body, headers=headers) as response:
             content = self.secrets.mask_json(await _read(response))
         if response.is_success:
             return content

@@ -28,7 +28,7 @@ def open_vllm(model: str, endpoint: Endpoint) -> PerLoop:
         CtgiError: the endpoint has no usable address or key.
     """
     cure = f"Start it with `ctgi serve {model}`, or check base_url"
-    dialect, key = Dialect(True, 10, "max_tokens", cure), _key(endpoint)
+    dialect, key = Dialect(True, 10, "max_tokens", cure), key_of(endpoint)
     return PerLoop(lambda: OpenAiCompatible(model, endpoint, dialect, key))
 
 
@@ -38,7 +38,7 @@ def open_openai(model: str, endpoint: Endpoint) -> PerLoop:
     Raises:
         CtgiError: the endpoint has no usable address, or is OpenAI's and no key is in the environment.
     """
-    key, at_openai = _key(endpoint), _at_openai(endpoint)
+    key, at_openai = key_of(endpoint), _at_openai(endpoint)
     if at_openai and not key:
         variable = endpoint.api_key_env or "OPENAI_API_KEY"
         raise CtgiError(
@@ -51,7 +51,8 @@ def open_openai(model: str, endpoint: Endpoint) -> PerLoop:
     return PerLoop(lambda: OpenAiCompatible(model, endpoint, dialect, key))
 
 
-def _key(endpoint: Endpoint) -> str | None:
+def key_of(endpoint: Endpoint) -> str | None:
+    """The endpoint's key from the environment. Raises CtgiError where no header can hold it."""
     key = os.environ.get(endpoint.api_key_env or "", "").strip()
     if not (key.isascii() and key.isprintable()):
         raise CtgiError(f"the key in {endpoint.api_key_env} has characters that are not allowed in a key: set it again")
@@ -66,7 +67,7 @@ def _at_openai(endpoint: Endpoint) -> bool:
     return host == "openai.com" or host.endswith(".openai.com")
 
 
-def _headers(endpoint: Endpoint) -> dict[str, str]:
+def headers_of(endpoint: Endpoint) -> dict[str, str]:
     """The endpoint's own headers with their values from the environment."""
     values: dict[str, str] = {}
     for name, source in endpoint.headers.items():
@@ -85,7 +86,7 @@ class OpenAiCompatible:
     """One model at one endpoint. Everything inside belongs to the loop it was opened in."""
 
     def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, key: str | None) -> None:
-        client = ServerClient(endpoint, key, _headers(endpoint))
+        client = ServerClient(endpoint, key, headers_of(endpoint))
         self.endpoint = str(client.address)
         self._settings = endpoint
         self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.concurrency)

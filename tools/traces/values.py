@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from ctgi.faults import first_fault
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.specs import TOOLS
+from ctgi.tools.tool_calls import AGENT, Decide, Decision
 from ctgi.tools.tool_spec import signature_of
 
 _PATHS = frozenset({"path", "same_as", "anchor", "gallery"})
@@ -32,21 +33,22 @@ class _CompareTexts(Protocol):
     async def __call__(self, text: str, others: Sequence[str]) -> list[float]: ...
 
 
-_COMPARISONS: dict[str, tuple[type, Any]] = {
+_OTHERS: dict[str, tuple[type, Any]] = {
     "compare_image": (_CompareImage, float),
     "compare_texts": (_CompareTexts, list[float]),
+    AGENT: (Decide, Decision),
 }
-"""Calls of the judge that compares embeddings; they are not tools, but recorded like tools."""
+"""Calls of the judge that compares embeddings, and of an agent's model: no tools, but recorded like tools."""
 
 
 @cache
 def _signature(tool: str) -> inspect.Signature:
-    return signature_of(TOOLS[tool].protocol if tool in TOOLS else _COMPARISONS[tool][0])
+    return signature_of(TOOLS[tool].protocol if tool in TOOLS else _OTHERS[tool][0])
 
 
 @cache
 def _result(tool: str) -> TypeAdapter[Any]:
-    return TypeAdapter(TOOLS[tool].result if tool in TOOLS else _COMPARISONS[tool][1])
+    return TypeAdapter(TOOLS[tool].result if tool in TOOLS else _OTHERS[tool][1])
 
 
 def arguments(tool: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> Arguments:
@@ -135,7 +137,7 @@ class Values:
         Raises:
             ValueError: it is not a result of this tool; the message says where.
         """
-        if tool not in TOOLS and tool not in _COMPARISONS:
+        if tool not in TOOLS and tool not in _OTHERS:
             raise ValueError(f"no tool is called {tool!r}")
         try:
             return _result(tool).validate_python(self.images(value))

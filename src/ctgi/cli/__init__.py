@@ -12,6 +12,7 @@ from ctgi.cli.ablate import ablate
 from ctgi.cli.arguments import expect_places
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
+from ctgi.cli.chat import chat
 from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.command(context_settings={"allow_extra_args": True})(ablate)
 app.command()(caption)
+app.command()(chat)
 app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)
 app.command()(graph)

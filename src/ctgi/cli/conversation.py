@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from ctgi.cli.console import Terminal
 
 if TYPE_CHECKING:
+    from ctgi.graphs.agent_state import AgentState
     from ctgi.retrieval.gallery import Gallery
-    from ctgi.runs.search import Conversation
+    from ctgi.retrieval.images import ImageRef
+    from ctgi.runs.search import ByAgent, Conversation
+    from ctgi.tools.types import Reply
 
 
 def chosen(bind: list[str] | None, profile: str | None, config: Path | None) -> list[str]:
@@ -43,3 +46,27 @@ def converse(
         return (await ask_user(f"{question} ({left} more; skip or an empty line: next question, {STOP}: no more)")).text
 
     return Conversation(name, ask)
+
+
+def by_agent(*, asking: bool, goes_on: bool = False) -> "ByAgent":
+    """A search by an agent, which may ask the person at the terminal; whoever closes the terminal says nothing more."""
+    from ctgi.cli.search_table import print_ranking
+    from ctgi.errors import CtgiError
+    from ctgi.graphs.agent import Person
+    from ctgi.runs.search import ByAgent
+    from ctgi.tools.backends import human
+    from ctgi.tools.types import Reply
+
+    if not asking:
+        return ByAgent()
+
+    def show(state: "AgentState") -> None:
+        print_ranking(state["ranking"][: state["length"]])
+
+    async def ask(question: str, image: "ImageRef | None" = None) -> "Reply":
+        try:
+            return await human.ask_user(f"{question} (empty: no more)\n>", image)
+        except CtgiError:
+            return Reply("")
+
+    return ByAgent(Person(goes_on, show) if goes_on else Person(goes_on), ask)

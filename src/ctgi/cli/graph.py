@@ -1,4 +1,4 @@
-"""`ctgi graph`: the two dialogues as pictures."""
+"""`ctgi graph`: the dialogues as pictures."""
 
 import sys
 from enum import StrEnum
@@ -17,17 +17,20 @@ class Name(StrEnum):
 
     mtg = "mtg"
     mti = "mti"
+    agent = "agent"
 
 
 def graph(
-    name: Annotated[Name, typer.Argument(metavar="NAME", help="mtg (image to caption) or mti (query to ranking).")],
+    name: Annotated[
+        Name, typer.Argument(metavar="NAME", help="mtg (image to caption), mti (query to ranking) or agent (chat).")
+    ],
     ascii_: Annotated[bool, typer.Option("--ascii", help="Draw with characters (needs ctgi[draw]).")] = False,
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", help="Picture to write (needs ctgi[draw]).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw one of the two graphs: its nodes and the edges between them. The default is Mermaid text.
+    """Draw one of the graphs: its nodes and the edges between them. The default is Mermaid text.
 
     Example: ctgi graph mti --png mti.png
     """

@@ -23,6 +23,9 @@ NoMti = Annotated[bool, typer.Option("--no-mti", help="Search without a dialogue
 Interactive = Annotated[
     bool, typer.Option("--interactive", "-i", help="Ask you, not a model, what the query leaves out.")
 ]
+Agent = Annotated[
+    bool, typer.Option("--agent", help="Let the model bound to agent decide what to look at, ask and search (no MTI).")
+]
 Thread = Annotated[
     str | None,
     typer.Option(
@@ -65,6 +68,7 @@ def search(
     gallery: Gallery = None,
     length: Length = 10,
     no_mti: NoMti = False,
+    agent: Agent = False,
     interactive: Interactive = False,
     thread: Thread = None,
     top: Top = None,
@@ -98,11 +102,13 @@ def search(
     given = {"k": top, "lam": lam, "xi": xi, "max_anchors": max_anchors, "rounds": rounds, "fusion": fusion}
     mti, cache = {name: one for name, one in given.items() if one is not None}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mti=mti, cache=cache)
-    asks_you = _asks_you(settings, no_mti, interactive, thread, given)
+    if agent:
+        _refuse_mti(no_mti, thread, given)
+    asks_you = not agent and _asks_you(settings, no_mti, interactive, thread, given)
     tell_unused_config([gallery], config, quiet=quiet)
     if query is None and not (asks_you and thread):
         raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
-    from ctgi.cli.conversation import chosen, converse
+    from ctgi.cli.conversation import by_agent, chosen, converse
     from ctgi.cli.search_table import print_result
     from ctgi.runs.index import open_named
     from ctgi.runs.search import search as run
@@ -112,12 +118,13 @@ def search(
     conversation = converse(opened, thread, (), events, chosen(bind, profile, config)) if asks_you else None
     work = run(
         opened, query, length, settings, events,
-        mti=not no_mti, conversation=conversation, trace=not no_trace, made=made,
+        mti=not no_mti, conversation=conversation, agent=by_agent(asking=interactive) if agent else None,
+        trace=not no_trace, made=made,
     )  # fmt: skip
     result = asyncio.run(work)
     _write_pictures(result, html, montage, relevant, events)
     print_result(result, as_json)
-    if result.not_indexed or any(asked.error for asked in result.verified):
+    if result.not_indexed or result.stopped or any(asked.error for asked in result.verified):
         raise typer.Exit(1)
 
 
@@ -141,14 +148,25 @@ def _check_pictures(html: Path | None, montage: Path | None, relevant: list[str]
         refuse_idle({"--relevant": relevant}, "without --html or --montage")
 
 
+def _refuse_mti(no_mti: bool, thread: str | None, given: Mapping[str, object]) -> None:
+    from ctgi.cli.arguments import refuse_idle
+
+    refuse_idle({"--no-mti": no_mti, "--thread": thread, **_options(given)}, "with --agent, which decides for itself")
+
+
+def _options(given: Mapping[str, object]) -> dict[str, object]:
+    """The numbers of MTI by option."""
+    names = {"k": "--top", "max_anchors": "--max-anchors"}
+    return {names.get(name, f"--{name}"): value for name, value in given.items()}
+
+
 def _asks_you(
     settings: "Settings", no_mti: bool, interactive: bool, thread: str | None, given: Mapping[str, object]
 ) -> bool:
     """Whether the person answers; options that would then change nothing are refused."""
     from ctgi.cli.arguments import refuse_idle
 
-    names = {"k": "--top", "max_anchors": "--max-anchors"}
-    options = {names.get(name, f"--{name}"): value for name, value in given.items()}
+    options = _options(given)
     if no_mti:
         told = {"--interactive": interactive, "--thread": thread, **options}
         refuse_idle(told, "with --no-mti, which has no dialogue: leave --no-mti out")

@@ -6,7 +6,9 @@ from ctgi.cli.console import print_json, to_terminal
 from ctgi.cli.terminal import markup
 
 if TYPE_CHECKING:
-    from ctgi.records import SearchRecord
+    from collections.abc import Sequence
+
+    from ctgi.records import Found, SearchRecord
 
 _TEXT_WIDTH = 120
 
@@ -20,6 +22,16 @@ def print_result(result: "SearchRecord", as_json: bool) -> None:
     for line in _summary(result):
         console.print(line, highlight=False)
     console.print(_table(result))
+
+
+def print_ranking(ranking: "Sequence[Found]") -> None:
+    """Print the images that a conversation has come to."""
+    from rich.table import Table
+
+    table = Table("rank", "score", "image", box=None)
+    for rank, found in enumerate(ranking, 1):
+        table.add_row(str(rank), f"{found.score:.4f}", markup(found.path))
+    to_terminal(_TEXT_WIDTH).print(table)
 
 
 def _summary(result: "SearchRecord") -> list[str]:
@@ -39,6 +51,8 @@ def _summary(result: "SearchRecord") -> list[str]:
             f"rank 1 is the anchor, rank {first.rank_before} of plain retrieval, whose own best is "
             f"{markup(result.overruled)}"
         )
+    if "agent" in result.calls:
+        return [*lines, f"agent: {markup(result.answer)}"] if result.answer else lines
     if result.verified and not result.anchors:
         lines.append(f"no anchor: none of {len(result.verified)} candidates was confirmed; the ranking is unchanged")
     return lines

@@ -20,7 +20,11 @@ _DPI = 144
 
 
 def drawing(name: str) -> "Graph":
-    """The nodes and edges of mtg or mti."""
+    """The nodes and edges of mtg, mti or agent."""
+    if name == "agent":
+        from ctgi.graphs.agent import build_agent
+
+        return build_agent().get_graph()
     if name == "mtg":
         from ctgi.graphs.mtg import build_mtg
 

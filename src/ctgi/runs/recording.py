@@ -19,7 +19,7 @@ from ctgi.tools.traces.recorder import Recorder
 from ctgi.tools.traces.values import Values
 from ctgi.tools.traces.writer import TraceWriter
 
-_DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti")
+_DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti", "agent")
 """Tables of the settings that affect results; the others hold paths and addresses."""
 
 

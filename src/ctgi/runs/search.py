@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
 from ctgi.config import Settings
-from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_mti, serve_gallery
+from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
+from ctgi.graphs.agent import Person
+from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_agent, open_mti, serve_gallery
 from ctgi.graphs.mti import TOOLS as MTI_TOOLS
 from ctgi.graphs.threads import FILE
 from ctgi.records import NotIndexed, SearchRecord
 from ctgi.retrieval.gallery import Gallery, GalleryReport
+from ctgi.runs.agent_query import search_with_agent
 from ctgi.runs.events import Events
 from ctgi.runs.query import Ask, converse, search_plain
 from ctgi.runs.query import search as search_refined
 from ctgi.runs.recording import Act, Recording, recording
+from ctgi.tools.protocols import AskUser
+from ctgi.tools.tool_calls import AGENT
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,16 @@ class Conversation:
 
     thread: str
     ask: Ask
+    """Puts a question to the person."""
+
+
+@dataclass(frozen=True)
+class ByAgent:
+    """A search in which a model decides which tools to call."""
+
+    person: Person | None = None
+    """Who may be asked."""
+    ask: AskUser | None = None
     """Puts a question to the person."""
 
 
@@ -35,6 +50,7 @@ async def search(
     *,
     mti: bool = True,
     conversation: Conversation | None = None,
+    agent: ByAgent | None = None,
     trace: bool = True,
     models: Models | None = None,
     made: GalleryReport | None = None,
@@ -49,6 +65,7 @@ async def search(
         events: hears what leaves the machine before anything does.
         mti: refine the query by a dialogue.
         conversation: let a person answer instead of the best match.
+        agent: let a model decide what to call, instead of MTI.
         trace: record every call.
         models: kept open by the caller; None opens them for this search.
         made: what indexing did, where the gallery was made for this search.
@@ -56,9 +73,11 @@ async def search(
     Raises:
         CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
     """
-    doing = act(gallery, mti=mti, interactive=conversation is not None)
+    doing = _agents_act(gallery, agent) if agent else act(gallery, mti=mti, interactive=conversation is not None)
     with recording(doing, settings, events, trace=trace) as run:
-        if mti:
+        if agent:
+            found = await _by_agent(gallery, query, length, settings, agent, run, models)
+        elif mti:
             found = await _refined(gallery, query, length, settings, conversation, run, models)
         else:
             tool = serve_gallery(settings, lambda: gallery, run.interceptor)
@@ -92,6 +111,13 @@ def act(gallery: Gallery, *, mti: bool, interactive: bool) -> Act:
     )
 
 
+def _agents_act(gallery: Gallery, agent: ByAgent) -> Act:
+    person = agent.person
+    given = {**_made_by(gallery), "images": gallery.identity, "interactive": person is not None}
+    tools = (AGENT, "search_gallery", *AGENT_TOOLS, *(("ask_user",) if person else ()))
+    return Act("search", "agent", tools, given | {"goes_on": bool(person and person.goes_on)}, gallery.root)
+
+
 def _made_by(gallery: Gallery) -> dict[str, str]:
     return {"gallery": str(gallery.name), "encoder": gallery.header.spec}
 
@@ -108,6 +134,8 @@ def _tell_faults(found: SearchRecord, events: Events) -> None:
     for asked in found.verified:
         if asked.error:
             events.warn(f"not verified: {asked.error}")
+    if found.stopped:
+        events.warn(f"the agent was stopped before it answered ({found.stopped}): this is the best ranking so far")
 
 
 def unknown_to_models(settings: Settings, tools: Collection[str], query: str) -> tuple[str, ...]:
@@ -123,6 +151,28 @@ def _unknown(settings: Settings, tools: Collection[str], query: str, events: Eve
             f"{most} of this query are unknown to the embedded models, which know only people: {', '.join(unknown)}"
         )
     return unknown
+
+
+async def _by_agent(
+    gallery: Gallery,
+    query: str | None,
+    length: int,
+    settings: Settings,
+    agent: ByAgent,
+    run: Recording,
+    models: Models | None,
+) -> SearchRecord:
+    opening = open_agent(
+        settings,
+        lambda: gallery,
+        interactive=agent.person is not None,
+        ask=agent.ask,
+        interceptor=run.interceptor,
+        cache=run.cache,
+        models=models,
+    )
+    async with opening as context:
+        return await search_with_agent(context, query or "", length, person=agent.person)
 
 
 async def _refined(

@@ -48,7 +48,7 @@ def replay_settings(trace: Trace, plan: Plan, config: Path | None = None) -> Set
     header = trace.header
     if trace.newer:
         raise CtgiError(trace.problems[0].what)
-    recorded = {name: header.settings.get(name) for name in ("mtg", "mti", "retriever")}
+    recorded = {name: header.settings.get(name) for name in ("mtg", "mti", "retriever", "agent")}
     binds = [f"{tool}={spec}" for tool, spec in header.bindings.items()]
     return load_settings(binds=[*binds, *plan.binds], config=config, **recorded)
 

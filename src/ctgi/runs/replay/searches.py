@@ -55,7 +55,7 @@ class Searches:
     ) -> AsyncIterator[Work]:
         """Searches for one query again, in the gallery of the trace."""
         interactive = trace.header.input.get("interactive") is True
-        opened = partial(_open_gallery, trace, settings, gallery)
+        opened = partial(gallery_of, trace, settings, gallery)
         async with open_mti(settings, opened, interactive=interactive, interceptor=interceptor) as context:
             yield _conversing(context) if interactive else searching(context)
 
@@ -84,8 +84,8 @@ class PlainSearches(Searches):
         self, trace: Trace, settings: Settings, interceptor: Interceptor, gallery: Path | None
     ) -> AsyncIterator[Work]:
         """Searches for one query again, in the gallery of the trace."""
-        tool = serve_gallery(settings, partial(_open_gallery, trace, settings, gallery), interceptor)
-        yield lambda item: search_plain(tool, *_asked(item), interceptor)
+        tool = serve_gallery(settings, partial(gallery_of, trace, settings, gallery), interceptor)
+        yield lambda item: search_plain(tool, *asked_of(item), interceptor)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def searching(context: MtiContext) -> Work:
     """Searches with MTI, as the item says."""
 
     async def work(item: Item) -> SearchRecord:
-        query, length = _asked(item)
+        query, length = asked_of(item)
         label = {name: value for name, value in item.input.items() if name not in _ASKED}
         if "user" in label:
             raise MissError(f"item {item.item} is an interview of {label['user']}, which only ctgi evaluate makes")
@@ -141,13 +141,14 @@ def _conversing(context: MtiContext) -> Work:
             raise MissError("it continues a dialogue of an earlier run: replay that run")
         saver = InMemorySaver(serde=PlainData())
         return await converse_in(
-            saver, context, *_asked(item), thread=str(item.item), ask=ask, steering=_steering(item)
+            saver, context, *asked_of(item), thread=str(item.item), ask=ask, steering=_steering(item)
         )
 
     return work
 
 
-def _asked(item: Item) -> tuple[str, int]:
+def asked_of(item: Item) -> tuple[str, int]:
+    """The query of an item, and how many results it wants. Raises MissError where the line was edited."""
     query, length = item.input.get("query"), item.input.get("length")
     if not (isinstance(query, str) and isinstance(length, int)):
         raise MissError(f"item {item.item} names no query and length: the line was edited")
@@ -161,7 +162,7 @@ def _steering(item: Item) -> Steering:
         raise MissError(f"item {item.item}: {error}: the line was edited") from None
 
 
-def _open_gallery(trace: Trace, settings: Settings, path: Path | None) -> "Gallery":
+def gallery_of(trace: Trace, settings: Settings, path: Path | None) -> "Gallery":
     """The gallery of the recorded search.
 
     Raises:

@@ -1,0 +1,61 @@
+"""An agent's model as one recorded call: the conversation in, what to do next out."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from pydantic import TypeAdapter
+
+from ctgi.config import Settings
+from ctgi.reading import Json
+from ctgi.tools.backends import Mllm
+from ctgi.tools.backends.tool_calling import ToolChat, open_tool_caller
+from ctgi.tools.chat_cache import ChatCache
+from ctgi.tools.tool_calls import AGENT, Decide, Decision, ToolRequest
+from ctgi.tools.traces.interceptor import DIRECT, Interceptor
+
+_CALLS = TypeAdapter(tuple[ToolRequest, ...])
+
+
+class Decider:
+    """A model that calls tools, behind the cache. A `Decide`."""
+
+    def __init__(self, model: Mllm, tools: Sequence[Json], max_tokens: int) -> None:
+        """`tools` are their definitions in the chat-completions format."""
+        self._model, self._tools, self._max_tokens = model, tuple(tools), max_tokens
+
+    async def __call__(self, messages: Sequence[Json]) -> Decision:
+        """What the model does next."""
+        said = str(messages[-1].get("content") or "")
+        request = ToolChat(said, messages=tuple(messages), tools=self._tools, max_tokens=self._max_tokens)
+        reply = await self._model.chat(request)
+        step = json.loads(reply.text)
+        return Decision(step["text"], _CALLS.validate_python(step["calls"]), reply.tokens, step["refused"])
+
+
+@asynccontextmanager
+async def open_decider(
+    settings: Settings,
+    tools: Sequence[Json],
+    *,
+    interceptor: Interceptor = DIRECT,
+    cache: ChatCache | None = None,
+) -> AsyncIterator[Decide]:
+    """The model bound to the agent, behind the interceptor, which opens it when it is needed.
+
+    Raises:
+        CtgiError: none is bound, or one that cannot call tools.
+    """
+    binding, opened = settings.binding(AGENT), list[Mllm]()
+
+    def decider() -> Decider:
+        opened.append(open_tool_caller(binding, settings))
+        model = interceptor.model(binding, opened[-1])
+        behind = cache.wrap(binding, settings, model) if cache else model
+        return Decider(behind, tools, settings.endpoint(binding).max_tokens)
+
+    try:
+        yield interceptor.serve(AGENT, binding, decider)
+    finally:
+        for model in opened:
+            await model.aclose()

@@ -1,0 +1,367 @@
+"""`ctgi search --agent` and `ctgi chat`: a scripted model decides over HTTP which of the real tools to call."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctgi.testing import Reply, Request, ScriptedServer, ToolCall, http_error
+from tests.support.commands import Run
+from tests.support.traces import calls, images, runs, wordy
+
+QUERY = "a man in a coat"
+ANSWERED = "answered"
+
+
+def seen_ids(request: Request) -> list[str]:
+    """Ids in the latest search that the model was told of."""
+    for result in reversed(request.results):
+        if result.startswith("[{"):
+            return [found["image_id"] for found in json.loads(result)]
+    return []
+
+
+Turn = Callable[[Request], Reply]
+
+
+def one(name: str, **arguments: Any) -> Turn:
+    return lambda seen: Reply(tool_calls=[ToolCall(name, arguments)])
+
+
+def refine(seen: Request) -> Reply:
+    """Search as a person would: the confirmed image as an anchor, and what it showed."""
+    anchor = seen_ids(seen)[1]
+    given = {"query": QUERY, "refined_query": f"{QUERY} with white sneakers", "anchors": [anchor], "weight": 0.5}
+    return Reply(tool_calls=[ToolCall("search_gallery", given)])
+
+
+def look(seen: Request) -> Reply:
+    """Two calls at once."""
+    second = seen_ids(seen)[1]
+    asked = {"image_id": second, "question": "What shoes does the person wear?"}
+    verify = {"image_id": second, "description": QUERY}
+    return Reply(tool_calls=[ToolCall("verify_match", verify), ToolCall("answer_question", asked)])
+
+
+def merge(seen: Request) -> Reply:
+    fact = {"question": "What shoes does the person wear?", "answer": "white sneakers", "statement": "White sneakers."}
+    return Reply(tool_calls=[ToolCall("aggregate_query", {"query": QUERY, "facts": [fact]})])
+
+
+def answer(place: int) -> Turn:
+    def said(seen: Request) -> Reply:
+        given = {"image_ids": [seen_ids(seen)[place]], "text": "This one."}
+        return Reply(tool_calls=[ToolCall("answer", given)])
+
+    return said
+
+
+SEARCH = one("search_gallery", query=QUERY, k=5)
+WHOLE = [SEARCH, look, merge, refine, answer(2)]
+
+
+@pytest.fixture
+def brain() -> Iterator[ScriptedServer]:
+    """The server of the agent's model."""
+    with ScriptedServer(models=("brain",)) as server:
+        yield server
+
+
+def says(brain: ScriptedServer, *turns: Turn | Reply) -> None:
+    """One turn for each request, told apart by how many of the model's own are in it; the last repeats."""
+
+    def script(seen: Request) -> Reply:
+        done = sum(message["role"] == "assistant" for message in seen.body["messages"])
+        turn = turns[min(done, len(turns) - 1)]
+        return turn if isinstance(turn, Reply) else turn(seen)
+
+    brain.replies = script
+
+
+@pytest.fixture
+def searching(double: ScriptedServer, brain: ScriptedServer, tiny_clip: Path, people: Path) -> list[object]:
+    double.replies = wordy()
+    clip = f"search_gallery=open_clip:local-dir:{tiny_clip}"
+    return [*images(double), "-b", f"verify_match=vllm:double@{double.url}", "-b", f"agent={brain.binding}",
+            "-b", clip, "-g", people, "-k", 5]  # fmt: skip
+
+
+def test_a_search_with_refinement_ends_with_the_images_that_the_agent_names(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    says(brain, *WHOLE)
+
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+
+    assert done.code == 0, done.err
+    found = done.json
+    assert found["refined_query"] == f"{QUERY} with white sneakers"
+    assert found["calls"] == {
+        "agent": 5, "search_gallery": 3, "verify_match": 1, "answer_question": 1, "aggregate_query": 1,
+    }  # fmt: skip
+    assert [(one["rank"], one["match"], one["probability"]) for one in found["verified"]] == [(2, True, 0.9)]
+    assert [anchor["path"] for anchor in found["anchors"]] == [found["verified"][0]["path"]]
+    (turn,) = found["dialogue"]
+    assert (turn["answer"], turn["statement"], turn["kept"]) == ("white sneakers", "White sneakers.", True)
+    last = json.loads(brain.seen[-1].results[-1])
+    assert found["results"][0]["sha256"].startswith(last[2]["image_id"])
+    assert [len(found["results"]), found["named"], found["answer"], found["stopped"]] == [5, 1, "This one.", None]
+    others = [one["score"] for one in found["results"][1:]]
+    assert others == sorted(others, reverse=True)
+    assert found["bindings"]["agent"] == brain.binding
+
+
+def test_the_model_sees_ids_and_no_paths(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, people: Path
+) -> None:
+    says(brain, *WHOLE)
+    ctgi("search", QUERY, *searching, "--agent", "--json")
+    sent = json.dumps([request.body for request in brain.seen])
+    assert {request.prompts for request in brain.seen} == {(QUERY,)}
+    assert str(people) not in sent
+    assert ".png" not in sent
+    assert brain.seen[0].tools == (
+        "search_gallery", "caption_image", "answer_question", "verify_match", "propose_questions", "aggregate_query",
+        "answer",
+    )  # fmt: skip
+
+
+def test_a_search_is_replayed_without_any_server_and_comes_out_the_same(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, double: ScriptedServer
+) -> None:
+    says(brain, *WHOLE)
+    ctgi("search", QUERY, *searching, "--agent", "--json")
+    (run,) = runs()
+    brain.stop()
+    double.stop()
+
+    replayed = ctgi("trace", "replay", run, "--json")
+
+    assert replayed.code == 0, replayed.err
+    assert [replayed.json[name] for name in ("items", "identical", "live")] == [1, 1, 0]
+    decided = calls(run, "agent")
+    assert [one["node"] for one in decided] == ["decide"] * 5
+    assert decided[0]["out"]["calls"][0]["name"] == "search_gallery"
+    assert decided[0]["tokens"] == [10, 0]
+
+
+def test_a_second_search_takes_the_decisions_from_the_cache(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    says(brain, *WHOLE)
+    first = ctgi("search", QUERY, *searching, "--agent", "--json").json
+    asked = len(brain.seen)
+    second = ctgi("search", QUERY, *searching, "--agent", "--json").json
+    assert len(brain.seen) == asked
+    assert second["results"] == first["results"]
+    assert {one["src"] for one in calls(runs()[-1], "agent")} == {"cache"}
+
+
+def test_two_runs_are_compared(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
+    says(brain, *WHOLE)
+    ctgi("search", QUERY, *searching, "--agent")
+    says(brain, SEARCH, answer(0))
+    ctgi("search", QUERY, *searching, "--agent", "--no-cache")
+    told = ctgi("trace", "diff", *runs())
+    assert told.code in (0, 1), told.err
+    assert "agent" in told.out
+
+
+def test_an_endless_loop_is_stopped_by_the_budget_with_the_best_ranking_so_far(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CTGI_AGENT__CALLS", "7")
+    says(brain, SEARCH)  # for ever
+
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+
+    assert done.code == 1
+    assert "its 7 calls are spent" in done.err
+    assert done.json["stopped"] == "its 7 calls are spent"
+    assert done.json["calls"] == {"agent": 7, "search_gallery": 8}
+    assert len(done.json["results"]) == 5
+
+
+def test_of_five_hundred_calls_at_once_only_the_budget_is_made(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    many = [ToolCall("search_gallery", {"query": QUERY, "k": 3})] * 500
+    says(brain, Reply(tool_calls=many))
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 1
+    assert done.json["calls"] == {"agent": 1, "search_gallery": 41}
+    assert len(done.json["results"]) == 5
+
+
+def test_tokens_are_a_budget_too(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CTGI_AGENT__TOKENS", "25")
+    says(brain, SEARCH)
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.json["stopped"] == "its 25 tokens are spent (30)"
+    assert done.json["calls"]["agent"] == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (ToolCall("search_gallery", '{"query": '), "the arguments are no JSON object: '{\"query\": '"),
+        (ToolCall("search_gallery", "[1]"), "the arguments are no JSON object"),
+        (ToolCall("find_person", {"query": QUERY}), "no tool is called 'find_person': the tools are search_gallery"),
+        (ToolCall("search_gallery", {"query": QUERY, "k": 0}), "k: Input should be greater than or equal to 1"),
+        (
+            ToolCall("verify_match", {"image_id": "/etc/passwd", "description": "x"}),
+            "no image has the id '/etc/passwd'",
+        ),
+        (ToolCall("answer", {"image_ids": ["nobody"]}), "no image has the id 'nobody'"),
+    ],
+)
+def test_a_wrong_call_is_told_to_the_model_which_goes_on(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, call: ToolCall, told: str
+) -> None:
+    says(brain, Reply(tool_calls=[call]), SEARCH, answer(1))
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 0, done.err
+    assert told in brain.seen[1].results[0]
+    assert done.json["named"] == 1
+
+
+def test_a_refusal_leaves_the_ranking_of_the_query(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
+    says(brain, Reply(refusal="I do not search for people."))
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 1, done.err
+    assert done.json["stopped"] == "the model refused: I do not search for people."
+    plain = ctgi("search", QUERY, *searching[4:], "--no-mti", "--json")
+    assert [one["path"] for one in done.json["results"]] == [one["path"] for one in plain.json["results"]]
+
+
+def test_a_conversation_too_long_for_the_model_keeps_the_ranking(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    too_long = http_error(400, "This model's maximum context length is 4096 tokens")
+    brain.replies = [SEARCH(None), too_long]  # type: ignore[arg-type]
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 1
+    assert "maximum context length" in done.json["stopped"]
+    assert len(done.json["results"]) == 5
+
+
+def test_an_answer_in_words_alone_keeps_the_ranking(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
+    says(brain, SEARCH, Reply("None of them."))
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 0, done.err
+    assert [done.json["answer"], done.json["named"], len(done.json["results"])] == ["None of them.", 0, 5]
+
+
+FLAGS = "--enable-auto-tool-choice --tool-call-parser hermes"
+
+
+def test_a_model_that_calls_nothing_is_an_error_that_names_servers_that_do(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    says(brain, Reply("I am a language model."))
+    done = ctgi("search", QUERY, *searching, "--agent")
+    assert done.code == 1
+    assert "called no tool, and said: 'I am a language model.'" in done.err
+    assert FLAGS in done.err
+
+
+def test_calls_that_the_server_passes_on_as_text_are_an_error(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    says(brain, Reply('<tool_call>{"name": "search_gallery"}</tool_call>'))
+    done = ctgi("search", QUERY, *searching, "--agent")
+    assert done.code == 2
+    assert FLAGS in done.err
+
+
+def test_a_server_that_refuses_tools_is_an_error(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
+    brain.faults.append(http_error(400, '"auto" tool choice requires --enable-auto-tool-choice to be set'))
+    done = ctgi("search", QUERY, *searching, "--agent")
+    assert done.code == 2
+    assert "refuses tools" in done.err
+    assert FLAGS in done.err
+
+
+def test_a_busy_server_is_asked_again_and_a_wrong_key_is_said(
+    ctgi: Run, searching: list[object], brain: ScriptedServer
+) -> None:
+    says(brain, SEARCH, answer(0))
+    brain.faults.append(http_error(503))
+    assert ctgi("search", QUERY, *searching, "--agent").code == 0
+    brain.key = "secret"
+    done = ctgi("search", QUERY, *searching, "--agent", "--no-cache")
+    assert done.code == 2
+    assert "key" in done.err
+
+
+@pytest.mark.parametrize("spec", ["embedded", "human", "templates", "python:tests:x", "hf:some/model"])
+def test_a_backend_that_cannot_call_tools_is_refused_before_any_call(
+    ctgi: Run, searching: list[object], spec: str
+) -> None:
+    done = ctgi("search", QUERY, *searching, "-b", f"agent={spec}", "--agent")
+    assert done.code == 2
+    assert FLAGS in done.err
+
+
+def test_without_a_binding_the_command_says_how_to_bind_one(ctgi: Run, people: Path) -> None:
+    for command in (["search", QUERY, "--agent"], ["chat"]):
+        done = ctgi(*command, "-g", people)
+        assert done.code == 2
+        assert "--bind agent=" in done.err
+
+
+def test_options_of_the_fixed_dialogue_are_refused(ctgi: Run, searching: list[object]) -> None:
+    done = ctgi("search", QUERY, *searching, "--agent", "--lam", 0.5)
+    assert done.code == 2
+    assert "--lam: without effect with --agent" in done.err
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+
+
+def test_a_conversation_asks_searches_shows_and_goes_on(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(brain, Reply("What does he wear?"), SEARCH, answer(1), SEARCH, answer(0))
+    typed(monkeypatch, "a man", "a coat", "no, another one", "")
+
+    done = ctgi("chat", *searching)
+
+    assert done.code == 0, done.err
+    assert "What does he wear?" in done.err
+    assert done.out.count("rank") == 2
+    assert brain.seen[-1].prompts == ("a man", "a coat", "no, another one")
+    asked = [(one["args"]["question"], one["out"]["text"]) for one in calls(runs()[-1], "ask_user")]
+    assert [text.split(" (")[0] for text, _ in asked] == ["What does he wear?", "This one.", "This one."]
+    assert [text for _, text in asked] == ["a coat", "no, another one", ""]
+    replayed = ctgi("trace", "replay", runs()[-1], "--json")
+    assert replayed.json["identical"] == 1, replayed.err
+
+
+def test_a_closed_terminal_ends_the_conversation(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(brain, SEARCH, answer(0))
+    typed(monkeypatch, "a man")
+    done = ctgi("chat", *searching, "--json")
+    assert done.code == 0, done.err
+    assert done.json["named"] == 1 if done.out.startswith("{") else "named" in done.out
+
+
+def test_an_interactive_search_lets_the_agent_ask_the_person(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(brain, one("ask_user", question="Which bag?"), SEARCH, answer(0))
+    typed(monkeypatch, "a red one")
+    done = ctgi("search", QUERY, *searching, "--agent", "-i", "--json")
+    assert done.code == 0, done.err
+    assert "a red one" in brain.seen[1].results
+    assert [(turn["question"], turn["answer"], turn["anchor"]) for turn in done.json["dialogue"]] == [
+        ("Which bag?", "a red one", None)
+    ]

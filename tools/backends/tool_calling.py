@@ -1,0 +1,180 @@
+"""Models that call tools, through langchain-openai's ChatOpenAI: connections, retries and errors are ctgi's own."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from ctgi.bindings import Binding
+from ctgi.errors import CtgiError, ToolError
+from ctgi.reading import Json
+from ctgi.settings_tables import Endpoint
+from ctgi.text import joined
+from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
+from ctgi.tools.backends.endpoint import Limits, Unavailable
+from ctgi.tools.backends.model_server import ModelServer
+from ctgi.tools.backends.openai_client import ServerClient
+from ctgi.tools.backends.openai_compatible import headers_of, key_of
+from ctgi.tools.backends.per_loop import PerLoop
+from ctgi.tools.backends.refusals import RefusedError, complaint
+from ctgi.tools.backends.thoughts import part
+from ctgi.tools.types import Tokens
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+    from langchain_openai import ChatOpenAI
+    from openai import APIStatusError
+
+    from ctgi.settings import Settings
+
+HOW_TO_CALL_TOOLS = (
+    "an agent needs a model that calls tools: openai:gpt-4o does, and so do vLLM servers started with "
+    "--enable-auto-tool-choice --tool-call-parser hermes (what `ctgi serve` starts), SGLang with --tool-call-parser, "
+    "and llama.cpp with --jinja, for a model that was trained to, such as Qwen/Qwen3-VL-8B-Instruct: bind it with "
+    "--bind agent=vllm:MODEL"
+)
+_ABOUT_TOOLS = re.compile(r"\btools?\b|tool[_-]|function.?call", re.IGNORECASE)
+_FILTERED = "content_filter"
+
+
+@dataclass(frozen=True)
+class ToolChat(ChatRequest):
+    """A request to choose among tools; `prompt` only tells what it is about."""
+
+    messages: tuple[Json, ...] = ()
+    tools: tuple[Json, ...] = ()
+
+
+def open_tool_caller(binding: Binding, settings: "Settings") -> Mllm:
+    """The model behind the binding of an agent; a reply's text is the JSON of its words and calls.
+
+    Raises:
+        CtgiError: no model that calls tools is bound, or the `agent` extra is not installed.
+    """
+    endpoint = settings.endpoint(binding)
+    if endpoint.provider not in ("vllm", "openai") or not binding.model:
+        raise CtgiError(f"agent is bound to {str(binding)!r}, which cannot call tools: {HOW_TO_CALL_TOOLS}")
+    try:
+        import langchain_openai  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise CtgiError(f"an agent needs {error.name}, which is not installed: pip install 'ctgi[agent]'") from None
+    key = key_of(endpoint)
+    if endpoint.provider == "openai" and binding.base_url is None and endpoint.api_key_env and not key:
+        raise CtgiError(
+            f"{binding} needs a key: expected one in the environment variable {endpoint.api_key_env}, which is not "
+            "set; nothing was sent"
+        )
+    return PerLoop(lambda: ToolCaller(binding.model, endpoint, key))
+
+
+class ToolCaller:
+    """One model that calls tools. Belongs to the loop it was opened in."""
+
+    def __init__(self, model: str, endpoint: Endpoint, key: str | None) -> None:
+        self._client = ServerClient(endpoint, key, headers_of(endpoint))
+        self.endpoint = str(self._client.address)
+        cure = self._client.cure or f"Start it with `ctgi serve {model}`, or check base_url"
+        self._limits = Limits(endpoint, self.endpoint, cure)
+        self._server = ModelServer(model, self._client, self._limits, endpoint.api_key_env or "")
+        self._chat = _chat_model(model, endpoint, self._client, key)
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """The model's next step; raises as Mllm.chat says."""
+        if not isinstance(request, ToolChat):
+            raise TypeError("expected a ToolChat")
+        model = self._chat.bind(tools=list(request.tools))
+
+        async def attempt() -> ChatReply:
+            return read_step(await self._ask(model, list(request.messages)), self._server)
+
+        async with self._limits.slots:
+            return await self._limits.call(attempt)
+
+    async def probe(self) -> Abilities:
+        """Nothing that other tools would ask of it."""
+        return Abilities(images=False, logprobs=False, structured=False)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _ask(self, model: Any, messages: list[Json]) -> "AIMessage":
+        from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+
+        try:
+            reply: AIMessage = await model.ainvoke(messages)
+        except APITimeoutError:
+            raise Unavailable(f"no answer within {self._chat.request_timeout:g} s") from None
+        except APIConnectionError as error:
+            told = self._server.hide(str(error.__cause__ or error))
+            raise Unavailable(told, unreachable=True) from None
+        except APIStatusError as error:
+            raise await self._refused(error) from None
+        except (APIError, ValueError, TypeError, KeyError, AttributeError) as error:  # what is no chat completion
+            told = self._server.hide(str(error))[:200]
+            raise Unavailable(f"the reply is not a chat completion: {told}") from None
+        return reply
+
+    async def _refused(self, error: "APIStatusError") -> Exception:
+        wait = error.response.headers.get("retry-after", "")
+        said = complaint(error.status_code, error.response.content, wait, self._server.hide)
+        if said.status in (400, 404, 422, 500, 501) and _ABOUT_TOOLS.search(said.words):
+            return CtgiError(f"{self.endpoint} refuses tools ({said.words}): {HOW_TO_CALL_TOOLS}")
+        meant = await self._server.meaning(said)
+        return await self._server.refused(said) if isinstance(meant, RefusedError) else meant
+
+
+def _chat_model(model: str, endpoint: Endpoint, client: ServerClient, key: str | None) -> "ChatOpenAI":
+    """ChatOpenAI over the connections of `client`, so that proxies, certificates and time limits are its own."""
+    import httpx2
+    from pydantic import SecretStr
+
+    from ctgi.tools.backends.chat_openai import LenientChatOpenAI
+
+    sent = {"temperature": endpoint.temperature, "seed": endpoint.seed, "max_tokens": endpoint.max_tokens}
+    without = {"max_tokens" if name == "max_completion_tokens" else name for name in endpoint.leave_out}
+    authorization = client.http.headers.get("authorization")
+    options: dict[str, Any] = {name: value for name, value in sent.items() if name not in without}
+    return LenientChatOpenAI(
+        model=model,
+        base_url=str(client.address),
+        api_key=SecretStr(key or "none"),
+        default_headers={"Authorization": authorization} if authorization else None,
+        default_query=dict(parse_qsl(client.address.query.removeprefix("?"))),
+        extra_body=endpoint.extra_body or None,
+        timeout=endpoint.timeout_s,
+        max_retries=0,  # Limits tries again
+        disable_streaming=True,
+        use_responses_api=False,
+        openai_proxy=None,
+        http_async_client=client.http,
+        http_client=httpx2.Client(trust_env=False),
+        **options,
+    )
+
+
+def read_step(message: "AIMessage", server: ModelServer) -> ChatReply:
+    """A model's reply as one text: the JSON of what it says and which tools it wants.
+
+    Raises:
+        ToolError: a filter stopped it.
+        Unavailable: it is empty.
+    """
+    if message.response_metadata.get("finish_reason") == _FILTERED:
+        raise ToolError(f"a filter of the server stopped the reply (finish reason {_FILTERED!r})")
+    refusal = message.additional_kwargs.get("refusal")
+    parted = part(joined(message.text))
+    said = str(refusal) if refusal else parted.answer
+    calls = [{"id": one["id"], "name": one["name"], "arguments": json.dumps(one["args"])} for one in message.tool_calls]
+    calls += [
+        {"id": one["id"], "name": one["name"] or "", "arguments": one["args"] or ""}
+        for one in message.invalid_tool_calls
+    ]
+    cut = message.response_metadata.get("finish_reason") == "length"
+    if not (said.strip() or calls or cut):
+        raise Unavailable("the answer is empty", strikes=0)
+    usage = message.usage_metadata
+    tokens = Tokens(usage["input_tokens"], usage["output_tokens"]) if usage else Tokens()
+    step = {"text": server.hide(said), "calls": calls, "refused": bool(refusal)}
+    return ChatReply(json.dumps(step), tokens=tokens, thoughts=parted.thoughts, cut=cut)
