@@ -1,38 +1,96 @@
-"""Reads the checkpoints of `ctgi train`: tensors and plain values, never code."""
+"""Reads checkpoint files: tensors and plain values, never code."""
 
+import re
+from argparse import Namespace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, is_zipfile
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ctgi.errors import CtgiError
 from ctgi.reading import MALFORMED
+from ctgi.retrieval.torchscript import is_torchscript, read_torchscript
 from ctgi.text import plain
 
 FORMAT = 1
+_OBJECT = re.compile(r"(?:GLOBAL|class) ([\w.]+)|it holds ([\w.]+)")
+_SCALARS = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)
+_PLAIN = [
+    np._core.multiarray.scalar,  # type: ignore[attr-defined]
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
+    np.dtype,
+    *(type(np.dtype(scalar)) for scalar in _SCALARS),
+    Namespace,
+]
+"""Containers of plain values besides those that torch lets through: what training loops save beside the weights."""
 
 
 def load_checkpoint(path: Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """A checkpoint file's content. Code in the file is never run.
+    """The content of a checkpoint of `ctgi train`. Code in the file is never run.
 
     Raises:
         CtgiError: no such file, not a checkpoint, or of another format.
     """
+    content = load_content(path, device=device)
+    if not is_own(content):
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CtgiError(f"{plain(str(path))}: expected a checkpoint of `ctgi train` in format {FORMAT}, got {found!r}")
+    own: dict[str, Any] = content
+    return own
+
+
+def is_own(content: Any) -> bool:
+    """Whether this is what `ctgi train` saves."""
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def load_content(path: Path, *, device: str | torch.device = "cpu") -> Any:
+    """What a file of torch, safetensors or TorchScript holds. Code in the file is never run.
+
+    Raises:
+        CtgiError: no such file, or not a checkpoint of tensors and plain values.
+    """
     try:
-        content = torch.load(path, map_location=device, weights_only=True, mmap=True)
+        if path.suffix == ".safetensors":
+            return load_file(path, device=str(device))
+        packed = is_zipfile(path)
+        if packed and is_torchscript(path):
+            return read_torchscript(path)
+        with torch.serialization.safe_globals(_PLAIN):
+            return torch.load(path, map_location=device, weights_only=True, mmap=packed)
     except FileNotFoundError:
         raise CtgiError(
             f"{plain(str(path))}: no such checkpoint: give the run folder of ctgi train, or a .pt file"
         ) from None
-    except (OSError, RuntimeError, UnpicklingError, EOFError, MemoryError, *MALFORMED) as error:
+    except UnpicklingError as error:
+        raise CtgiError(
+            f"{plain(str(path))}: not a checkpoint of tensors and plain values: {_unpickled(error)}"
+        ) from None
+    except (
+        OSError,
+        RuntimeError,
+        BadZipFile,
+        SafetensorError,
+        EOFError,
+        MemoryError,
+        *MALFORMED,
+    ) as error:
         raise CtgiError(
             f"{plain(str(path))}: not a checkpoint of tensors and plain values: {first_line(error)}"
         ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise CtgiError(f"{plain(str(path))}: expected a checkpoint of `ctgi train` in format {FORMAT}, got {found!r}")
-    return content
+
+
+def _unpickled(error: UnpicklingError) -> str:
+    """What stopped the reading; torch's own words are about how to run a file's code."""
+    found = _OBJECT.search(str(error))
+    if found is None:
+        return "damaged, or of another kind"
+    return f"it holds {plain(found[1] or found[2])[:100]}: save plain weights with torch.save(model.state_dict(), FILE)"
 
 
 def first_line(error: Exception) -> str:

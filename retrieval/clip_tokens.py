@@ -83,6 +83,7 @@ class ClipTokens(nn.Module):
             "context_length": self.context_length,
             "mean": [float(value) for value in cfg["mean"]],
             "std": [float(value) for value in cfg["std"]],
+            "interpolation": cfg["interpolation"],
         }
 
     def image_tokens(self, pixels: Tensor, attention: bool = False) -> Tokens:
@@ -133,7 +134,8 @@ def load_clip(spec: str, settings: RetrieverSettings) -> ClipTokens:
     provider, name, _ = Binding.parse(spec)
     if provider != "open_clip" or not name:
         raise CtgiError(f"model.clip={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai")
-    clip = ClipTokens(create_model(name, settings), model_config(name))
+    model = create_model(name, settings)
+    clip = ClipTokens(model, model_config(name, model))
     clip.visual.preprocess_cfg |= {"interpolation": "bilinear"}  # as IRRA and RDE resize
     return clip
 
@@ -149,9 +151,10 @@ def build_clip(settings: Mapping[str, Any]) -> ClipTokens:
         kind = open_clip.model.CustomTextCLIP if config.pop("custom_text", False) else open_clip.model.CLIP
         model = kind(**config)
         preprocess = {"size": tuple(settings["image_size"]), "mean": settings["mean"], "std": settings["std"]}
+        preprocess["interpolation"] = settings.get("interpolation", "bilinear")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CtgiError(f"the model's description is not an open_clip configuration: {str(error)[:200]}") from None
-    cfg = open_clip.transform.PreprocessCfg(**preprocess, interpolation="bilinear")
+    cfg = open_clip.transform.PreprocessCfg(**preprocess)
     open_clip.model.set_model_preprocess_cfg(model, vars(cfg))
     return ClipTokens(model, settings["name"])
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
@@ -23,12 +24,16 @@ from ctgi.errors import ArgumentError, CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
 from ctgi.retrieval.encoder import TextFeatures
+from ctgi.retrieval.foreign.named import NamedWeights, read_named
 from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
 from ctgi.retrieval.positions import resize_positions
 from ctgi.retrieval.tokenizer import plain_text
 from ctgi.settings_tables import RetrieverSettings
 
+logger = logging.getLogger(__name__)
+
+_BIG_VISION = (".npz", ".npy")
 _FOLDER_OR_HUB = ("local-dir:", "hf-hub:")
 
 
@@ -101,24 +106,35 @@ def create_model(name: str, settings: RetrieverSettings) -> Any:
     model_name, pretrained = _split(name)
     _check_names(model_name, pretrained)
     with _explained(name), _our_interpolation(model_name, settings):
-        return open_clip.create_model(
-            model_name,
-            pretrained=pretrained or None,
-            force_quick_gelu=_wants_quick_gelu(model_name, pretrained),
-            force_image_size=settings.image_size,
-            force_context_length=settings.context_length,
-            pretrained_text=False,
-            require_pretrained=True,
-        )
+        weights = _weights(model_name, pretrained)
+        if weights is None:
+            return _created(model_name, pretrained, _wants_quick_gelu(model_name, pretrained), settings)
+        if weights.notice:
+            logger.warning("%s", weights.notice)
+        with patch("open_clip.factory.load_state_dict", lambda *_, **__: weights.state):
+            return _created(model_name, pretrained, weights.quick_gelu, settings)
 
 
-def model_config(name: str) -> dict[str, Any]:
-    """The architecture behind a name that `create_model` accepted, with the activation of its weights."""
-    model_name, pretrained = _split(name)
+def _created(model_name: str, pretrained: str, quick_gelu: bool, settings: RetrieverSettings) -> Any:
+    return open_clip.create_model(
+        model_name,
+        pretrained=pretrained or None,
+        force_quick_gelu=quick_gelu,
+        force_image_size=settings.image_size,
+        force_context_length=settings.context_length,
+        pretrained_text=False,
+        require_pretrained=True,
+    )
+
+
+def model_config(name: str, model: Any) -> dict[str, Any]:
+    """The architecture behind a name that `create_model` made this model of, with its activation."""
+    model_name = _split(name)[0]
     config: dict[str, Any] = open_clip.get_model_config(
         model_name if model_name.startswith(_FOLDER_OR_HUB) else model_name.replace("/", "-")
     )
-    return config | ({"quick_gelu": True} if _wants_quick_gelu(model_name, pretrained) else {})
+    quick = any(isinstance(module, open_clip.transformer.QuickGELU) for module in model.modules())
+    return config | ({"quick_gelu": True} if quick else {})
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -149,10 +165,17 @@ def _check_names(model: str, pretrained: str) -> None:
         )
 
 
-def _wants_quick_gelu(model: str, pretrained: str) -> bool:
+def _wants_quick_gelu(model: str, tag: str) -> bool:
     """Whether OpenAI's weights under a plain name need QuickGELU; open_clip would only warn."""
-    tag = None if model.startswith(_FOLDER_OR_HUB) else open_clip.get_pretrained_cfg(model, pretrained)
-    return bool(tag and tag.get("quick_gelu"))
+    known = None if model.startswith(_FOLDER_OR_HUB) else open_clip.get_pretrained_cfg(model, tag)
+    return bool(known and known.get("quick_gelu"))
+
+
+def _weights(model: str, pretrained: str) -> NamedWeights | None:
+    """The weights of a checkpoint file in a layout that is known here."""
+    file = Path(pretrained)
+    is_ours = not model.startswith(_FOLDER_OR_HUB) and file.is_file() and file.suffix not in _BIG_VISION
+    return read_named(model, file) if is_ours else None
 
 
 @contextmanager

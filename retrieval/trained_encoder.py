@@ -1,32 +1,73 @@
-"""A model of `ctgi train` as an encoder, by the path of its run or checkpoint."""
+"""A model of `ctgi train`, or one that others published, as an encoder, by the path of its run or checkpoint."""
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ctgi.device import pick_device
 from ctgi.errors import CtgiError
-from ctgi.retrieval.checkpoint import load_checkpoint
+from ctgi.reading import read_json
+from ctgi.retrieval.checkpoint import is_own, load_content
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
+from ctgi.retrieval.foreign.hugging_face_clip import PREPROCESSOR
+from ctgi.retrieval.foreign.layouts import foreign, load_strictly, parts_of, shown
+from ctgi.retrieval.foreign.official_config import read_official_config
 from ctgi.retrieval.open_clip_encoder import OpenClipEncoder
 from ctgi.retrieval.token_selection import TwoBranches, build_two_branches
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
+logger = logging.getLogger(__name__)
+
+OWN = "ctgi train"
 _PREFIX = "encoder."
 """Prefix of the encoder's weights in the state of `Irra` and `Rde`; the rest is for training."""
 
 
 def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
-    """The model of a checkpoint file, or of a run's best checkpoint, on the settings' device.
+    """The model of a checkpoint or of the folder of a run, on the settings' device; see `read_model`.
 
     Raises:
-        CtgiError: there is no checkpoint, it is damaged, or the settings contradict it.
+        CtgiError: there is no checkpoint, it is damaged or lacks weights, or the settings contradict it.
     """
-    file, encoder, described = read_trained(path)
-    _check_settings(settings, described, file)
-    return live_encoder(encoder, f"trained:{path}", pick_device(settings.device, "[retriever] device"))
+    model = read_model(path, image_size=settings.image_size)
+    if model.layout != OWN:
+        logger.warning("%s", model.notice)
+    _check_settings(settings, model.described, model.file)
+    return live_encoder(model.encoder, f"trained:{path}", pick_device(settings.device, "[retriever] device"))
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A model that was read from a checkpoint, on the CPU."""
+
+    file: Path
+    kind: str
+    """irra: a CLIP; rde: a CLIP with token selection."""
+    encoder: ClipTokens | TwoBranches
+    described: dict[str, Any]
+    """What it was built from."""
+    layout: str = OWN
+    """Whose layout the file has, in words."""
+    assumed: tuple[str, ...] = ()
+    """What a checkpoint of others does not say, and what is taken instead."""
+    left_out: tuple[str, ...] = ()
+    """Its modules that make no vectors: heads of losses."""
+
+    @property
+    def activation(self) -> str:
+        """QuickGELU or GELU."""
+        return "QuickGELU" if self.described["name"].get("quick_gelu") else "GELU"
+
+    @property
+    def notice(self) -> str:
+        """What was recognized, assumed and left out, on one line."""
+        assumed = f"; not said there, assumed: {', '.join(self.assumed)}" if self.assumed else ""
+        left_out = f"; not used: {shown(list(self.left_out))}" if self.left_out else ""
+        return f"{plain(str(self.file))}: {self.layout}, {self.activation}{assumed}{left_out}"
 
 
 def read_trained(path: str) -> tuple[Path, ClipTokens | TwoBranches, dict[str, Any]]:
@@ -35,19 +76,59 @@ def read_trained(path: str) -> tuple[Path, ClipTokens | TwoBranches, dict[str, A
     Raises:
         CtgiError: there is no checkpoint, or it is damaged.
     """
+    model = read_model(path)
+    return model.file, model.encoder, model.described
+
+
+def read_model(path: str, *, image_size: tuple[int, int] | None = None, quick_gelu: bool | None = None) -> ReadModel:
+    """The model of a checkpoint: of `ctgi train`, or of IRRA, RDE, TBPS-CLIP, Long-CLIP, OpenAI or Hugging Face.
+
+    Args:
+        path: the file, or the folder of a run or of a Hugging Face model.
+        image_size: (height, width), where a checkpoint of others does not tell it.
+        quick_gelu: its activation, where it does not tell that either.
+
+    Raises:
+        CtgiError: there is no checkpoint, it is damaged or unknown, or weights that vectors depend on are missing.
+    """
     file = _file(Path(path))
-    content = load_checkpoint(file)
+    content = load_content(file)
+    if is_own(content):
+        return _own(file, content)
     try:
-        described = dict(content["model"])
+        found = foreign(file, parts_of(content, _facts(file)), quick_gelu, image_size)
+    except CtgiError as error:
+        if str(error).startswith(plain(str(file))):
+            raise
+        raise CtgiError(f"{plain(str(file))}: {error}") from None
+    encoder = build_encoder(found.kind, found.described)
+    load_strictly(file, encoder.load_state_dict, found.state)
+    return ReadModel(file, found.kind, encoder, found.described, found.layout, found.assumed, found.left_out)
+
+
+def _own(file: Path, content: Mapping[str, Any]) -> ReadModel:
+    try:
+        kind, described = str(content["kind"]), dict(content["model"])
         weights = {
             name.removeprefix(_PREFIX): value for name, value in content["state"].items() if name.startswith(_PREFIX)
         }
-        encoder = build_encoder(str(content["kind"]), described)
+        encoder = build_encoder(kind, described)
         encoder.load_state_dict(weights)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = plain(" ".join(str(error).split()))[:300]
         raise CtgiError(f"{plain(str(file))}: the weights do not fit their description: {reason}") from None
-    return file, encoder, described
+    return ReadModel(file, kind, encoder, described)
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    """What stands beside a checkpoint of others: the options of its run, or the configuration of Hugging Face."""
+    config, preprocessor = file.with_name("config.json"), file.with_name(PREPROCESSOR)
+    if not config.is_file():
+        return read_official_config(file)
+    found = read_json(config)
+    if not isinstance(found, dict):
+        raise CtgiError(f"{plain(str(config))}: expected the configuration of a model")
+    return {**found, **({PREPROCESSOR: read_json(preprocessor)} if preprocessor.is_file() else {})}
 
 
 def build_encoder(kind: str, described: Mapping[str, Any]) -> ClipTokens | TwoBranches:
@@ -77,14 +158,18 @@ def live_encoder(encoder: ClipTokens | TwoBranches, spec: str, device: str) -> O
     return OpenClipEncoder(spec, encoder, tokenizer, device, options=(encoder.ratio, encoder.words))
 
 
+_WEIGHTS = ("checkpoints/best.pt", "best.pt", "best.pth", "model.safetensors", "pytorch_model.bin")
+
+
 def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    for file in (path / "checkpoints" / "best.pt", path / "best.pt"):
-        if file.is_file():
-            return file
+    for name in _WEIGHTS:
+        if (path / name).is_file():
+            return path / name
     raise CtgiError(
-        f"{plain(str(path))}: expected a run of `ctgi train` with checkpoints/best.pt, or a checkpoint file"
+        f"{plain(str(path))}: expected a run of `ctgi train` with checkpoints/best.pt, or a folder with one of "
+        f"{', '.join(_WEIGHTS[1:])}"
     )
 
 

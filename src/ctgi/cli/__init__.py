@@ -13,6 +13,7 @@ from ctgi.cli.arguments import expect_places
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
 from ctgi.cli.chat import chat
+from ctgi.cli.checkpoints import import_, inspect
 from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
@@ -55,7 +56,9 @@ app.command()(chat)
 app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)
 app.command()(graph)
+app.command(name="import")(import_)
 app.command()(index)
+app.command()(inspect)
 app.command(context_settings={"allow_extra_args": True})(search)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(synth)

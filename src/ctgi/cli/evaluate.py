@@ -21,7 +21,8 @@ Retriever = Annotated[
     typer.Option(
         "--retriever",
         metavar="MODEL",
-        help="Run or checkpoint of ctgi train, or open_clip:MODEL,TAG (default: the binding of search_gallery).",
+        help="Run or checkpoint of ctgi train, IRRA, RDE or others, or open_clip:MODEL,TAG (default: the binding of "
+        "search_gallery).",
     ),
 ]
 Captions = Annotated[
@@ -179,7 +180,7 @@ def _check(settings: "Settings", variant: str, *, sweeping: bool) -> None:
 
 
 def _named(retriever: str) -> str:
-    """A path is a checkpoint of `ctgi train`; anything else a binding already."""
+    """A path is a checkpoint; anything else a binding already."""
     return f"trained:{retriever}" if Path(retriever).exists() else retriever
 
 
