@@ -2,13 +2,13 @@
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 
 from ctgi.agents import languages
 from ctgi.agents.captioner import Captioner
 from ctgi.agents.pool import QuestionPool
-from ctgi.agents.trust import EVERY_YES, Trust
 from ctgi.agents.verifier import Verifier
 from ctgi.config import Settings
 from ctgi.embedded import ABILITIES
@@ -18,11 +18,9 @@ from ctgi.tools.backends import Mllm
 from ctgi.tools.types import Reply, Verdict
 
 LEAST_ACCURACY = 0.6
-"""An attribute that is answered rightly less often is neither asked nor said: accuracy counts on synthetic people, on
-photographs the mean over the right answers, which always the same answer does not raise.
+"""Attributes with lower accuracy are neither asked about nor described; on photographs neither may the mean over the
+right answers be lower, which always the same answer does not raise.
 """
-NOT_JUDGED = "not judged"
-"""How a verdict begins that no model was asked for."""
 _LEAST_ANSWERS = 10
 _FUNCTION_WORDS = frozenset(
     {
@@ -80,6 +78,7 @@ _PHRASES = {
     "background": re.compile(rf"{_PLACE}(?= (?:and|with|wearing|carrying)\b|[.,]|$)"),
 }
 """Phrases of the embedded captioner about an attribute that can be removed and still leave a sentence."""
+_KINDS_OF_BAGS = re.compile(r"\b(?:handbag|purse|backpack|rucksack|shoulder bag|bag with a shoulder strap)\b")
 
 
 @cache
@@ -102,7 +101,7 @@ def not_seen() -> frozenset[str]:
 def is_well_seen(sources: dict[str, Json]) -> bool:
     """Whether an attribute's figures, by kind of picture, are all good enough; few answers prove nothing."""
     return all(
-        row["balanced" if kind == "photographs" else "accuracy"] >= LEAST_ACCURACY
+        min(row["accuracy"], row["balanced"] if kind == "photographs" else 1.0) >= LEAST_ACCURACY
         for kind, row in sources.items()
         if row["n"] >= _LEAST_ANSWERS
     )
@@ -157,13 +156,19 @@ class EmbeddedCaptioner:
     async def __call__(self, image: ImageRef) -> Reply:
         """Image -> T_s. Raises as `Captioner`."""
         told = await Captioner(self.mllm)(image)
-        return replace(told, text=text, raw=told.raw or told.text) if (text := seen(told.text)) != told.text else told
+        text = seen(told.text, not_seen())
+        return replace(told, text=text, raw=told.raw or told.text) if text != told.text else told
 
 
-def seen(caption: str) -> str:
-    """A caption of the embedded model without its phrases about attributes that it answers too badly."""
+def seen(caption: str, unseen: Collection[str]) -> str:
+    """A caption of the embedded model without its phrases about some attributes.
+
+    unseen: hair, action, background; bag: bags of all kinds are called bags.
+    """
+    if "bag" in unseen:
+        caption = _KINDS_OF_BAGS.sub("bag", caption)
     for attribute, phrase in _PHRASES.items():
-        if attribute in not_seen():
+        if attribute in unseen:
             caption = phrase.sub("", caption)
     return caption
 
@@ -178,17 +183,9 @@ class EmbeddedVerifier:
         """Whether the image shows the person described. Raises as `Verifier`."""
         if is_mostly_unknown(description):
             unknown = ", ".join(unknown_words(description))
-            return Verdict(False, None, f"{NOT_JUDGED}: the embedded model never learned these words: {unknown}")
+            return Verdict(False, None, f"not judged: the embedded model never learned these words: {unknown}")
         threshold = float(measured().get("verify_match", {}).get("threshold", 0.5))
         return await Verifier(self.mllm, threshold)(image, description)
-
-
-def trust_in(settings: Settings) -> Trust:
-    """How sure the bound verifier must be, as measured; a verifier without a measurement is believed."""
-    if not is_embedded(settings, "verify_match"):
-        return EVERY_YES
-    table = measured().get("verify_match", {})
-    return Trust(int(table["near"]), float(table["deep"])) if "near" in table else EVERY_YES
 
 
 EMBEDDED_ROLES = {"caption_image": EmbeddedCaptioner, "verify_match": EmbeddedVerifier}

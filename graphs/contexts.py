@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from ctgi.agents.abilities import askable, trust_in
+from ctgi.agents.abilities import askable
 from ctgi.agents.assemble import Models, open_tools
 from ctgi.agents.decider import open_decider
 from ctgi.agents.judge import Judge
@@ -67,7 +67,6 @@ async def open_mti(
             pool=pool,
             judge=Judge(settings.mtg),
             settings=settings.mti,
-            trust=trust_in(settings),
             interactive=interactive,
             interceptor=interceptor,
         )

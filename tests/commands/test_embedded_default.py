@@ -33,7 +33,7 @@ def test_captions_name_the_colors_of_what_is_worn(ctgi: Run, drawn: Drawn) -> No
     made = {Path(line["path"]): line for line in map(json.loads, Path("captions.jsonl").read_text().splitlines())}
     assert made.keys() == drawn.keys()
     assert not {turn["attribute"] for line in made.values() for turn in line["turns"]} & not_seen()
-    assert not any(" hair" in line["caption"] for line in made.values())
+    assert "hair" in not_seen() or any(" hair" in line["caption"] for line in made.values())
     assert done.err.count("the embedded models answer") == 1
     for field in ("upper_color", "lower_color"):
         told = [names(made[path]["caption"], getattr(scene.person, field)) for path, scene in drawn.items()]
@@ -88,7 +88,7 @@ def test_a_verdict_tells_a_true_description_from_one_in_other_colors(drawn: Draw
 
             return list(await asyncio.gather(*(follows(*item) for item in drawn.items())))
 
-    assert sum(asyncio.run(judge())) >= 0.8 * PEOPLE
+    assert sum(asyncio.run(judge())) >= 0.9 * PEOPLE
 
 
 def test_the_files_stay_small_enough_to_ship() -> None:
