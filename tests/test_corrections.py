@@ -13,7 +13,7 @@ import pytest
 from ctgi.captions import CaptionLine, read_captions
 from ctgi.corrections import (
     Change,
-    Saved,
+    Correction,
     correct,
     corrected_captions,
     corrections_path,
@@ -34,7 +34,7 @@ def first(captions: Path) -> CaptionLine:
     return next(read_captions(captions))
 
 
-def change(captions: Path, now: str, *, question: str | None = None, seen: str | None = None) -> list[Saved]:
+def change(captions: Path, now: str, *, question: str | None = None, seen: str | None = None) -> list[Correction]:
     line = first(captions)
     there = line.caption if question is None else str(line.turns[0]["answer"])
     return correct(captions, line, [Change(question, there if seen is None else seen, now)], "Ann")
@@ -44,8 +44,8 @@ def test_a_corrected_caption_counts_and_the_models_own_stays(captions: Path) -> 
     before = captions.read_bytes()
     (saved,) = change(captions, "A woman in white sneakers.")
     assert captions.read_bytes() == before
-    assert (saved.correction.was, saved.correction.by) == ("A man. The person wears white sneakers.", "Ann")
-    assert saved.correction.at.endswith("+00:00")
+    assert (saved.was, saved.by) == ("A man. The person wears white sneakers.", "Ann")
+    assert saved.at.endswith("+00:00")
     lines = list(corrected_captions(captions))
     assert [(line.caption, line.corrected) for line in lines] == [
         ("A woman in white sneakers.", True),
@@ -61,8 +61,25 @@ def test_a_corrected_answer_is_kept_and_sure(captions: Path) -> None:
         **turn(SHOES, "black boots", confidence=1.0),
         "statement": "The person wears black boots.",
     }
-    assert not line.corrected
-    assert line.caption == "A man. The person wears white sneakers."
+    assert line.caption == "A man. The person wears black boots."
+
+
+def test_a_caption_that_says_it_otherwise_stays(tmp_path: Path) -> None:
+    captions = write(tmp_path / "captions.jsonl", record("a.png", caption="A man in sneakers that are white."))
+    assert [one.field for one in change(captions, "black boots", question=SHOES)] == ["answer"]
+    assert not next(corrected_captions(captions)).corrected
+
+
+def test_a_caption_that_is_corrected_too_is_as_it_was_written(captions: Path) -> None:
+    line = first(captions)
+    correct(captions, line, [Change(SHOES, "white sneakers", "boots"), Change(None, line.caption, "A man. Boots.")], "")
+    assert next(corrected_captions(captions)).caption == "A man. Boots."
+
+
+def test_what_only_looks_otherwise_on_a_page_is_no_change(tmp_path: Path) -> None:
+    captions = write(tmp_path / "captions.jsonl", record("a.png", caption="A man.\n\x1b[31m red"))
+    assert change(captions, "A man. \\x1b[31m red") == []
+    assert not change(captions, "A woman.", seen="A man. \\x1b[31m red")[0].unseen
 
 
 def test_a_dropped_answer_that_is_corrected_is_kept(captions: Path) -> None:
@@ -94,10 +111,9 @@ def test_back_to_the_models_own_words_is_no_correction(captions: Path) -> None:
 
 
 def test_two_corrections_of_what_both_saw_before(captions: Path) -> None:
-    assert change(captions, "A woman.")[0].overtaken is None
+    assert not change(captions, "A woman.")[0].unseen
     (second,) = correct(captions, first(captions), [Change(None, first(captions).caption, "A girl.")], "Bob")
-    assert second.overtaken is not None
-    assert (second.overtaken.now, second.overtaken.by, second.correction.was) == ("A woman.", "Ann", "A woman.")
+    assert (second.unseen, second.was, second.by) == (True, "A woman.", "Bob")
     assert next(corrected_captions(captions)).caption == "A girl."
 
 
@@ -107,7 +123,7 @@ def test_corrections_at_the_same_time_are_all_kept(captions: Path) -> None:
         saved = [one for found in pool.map(lambda text: change(captions, text), texts) for one in found]
     lines = [json.loads(line) for line in corrections_path(captions).read_text().splitlines()]
     assert sorted(line["now"] for line in lines) == sorted(texts)
-    assert sum(one.overtaken is None for one in saved) == 1
+    assert sum(not one.unseen for one in saved) == 1
     assert [line["was"] for line in lines[1:]] == [line["now"] for line in lines[:-1]]
     assert next(corrected_captions(captions)).caption == lines[-1]["now"]
 

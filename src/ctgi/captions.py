@@ -1,5 +1,6 @@
 """Reading captions.jsonl: one record per image; what a kill leaves is readable."""
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -71,8 +72,8 @@ class CaptionLine:
 
     @property
     def image(self) -> str:
-        """The same for all records of one content; by path where a record has no hash."""
-        return self.sha256 or f"path {self.path}"
+        """See `image_name`."""
+        return image_name(self.path, self.sha256)
 
     @property
     def same_as(self) -> str:
@@ -91,6 +92,13 @@ class CaptionLine:
         if not sure:
             return None
         return 1.0 if self.corrected else math.prod(min(max(value, 0.0), 1.0) for value in sure) ** (1 / len(sure))
+
+
+def image_name(path: str, sha256: str) -> str:
+    """A name in letters and digits, the same for all records of one content; by path where a record has no hash."""
+    if sha256.isascii() and sha256.isalnum():
+        return sha256
+    return hashlib.sha256((sha256 or path).encode(errors="surrogatepass")).hexdigest()
 
 
 def read_captions(path: Path) -> Iterator[CaptionLine]:

@@ -31,7 +31,7 @@ class Entry:
 
     path: str
     image: str
-    """See `CaptionLine.image`."""
+    """See `ctgi.captions.image_name`."""
     line: int
     """From 1."""
     start: int

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from ctgi.appending import append_whole, set_aside
-from ctgi.captions import CaptionLine, read_captions
+from ctgi.captions import CaptionLine, image_name, read_captions
 from ctgi.errors import CtgiError
 from ctgi.files import is_full, own
 from ctgi.reading import Json, JsonLine, dump, json_lines
 from ctgi.records import Record, Text
 from ctgi.text import plain
 
-CAPTION, ANSWER = "caption", "answer"
 _TAKEN_OUT = "taken out by a person"
 
 logger = logging.getLogger(__name__)
@@ -39,11 +38,13 @@ class Correction(Record):
     by: Text = ""
     at: Text = ""
     """ISO 8601, UTC."""
+    unseen: bool = False
+    """Whether somebody else wrote `was` in the meantime, so that whoever corrected it had not seen it."""
 
     @property
     def image(self) -> str:
-        """As `CaptionLine.image`."""
-        return self.sha256 or f"path {self.path}"
+        """See `image_name`."""
+        return image_name(self.path, self.sha256)
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,6 @@ class Change:
     seen: str
     """What the person saw when they corrected it."""
     now: str
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A correction that is kept now."""
-
-    correction: Correction
-    overtaken: Correction | None = None
-    """What somebody else had corrected in the meantime; it stays in the file, and this one counts."""
 
 
 class Corrections:
@@ -82,7 +74,7 @@ class Corrections:
 
     @property
     def images(self) -> Iterable[str]:
-        """Of which there are corrections; see `CaptionLine.image`."""
+        """Of which there are corrections; see `image_name`."""
         return self._all
 
     def of(self, line: CaptionLine) -> Sequence[Correction]:
@@ -137,16 +129,20 @@ def corrected_captions(captions: Path) -> Iterator[CaptionLine]:
     return map(corrections.apply, read_captions(captions))
 
 
-def correct(captions: Path, line: CaptionLine, changes: Sequence[Change], by: str) -> list[Saved]:
+def correct(captions: Path, line: CaptionLine, changes: Sequence[Change], by: str) -> list[Correction]:
     """Keep a person's corrections of one record; what is so already is left alone.
 
-    Whoever else writes corrections of this file at the same time is waited for: nothing is lost.
+    Whoever else writes corrections of this file at the same time is waited for: nothing is lost. A caption that is not
+    changed itself follows a corrected answer, where the old answer stands in it word for word.
 
     Args:
         captions: the captions file.
         line: the record as it stands there.
         changes: what is to be different.
         by: who says so.
+
+    Returns:
+        What was kept.
 
     Raises:
         CtgiError: the disk is full or the file cannot be written; nothing of these changes is kept.
@@ -156,14 +152,16 @@ def correct(captions: Path, line: CaptionLine, changes: Sequence[Change], by: st
         with FileIO(path, "a+") as file:
             own(file.fileno(), path, wait=True)
             known = Corrections(_mended(path, file))
-            saved = [one for change in changes if (one := _saved(line, known, change, by))]
-            append_whole(file, b"".join(dump(one.correction.to_json()) + b"\n" for one in saved))
+            there = known.apply(line)
+            wanted = [one for one in changes if not _same(one.now, _text(there, one.question))]
+            kept = [_correction_of(there, change, by) for change in [*wanted, *_caption_follows(there, wanted)]]
+            append_whole(file, b"".join(dump(one.to_json()) + b"\n" for one in kept))
     except OSError as error:
         cure = "free some space" if is_full(error) else "allow writing to its folder"
         raise CtgiError(
             f"{plain(str(path))}: the correction is not saved ({error.strerror}): {cure}, then save it again"
         ) from None
-    return saved
+    return kept
 
 
 def replaced(text: str, was: str, now: str) -> str | None:
@@ -178,15 +176,30 @@ def replaced(text: str, was: str, now: str) -> str | None:
     return text[:start] + (now if start else now[0].upper() + now[1:]) + text[end:]
 
 
-def _saved(line: CaptionLine, known: Corrections, change: Change, by: str) -> Saved | None:
-    there = _text(known.apply(line), change.question)
-    if change.now == there:
-        return None
-    correction = Correction(
-        path=line.path, sha256=line.sha256, field=ANSWER if change.question is not None else CAPTION,
-        question=change.question, was=there, now=change.now, by=by, at=datetime.now(UTC).isoformat(timespec="seconds"),
+def _correction_of(there: CaptionLine, change: Change, by: str) -> Correction:
+    was = _text(there, change.question)
+    return Correction(
+        path=there.path, sha256=there.sha256, field="caption" if change.question is None else "answer",
+        question=change.question, was=was, now=" ".join(change.now.split()), by=" ".join(by.split()),
+        at=datetime.now(UTC).isoformat(timespec="seconds"), unseen=not _same(change.seen, was),
     )  # fmt: skip
-    return Saved(correction, None if change.seen == there else known.latest(line, change.question))
+
+
+def _caption_follows(there: CaptionLine, changes: Sequence[Change]) -> Iterator[Change]:
+    """What changed answers change in the caption, unless that is changed itself."""
+    caption = there.caption
+    if any(change.question is None for change in changes):
+        return
+    for change in changes:
+        kept = any(turn.get("kept") for turn in there.turns if turn.get("question") == change.question)
+        caption = (kept and replaced(caption, _text(there, change.question), change.now)) or caption
+    if caption != there.caption:
+        yield Change(None, there.caption, caption)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts look the same on a page, where white space and what is invisible come out otherwise."""
+    return plain(" ".join(one.split())) == plain(" ".join(other.split()))
 
 
 def _text(line: CaptionLine, question: str | None) -> str:

@@ -31,7 +31,7 @@ class CaptionView:
     path: str
     sha256: str
     image: str
-    """See `CaptionLine.image`."""
+    """See `ctgi.captions.image_name`."""
     caption: str
     own: str | None
     """The model's caption, where a person changed it."""

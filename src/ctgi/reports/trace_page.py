@@ -1,5 +1,6 @@
 """Traces as self-contained HTML pages: one run, or two side by side."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ctgi.tools.traces.selection import Selection, chosen
 
 MAX_ITEMS = 500
 """On one page; the rest can be chosen with --item."""
+Embed = Callable[[str, str], tuple[str | None, str]]
+"""By path and sha256 of an image: its data URL, or None and why there is none."""
 _TOP = 10
 _TEXTS = ("initial_caption", "caption", "refined_query")
 
@@ -76,6 +79,16 @@ def write_page(trace: Trace, selection: Selection, out: Path, folder: Path | Non
     Raises:
         CtgiError: `out` cannot be written.
     """
+    write_whole(out, page_of(trace, selection, Pictures(folder).embed).encode())
+
+
+def write_diff(found: TraceDiff, a: Trace, b: Trace, out: Path, folder: Path | None) -> None:
+    """Write two runs side by side to `out`; raises as `write_page` does."""
+    write_whole(out, diff_of(found, a, b, Pictures(folder).embed).encode())
+
+
+def page_of(trace: Trace, selection: Selection, embed: Embed) -> str:
+    """The page of one run; `embed` gives its images."""
     views, left_out = list[_ItemView](), 0
     for number, calls, nodes in chosen(trace, selection):
         if len(views) < MAX_ITEMS:
@@ -83,22 +96,22 @@ def write_page(trace: Trace, selection: Selection, out: Path, folder: Path | Non
         else:
             left_out += 1
     facts = {"run": summary(trace), "header": trace.header, "problems": trace.problems}
-    page = _page("show", folder).render(facts, items=views, left_out=left_out)
-    write_whole(out, page.encode())
+    page: str = _page("show", embed).render(facts, items=views, left_out=left_out)
+    return page
 
 
-def write_diff(found: TraceDiff, a: Trace, b: Trace, out: Path, folder: Path | None) -> None:
-    """Write two runs side by side to `out`; raises as `write_page` does."""
+def diff_of(found: TraceDiff, a: Trace, b: Trace, embed: Embed) -> str:
+    """The page of two runs side by side; `embed` gives their images."""
     views = [_diff_view(item, a, b) for item in found.items[:MAX_ITEMS]]
     left_out = max(0, len(found.items) - MAX_ITEMS)
-    page = _page("diff", folder).render(
+    page: str = _page("diff", embed).render(
         found=found, totals=totals(found), items=views, left_out=left_out, runs=(summary(a), summary(b))
     )
-    write_whole(out, page.encode())
+    return page
 
 
-def _page(name: str, folder: Path | None) -> Any:
-    return template(f"trace_{name}.html.j2", {"duration": duration}, Pictures(folder).embed)
+def _page(name: str, embed: Embed) -> Any:
+    return template(f"trace_{name}.html.j2", {"duration": duration}, embed)
 
 
 # --- one run

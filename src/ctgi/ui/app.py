@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from ctgi.errors import CtgiError, ImageError, ToolError
-from ctgi.ui import gallery, searches, shortlist
+from ctgi.ui import captions, gallery, searches, shortlist, traces
 from ctgi.ui.pictures import UnknownImageError
 from ctgi.ui.site import Site
 
@@ -22,7 +22,7 @@ def create_app(site: Site) -> FastAPI:
     """The application that serves `site`. Put `ctgi.ui.guard.Guard` before it."""
     app = FastAPI(title="ctgi", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.site = site
-    for subject in (searches, shortlist, gallery):
+    for subject in (searches, shortlist, gallery, captions, traces):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=Path(str(files("ctgi.ui") / "static"))))
     for kind in (CtgiError, ToolError, HTTPException, RequestValidationError):

@@ -26,6 +26,9 @@ class Pictures:
         """`paths`: sha256 -> path of every image; `folder`: where thumbnails are kept."""
         self._paths, self._folder = paths, folder
 
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._paths
+
     def path(self, sha256: str) -> str:
         """Where the image lies.
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ctgi.agents.assemble import Models
 from ctgi.agents.senders import senders
+from ctgi.captions_index import CaptionsIndex
 from ctgi.config import Settings
 from ctgi.graphs.thread_file import threads_to_write
 from ctgi.retrieval.gallery import Gallery
@@ -27,7 +28,7 @@ from ctgi.ui.pictures import Pictures
 from ctgi.ui.store import FILE, Store
 from ctgi.ui.views import fate
 
-PAGES = (("/", "Search"), ("/gallery", "Gallery"))
+PAGES = (("/", "Search"), ("/gallery", "Gallery"), ("/captions", "Captions"), ("/traces", "Traces"))
 """What stands at the top of each page: addresses and names."""
 FOLDER = "page"
 """In the gallery's home: what the page keeps."""
@@ -45,6 +46,11 @@ class Site:
     desk: Desk
     captions: tuple[Path, ...] = ()
     """Caption files to read and correct."""
+
+    @cached_property
+    def indexes(self) -> tuple[CaptionsIndex, ...]:
+        """The caption files, to be browsed."""
+        return tuple(map(CaptionsIndex, self.captions))
 
     @cached_property
     def pictures(self) -> Pictures:
