@@ -19,6 +19,7 @@ from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
 from ctgi.cli.graph import graph
 from ctgi.cli.index import index
+from ctgi.cli.mcp import mcp
 from ctgi.cli.search import search
 from ctgi.cli.serve import serve
 from ctgi.cli.streams import OutputError, after, prepare_streams
@@ -59,6 +60,7 @@ app.command()(graph)
 app.command(name="import")(import_)
 app.command()(index)
 app.command()(inspect)
+app.command()(mcp)
 app.command(context_settings={"allow_extra_args": True})(search)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(synth)
