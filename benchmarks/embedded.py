@@ -63,7 +63,17 @@ def on_searches(out: Path, options: argparse.Namespace) -> Table:
     """What uses the thresholds and abilities that the former may have written."""
 
     def evaluate(name: str, *arguments: str) -> Sequence[str]:
-        return (*CTGI, "evaluate", "rstp", "--root", str(out / "gallery"), "-o", str(out / f"run-{name}"), *arguments)
+        return (
+            *CTGI,
+            "evaluate",
+            "--data",
+            "rstp",
+            "--root",
+            str(out / "gallery"),
+            "-o",
+            str(out / f"run-{name}"),
+            *arguments,
+        )
 
     table: Table = {
         "mti": evaluate("mti", "--mti", "--limit", "100"),
