@@ -18,6 +18,7 @@ from ctgi.tools.specs import TOOLS
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 
 Role = Callable[[Mllm], Any]
+Opener = Callable[[Binding, Settings], Mllm]
 
 
 class Models:
@@ -27,16 +28,16 @@ class Models:
     """
 
     def __init__(self) -> None:
-        self._opened: list[tuple[Binding, Endpoint, Mllm]] = []
+        self._opened: list[tuple[tuple[Binding, Endpoint, Opener], Mllm]] = []
 
-    def get(self, binding: Binding, settings: Settings) -> Mllm:
-        """The model behind a binding. Raises as `open_mllm` does."""
-        endpoint = settings.endpoint(binding)
-        for known, as_configured, mllm in self._opened:
-            if (known, as_configured) == (binding, endpoint):
+    def get(self, binding: Binding, settings: Settings, opener: Opener = open_mllm) -> Mllm:
+        """The model behind a binding. Raises as `opener` does."""
+        wanted = (binding, settings.endpoint(binding), opener)
+        for known, mllm in self._opened:
+            if known == wanted:
                 return mllm
-        mllm = open_mllm(binding, settings)
-        self._opened.append((binding, endpoint, mllm))
+        mllm = opener(binding, settings)
+        self._opened.append((wanted, mllm))
         return mllm
 
     async def aclose(self) -> None:
@@ -44,6 +45,17 @@ class Models:
         while self._opened:
             *_, mllm = self._opened.pop()
             await mllm.aclose()
+
+
+@asynccontextmanager
+async def kept_open(models: Models | None) -> AsyncIterator[Models]:
+    """These models, which their owner closes; for None new ones, closed at the end."""
+    opened = models or Models()
+    try:
+        yield opened
+    finally:
+        if models is None:
+            await opened.aclose()
 
 
 @asynccontextmanager
@@ -55,46 +67,60 @@ async def open_tools(
     cache: ChatCache | None = None,
     roles: Mapping[str, Role] | None = None,
     interceptor: Interceptor = DIRECT,
-    models: Models | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """The tools of these names, each served by its backend. Tools with the same binding share one backend.
+    """`serve_tools` with models of its own, closed at the end.
 
     Enter it in the event loop that will call the tools: HTTP clients belong to the running loop.
-    search_gallery is not opened here: it needs a gallery (ctgi.tools.search_gallery).
+
+    Raises:
+        CtgiError: a binding names no backend, or one that cannot serve this tool.
+    """
+    async with kept_open(None) as models:
+        yield serve_tools(settings, names, pool, models, cache=cache, roles=roles, interceptor=interceptor)
+
+
+def serve_tools(
+    settings: Settings,
+    names: Iterable[str],
+    pool: QuestionPool,
+    models: Models,
+    *,
+    cache: ChatCache | None = None,
+    roles: Mapping[str, Role] | None = None,
+    interceptor: Interceptor = DIRECT,
+) -> dict[str, Any]:
+    """The tools of these names, each served by its backend. Tools with the same binding share one backend.
+
+    search_gallery is not among them: it needs a gallery (ctgi.tools.search_gallery).
 
     Args:
         settings: bindings and endpoints.
         names: the tools to open.
         pool: the questions that templates choose from.
+        models: kept open, and closed, by the caller.
         cache: where model replies are looked up and kept.
         roles: roles by tool that replace the usual ones.
         interceptor: stands between callers and tools; it records a trace, or answers from one.
-        models: kept open by the caller; None opens and closes them here.
 
     Raises:
         CtgiError: a binding names no backend, or one that cannot serve this tool.
     """
     embedded = {name: role for name, role in EMBEDDED_ROLES.items() if is_embedded(settings, name)}
     speakers = {**embedded, **(roles or {})}
-    opened = models or Models()
     shared: dict[Binding, Mllm] = {}
 
     def model(binding: Binding) -> Mllm:
         if binding not in shared:
-            mllm = interceptor.model(binding, opened.get(binding, settings))
+            mllm = interceptor.model(binding, models.get(binding, settings))
             shared[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
         return shared[binding]
 
-    try:
-        yield {
-            name: interceptor.serve(
-                name, settings.binding(name), partial(_open_tool, name, settings.binding(name), model, pool, speakers)
-            )
-            for name in names
-        }
-    finally:
-        if models is None:
-            await opened.aclose()
+    return {
+        name: interceptor.serve(
+            name, settings.binding(name), partial(_open_tool, name, settings.binding(name), model, pool, speakers)
+        )
+        for name in names
+    }
 
 
 def _open_tool(

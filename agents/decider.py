@@ -1,11 +1,11 @@
 """An agent's model as one recorded call: the conversation in, what to do next out."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
+from ctgi.agents.assemble import Models
 from ctgi.config import Settings
 from ctgi.reading import Json
 from ctgi.tools.backends import Mllm
@@ -33,29 +33,25 @@ class Decider:
         return Decision(step["text"], _CALLS.validate_python(step["calls"]), reply.tokens, step["refused"])
 
 
-@asynccontextmanager
-async def open_decider(
+def serve_decider(
     settings: Settings,
     tools: Sequence[Json],
+    models: Models,
     *,
     interceptor: Interceptor = DIRECT,
     cache: ChatCache | None = None,
-) -> AsyncIterator[Decide]:
-    """The model bound to the agent, behind the interceptor, which opens it when it is needed.
+) -> Decide:
+    """The model bound to the agent, behind the interceptor, which opens it when it is needed; `models` keeps it.
 
     Raises:
         CtgiError: none is bound, or one that cannot call tools.
     """
-    binding, opened = settings.binding(AGENT), list[Mllm]()
+    binding = settings.binding(AGENT)
 
     def decider() -> Decider:
-        opened.append(open_tool_caller(binding, settings))
-        model = interceptor.model(binding, opened[-1])
+        model = interceptor.model(binding, models.get(binding, settings, open_tool_caller))
         behind = cache.wrap(binding, settings, model) if cache else model
         return Decider(behind, tools, settings.endpoint(binding).max_tokens)
 
-    try:
-        yield interceptor.serve(AGENT, binding, decider)
-    finally:
-        for model in opened:
-            await model.aclose()
+    serve: Decide = interceptor.serve(AGENT, binding, decider)
+    return serve

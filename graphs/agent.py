@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END
 from langgraph.runtime import Runtime
 from pydantic import Field
 
@@ -27,7 +27,7 @@ from ctgi.graphs.agent_state import (
 )
 from ctgi.graphs.mti import STOP
 from ctgi.graphs.mti_state import found_in
-from ctgi.graphs.steps import step
+from ctgi.graphs.steps import Host, begin, route, step
 from ctgi.records import Found
 from ctgi.tools.backends.tool_calling import HOW_TO_CALL_TOOLS
 from ctgi.tools.desk import Answer, Desk
@@ -247,21 +247,20 @@ def _last(state: AgentState) -> AIMessage:
     return next(one for one in reversed(state["messages"]) if isinstance(one, AIMessage))
 
 
-def build_agent(checkpointer: Any = None, onto: Any = None) -> "CompiledStateGraph[AgentState, AgentContext]":
+def build_agent(checkpointer: Any = None, host: Host | None = None) -> "CompiledStateGraph[AgentState, AgentContext]":
     """The agent's graph: a query in, a ranking out, by the calls that a model decides on.
 
     Args:
         checkpointer: keeps each step of a thread.
-        onto: an empty graph of AgentState to build on, where the context does not come with each run.
+        host: serves the graph to clients; None where each run brings its context.
     """
-    graph = onto or StateGraph(AgentState, context_schema=AgentContext)
-    graph.add_node("decide", step(_decide))
-    graph.add_node("act", step(_act))
-    graph.add_node("listen", step(_listen))
-    graph.add_node("conclude", step(_conclude))
-    graph.add_edge(START, "decide")
-    graph.add_conditional_edges("decide", _route_after_decide)
-    graph.add_conditional_edges("act", _route_after_act)
-    graph.add_conditional_edges("listen", _route_after_listen)
-    graph.add_conditional_edges("conclude", _route_after_conclude)
+    graph = begin(AgentState, AgentContext, "decide", host)
+    graph.add_node("decide", step(_decide, host))
+    graph.add_node("act", step(_act, host))
+    graph.add_node("listen", step(_listen, host))
+    graph.add_node("conclude", step(_conclude, host))
+    graph.add_conditional_edges("decide", route(_route_after_decide, host))
+    graph.add_conditional_edges("act", route(_route_after_act, host))
+    graph.add_conditional_edges("listen", route(_route_after_listen, host))
+    graph.add_conditional_edges("conclude", route(_route_after_conclude, host))
     return graph.compile(checkpointer=checkpointer, name="agent")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from ctgi.agents.abilities import askable
-from ctgi.agents.assemble import Models, open_tools
-from ctgi.agents.decider import open_decider
+from ctgi.agents.assemble import Models, kept_open, serve_tools
+from ctgi.agents.decider import serve_decider
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
@@ -40,10 +40,18 @@ async def open_mtg(
     Raises:
         CtgiError: a binding that cannot do its tool, or an unreadable question pool.
     """
+    async with kept_open(models) as opened:
+        yield mtg_context(settings, opened, interceptor, cache)
+
+
+def mtg_context(
+    settings: Settings, models: Models, interceptor: Interceptor = DIRECT, cache: ChatCache | None = None
+) -> MtgContext:
+    """The same over models that the caller closes; needs no event loop."""
     pool = askable(load_pool(settings.mtg.question_pool), settings)
-    async with open_tools(settings, MTG_TOOLS, pool, interceptor=interceptor, cache=cache, models=models) as tools:
-        judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, interceptor))
-        yield MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg, interceptor=interceptor)
+    tools = serve_tools(settings, MTG_TOOLS, pool, models, interceptor=interceptor, cache=cache)
+    judge = Judge(settings.mtg, None if settings.mtg.judge == "words" else open_similarity(settings, interceptor))
+    return MtgContext(**tools, pool=pool, judge=judge, settings=settings.mtg, interceptor=interceptor)
 
 
 @asynccontextmanager
@@ -57,19 +65,33 @@ async def open_mti(
     models: Models | None = None,
 ) -> AsyncIterator[MtiContext]:
     """The MTI graph's context: its tools as bound, behind the interceptor, which opens the gallery when needed."""
+    async with kept_open(models) as opened:
+        yield mti_context(settings, open_gallery, opened, interactive=interactive, interceptor=interceptor, cache=cache)
+
+
+def mti_context(
+    settings: Settings,
+    open_gallery: Callable[[], "Gallery"],
+    models: Models,
+    *,
+    interactive: bool = False,
+    interceptor: Interceptor = DIRECT,
+    cache: ChatCache | None = None,
+) -> MtiContext:
+    """The same over models that the caller closes; needs no event loop."""
     pool = load_pool(settings.mtg.question_pool)
     pool = pool if interactive else askable(pool, settings)
     names = WITHOUT_ANCHOR if interactive else MTI_TOOLS
-    async with open_tools(settings, names, pool, interceptor=interceptor, cache=cache, models=models) as tools:
-        yield MtiContext(
-            **dict.fromkeys(MTI_TOOLS, _not_called) | tools,
-            search_gallery=serve_gallery(settings, open_gallery, interceptor),
-            pool=pool,
-            judge=Judge(settings.mtg),
-            settings=settings.mti,
-            interactive=interactive,
-            interceptor=interceptor,
-        )
+    tools = serve_tools(settings, names, pool, models, interceptor=interceptor, cache=cache)
+    return MtiContext(
+        **dict.fromkeys(MTI_TOOLS, _not_called) | tools,
+        search_gallery=serve_gallery(settings, open_gallery, interceptor),
+        pool=pool,
+        judge=Judge(settings.mtg),
+        settings=settings.mti,
+        interactive=interactive,
+        interceptor=interceptor,
+    )
 
 
 @asynccontextmanager
@@ -97,16 +119,33 @@ async def open_agent(
     Raises:
         CtgiError: no model is bound to the agent, or one that cannot call tools.
     """
+    async with kept_open(models) as opened:
+        yield agent_context(
+            settings, open_gallery, opened, interactive=interactive, ask=ask, interceptor=interceptor, cache=cache
+        )
+
+
+def agent_context(
+    settings: Settings,
+    open_gallery: Callable[[], "Gallery"],
+    models: Models,
+    *,
+    interactive: bool = False,
+    ask: AskUser | None = None,
+    interceptor: Interceptor = DIRECT,
+    cache: ChatCache | None = None,
+) -> AgentContext:
+    """The same over models that the caller closes; needs no event loop."""
     pool = askable(load_pool(settings.mtg.question_pool), settings)
     names = (*AGENT_TOOLS, "ask_user") if interactive and ask is None else AGENT_TOOLS
-    async with open_tools(settings, names, pool, interceptor=interceptor, cache=cache, models=models) as tools:
-        search: SearchGallery = serve_gallery(settings, open_gallery, interceptor)
-        asking = {"ask_user": interceptor.serve("ask_user", settings.binding("ask_user"), lambda: ask)} if ask else {}
-        callables = {"search_gallery": search, **tools, **asking}
-        known = toolbox(callables)
-        defined = [convert_to_openai_tool(tool) for tool in known.values()]
-        async with open_decider(settings, defined, interceptor=interceptor, cache=cache) as decide:
-            yield AgentContext(decide, search, callables, known, settings.agent, interceptor=interceptor)
+    tools = serve_tools(settings, names, pool, models, interceptor=interceptor, cache=cache)
+    search: SearchGallery = serve_gallery(settings, open_gallery, interceptor)
+    asking = {"ask_user": interceptor.serve("ask_user", settings.binding("ask_user"), lambda: ask)} if ask else {}
+    callables = {"search_gallery": search, **tools, **asking}
+    known = toolbox(callables)
+    defined = [convert_to_openai_tool(tool) for tool in known.values()]
+    decide = serve_decider(settings, defined, models, interceptor=interceptor, cache=cache)
+    return AgentContext(decide, search, callables, known, settings.agent, interceptor=interceptor)
 
 
 def serve_gallery(settings: Settings, open_gallery: Callable[[], "Gallery"], interceptor: Interceptor) -> SearchGallery:

@@ -8,14 +8,14 @@ import operator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from ctgi.agents.judge import Judge, Judgment
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.config import MtgSettings
-from ctgi.graphs.steps import step
+from ctgi.graphs.steps import Host, begin, step
 from ctgi.records import CaptionRecord, Turn
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AnswerQuestion, CaptionImage, ReconstructCaption
@@ -142,20 +142,19 @@ def _known(state: MtgState) -> list[str]:
     return [state["initial_caption"], *(turn.statement for turn in state["turns"] if turn.kept)]
 
 
-def build_mtg(onto: Any = None) -> "CompiledStateGraph[MtgState, MtgContext]":
+def build_mtg(host: Host | None = None) -> "CompiledStateGraph[MtgState, MtgContext]":
     """The MTG graph: an image in, a dense pseudo-caption out; stops after N turns or when nothing is left to ask.
 
     Args:
-        onto: an empty graph of MtgState to build on, where the context does not come with each run.
+        host: serves the graph to clients; None where each run brings its context.
     """
-    graph = onto or StateGraph(MtgState, context_schema=MtgContext)
-    graph.add_node("describe", step(_describe))
-    graph.add_node("choose", step(_choose))
-    graph.add_node("ask", step(_ask))
-    graph.add_node("relevance", step(_relevance))
-    graph.add_node("dedupe", step(_dedupe))
-    graph.add_node("reconstruct", step(_reconstruct))
-    graph.add_edge(START, "describe")
+    graph = begin(MtgState, MtgContext, "describe", host)
+    graph.add_node("describe", step(_describe, host))
+    graph.add_node("choose", step(_choose, host))
+    graph.add_node("ask", step(_ask, host))
+    graph.add_node("relevance", step(_relevance, host))
+    graph.add_node("dedupe", step(_dedupe, host))
+    graph.add_node("reconstruct", step(_reconstruct, host))
     graph.add_edge("describe", "choose")
     graph.add_edge("ask", "relevance")
     graph.add_edge("dedupe", "choose")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
@@ -15,7 +15,7 @@ from ctgi.agents.voting import outvoted
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
 from ctgi.graphs.mti_state import MtiState, anchors, dialogue, found_in, ranked
-from ctgi.graphs.steps import step
+from ctgi.graphs.steps import Host, begin, route, step
 from ctgi.records import DialogueTurn, Found, VerdictRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.protocols import AggregateQuery, AnswerQuestion, ProposeQuestions, SearchGallery, VerifyMatch
@@ -258,29 +258,28 @@ def _current_query(state: MtiState) -> str:
     return state["refined_query"] or state["query"]
 
 
-def build_mti(checkpointer: Any = None, onto: Any = None) -> "CompiledStateGraph[MtiState, MtiContext]":
+def build_mti(checkpointer: Any = None, host: Host | None = None) -> "CompiledStateGraph[MtiState, MtiContext]":
     """The MTI graph: a query in, a ranking out, refined where a candidate was confirmed or a person answered.
 
     Args:
         checkpointer: keeps each step of a thread.
-        onto: an empty graph of MtiState to build on, where the context does not come with each run.
+        host: serves the graph to clients; None where each run brings its context.
     """
-    graph = onto or StateGraph(MtiState, context_schema=MtiContext)
-    graph.add_node("retrieve", step(_retrieve))
-    graph.add_node("verify", step(_verify))
-    graph.add_node("propose", step(_propose))
-    graph.add_node("ask_anchor", step(_ask_anchor))
-    graph.add_node("ask_person", step(_ask_person))
-    graph.add_node("aggregate", step(_aggregate))
-    graph.add_node("rerank", step(_rerank))
-    graph.add_node("next_round", step(_next_round))
-    graph.add_edge(START, "retrieve")
-    graph.add_conditional_edges("retrieve", _route_after_retrieve)
-    graph.add_conditional_edges("verify", _route_after_verify)
-    graph.add_conditional_edges("propose", _route_after_propose)
+    graph = begin(MtiState, MtiContext, "retrieve", host)
+    graph.add_node("retrieve", step(_retrieve, host))
+    graph.add_node("verify", step(_verify, host))
+    graph.add_node("propose", step(_propose, host))
+    graph.add_node("ask_anchor", step(_ask_anchor, host))
+    graph.add_node("ask_person", step(_ask_person, host))
+    graph.add_node("aggregate", step(_aggregate, host))
+    graph.add_node("rerank", step(_rerank, host))
+    graph.add_node("next_round", step(_next_round, host))
+    graph.add_conditional_edges("retrieve", route(_route_after_retrieve, host))
+    graph.add_conditional_edges("verify", route(_route_after_verify, host))
+    graph.add_conditional_edges("propose", route(_route_after_propose, host))
     graph.add_edge("ask_anchor", "aggregate")
     graph.add_conditional_edges("ask_person", _route_after_person)
     graph.add_conditional_edges("aggregate", _route_after_aggregate)
-    graph.add_conditional_edges("rerank", _route_after_rerank)
-    graph.add_conditional_edges("next_round", _route_after_retrieve)
+    graph.add_conditional_edges("rerank", route(_route_after_rerank, host))
+    graph.add_conditional_edges("next_round", route(_route_after_retrieve, host))
     return graph.compile(checkpointer=checkpointer, name="mti")

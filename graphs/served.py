@@ -1,23 +1,21 @@
 """The graphs for LangGraph's own server and Studio: `langgraph dev` finds these factories through langgraph.json.
 
 A server's clients send JSON, so the tools cannot come with a run: they are opened once per event loop, as ctgi.toml
-and the environment bind them, and stand in every run's context. They stay open as long as the server.
+and the environment bind them, for all runs, and stay open until the process ends.
 """
 
 import asyncio
 import atexit
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
-from functools import wraps
-from inspect import signature
-from typing import Any, TypeVar
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from langgraph.graph import StateGraph
-from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from ctgi.agents.assemble import Models
 from ctgi.agents.languages import is_english
 from ctgi.agents.prompts import prompt, prompt_names
 from ctgi.agents.senders import senders
@@ -25,22 +23,20 @@ from ctgi.config import Settings, load_settings
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.graphs.agent import TOOLS as agent_tools
 from ctgi.graphs.agent import build_agent
-from ctgi.graphs.agent_state import AgentState
-from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_agent, open_mtg, open_mti
+from ctgi.graphs.contexts import WITHOUT_ANCHOR, agent_context, mtg_context, mti_context
 from ctgi.graphs.mtg import TOOLS as mtg_tools
 from ctgi.graphs.mtg import MtgState, build_mtg
 from ctgi.graphs.mti import TOOLS as mti_tools
 from ctgi.graphs.mti import build_mti
 from ctgi.graphs.mti_state import MtiState
+from ctgi.graphs.steps import Host
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
 from ctgi.tools.tool_calls import AGENT
-from ctgi.tools.traces.interceptor import DIRECT
 
 Graph = Any  # compiled; its four type parameters say nothing to a server
-Context = TypeVar("Context")
 _LENGTH = 10
 logger = logging.getLogger(__name__)
 _opened: "MutableMapping[asyncio.AbstractEventLoop, dict[str, asyncio.Task[Graph]]]" = WeakKeyDictionary()
@@ -109,8 +105,8 @@ async def _open_mtg() -> Graph:
     def opened() -> Graph:
         settings = _settings()
         _tell_senders(settings, mtg_tools)
-        context = _entered(open_mtg(settings, DIRECT, _cache(settings)))
-        return build_mtg(_Bound(MtgState, MtgInput, context, _one_image))
+        context = mtg_context(settings, Models(), cache=_cache(settings))
+        return build_mtg(Host(context, MtgInput, _one_image))
 
     return await asyncio.to_thread(opened)
 
@@ -120,9 +116,9 @@ async def _open_mti() -> Graph:
         settings = _settings()
         asks = settings.binding("answer_question").endpoint == "human"
         _tell_senders(settings, WITHOUT_ANCHOR if asks else mti_tools)
-        opening = open_mti(settings, lambda: _open_gallery(settings), interactive=asks, cache=_cache(settings))
-        context = _entered(opening)
-        return build_mti(onto=_Bound(MtiState, MtiInput, context, _one_query))
+        gallery = partial(_open_gallery, settings)
+        context = mti_context(settings, gallery, Models(), interactive=asks, cache=_cache(settings))
+        return build_mti(host=Host(context, MtiInput, _one_query))
 
     return await asyncio.to_thread(opened)
 
@@ -131,8 +127,8 @@ async def _open_agent() -> Graph:
     def opened() -> Graph:
         settings = _settings()
         _tell_senders(settings, (AGENT, *agent_tools))
-        context = _entered(open_agent(settings, lambda: _open_gallery(settings), cache=_cache(settings)))
-        return build_agent(onto=_Bound(AgentState, MtiInput, context, _one_query))
+        context = agent_context(settings, partial(_open_gallery, settings), Models(), cache=_cache(settings))
+        return build_agent(host=Host(context, MtiInput, _one_query))
 
     return await asyncio.to_thread(opened)
 
@@ -153,22 +149,6 @@ def _cache(settings: Settings) -> ChatCache:
     process = ExitStack()
     atexit.register(process.close)
     return process.enter_context(open_user_cache(settings))
-
-
-def _entered(manager: AbstractAsyncContextManager[Context]) -> Context:
-    """Enter in a thread what needs no loop to be entered, only to be used; it is left when the process ends."""
-    try:
-        manager.__aenter__().send(None)
-    except StopIteration as done:
-        atexit.register(_leave, manager)
-        context: Context = done.value
-        return context
-    raise AssertionError("opening the tools awaited something")
-
-
-def _leave(manager: AbstractAsyncContextManager[Any]) -> None:
-    with suppress(RuntimeError):  # what belonged to the server's loop and threads has ended with them
-        asyncio.run(manager.__aexit__(None, None, None))
 
 
 def _open_gallery(settings: Settings) -> Gallery:
@@ -199,36 +179,3 @@ async def _one_query(state: Any) -> MtiState:
 
 def _told(value: object) -> str:
     return "missing" if value is None else f"{value!r:.80}"
-
-
-class _Bound(StateGraph[Any, Any, Any, Any]):
-    """A graph whose nodes and routes find one context, whoever runs it; its first node completes the input."""
-
-    def __init__(self, state: type, given: type, context: Any, complete: Callable[[Any], Awaitable[Any]]) -> None:
-        super().__init__(state, input_schema=given)
-        self._context, self._complete = context, complete
-
-    def add_node(self, name: str, node: Any) -> Any:  # type: ignore[override]  # as our graphs call it
-        bound = self._bind(node)
-        return super().add_node(name, bound if self.nodes else self._completing(bound))
-
-    def add_conditional_edges(self, source: str, route: Any) -> Any:  # type: ignore[override]
-        return super().add_conditional_edges(source, self._bind(route))
-
-    def _bind(self, run: Any) -> Any:
-        if "runtime" not in signature(run).parameters:
-            return run
-
-        @wraps(run)
-        async def bound(state: Any, runtime: Runtime[Any]) -> Any:
-            return await run(state, runtime.override(context=self._context))
-
-        return bound
-
-    def _completing(self, node: Any) -> Any:
-        @wraps(node)
-        async def first(state: Any, runtime: Runtime[Any]) -> Any:
-            added = await self._complete(state)
-            return {**added, **await node({**state, **added}, runtime)}
-
-        return first

@@ -9,6 +9,10 @@ import pytest
 from ctgi.config import RetrieverSettings
 from ctgi.errors import ArgumentError, ImageError
 from ctgi.graphs import served
+from ctgi.graphs.agent import build_agent
+from ctgi.graphs.mtg import build_mtg
+from ctgi.graphs.mti import build_mti
+from ctgi.graphs.steps import Host
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery
 from ctgi.testing import ScriptedServer
@@ -95,6 +99,16 @@ def test_right_inputs_run_and_what_else_a_client_says_is_let_be(configured: Path
     assert outcome("mtg", {"image": image})["caption"]
     state = outcome("mti", {"query": "a man", "limit": 3})
     assert (len(state["ranking"]), state["length"]) == (8, 10)
+
+
+def test_a_served_graph_reads_its_input_first_and_is_otherwise_the_same() -> None:
+    host = Host(None, dict, lambda state: state)
+    for build in (build_agent, build_mtg, build_mti):
+        alone, served = (
+            {(edge.source, edge.target) for edge in one.get_graph().edges} for one in (build(), build(host=host))
+        )
+        (first,) = (target for source, target in alone if source == "__start__")
+        assert served == alone - {("__start__", first)} | {("__start__", "read"), ("read", first)}
 
 
 def test_the_servers_log_says_what_leaves_the_machine(
