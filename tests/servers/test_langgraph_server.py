@@ -132,12 +132,12 @@ def test_the_forms_of_both_graphs_and_the_steps_of_a_run(url: str) -> None:
                 forms[assistant["graph_id"]] = sorted(schemas["input_schema"]["properties"])
             thread = await client.threads.create()
             await client.runs.wait(thread["thread_id"], "mti", input={"query": "a person in a red shirt"})
-            return forms, await client.threads.get_history(thread["thread_id"])
+            return forms, await client.threads.get_history(thread["thread_id"], limit=50)
 
     forms, history = asyncio.run(look())
     assert forms == {"mtg": ["image"], "mti": ["length", "query"]}
     assert history[0]["next"] == []
-    assert [step["next"] for step in history[-2:]] == [["retrieve"], ["__start__"]]
+    assert [step["next"] for step in history[-3:]] == [["retrieve"], ["read"], ["__start__"]]
     assert len(history[0]["values"]["ranking"]) == 12
 
 

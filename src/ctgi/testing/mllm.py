@@ -5,7 +5,7 @@ import asyncio
 from ctgi.testing.script import Replies, Script, UnscriptedError, as_script
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 
-Said = ChatReply | str | Exception
+Scripted = ChatReply | str | Exception
 
 
 def _default_reply(request: ChatRequest) -> str:
@@ -22,7 +22,7 @@ class ScriptedMllm:
 
     def __init__(
         self,
-        replies: Replies[ChatRequest, Said] | Said = _default_reply,
+        replies: Replies[ChatRequest, Scripted] | Scripted = _default_reply,
         *,
         limit: int = 1000,
         latency_s: float = 0.0,
@@ -40,7 +40,7 @@ class ScriptedMllm:
         self.seen: list[ChatRequest] = []
         """What it was asked, oldest first."""
         self.closed = False
-        self._script: Script[ChatRequest, Said] = as_script(replies)
+        self._script: Script[ChatRequest, Scripted] = as_script(replies)
         self._limit, self._latency_s = limit, latency_s
 
     async def chat(self, request: ChatRequest) -> ChatReply:

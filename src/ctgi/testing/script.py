@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 
-class Asked(Protocol):
+class HasPrompt(Protocol):
     """A request, as far as a script looks at it."""
 
     @property
@@ -13,7 +13,7 @@ class Asked(Protocol):
         ...
 
 
-Question = TypeVar("Question", bound=Asked)
+Question = TypeVar("Question", bound=HasPrompt)
 Answer = TypeVar("Answer")
 Script = Callable[[Question], Answer]
 Replies = Callable[[Question], Answer] | Mapping[str, Answer] | Sequence[Answer]

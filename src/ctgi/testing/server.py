@@ -16,7 +16,7 @@ from ctgi.testing.script import Replies, Script, as_script
 KNOWN_FIELDS = {"model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stream"}
 START_S = 10
 
-Said = Reply | Fault | str
+Scripted = Reply | Fault | str
 
 
 def default_reply(request: Request) -> Reply:
@@ -37,7 +37,7 @@ class ScriptedServer:
 
     def __init__(
         self,
-        replies: Replies[Request, Said] | Said = default_reply,
+        replies: Replies[Request, Scripted] | Scripted = default_reply,
         *,
         models: Sequence[str] = ("scripted",),
         latency_s: float = 0.0,
@@ -77,13 +77,13 @@ class ScriptedServer:
         self._thread: threading.Thread | None = None
 
     @property
-    def replies(self) -> Script[Request, Said]:
+    def replies(self) -> Script[Request, Scripted]:
         """The script; what is assigned may be anything that `ScriptedServer(replies)` takes."""
         return self._script
 
     @replies.setter
-    def replies(self, replies: Replies[Request, Said] | Said) -> None:
-        self._script: Script[Request, Said] = as_script(replies)
+    def replies(self, replies: Replies[Request, Scripted] | Scripted) -> None:
+        self._script: Script[Request, Scripted] = as_script(replies)
 
     @property
     def url(self) -> str:
