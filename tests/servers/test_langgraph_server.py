@@ -127,9 +127,10 @@ def test_the_forms_of_both_graphs_and_the_steps_of_a_run(url: str) -> None:
     async def look() -> tuple[dict[str, Any], list[Any]]:
         async with get_client(url=url) as client:
             forms = {}
-            for assistant in await client.assistants.search():
+            for graph in ("mtg", "mti"):  # the third, the agent's, needs a model that calls tools
+                (assistant,) = await client.assistants.search(graph_id=graph)
                 schemas = await client.assistants.get_schemas(assistant["assistant_id"])
-                forms[assistant["graph_id"]] = sorted(schemas["input_schema"]["properties"])
+                forms[graph] = sorted(schemas["input_schema"]["properties"])
             thread = await client.threads.create()
             await client.runs.wait(thread["thread_id"], "mti", input={"query": "a person in a red shirt"})
             return forms, await client.threads.get_history(thread["thread_id"], limit=50)

@@ -95,19 +95,15 @@ def search(
     import asyncio
 
     from ctgi.cli.arguments import tell_unused_config
-    from ctgi.config import load_settings
 
-    _check_query(context, query)
+    _check_query(context, query, thread)
     _check_pictures(html, montage, relevant)
     given = {"k": top, "lam": lam, "xi": xi, "max_anchors": max_anchors, "rounds": rounds, "fusion": fusion}
-    mti, cache = {name: one for name, one in given.items() if one is not None}, {"enabled": False} if no_cache else {}
-    settings = load_settings(binds=bind, profile=profile, config=config, mti=mti, cache=cache)
+    settings = _settings(given, no_cache, bind, profile, config)
     if agent:
         _refuse_mti(no_mti, thread, given)
     asks_you = not agent and _asks_you(settings, no_mti, interactive, thread, given)
     tell_unused_config([gallery], config, quiet=quiet)
-    if query is None and not (asks_you and thread):
-        raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
     from ctgi.cli.conversation import by_agent, chosen, converse
     from ctgi.cli.search_table import print_result
     from ctgi.runs.index import open_named
@@ -128,10 +124,22 @@ def search(
         raise typer.Exit(1)
 
 
-def _check_query(context: typer.Context, query: str | None) -> None:
+def _settings(
+    given: Mapping[str, object], no_cache: bool, bind: list[str] | None, profile: str | None, config: Path | None
+) -> "Settings":
+    from ctgi.config import load_settings
+
+    mti = {name: one for name, one in given.items() if one is not None}
+    cache = {"enabled": False} if no_cache else {}
+    return load_settings(binds=bind, profile=profile, config=config, mti=mti, cache=cache)
+
+
+def _check_query(context: typer.Context, query: str | None, thread: str | None) -> None:
     if context.args:
         whole = " ".join([query or "", *context.args])
         raise CtgiError(f'put the description in quotes: ctgi search "{whole}"')
+    if query is None and not thread:
+        raise CtgiError('no query: describe the person, as in ctgi search "woman with red bag"')
     if query is not None and not query.strip():
         raise CtgiError('the query is empty: describe the person, as in ctgi search "woman with red bag"')
 
