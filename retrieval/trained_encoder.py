@@ -14,6 +14,7 @@ from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
 from ctgi.retrieval.foreign.hugging_face_clip import PREPROCESSOR
 from ctgi.retrieval.foreign.layouts import foreign, load_strictly, parts_of, shown
 from ctgi.retrieval.foreign.official_config import read_official_config
+from ctgi.retrieval.foreign.siglip import is_siglip, load_siglip
 from ctgi.retrieval.open_clip_encoder import OpenClipEncoder
 from ctgi.retrieval.token_selection import TwoBranches, build_two_branches
 from ctgi.retrieval.tokenizer import CaptionTokenizer
@@ -33,11 +34,21 @@ def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
     Raises:
         CtgiError: there is no checkpoint, it is damaged or lacks weights, or the settings contradict it.
     """
+    if is_siglip(Path(path)):
+        return _siglip(path, settings)
     model = read_model(path, image_size=settings.image_size)
     if model.layout != OWN:
         logger.warning("%s", model.notice)
     _check_settings(settings, model.described, model.file)
     return live_encoder(model.encoder, f"trained:{path}", pick_device(settings.device, "[retriever] device"))
+
+
+def _siglip(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
+    model, tokenizer = load_siglip(Path(path))
+    described = {"image_size": list(model.visual.preprocess_cfg["size"]), "context_length": tokenizer.context_length}
+    _check_settings(settings, described, Path(path))
+    logger.warning("%s: SigLIP of Hugging Face", plain(path))
+    return OpenClipEncoder(f"trained:{path}", model, tokenizer, pick_device(settings.device, "[retriever] device"))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Small random models in the layouts in which others publish theirs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,29 @@ def _holder(state: dict[str, Tensor]) -> nn.Module:
             module = getattr(module, part)
         module.register_parameter(last, nn.Parameter(value, requires_grad=False))
     return root
+
+
+def save_siglip(folder: Path) -> Any:
+    """A folder as SigLIP's are, with a tokenizer of six words that closes and pads with the same token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipModel
+
+    words = ["<unk>", "</s>", "<pad>", "a", "red", "coat", "black", "bag"]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = SiglipModel(
+        SiglipConfig(
+            vision_config=tower | {"image_size": 32, "patch_size": 16},
+            text_config=tower | {"vocab_size": 8, "max_position_embeddings": 8, "projection_size": 32},
+        )
+    ).eval()
+    model.save_pretrained(folder)
+    looks = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3, "size": {"height": 32, "width": 32}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(looks))
+    return model
