@@ -17,7 +17,9 @@ from ctgi.reading import MALFORMED
 from ctgi.retrieval.torchscript import is_torchscript, read_torchscript
 from ctgi.text import plain
 
-FORMAT = 1
+FORMAT = 2
+"""1 called the description of the model "model", under which others look for weights and then find none."""
+_KNOWN = (1, FORMAT)
 _OBJECT = re.compile(r"(?:GLOBAL|class) ([\w.]+)|it holds ([\w.]+)")
 _SCALARS = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)
 _PLAIN = [
@@ -38,15 +40,20 @@ def load_checkpoint(path: Path, *, device: str | torch.device = "cpu") -> dict[s
     """
     content = load_content(path, device=device)
     if not is_own(content):
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise CtgiError(f"{plain(str(path))}: expected a checkpoint of `ctgi train` in format {FORMAT}, got {found!r}")
+        raise CtgiError(of_another_format(path, content))
     own: dict[str, Any] = content
     return own
 
 
+def of_another_format(path: Path, content: Any) -> str:
+    """What to say of content that is not what this version of `ctgi train` saves."""
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    return f"{plain(str(path))}: expected a checkpoint of `ctgi train` in format {FORMAT}, got {found!r}"
+
+
 def is_own(content: Any) -> bool:
     """Whether this is what `ctgi train` saves."""
-    return isinstance(content, dict) and content.get("format") == FORMAT
+    return isinstance(content, dict) and content.get("format") in _KNOWN
 
 
 def load_content(path: Path, *, device: str | torch.device = "cpu") -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from ctgi.device import pick_device
 from ctgi.errors import CtgiError
 from ctgi.reading import read_json
-from ctgi.retrieval.checkpoint import is_own, load_content
+from ctgi.retrieval.checkpoint import is_own, load_content, of_another_format
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
 from ctgi.retrieval.foreign.hugging_face_clip import PREPROCESSOR
 from ctgi.retrieval.foreign.layouts import foreign, load_strictly, parts_of, shown
@@ -106,6 +106,8 @@ def read_model(path: str, *, image_size: tuple[int, int] | None = None, quick_ge
     content = load_content(file)
     if is_own(content):
         return _own(file, content)
+    if isinstance(content, dict) and "format" in content:
+        raise CtgiError(of_another_format(file, content))
     try:
         found = foreign(file, parts_of(content, _facts(file)), quick_gelu, image_size)
     except CtgiError as error:
@@ -119,7 +121,8 @@ def read_model(path: str, *, image_size: tuple[int, int] | None = None, quick_ge
 
 def _own(file: Path, content: Mapping[str, Any]) -> ReadModel:
     try:
-        kind, described = str(content["kind"]), dict(content["model"])
+        kind = str(content["kind"])
+        described = dict(content["description"] if "description" in content else content["model"])
         weights = {
             name.removeprefix(_PREFIX): value for name, value in content["state"].items() if name.startswith(_PREFIX)
         }

@@ -38,7 +38,7 @@ def import_checkpoint(
             f"--out {plain(str(out))}: cannot make this folder ({error.strerror}): choose another"
         ) from None
     state = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
-    save_checkpoint(run.best, {"kind": model.kind, "model": model.encoder.settings(), "epoch": 0, "state": state})
+    save_checkpoint(run.best, {"kind": model.kind, "description": model.encoder.settings(), "epoch": 0, "state": state})
     facts = {**origin(), "imported": {"file": str(model.file), "layout": model.layout, "assumed": model.assumed}}
     write_whole(out / "run.json", (json.dumps(facts, indent=2) + "\n").encode())
     return model

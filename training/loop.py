@@ -291,7 +291,7 @@ class _Run:
         """Write the record, then the checkpoint: a recorded epoch without a checkpoint is dropped at the next start."""
         self.folder.add(record)
         state = self.model.state_dict()
-        described = {"kind": self.config.kind, "model": self.model.settings(), "epoch": self.state.epoch}
+        described = {"kind": self.config.kind, "description": self.model.settings(), "epoch": self.state.epoch}
         if better:
             encoder = {name: value for name, value in state.items() if name.startswith("encoder.")}
             save_checkpoint(self.folder.best, {**described, "select_on": self.config.run.select_on, "state": encoder})

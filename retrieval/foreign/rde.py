@@ -7,14 +7,14 @@ from torch import Tensor
 from ctgi.retrieval.foreign import irra
 from ctgi.retrieval.foreign.parts import Facts, Parts, State
 
-_BRANCHES = (("visul_emb_layer", "image_selection", "fc"), ("texual_emb_layer", "text_selection", "linear"))
-_LAYERS = {"mlp.layers.0": "dense", "mlp.bns.0": "norm", "mlp.layers.1": "out"}
+BRANCHES = (("visul_emb_layer", "image_selection", "fc"), ("texual_emb_layer", "text_selection", "linear"))
+LAYERS = {"mlp.layers.0": "dense", "mlp.bns.0": "norm", "mlp.layers.1": "out"}
 RATIO = 0.3
 
 
 def recognize(state: State) -> bool:
     """Whether there is token selection beside IRRA's names."""
-    return irra.recognize(state) and any(name.startswith(_BRANCHES[0][0]) for name in state)
+    return irra.recognize(state) and any(name.startswith(BRANCHES[0][0]) for name in state)
 
 
 def read(state: State, facts: Facts) -> Parts:
@@ -34,8 +34,8 @@ def read(state: State, facts: Facts) -> Parts:
 
 
 def _our_name(name: str) -> str | None:
-    for theirs, ours, skip in _BRANCHES:
-        for layer, own in {**_LAYERS, skip: "skip"}.items():
+    for theirs, ours, skip in BRANCHES:
+        for layer, own in {**LAYERS, skip: "skip"}.items():
             prefix = f"{theirs}.{layer}."
             if name.startswith(prefix):
                 return f"{ours}.{own}.{name.removeprefix(prefix)}"

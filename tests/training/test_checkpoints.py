@@ -78,7 +78,7 @@ def test_a_torn_or_foreign_file_is_said_to_be_one(tmp_path: Path, content: bytes
 
 def test_another_format_and_no_file(tmp_path: Path) -> None:
     torch.save({"format": 99}, tmp_path / "x.pt")
-    with pytest.raises(CtgiError, match="format 1, got 99"):
+    with pytest.raises(CtgiError, match="format 2, got 99"):
         load_checkpoint(tmp_path / "x.pt")
     with pytest.raises(CtgiError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "y.pt")

@@ -1,4 +1,4 @@
-"""`ctgi import` and `ctgi inspect`: the checkpoints that others publish."""
+"""`ctgi import`, `ctgi inspect` and `ctgi convert`: checkpoints from and for other programs."""
 
 import sys
 from enum import StrEnum
@@ -58,6 +58,36 @@ def import_(
     size = load_settings().retriever.image_size
     model = import_checkpoint(file, out, quick_gelu=_quick(activation), image_size=size)
     _print(model, as_json, {"run": str(out)})
+
+
+class Target(StrEnum):
+    """Whose program shall load it."""
+
+    IRRA = "irra"
+    RDE = "rde"
+    OPEN_CLIP = "open_clip"
+
+
+def convert(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run or checkpoint of ctgi train, or any other.")],
+    to: Annotated[Target, typer.Option("--to", help="Whose program shall load it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained model as a checkpoint for other programs, with the same vectors.
+
+    For irra and rde: best.pth and configs.yaml of the official code; name checkpoints/last.pt of the run to include
+    the heads of training. For open_clip: a folder with safetensors, which open_clip loads as local-dir:FOLDER.
+
+    Example: ctgi convert runs/irra --to irra --out ./official
+    """
+    from ctgi.training.converted import convert_checkpoint
+
+    files = [str(file) for file in convert_checkpoint(run, to.value, out)]
+    if as_json:
+        print_json({"files": files})
+        return
+    sys.stdout.write("".join(f"{plain(file)}\n" for file in files))
 
 
 def inspect(file: Checkpoint, as_json: AsJson = False) -> None:

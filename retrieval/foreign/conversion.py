@@ -1,0 +1,118 @@
+"""Our models in the layouts of IRRA, RDE and open_clip."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ctgi.errors import CtgiError
+from ctgi.retrieval.clip_tokens import ClipTokens
+from ctgi.retrieval.foreign import irra, rde
+from ctgi.retrieval.token_selection import TokenSelection, TwoBranches
+
+State = dict[str, Tensor]
+Encoder = ClipTokens | TwoBranches
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The content of the files to write."""
+
+    weights: State
+    options: Mapping[str, Any]
+    """What stands beside the weights: the run's options of the official code, or open_clip's configuration."""
+
+
+def to_irra(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
+    """The names of IRRA's best.pth.
+
+    Args:
+        encoder: a CLIP.
+        heads: other weights of training, in our names; they may be left out.
+
+    Raises:
+        CtgiError: IRRA's code would make other vectors of these weights.
+    """
+    clip = _only_clip(encoder, "IRRA")
+    return Converted(_base(clip) | {name.removeprefix("interaction."): v for name, v in heads.items()}, _options(clip))
+
+
+def to_rde(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
+    """The names of RDE's best.pth, with the layers that its code has and never uses.
+
+    Raises:
+        CtgiError: RDE's code would make other vectors of these weights.
+    """
+    if not isinstance(encoder, TwoBranches):
+        raise CtgiError("this model has no token selection: expected one of ctgi train rde")
+    chosen = int((encoder.clip.context_length - 2) * encoder.ratio)
+    if encoder.words != chosen:
+        raise CtgiError(
+            f"this model selects {encoder.words} words, but RDE's code {chosen}: train with --set rde.max_words=null"
+        )
+    state = _base(encoder.clip)
+    for theirs, ours, skip in rde.BRANCHES:
+        selection = encoder.get_submodule(ours)
+        assert isinstance(selection, TokenSelection)
+        state |= {
+            f"{theirs}.{layer}.{name}": value
+            for layer, own in {**rde.LAYERS, skip: "skip"}.items()
+            for name, value in selection.get_submodule(own).state_dict().items()
+        }
+        state |= {f"{theirs}.{name}": value for name, value in _idle(selection, skip).items()}
+    return Converted(state, _options(encoder.clip) | {"select_ratio": encoder.ratio})
+
+
+def to_open_clip(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
+    """open_clip's names, and the configuration of a folder that it loads.
+
+    Raises:
+        CtgiError: the model has token selection.
+    """
+    clip = _only_clip(encoder, "open_clip")
+    cfg = clip.visual.preprocess_cfg
+    look = {name: cfg[name] for name in ("mean", "std", "interpolation")} | {"resize_mode": "squash"}
+    return Converted(dict(clip.model.state_dict()), {"model_cfg": clip.config, "preprocess_cfg": look})
+
+
+CONVERSIONS: dict[str, Callable[[Encoder, Mapping[str, Tensor]], Converted]] = {
+    "irra": to_irra,
+    "rde": to_rde,
+    "open_clip": to_open_clip,
+}
+
+
+def _only_clip(encoder: Encoder, where: str) -> ClipTokens:
+    if isinstance(encoder, TwoBranches):
+        raise CtgiError(f"this model has token selection, which {where} has not: convert it with --to rde")
+    return encoder
+
+
+def _base(clip: ClipTokens) -> State:
+    """The CLIP under `base_model.`, without a temperature."""
+    if not clip.config.get("quick_gelu"):
+        raise CtgiError("this model has GELU, but the code of IRRA and RDE has QuickGELU: its vectors would be others")
+    if hasattr(clip.model, "text"):
+        raise CtgiError("the text tower of this model has other names than CLIP's: convert it with --to open_clip")
+    return {f"base_model.{name}": v for name, v in clip.model.state_dict().items() if name != "logit_scale"}
+
+
+def _options(clip: ClipTokens) -> dict[str, Any]:
+    return {
+        "img_size": list(clip.visual.image_size),
+        "stride_size": int(clip.visual.patch_size[0]),
+        "text_length": clip.context_length,
+        "vocab_size": int(clip.text.token_embedding.num_embeddings),
+        "temperature": irra.TEMPERATURE,
+    }
+
+
+def _idle(selection: TokenSelection, skip: str) -> State:
+    out, dim = selection.skip.weight.shape
+    norm = torch.nn.BatchNorm1d(out).state_dict()
+    idle = {f"mlp.bns.1.{name}": value for name, value in norm.items()}
+    if skip != "linear":
+        idle |= {"linear.weight": torch.zeros(out, dim), "linear.bias": torch.zeros(out)}
+    return idle
