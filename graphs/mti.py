@@ -49,8 +49,10 @@ class MtiContext:
 
 async def _retrieve(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
     ranking = await runtime.context.search_gallery(state["query"], _wanted(state, runtime.context.settings))
+    ranked_plainly = _ranked(ranking, state)
     return {
-        **_ranked(ranking, state),
+        **ranked_plainly,
+        "plain": ranked_plainly["ranking"],
         "round": 1,
         "cursor": 0,
         "early_stop": False,

@@ -24,6 +24,8 @@ class MtiState(TypedDict, total=False):
     round: int
     ranking: list[Found]
     """The current ranking: by S(q, v), after a refinement by Eq. 7."""
+    plain: list[Found]
+    """The ranking by S(q, v)."""
     cursor: int
     """Candidates of this round that were verified."""
     verified: Annotated[list[VerdictRecord], operator.add]
@@ -82,6 +84,11 @@ _DIALOGUE = TypeAdapter(list[DialogueTurn])
 def ranked(state: MtiState) -> list[Found]:
     """The current ranking."""
     return _FOUND.validate_python(state["ranking"])
+
+
+def plainly_ranked(state: MtiState) -> list[Found]:
+    """The ranking by the query alone; empty in a thread of an earlier version."""
+    return _FOUND.validate_python(state.get("plain", []))
 
 
 def verified(state: MtiState) -> list[VerdictRecord]:

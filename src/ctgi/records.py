@@ -170,6 +170,8 @@ class SearchRecord(Record):
     calls: dict[str, int] = Field(default_factory=dict)
     """Tool -> calls."""
     results: tuple[Match, ...]
+    left: tuple[Match, ...] = ()
+    """Images of the first ranks under the query alone that the refinement moved out of `results`, with that rank."""
     truncated_tokens: int = 0
     """Of the query, beyond the text encoder's length."""
     not_english: int = 0

@@ -14,7 +14,7 @@ TURN = ["attribute", "question", "answer", "confidence", "statement", "kept", "r
 RECORD = ["path", "sha256", "initial_caption", "turns", "caption", "seconds", "tokens", "bindings", "trace"]
 SEARCH = [
     "query", "refined_query", "anchors", "overruled", "dialogue", "verified", "early_stop", "rounds", "calls",
-    "results", "truncated_tokens", "not_english", "seconds", "trace", "cached", "gallery", "encoder", "bindings",
+    "results", "left", "truncated_tokens", "not_english", "seconds", "trace", "cached", "gallery", "encoder", "bindings",
     "passed_over", "not_indexed",
 ]  # fmt: skip
 FOUND = ["path", "sha256", "score", "score_before", "rank_before", "rank"]

@@ -99,6 +99,13 @@ def test_the_first_yes_is_the_anchor_and_refines_the_query() -> None:
     assert reasons == {"unusable: not visible"}
 
 
+def test_what_the_refinement_moved_out_of_the_results_is_kept_with_its_rank() -> None:
+    result, _, _ = run({14})
+    assert result.results[0].path == "im14"
+    assert [(one.path, one.rank, one.score) for one in result.left] == [("im9", 10, pytest.approx(0.51))]
+    assert run(set())[0].left == ()
+
+
 def test_no_anchor_leaves_the_ranking_as_it_was() -> None:
     result, retriever, _ = run(set())
     assert result.anchors == result.dialogue == ()

@@ -71,6 +71,21 @@ def test_rows_before_and_after(search: Search, tmp_path: Path) -> None:
         assert text in shown.text
 
 
+def test_an_image_that_left_the_list_is_shown_with_its_score(search: Search, people: list[str], tmp_path: Path) -> None:
+    gone = {"path": people[4], "sha256": "5", "rank": 5, "score": 0.345, "rank_before": 5, "score_before": 0.345}
+    shown = page([search(left=[gone])], tmp_path)
+    assert [grey(image["src"]) for image in shown.all("img")][:10] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert not shown.all("span", "lost")
+    assert "0.345 p05.png" in shown.text
+
+
+def test_a_weak_anchor_looks_weak(search: Search, people: list[str], tmp_path: Path) -> None:
+    weak = {"path": people[3], "sha256": "4", "rank": 14, "probability": 0.63, "weak": "P(yes) 0.63, rank 14"}
+    shown = page([search(anchors=[weak])], tmp_path)
+    assert len(shown.all("li", "card is-anchor is-weak")) == 3
+    assert "Weak anchor" in shown.all("span", "badge")[0].get("text", shown.text)
+
+
 def test_what_was_verified_asked_and_added(search: Search, tmp_path: Path) -> None:
     shown = page([search()], tmp_path)
     assert "1 of 2 answers kept" in shown.text
@@ -82,7 +97,7 @@ def test_what_was_verified_asked_and_added(search: Search, tmp_path: Path) -> No
     assert len(shown.all("li", "card is-anchor")) == 3
     assert "verify_match (4), search_gallery (2)" in shown.text
     html = (tmp_path / "page.html").read_text("utf-8")
-    assert "woman with a <ins>red</ins> bag<ins>, brown shoes</ins>" in html
+    assert "woman with a <ins>red</ins> bag, <ins>brown shoes</ins>" in html
 
 
 @pytest.mark.parametrize(
@@ -95,6 +110,7 @@ def test_what_was_verified_asked_and_added(search: Search, tmp_path: Path) -> No
         ("a blue bag", "a red bag", [("a ", False), ("red", True), (" bag", False)]),
         ("红包", "红色包", [("红", False), ("色", True), ("包", False)]),
         ("", "new", [("new", True)]),
+        ("a bag", "A bag. The person runs.", [("A bag. ", False), ("The person runs.", True)]),
     ],
 )
 def test_added_words(query: str, refined: str, pieces: list[tuple[str, bool]]) -> None:

@@ -9,7 +9,7 @@ from ctgi.files import write_whole
 from ctgi.records import SearchRecord
 from ctgi.reports.pages import template
 from ctgi.reports.pictures import thumbnail_url
-from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before, is_reranked
+from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before, is_reranked, weak_paths
 from ctgi.retrieval.gallery_names import encoder_name
 
 THUMBNAIL_PX = (240, 600)
@@ -60,6 +60,7 @@ def _view(result: SearchRecord, relevant: Relevant | None, best_rank: int | None
         "top": ranked[:TOP],
         "rest": ranked[TOP:],
         "anchor_paths": anchor_paths(result),
+        "weak_paths": weak_paths(result),
         "judged": relevant is not None,
         "best_rank": best_rank,
         "weak_anchors": [anchor for anchor in result.anchors if anchor.weak],

@@ -1,7 +1,7 @@
 """A query through the MTI graph, and its outcome as the one record that every output is made from."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from ctgi.config import Binding
 from ctgi.errors import CtgiError
 from ctgi.graphs.anchor_trust import overruled, weakness
 from ctgi.graphs.mti import MtiContext, build_mti
-from ctgi.graphs.mti_state import MtiState, Steering, anchors, dialogue, found_in, ranked, verified
-from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
+from ctgi.graphs.mti_state import MtiState, Steering, anchors, dialogue, found_in, plainly_ranked, ranked, verified
+from ctgi.records import Anchor, Found, Match, SearchRecord, VerdictRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.text import joined
 from ctgi.tools.protocols import AskUser, SearchGallery
@@ -175,6 +175,8 @@ def graph_config(context: MtiContext, steering: Steering) -> Any:
 def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) -> SearchRecord:
     """A finished search, without what the command adds (DESIGN, section 6)."""
     ranking, turns = ranked(state), dialogue(state)
+    results = _matches(ranking[: state["length"]])
+    shown = {one.path for one in results}
     confirmed = {anchor.sha256: anchor for anchor in anchors(state)}
     return SearchRecord(
         query=state["query"],
@@ -186,12 +188,17 @@ def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) 
         early_stop=state.get("early_stop", False),
         rounds=state.get("round", 0),
         calls=state["calls"],
-        results=tuple(Match(**vars(found), rank=rank) for rank, found in enumerate(ranking[: state["length"]], 1)),
+        results=results,
+        left=tuple(one for one in _matches(plainly_ranked(state)[: state["length"]]) if one.path not in shown),
         truncated_tokens=state["truncated_tokens"],
         not_english=sum(not is_english(turn.answer) for turn in turns),
         seconds=round(time.perf_counter() - started, 3),
         trace=interceptor.run,
     )
+
+
+def _matches(ranking: Sequence[Found]) -> tuple[Match, ...]:
+    return tuple(Match(**vars(found), rank=rank) for rank, found in enumerate(ranking, 1))
 
 
 def _anchor(one: VerdictRecord) -> Anchor:
