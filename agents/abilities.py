@@ -9,6 +9,7 @@ from functools import cache
 from ctgi.agents import languages
 from ctgi.agents.captioner import Captioner
 from ctgi.agents.pool import QuestionPool
+from ctgi.agents.trust import EVERY_YES, Trust
 from ctgi.agents.verifier import Verifier
 from ctgi.config import Settings
 from ctgi.embedded import ABILITIES
@@ -21,6 +22,8 @@ LEAST_ACCURACY = 0.6
 """Attributes with lower accuracy are neither asked about nor described; on photographs neither may the mean over the
 right answers be lower, which always the same answer does not raise.
 """
+NOT_JUDGED = "not judged"
+"""How a verdict begins that no model was asked for."""
 _LEAST_ANSWERS = 10
 _FUNCTION_WORDS = frozenset(
     {
@@ -183,9 +186,17 @@ class EmbeddedVerifier:
         """Whether the image shows the person described. Raises as `Verifier`."""
         if is_mostly_unknown(description):
             unknown = ", ".join(unknown_words(description))
-            return Verdict(False, None, f"not judged: the embedded model never learned these words: {unknown}")
+            return Verdict(False, None, f"{NOT_JUDGED}: the embedded model never learned these words: {unknown}")
         threshold = float(measured().get("verify_match", {}).get("threshold", 0.5))
         return await Verifier(self.mllm, threshold)(image, description)
+
+
+def trust_in(settings: Settings) -> Trust:
+    """How sure the bound verifier must be, as measured; a verifier without a measurement is believed."""
+    if not is_embedded(settings, "verify_match"):
+        return EVERY_YES
+    table = measured().get("verify_match", {})
+    return Trust(int(table["near"]), float(table["deep"])) if "near" in table else EVERY_YES
 
 
 EMBEDDED_ROLES = {"caption_image": EmbeddedCaptioner, "verify_match": EmbeddedVerifier}

@@ -7,8 +7,12 @@
 Each search verifies the 20 best images of `here` by the bound retriever. For each threshold of P(yes): the share of
 searches in which a candidate is confirmed, and for people who are there, in which the first one confirmed is the right
 person; `typed` are a few words about people who are there. The threshold chosen has the most right anchors; of equals
-the lowest, because the few words that one types get a lower P(yes) than the witnesses' long descriptions. `--write`
-puts it and its row into the embedded models' abilities.json.
+the lowest, because the few words that one types get a lower P(yes) than the witnesses' long descriptions.
+
+A yes further down is more often a mistake, so below rank `near` P(yes) must exceed `deep`. Of the pairs that lose at
+most 2 % of the right anchors, the one with the fewest anchors for people who are absent and for nonsense is chosen,
+on one half of the searches; both halves are printed, so that the second shows what it is worth. `--write` puts
+thresholds and rows into the embedded models' abilities.json.
 """
 
 import argparse
@@ -25,6 +29,7 @@ import numpy as np
 
 from benchmarks.embedded_answers import read_scenes, type_query
 from benchmarks.machine import describe_machine
+from ctgi.agents.trust import Trust
 from ctgi.agents.verifier import Verifier
 from ctgi.config import Settings, load_settings
 from ctgi.embedded import ABILITIES
@@ -36,6 +41,8 @@ from recipes.embedded.answers import Scene
 
 CANDIDATES = 20
 THRESHOLDS = tuple(round(0.5 + 0.02 * step, 2) for step in range(25))
+NEAR = (1, 2, 3, 5, 8, 12)
+LOSS = 0.02
 NONSENSE = (
     "an elephant riding a spaceship",
     "a bowl of noodle soup",
@@ -91,6 +98,35 @@ def confirmed(searches: list[Searched], threshold: float) -> tuple[float, float]
     return float(np.mean([anchor is not None for anchor in anchors])), float(np.mean([bool(a) for a in anchors]))
 
 
+def sure(searches: list[Searched], threshold: float, trust: Trust) -> tuple[float, float]:
+    """The same, where a yes must also be sure enough for its rank."""
+    doubted = [
+        [(0.0 if trust.doubt(p, rank) else p, ok) for rank, (p, ok) in enumerate(search, 1)] for search in searches
+    ]
+    return confirmed(doubted, threshold)
+
+
+def calibrated(groups: dict[str, list[Searched]], threshold: float) -> Trust:
+    """The strictest pair of `near` and `deep` that loses few right anchors."""
+    present, others = groups["present"], groups["absent"] + groups["nonsense"]
+    least = confirmed(present, threshold)[1] - LOSS
+    pairs = [Trust(near, deep) for near in NEAR for deep in THRESHOLDS if deep >= threshold]
+    allowed = [trust for trust in pairs if sure(present, threshold, trust)[1] >= least] or [Trust()]
+    return min(allowed, key=lambda trust: (sure(others, threshold, trust)[0], trust.deep))
+
+
+def print_trust(groups: dict[str, list[Searched]], threshold: float, trust: Trust) -> dict[str, float]:
+    """What the pair does to each group, on the half it was chosen on and on the other; the other's figures."""
+    row: dict[str, float] = {}
+    for name, half in (("chosen on", slice(None, None, 2)), ("held out", slice(1, None, 2))):
+        for label, one in (("every yes", Trust()), ("sure", trust)):
+            held = {group: sure(searches[half], threshold, one)[0] for group, searches in groups.items()}
+            held["present_right"] = sure(groups["present"][half], threshold, one)[1]
+            print(f"{name}, {label}:", "  ".join(f"{group} {value:.2f}" for group, value in held.items()))
+            row = held
+    return {f"sure_{group}": round(value, 3) for group, value in row.items()}
+
+
 def main() -> None:
     """Print the table; perhaps write the threshold down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,6 +163,10 @@ def main() -> None:
         print("  ".join(f"{name} {value:.2f}" for name, value in row.items()))
     best = max(rows, key=lambda row: (row["present_right"], -row["threshold"]))
     print("chosen:", "  ".join(f"{name} {value:.2f}" for name, value in best.items()))
+    half = {name: searches[::2] for name, searches in groups.items()}
+    trust = calibrated(half, best["threshold"])
+    print(f"sure: every yes up to rank {trust.near}, below it P(yes) above {trust.deep}")
+    sure_row = print_trust(groups, best["threshold"], trust)
     if options.write:
         measured = {
             "searches": options.searches,
@@ -135,6 +175,8 @@ def main() -> None:
         }
         known = json.loads(ABILITIES.read_text(encoding="utf-8")) if ABILITIES.exists() else {}
         known["verify_match"] = {name: round(value, 3) for name, value in best.items()} | measured
+        if trust.near is not None:
+            known["verify_match"] |= {"near": trust.near, "deep": trust.deep} | sure_row
         ABILITIES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 

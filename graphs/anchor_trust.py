@@ -1,7 +1,9 @@
 """Trust in anchors: reasons for doubt that are reported with a ranking."""
 
 from collections.abc import Collection, Sequence
+from pathlib import PurePath
 
+from ctgi.agents.abilities import NOT_JUDGED
 from ctgi.records import Found, VerdictRecord
 
 WEAK_RANK = 10
@@ -21,6 +23,18 @@ def weakness(anchor: VerdictRecord) -> str | None:
     if anchor.rank > WEAK_RANK:
         reasons.append(f"rank {anchor.rank}")
     return ", ".join(reasons) or None
+
+
+def no_match(verdicts: Sequence[VerdictRecord], anchors: Collection[str]) -> str | None:
+    """Why nothing was confirmed; None where something was, or nothing was verified."""
+    if anchors or not verdicts:
+        return None
+    told = f"none of {len(verdicts)} candidates was confirmed"
+    likeliest = max((one for one in verdicts if one.doubt), key=lambda one: one.probability or 0.0, default=None)
+    if likeliest:
+        return f"{told}; the likeliest, {PurePath(likeliest.path).name}, has {likeliest.doubt}"
+    unjudged = next((one.text for one in verdicts if one.text.startswith(NOT_JUDGED)), None)
+    return f"{told}; {unjudged}" if unjudged else told
 
 
 def overruled(ranking: Sequence[Found], anchors: Collection[str]) -> str | None:

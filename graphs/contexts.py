@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from ctgi.agents.abilities import askable
+from ctgi.agents.abilities import askable, trust_in
 from ctgi.agents.assemble import Models, kept_open, serve_tools
 from ctgi.agents.decider import serve_decider
 from ctgi.agents.judge import Judge
@@ -89,6 +89,7 @@ def mti_context(
         pool=pool,
         judge=Judge(settings.mtg),
         settings=settings.mti,
+        trust=trust_in(settings),
         interactive=interactive,
         interceptor=interceptor,
     )

@@ -11,6 +11,7 @@ from langgraph.types import interrupt
 
 from ctgi.agents.judge import Judgment
 from ctgi.agents.pool import PoolQuestion, QuestionPool
+from ctgi.agents.trust import EVERY_YES, Trust
 from ctgi.agents.voting import outvoted
 from ctgi.config import MtiSettings
 from ctgi.errors import EXHAUSTED, ToolError, exhausted
@@ -42,6 +43,8 @@ class MtiContext:
     pool: QuestionPool
     judge: Callable[[ImageRef, PoolQuestion, Reply, Sequence[str]], Awaitable[Judgment]]
     settings: MtiSettings
+    trust: Trust = EVERY_YES
+    """How sure the verifier must be for a match to be confirmed."""
     interactive: bool = False
     interceptor: Interceptor = DIRECT
     """Where searches and nodes begin and end in the trace."""
@@ -77,10 +80,10 @@ async def _verify(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState:
         *(_verdict(runtime, state, rank, found) for rank, found in enumerate(wave, start + 1))
     )
     wanted = settings.max_anchors - len(_anchors(state))
-    early = start == 0 and verdicts[0].match and verdicts[0].score > settings.xi
+    early = start == 0 and verdicts[0].confirmed and verdicts[0].score > settings.xi
     return {
         "verified": verdicts,
-        "anchors": [verdict for verdict in verdicts if verdict.match][: 1 if early else wanted],
+        "anchors": [verdict for verdict in verdicts if verdict.confirmed][: 1 if early else wanted],
         "early_stop": early or state["early_stop"],
         "cursor": start + len(wave),
         "calls": {"verify_match": len(wave)},
@@ -103,6 +106,7 @@ async def _verdict(runtime: Runtime[MtiContext], state: MtiState, rank: int, fou
         path=image.path, sha256=image.sha256, rank=rank, score=found.score, round=state["round"],
         match=verdict.match, probability=verdict.probability, text=verdict.text, error=error,
         threshold=verdict.threshold,
+        doubt=runtime.context.trust.doubt(verdict.probability, rank) if verdict.match else None,
     )  # fmt: skip
 
 

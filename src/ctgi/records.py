@@ -134,8 +134,15 @@ class VerdictRecord(Record):
     """Why there is no verdict."""
     threshold: float = 0.5
     """P(yes) above it is a match."""
+    doubt: Text | None = None
+    """Why a match is not sure enough to be an anchor; None for a sure one."""
     by_person: bool = False
     """Whether a person said so."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it can be an anchor."""
+        return self.match and self.doubt is None
 
 
 class DialogueTurn(Turn):
@@ -162,6 +169,8 @@ class SearchRecord(Record):
     anchors: tuple[Anchor, ...]
     overruled: Text | None = None
     """Plain retrieval's first image, where an anchor took its rank 1."""
+    no_match: Text | None = None
+    """Why there is no confident match, where candidates were verified; None where one was confirmed."""
     dialogue: tuple[DialogueTurn, ...]
     verified: tuple[VerdictRecord, ...] = ()
     early_stop: bool = False

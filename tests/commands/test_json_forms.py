@@ -13,9 +13,9 @@ from tests.support.traces import images
 TURN = ["attribute", "question", "answer", "confidence", "statement", "kept", "reason"]
 RECORD = ["path", "sha256", "initial_caption", "turns", "caption", "seconds", "tokens", "bindings", "trace"]
 SEARCH = [
-    "query", "refined_query", "anchors", "overruled", "dialogue", "verified", "early_stop", "rounds", "calls",
-    "results", "left", "truncated_tokens", "not_english", "seconds", "trace", "cached", "gallery", "encoder", "bindings",
-    "passed_over", "not_indexed",
+    "query", "refined_query", "anchors", "overruled", "no_match", "dialogue", "verified", "early_stop", "rounds",
+    "calls", "results", "left", "truncated_tokens", "not_english", "seconds", "trace", "cached", "gallery",
+    "encoder", "bindings", "passed_over", "not_indexed",
 ]  # fmt: skip
 FOUND = ["path", "sha256", "score", "score_before", "rank_before", "rank"]
 METRICS = ["R@1", "R@5", "R@10", "mAP", "mINP"]
@@ -46,6 +46,7 @@ def test_a_refined_search(ctgi: Run, searching: list[object]) -> None:
     assert keys(done.json["dialogue"]) == [*TURN, "anchor", "round"]
     assert keys(done.json["verified"]) == [
         "path", "sha256", "rank", "score", "round", "match", "probability", "text", "error", "threshold",
+        "doubt",
     ]  # fmt: skip
     again = ctgi("trace", "replay", done.json["trace"], "--out", "again.jsonl")
     assert again.code == 0, again.err

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ctgi.agents.abilities import EmbeddedVerifier
 from ctgi.agents.answerer import Answerer
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
 from ctgi.agents.questioner import TemplateQuestioner
+from ctgi.agents.trust import Trust
 from ctgi.agents.verifier import Verifier
 from ctgi.agents.writers import TemplateAggregator
 from ctgi.config import MtgSettings, MtiSettings
@@ -88,6 +90,7 @@ def test_the_first_yes_is_the_anchor_and_refines_the_query() -> None:
     result, retriever, _ = run({3, 5})
     assert [anchor.path for anchor in result.anchors] == ["im3"]
     assert result.anchors[0].rank == 4
+    assert result.no_match is None
     assert result.refined_query == "A man. The person wears white sneakers."
     assert retriever.asked == [None, Refinement(str(result.refined_query), ("sha3",), 0.8, "refined")]
     assert result.results[0].to_json() == {
@@ -113,6 +116,38 @@ def test_no_anchor_leaves_the_ranking_as_it_was() -> None:
     assert retriever.asked == [None]
     assert [found.path for found in result.results] == [f"im{i}" for i in range(10)]
     assert result.calls == {"search_gallery": 1, "verify_match": 20}
+    assert result.no_match == "none of 20 candidates was confirmed"
+
+
+def test_a_yes_that_is_not_sure_enough_for_its_rank_is_no_anchor_and_the_reason_is_told() -> None:
+    sure = {"im2": 0.7, "im12": 0.75, "im15": 0.9}
+
+    async def verify(image: ImageRef, description: str) -> Verdict:
+        return Verdict(image.path in sure, sure.get(image.path, 0.1), "", threshold=0.6)
+
+    def found(trust: Trust) -> SearchRecord:
+        context, _, _ = build(set())
+        return asyncio.run(search(replace(context, verify_match=verify, trust=trust), "a man", 10))
+
+    assert [anchor.path for anchor in found(Trust(near=3, deep=0.8)).anchors] == ["im2"]
+    assert [anchor.path for anchor in found(Trust(near=2, deep=0.8)).anchors] == ["im15"]
+    none = found(Trust(near=2, deep=0.95))
+    assert none.anchors == none.dialogue == ()
+    assert none.no_match == (
+        "none of 20 candidates was confirmed; the likeliest, im15, has P(yes) 0.90 at rank 16, where more than 0.95 "
+        "is needed"
+    )
+    assert [one.doubt is None for one in none.verified if one.match] == [False, False, False]
+
+
+def test_a_query_of_words_unknown_to_the_embedded_model_has_no_confident_match() -> None:
+    context, _, mllm = build({0})
+    result = asyncio.run(
+        search(replace(context, verify_match=EmbeddedVerifier(mllm)), "an elephant riding a spaceship", 10)
+    )
+    assert result.anchors == ()
+    assert "none of 20 candidates was confirmed; not judged" in str(result.no_match)
+    assert "elephant, spaceship" in str(result.no_match)
 
 
 def test_waves_find_the_anchors_of_a_one_by_one_loop() -> None:

@@ -129,7 +129,10 @@ def test_ground_truth_is_framed_and_said(search: Search, people: list[str], tmp_
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"refined_query": None, "anchors": [], "dialogue": []}, "None of the 4 candidates asked about was confirmed"),
+        (
+            {"refined_query": None, "anchors": [], "dialogue": []},
+            "No confident match: none of 4 candidates was conf",
+        ),
         ({"refined_query": None}, "the confirmed image rises in its ranking"),
         ({"refined_query": None, "anchors": [], "dialogue": [], "verified": []}, "Plain retrieval"),
         ({"truncated_tokens": 3}, "3 tokens did not fit the text encoder"),

@@ -53,8 +53,8 @@ def _summary(result: "SearchRecord") -> list[str]:
         )
     if "agent" in result.calls:
         return [*lines, f"agent: {markup(result.answer)}"] if result.answer else lines
-    if result.verified and not result.anchors:
-        lines.append(f"no anchor: none of {len(result.verified)} candidates was confirmed; the ranking is unchanged")
+    if result.no_match:
+        lines.append(f"no confident match: {markup(result.no_match)}; the ranking is that of the query alone")
     return lines
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.agents.abilities import askable
+from ctgi.agents.abilities import askable, trust_in
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
 from ctgi.agents.thi import FixedQuestions, Interviewer, keep_all, thi_anchor, thi_asked
+from ctgi.agents.trust import EVERY_YES
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.graphs.mti import TOOLS, MtiContext
@@ -63,6 +64,7 @@ async def open_evaluation(
             **tools | ({"propose_questions": FixedQuestions()} if icl else {}),
             search_gallery=interceptor.serve("search_gallery", settings.binding("search_gallery"), lambda: gallery),
             pool=pool,
+            trust=EVERY_YES if icl else trust_in(settings),
             judge=keep_all if icl else Judge(settings.mtg),
             settings=mti,
             interceptor=interceptor,
@@ -124,7 +126,7 @@ async def interact_all(
 async def _interact(context: MtiContext, query: str, label: Json) -> Interaction:
     """With one anchor, stopping early changes nothing that is asked, so one search tells all."""
     full = await search(_at_xi(context, _NEVER), query, _SHOWN, label=label)
-    confirmed = full.verified[0].match
+    confirmed = full.verified[0].confirmed
     if context.settings.max_anchors == 1 and context.settings.rounds == 1:
         return Interaction(full, full if confirmed else None)
     early = await search(_at_xi(context, _ALWAYS), query, _SHOWN, label=label) if confirmed else None

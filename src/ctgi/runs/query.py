@@ -11,7 +11,7 @@ from langgraph.types import Command
 from ctgi.agents.languages import is_english
 from ctgi.config import Binding
 from ctgi.errors import CtgiError
-from ctgi.graphs.anchor_trust import overruled, weakness
+from ctgi.graphs.anchor_trust import no_match, overruled, weakness
 from ctgi.graphs.mti import MtiContext, build_mti
 from ctgi.graphs.mti_state import MtiState, Steering, anchors, dialogue, found_in, plainly_ranked, ranked, verified
 from ctgi.records import Anchor, Found, Match, SearchRecord, VerdictRecord
@@ -183,6 +183,7 @@ def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) 
         refined_query=state.get("refined_query"),
         anchors=tuple(_anchor(one) for one in confirmed.values()),
         overruled=overruled(ranking, confirmed),
+        no_match=no_match(verified(state), confirmed),
         dialogue=tuple(turns),
         verified=tuple(verified(state)),
         early_stop=state.get("early_stop", False),

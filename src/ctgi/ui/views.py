@@ -81,7 +81,7 @@ class SearchView:
         if found is None or self.running or self.question or not (found.verified or found.anchors):
             return ""
         if not found.anchors:
-            return "No confident match: none of the candidates was confirmed. The ranking is that of your words alone."
+            return f"No confident match: {found.no_match}. The ranking is that of your words alone."
         if any(anchor.by_person for anchor in found.anchors):
             return "You confirmed the match; the ranking follows it."
         if self.weak:
@@ -118,7 +118,7 @@ def view(
 
 def _stage(moment: Moment) -> str:
     seen = len(moment.found.verified)
-    checked = f": {seen} seen, {sum(one.match for one in moment.found.verified)} confirmed" if seen else ""
+    checked = f": {seen} seen, {sum(one.confirmed for one in moment.found.verified)} confirmed" if seen else ""
     if moment.node == "verify":
         return f"Looking closely at the best candidates{checked}"
     return _STAGES.get(moment.node or "", "Searching")
