@@ -86,7 +86,7 @@ def train(
     The folder of the run gets settings, metrics, curves and checkpoints. To search with the result, use ctgi search
     --bind search_gallery=trained:RUN. On several GPUs: torchrun --no-python --nproc-per-node 2 ctgi train ...
 
-    Example: ctgi train irra --data rstp --root ./RSTPReid --captions mtg:captions.jsonl --out runs/irra
+    Example: ctgi train irra --data rstp --root ./RSTPReid --captions captions.jsonl --out runs/irra
     """
     from ctgi.training.config import load_config
 
