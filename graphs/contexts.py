@@ -98,7 +98,7 @@ def mti_context(
 @asynccontextmanager
 async def open_agent(
     settings: Settings,
-    open_gallery: Callable[[], "Gallery"],
+    open_search: Callable[[], SearchGallery],
     *,
     interactive: bool = False,
     ask: AskUser | None = None,
@@ -110,7 +110,7 @@ async def open_agent(
 
     Args:
         settings: bindings, and the agent's budget.
-        open_gallery: called when the gallery is first searched.
+        open_search: called when the gallery is first searched.
         interactive: a person may be asked.
         ask: puts a question to the person; None does it as `ask_user` is bound.
         interceptor: stands before model and tools.
@@ -122,13 +122,13 @@ async def open_agent(
     """
     async with kept_open(models) as opened:
         yield agent_context(
-            settings, open_gallery, opened, interactive=interactive, ask=ask, interceptor=interceptor, cache=cache
+            settings, open_search, opened, interactive=interactive, ask=ask, interceptor=interceptor, cache=cache
         )
 
 
 def agent_context(
     settings: Settings,
-    open_gallery: Callable[[], "Gallery"],
+    open_search: Callable[[], SearchGallery],
     models: Models,
     *,
     interactive: bool = False,
@@ -140,7 +140,7 @@ def agent_context(
     pool = askable(load_pool(settings.mtg.question_pool), settings)
     names = (*AGENT_TOOLS, "ask_user") if interactive and ask is None else AGENT_TOOLS
     tools = serve_tools(settings, names, pool, models, interceptor=interceptor, cache=cache)
-    search: SearchGallery = serve_gallery(settings, open_gallery, interceptor)
+    search: SearchGallery = interceptor.serve("search_gallery", settings.binding("search_gallery"), open_search)
     asking = {"ask_user": interceptor.serve("ask_user", settings.binding("ask_user"), lambda: ask)} if ask else {}
     callables = {"search_gallery": search, **tools, **asking}
     known = toolbox(callables)

@@ -34,6 +34,7 @@ from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import Gallery, open_gallery
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.chat_cache import ChatCache, open_user_cache
+from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.tool_calls import AGENT
 
 Graph = Any  # compiled; its four type parameters say nothing to a server
@@ -127,7 +128,9 @@ async def _open_agent() -> Graph:
     def opened() -> Graph:
         settings = _settings()
         _tell_senders(settings, (AGENT, *agent_tools))
-        context = agent_context(settings, partial(_open_gallery, settings), Models(), cache=_cache(settings))
+        context = agent_context(
+            settings, lambda: GallerySearch(_open_gallery(settings)), Models(), cache=_cache(settings)
+        )
         return build_agent(host=Host(context, MtiInput, _one_query))
 
     return await asyncio.to_thread(opened)

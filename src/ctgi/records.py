@@ -200,6 +200,8 @@ class SearchRecord(Record):
     not_indexed: tuple[NotIndexed, ...] = ()
     answer: Text = ""
     """An agent's last words."""
+    weight: float | None = None
+    """Lambda of Eq. 7, where an agent chose it."""
     named: int = 0
     """How many of the results an agent's answer names; they come first, whatever their scores."""
     stopped: Text | None = None

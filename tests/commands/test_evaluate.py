@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from ctgi.retrieval.metrics import evaluate_scores
-from ctgi.testing import Request, ScriptedServer, http_error
+from ctgi.testing import Reply, Request, ScriptedServer, ToolCall, http_error
 from tests.support.commands import Run
 from tests.support.looking_model import look, name_shirts_alone
 from tests.support.people_dataset import save_people_dataset
+from tests.support.traces import lines
 
 QUERIES = 8
 
@@ -213,3 +214,52 @@ def test_wrong_options_are_explained(ctgi: Run, command: list[str], more: list[s
     done = ctgi(*command, *more)
     assert done.code == 2
     assert complaint in done.err.replace("\n", " ")
+
+
+def agents(request: Request) -> Reply:
+    """An agent's model that searches and then names the second image."""
+    if not request.results:
+        return Reply(tool_calls=[ToolCall("search_gallery", {"query": request.prompt, "k": 5})])
+    ids = [found["image_id"] for found in json.loads(request.results[0])]
+    if len(request.results) == 1:
+        given = {
+            "query": request.prompt,
+            "refined_query": "a person in blue trousers",
+            "anchors": [ids[2]],
+            "weight": 0.3,
+        }
+        return Reply(tool_calls=[ToolCall("search_gallery", given)])
+    return Reply(tool_calls=[ToolCall("answer", {"image_ids": [ids[1]], "text": "This one."})])
+
+
+def test_an_agent_is_measured_by_the_images_it_names(ctgi: Run, command: list[str], double: ScriptedServer) -> None:
+    with ScriptedServer(agents, models=("brain",)) as brain:
+        command = [*command, "-b", f"agent={brain.binding}", "--mti-variant", "agent"]
+        result = mti(ctgi, command)
+        asked = len(brain.seen)
+        again = mti(ctgi, command)
+        assert len(brain.seen) == asked == 3 * QUERIES // 2  # both images of a person have the same query
+    row = result["t2i"]
+    assert again["t2i"] == row
+    assert row["calls_per_query"]["agent"] == row["calls_per_query"]["all"] == 3
+    assert row["refined_rate"] == 1
+    assert result["bindings"]["agent"] == brain.binding
+    first = []
+    for line in lines(result["trace"]):
+        if line["t"] == "done":
+            first.append(line["output"]["results"][0])
+            assert line["output"]["named"] == 1
+    assert [one["rank_before"] for one in first] == [2] * QUERIES
+    right = [line["input"]["right"] for line in lines(result["trace"]) if line["t"] == "item"]
+    hits = sum(one["sha256"] in images for one, images in zip(first, right, strict=True))
+    assert row["R@1"] == pytest.approx(100 * hits / QUERIES)
+    assert not Path("runs/evaluate-rstp/scores.npz").exists()
+    replayed = ctgi("trace", "replay", result["trace"], "--json")
+    assert replayed.json["identical"] == QUERIES, replayed.err
+
+
+@pytest.mark.parametrize("more", [["--lam", "0.5"], ["--dialogue", "oracle"], ["--dry-run"], ["--sweep-xi", "0.1,0.2"]])
+def test_an_agent_heeds_no_numbers_of_the_fixed_dialogue(ctgi: Run, command: list[str], more: list[str]) -> None:
+    done = ctgi(*command, "--mti", "--mti-variant", "agent", *more)
+    assert done.code == 2
+    assert f"{more[0]}: without effect with --mti-variant agent" in done.err

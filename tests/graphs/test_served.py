@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ctgi.config import RetrieverSettings
-from ctgi.errors import ArgumentError, ImageError
+from ctgi.errors import ArgumentError, CtgiError, ImageError
 from ctgi.graphs import served
 from ctgi.graphs.agent import build_agent
 from ctgi.graphs.mtg import build_mtg
@@ -15,7 +15,7 @@ from ctgi.graphs.mti import build_mti
 from ctgi.graphs.steps import Host
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery
-from ctgi.testing import ScriptedServer
+from ctgi.testing import Reply, Request, ScriptedServer, ToolCall
 
 
 @pytest.fixture
@@ -123,3 +123,22 @@ def test_the_servers_log_says_what_leaves_the_machine(
         outcome(graph, {"image": {"path": str(configured / "0_a.png")}, "query": "a man"})
         assert "these bindings send images and texts to http://models.example/v1, through the proxy" in caplog.text
         assert caplog.records[-1].message.endswith(f": {tool}")
+
+
+def test_an_agent_is_served_with_the_model_bound_to_it(configured: Path, double: ScriptedServer) -> None:
+    def decides(seen: Request) -> Reply:
+        call = ToolCall("search_gallery", {"query": "a man"})
+        return Reply("None of them.") if seen.results else Reply(tool_calls=[call])
+
+    with ScriptedServer(decides, models=("brain",)) as brain:
+        toml = Path("ctgi.toml")
+        toml.write_text(toml.read_text().replace("[bindings]", f'[bindings]\nagent = "{brain.binding}"'))
+        state = outcome("agent", {"query": "a man in a coat", "length": 3})
+    assert len(state["ranking"]) == 8
+    assert [message.type for message in state["messages"]] == ["human", "ai", "tool", "ai"]
+    assert state["refinement"] == {"query": "a man", "anchors": (), "weight": 0.0, "mode": "refined"}
+
+
+def test_a_served_agent_without_a_model_says_how_to_bind_one(configured: Path) -> None:
+    with pytest.raises(CtgiError, match="--bind agent="):
+        asyncio.run(served.agent())

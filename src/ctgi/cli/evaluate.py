@@ -42,7 +42,9 @@ Mti = Annotated[bool, typer.Option("--mti", help="Also refine every query by a d
 Variant = Annotated[
     str,
     typer.Option(
-        "--mti-variant", metavar="NAME", help="ctgi, or icl: THI of ICL, with K 5, xi 0.5 and one call for all answers."
+        "--mti-variant",
+        metavar="NAME",
+        help="ctgi, agent (a model decides), or icl: THI of ICL, with K 5, xi 0.5 and one call for all answers.",
     ),
 ]
 SweepLam = Annotated[
@@ -113,7 +115,8 @@ def evaluate(
         told = {"--top": top, "--lam": lam, "--xi": xi, "--sweep-lam": lams, "--sweep-xi": xis, "--dry-run": dry_run}
         refuse_idle({**told, "--mti-variant": variant != "ctgi"}, "without MTI: add --mti")
     else:
-        _check(settings, variant, sweeping=bool(lams or xis))
+        idle = {"--top": top, "--lam": lam, "--xi": xi, "--sweep-lam": lams, "--sweep-xi": xis}
+        _check(settings, variant, {**idle, "--dialogue": dialogue, "--dry-run": dry_run}, sweeping=bool(lams or xis))
     expect_file_place("--html", html)
     tell_unused_config([root], config, quiet=quiet)
     from ctgi.runs.evaluate import DataSpec, Measuring
@@ -169,12 +172,16 @@ def _settings(
     return load_settings(binds=binds, profile=profile, config=config, mti=chosen)
 
 
-def _check(settings: "Settings", variant: str, *, sweeping: bool) -> None:
-    """What MTI is asked for, before anything is encoded."""
+def _check(settings: "Settings", variant: str, idle: dict[str, object], *, sweeping: bool) -> None:
+    """What MTI is asked for, before anything is encoded; `idle` are the options that an agent would not heed."""
+    from ctgi.cli.arguments import refuse_idle
     from ctgi.runs.evaluate_mti import check_sweep
     from ctgi.runs.interactions import check_variant
 
     check_variant(variant)
+    if variant == "agent":
+        refuse_idle(idle, "with --mti-variant agent, which decides for itself")
+        settings.binding("agent")
     if sweeping:
         check_sweep(settings, variant)
 

@@ -70,6 +70,7 @@ def outcome(state: AgentState, started: float, interceptor: Interceptor = DIRECT
         seconds=round(time.perf_counter() - started, 3),
         trace=interceptor.run,
         answer=answered["text"] if answered else _last_words(messages),
+        weight=refinement.get("weight"),
         named=len(state.get("named", [])),
         stopped=state.get("stopped"),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctgi.config import Settings
 from ctgi.files import write_whole
+from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
 from ctgi.retrieval.encoder import Encoder
@@ -15,6 +16,7 @@ from ctgi.retrieval.evaluate import EncodedSplit, encode_split, image_to_text, t
 from ctgi.runs.evaluate_mti import MtiRun, mti_row, run_mti, sweep, turn_curves, write_scores
 from ctgi.runs.evaluation import Evaluation, MtiEvaluation, User
 from ctgi.runs.events import Events
+from ctgi.tools.tool_calls import AGENT
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ async def evaluate(
         )  # fmt: skip
         result = replace(result, mti=mti_result(run, measuring.lams, measuring.xis))
     write_whole(folder / "result.json", json.dumps(result.to_json(), indent=1).encode())
-    if run:
+    if run and run.variant != AGENT:  # its order is not made of S and R alone
         write_scores(folder / "scores.npz", run)
     return Measured(result, encoded, run)
 
@@ -127,13 +129,13 @@ def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings:
 
 def mti_result(run: MtiRun, lams: Sequence[float] = (), xis: Sequence[float] = ()) -> MtiEvaluation:
     """Metrics after MTI, its calls and failures; with `lams` or `xis` also at every pair of them."""
-    mti = run.settings.mti
+    mti, tools = run.settings.mti, (AGENT, *AGENT_TOOLS) if run.variant == AGENT else TOOLS
     return MtiEvaluation(
         variant=run.variant,
         k=mti.k,
         max_anchors=mti.max_anchors,
         fusion=mti.fusion,
-        bindings={tool: str(run.settings.binding(tool)) for tool in TOOLS},
+        bindings={tool: str(run.settings.binding(tool)) for tool in tools},
         t2i=mti_row(run, mti.lam, mti.xi),
         calls=run.calls,
         trace=run.trace,

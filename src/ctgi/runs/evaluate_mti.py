@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
+from ctgi.graphs.agent import AgentContext
+from ctgi.graphs.contexts import open_agent
 from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.reading import Json
 from ctgi.retrieval.dialogue_metrics import dialogue_curves
@@ -35,6 +39,7 @@ from ctgi.runs.origin import digest_of, root_of
 from ctgi.runs.recording import Act, recording
 from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.chat_cache import open_chat_cache
+from ctgi.tools.tool_calls import AGENT
 
 _TOLD = 20
 """Number of failures that are listed one by one."""
@@ -67,6 +72,12 @@ class MtiRun:
             if verdict.error
         )
         return tuple(dict.fromkeys(asked))
+
+    @property
+    def stopped(self) -> list[tuple[int, str]]:
+        """The queries whose agent was stopped before it answered, and why."""
+        found = enumerate(self.interactions)
+        return [(query, one.full.stopped) for query, one in found if one and one.full.stopped]
 
     @property
     def failures(self) -> tuple[NotRefined, ...]:
@@ -122,18 +133,25 @@ async def run_mti(
     """
     queries = encoded.split.captions
     gallery = SplitSearch(queries, encoded.text_features, encoded.images, encoded.image_features, encoder)
-    in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
+    asked = (AGENT,) if variant == AGENT else TOOLS
+    in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in asked)
     kept = open_chat_cache(folder / "calls.sqlite")
     with recording(_act(encoded, variant), settings, events, trace=trace, cache=kept) as opened:
-        async with open_evaluation(settings, gallery, opened.cache, variant, opened.interceptor) as context:
+        opening: AbstractAsyncContextManager[MtiContext | AgentContext] = (
+            open_agent(settings, lambda: gallery, interceptor=opened.interceptor, cache=opened.cache)
+            if variant == AGENT
+            else open_evaluation(settings, gallery, opened.cache, variant, opened.interceptor)
+        )
+        async with opening as context:
             with events.progress("interact", len(queries)) as update:
                 found, failed = await interact_all(
                     context, queries, in_flight=in_flight, on_progress=update, label=partial(_label, encoded)
                 )
             run = MtiRun(encoded, gallery, found, failed, settings, variant, {}, {}, opened.interceptor.run)
-            for user in users:
-                run.turns[user] = await _turns(user, run, context, in_flight)
-                await _read(gallery, run.turns[user])
+            if isinstance(context, MtiContext):
+                for user in users:
+                    run.turns[user] = await _turns(user, run, context, in_flight)
+                    await _read(gallery, run.turns[user])
         made = opened.cache
         run.calls.update(made=made.made, reused=made.reused, tokens_in=made.tokens.input, tokens_out=made.tokens.output)
     _tell_failures(run, events)
@@ -143,12 +161,15 @@ async def run_mti(
 def _act(encoded: EncodedSplit, variant: str) -> Act:
     given = {"variant": variant, "images": digest_of(encoded.images), "split": encoded.split.name}
     root = root_of([image.path for image in encoded.images])
+    if variant == AGENT:
+        return Act("evaluate", AGENT, (AGENT, "search_gallery", *AGENT_TOOLS), given, root, told=(AGENT, *AGENT_TOOLS))
     return Act("evaluate", "mti", ("search_gallery", *TOOLS), given, root, told=TOOLS)
 
 
 def _tell_failures(run: MtiRun, events: Events) -> None:
     """Queries that were not refined, and candidates that no verdict was given on."""
     lines = [f"not refined: caption {one.caption}: {one.reason}" for one in run.failures]
+    lines += [f"stopped: caption {query}: {reason}" for query, reason in run.stopped]
     lines += [f"not verified: caption {one.caption}: {one.path}: {one.reason}" for one in run.unverified]
     for line in lines[:_TOLD]:
         events.warn(line)

@@ -15,23 +15,28 @@ from ctgi.agents.thi import FixedQuestions, Interviewer, keep_all, thi_anchor, t
 from ctgi.agents.trust import EVERY_YES
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
+from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
+from ctgi.graphs.agent import AgentContext
 from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.reading import Json
 from ctgi.records import SearchRecord
-from ctgi.retrieval.fusion import fuse
+from ctgi.retrieval.fusion import blend, fuse
 from ctgi.retrieval.metrics import row_slices
+from ctgi.runs.agent_query import search_with_agent
 from ctgi.runs.batch import run_many
 from ctgi.runs.query import search
 from ctgi.runs.split_search import SplitSearch
 from ctgi.tools.chat_cache import ChatCache
 from ctgi.tools.protocols import SearchGallery
+from ctgi.tools.tool_calls import AGENT
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 
-VARIANTS = ("ctgi", "icl")
+VARIANTS = ("ctgi", "icl", "agent")
 ICL_K = 5
 ICL_XI = 0.5
 _NEVER, _ALWAYS = 2.0, -2.0  # thresholds that no cosine, or every one, is above
 _SHOWN = 10
+_ABOVE_ALL = 1_000.0  # what an agent names first; fused cosines end at 1, and ten are shown
 
 
 def check_variant(variant: str) -> None:
@@ -92,7 +97,7 @@ class Interaction:
 
 
 async def interact_all(
-    context: MtiContext,
+    context: MtiContext | AgentContext,
     queries: Sequence[str],
     *,
     in_flight: int,
@@ -123,7 +128,13 @@ async def interact_all(
     return found, sorted(failed)
 
 
-async def _interact(context: MtiContext, query: str, label: Json) -> Interaction:
+async def _interact(context: MtiContext | AgentContext, query: str, label: Json) -> Interaction:
+    if isinstance(context, AgentContext):
+        return Interaction(await search_with_agent(context, query, _SHOWN, label=label), None)
+    return await _interact_mti(context, query, label)
+
+
+async def _interact_mti(context: MtiContext, query: str, label: Json) -> Interaction:
     """With one anchor, stopping early changes nothing that is asked, so one search tells all."""
     full = await search(_at_xi(context, _NEVER), query, _SHOWN, label=label)
     confirmed = full.verified[0].confirmed
@@ -151,6 +162,10 @@ class Choice:
     """By tool, as this dialogue needs them."""
     search: SearchRecord | None = None
     """The search that had this dialogue."""
+    weight: float | None = None
+    """Lambda, where an agent chose it."""
+    named: tuple[str, ...] = ()
+    """sha256 of the images that an agent named, the best first."""
 
     @property
     def is_reranked(self) -> bool:
@@ -160,6 +175,11 @@ class Choice:
 
 def choose(interaction: Interaction, xi: float, variant: str, k: int) -> Choice:
     """The dialogue under this xi, out of what was said."""
+    if variant == AGENT:
+        full = interaction.full
+        named = tuple(found.sha256 for found in full.results[: full.named])
+        anchors = tuple(anchor.sha256 for anchor in full.anchors)
+        return Choice(full.refined_query, anchors, False, full.calls, full, full.weight, named)
     if variant == "icl":
         anchor = thi_anchor(interaction.verdicts, interaction.top, xi)
         asked = {"verify_match": thi_asked(anchor, k)}
@@ -186,8 +206,14 @@ def fused_blocks(
         if choice and choice.refined_query is not None:
             refined[row] = gallery.known_vector(choice.refined_query)
     for rows in row_slices(len(queries), len(gallery.features)):
-        scores = queries[rows] @ gallery.features.T
-        yield fuse(scores, refined[rows] @ gallery.features.T, anchors[rows], lam, mode)
+        scores, second = queries[rows] @ gallery.features.T, refined[rows] @ gallery.features.T
+        fused = fuse(scores, second, anchors[rows], lam, mode)
+        for row, choice in enumerate(choices[rows]):
+            if choice and choice.weight is not None:
+                fused[row] = blend(scores[row], second[row], anchors[rows][row] or [], choice.weight, mode)
+            for place, sha256 in enumerate(choice.named if choice else ()):
+                fused[row, gallery.columns([sha256])] = _ABOVE_ALL - place
+        yield fused
 
 
 def _anchors(gallery: SplitSearch, choice: Choice | None) -> list[int] | None:
@@ -197,7 +223,8 @@ def _anchors(gallery: SplitSearch, choice: Choice | None) -> list[int] | None:
 
 def calls_per_query(choices: Sequence[Choice | None], settings: Settings, variant: str) -> dict[str, float]:
     """Mean calls per answered query, by the tools that a model serves and all together."""
-    tools = [tool for tool in TOOLS if settings.binding(tool).endpoint != "templates"]
+    callable_tools = (AGENT, *AGENT_TOOLS) if variant == AGENT else TOOLS
+    tools = [tool for tool in callable_tools if settings.binding(tool).endpoint != "templates"]
     if variant == "icl" and "propose_questions" in tools:
         tools.remove("propose_questions")
     answered = [choice for choice in choices if choice]

@@ -19,6 +19,7 @@ from ctgi.runs.query import Ask, converse, search_plain
 from ctgi.runs.query import search as search_refined
 from ctgi.runs.recording import Act, Recording, recording
 from ctgi.tools.protocols import AskUser
+from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.tool_calls import AGENT
 
 
@@ -164,7 +165,7 @@ async def _by_agent(
 ) -> SearchRecord:
     opening = open_agent(
         settings,
-        lambda: gallery,
+        lambda: GallerySearch(gallery),
         interactive=agent.person is not None,
         ask=agent.ask,
         interceptor=run.interceptor,

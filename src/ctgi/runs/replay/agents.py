@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 from ctgi.config import Settings
@@ -10,8 +9,11 @@ from ctgi.graphs.agent import Person, build_agent
 from ctgi.graphs.contexts import open_agent
 from ctgi.records import SearchRecord
 from ctgi.runs.agent_query import search_with_agent
+from ctgi.runs.replay.evaluations import not_searched
 from ctgi.runs.replay.kind import Work
 from ctgi.runs.replay.searches import Searches, asked_of, gallery_of
+from ctgi.tools.protocols import SearchGallery
+from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.traces.format import Header, Item
 from ctgi.tools.traces.interceptor import Interceptor
 from ctgi.tools.traces.reader import Trace
@@ -33,9 +35,12 @@ class Agents(Searches):
         self, trace: Trace, settings: Settings, interceptor: Interceptor, gallery: Path | None
     ) -> AsyncIterator[Work]:
         """Searches again, in the gallery of the trace; what a person said comes from the trace too."""
-        given = trace.header.input
+        given, searched = trace.header.input, trace.header.command != "evaluate"
         person = Person(given.get("goes_on") is True) if given.get("interactive") is True else None
-        opened = partial(gallery_of, trace, settings, gallery)
+
+        def opened() -> SearchGallery:
+            return GallerySearch(gallery_of(trace, settings, gallery)) if searched else not_searched
+
         async with open_agent(settings, opened, interactive=person is not None, interceptor=interceptor) as context:
 
             async def work(item: Item) -> SearchRecord:

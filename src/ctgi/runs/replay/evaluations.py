@@ -28,7 +28,7 @@ class Evaluations(Searches):
     ) -> AsyncIterator[Work]:
         """Searches for one query again, as far as its searches were recorded."""
         variant = str(trace.header.input.get("variant"))
-        async with open_evaluation(settings, _not_searched, None, variant, interceptor) as context:
+        async with open_evaluation(settings, not_searched, None, variant, interceptor) as context:
             yield searching(context)
 
     @contextmanager
@@ -38,7 +38,8 @@ class Evaluations(Searches):
             yield lines
 
 
-async def _not_searched(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+async def not_searched(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+    """The search over a data set, which a replay does not have. Raises MissError."""
     raise MissError(
         "this search was not recorded, and the data set is not in the trace: run "
         "ctgi evaluate with the new binding instead, and compare the two with ctgi trace diff"
