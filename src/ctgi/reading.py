@@ -81,7 +81,8 @@ def parse_json(content: bytes | str) -> Any:
     """
     text = content if isinstance(content, str) else decode(content)
     try:
-        return _bounded(json.loads(text))
+        value = json.loads(text)
+        return value if text.count("[") + text.count("{") < _DEPTH else _bounded(value)
     except json.JSONDecodeError as error:
         raise TextError(f"not JSON ({error.msg}, column {error.colno}): correct it there", line=error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:

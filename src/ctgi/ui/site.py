@@ -1,11 +1,12 @@
 """What every page of one gallery is made of: settings, images, what is remembered, and the templates."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path, PurePath
+from threading import Thread
 from typing import Any
 
 from fastapi import Request
@@ -16,6 +17,7 @@ from ctgi.agents.assemble import Models
 from ctgi.agents.senders import senders
 from ctgi.captions_index import CaptionsIndex
 from ctgi.config import Settings
+from ctgi.errors import CtgiError
 from ctgi.graphs.thread_file import threads_to_write
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
@@ -108,9 +110,18 @@ async def open_site(
     store = Store(folder / FILE)
     async with threads_to_write(folder / THREADS) as saver:
         desk = Desk(Steered(gallery, settings, events, saver, models, trace), store)
+        site = Site(settings, gallery, store, desk, captions)
+        Thread(target=_read_ahead, args=(site.indexes,), daemon=True).start()
         try:
-            yield Site(settings, gallery, store, desk, captions)
+            yield site
         finally:
             await desk.aclose()
             await models.aclose()
             store.close()
+
+
+def _read_ahead(indexes: Iterable[CaptionsIndex]) -> None:
+    """A hundred thousand captions take some seconds, which nobody should wait for; their page tells what is wrong."""
+    for index in indexes:
+        with suppress(CtgiError):
+            index.refresh()
