@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ctgi.errors import EndpointDownError
 from ctgi.testing import ScriptedMllm
-from tests.support.page import visited
+from ctgi.tools.traces.reader import open_trace
+from tests.support.page import Visit, seen, visited
 
 pytestmark = pytest.mark.anyio
 SAYS = {"kind of shoes": "white sneakers", "": "yes"}
@@ -56,3 +59,145 @@ async def test_an_answer_that_is_sent_twice_counts_once(people: Path, tmp_path: 
         assert after.text.count("blue jeans") == 1
         assert "something else" not in after.text
         assert after.all("input", name="question")[0]["value"] != question
+
+
+async def test_this_is_the_person_asks_about_that_image(people: Path, tmp_path: Path) -> None:
+    model = ScriptedMllm({"kind of shoes": "white sneakers", "": "no"})
+    async with visited(people, model, tmp_path) as visit:
+        parent = await visit.finished()
+        before = await visit.see(parent)
+        assert "No confident match" in before.text
+        chosen = before.order[5]
+        shown = await visit.post(f"{parent}/is", image=chosen)
+        child = shown.url.path
+        await visit.get(f"{child}/stream")
+        after = await visit.see(child)
+        assert child != parent
+        assert after.order[0] == chosen, after.text
+        assert "You confirmed the match" in after.text
+        assert after.all("a", href=parent), "the search before is one click away"
+        assert (await visit.see(parent)).order == before.order, "and is as it was"
+
+
+async def test_not_this_one_is_gone_from_the_ranking_and_from_all_that_follows(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(SAYS), tmp_path) as visit:
+        address = await visit.finished()
+        for _ in range(2):
+            gone = (await visit.see(address)).order[0]
+            address = (await visit.post(f"{address}/not", image=gone)).url.path
+            await visit.get(f"{address}/stream")
+            assert gone not in (await visit.see(address)).order
+        left = await visit.see(address)
+        assert len(left.order) == 6
+        assert "2 set aside" in left.text
+
+
+async def test_one_answer_is_changed_and_the_others_stay(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(SAYS), tmp_path) as visit:
+        parent = await visit.finished()
+        asked = (await answers(visit, parent)).index("yes")
+        child = (await visit.post(f"{parent}/differently", turn=asked)).url.path
+        question = (await visit.see(child)).all("input", name="question")[0]["value"]
+        await visit.post(f"{child}/answer", question=question, answer="a green coat")
+        await visit.get(f"{child}/stream")
+        after = await visit.see(child)
+        assert "a green coat" in after.text
+        assert "white sneakers" in after.text
+        assert "a green coat" not in (await visit.see(parent)).text
+
+
+async def answers(visit: Visit, address: str) -> list[str]:
+    begun = visit.site.store.search(address.rsplit("/", 1)[1])
+    assert begun
+    moment, _ = await visit.site.desk.moment(begun)
+    assert moment
+    return [turn.answer for turn in moment.found.dialogue]
+
+
+async def test_without_questions_no_model_is_asked(people: Path, tmp_path: Path) -> None:
+    model = ScriptedMllm()
+    async with visited(people, model, tmp_path) as visit:
+        address = await visit.finished(asks="nobody")
+        shown = await visit.see(address)
+        assert len(shown.order) == 8
+        assert not shown.all("body")[0].get("data-stream")
+        assert model.seen == []
+
+
+@pytest.mark.parametrize("query", ["", "   "])
+async def test_an_empty_query_is_a_page_that_says_so(query: str, people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        shown = await visit.post("/searches", query=query)
+        assert shown.status_code in (409, 422)
+        assert "That did not work" in shown.text
+
+
+async def test_five_thousand_words_are_searched(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        assert len((await visit.see(await visit.finished("red shoes " * 2500, asks="nobody"))).order) == 8
+
+
+async def test_a_model_that_fails_is_said_and_tried_again(people: Path, tmp_path: Path) -> None:
+    down = [EndpointDownError("http://model: no answer: start the server")]
+
+    def says(request: Any) -> Any:
+        return down[0] if down else SAYS["kind of shoes"] if "kind of shoes" in request.prompt else "yes"
+
+    async with visited(people, ScriptedMllm(says), tmp_path) as visit:
+        address = await visit.finished()
+        stopped = await visit.see(address)
+        assert "The search stopped: http://model: no answer: start the server" in stopped.text
+        assert len(stopped.order) == 8, "the ranking is still there"
+        down.clear()
+        await visit.post(f"{address}/again")
+        await visit.get(f"{address}/stream")
+        assert "A match was confirmed" in (await visit.see(address)).text
+
+
+async def test_a_restart_in_the_middle_loses_nothing(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        mine = await visit.finished("a man", asks="person")
+        first = (await visit.see(mine)).all("input", name="question")[0]["value"]
+        await visit.post(f"{mine}/answer", question=first, answer="blue jeans")
+        second = (await visit.see(mine)).all("input", name="question")[0]["value"]
+        broken_off = await visit.search("a woman")
+    async with visited(people, ScriptedMllm(SAYS), tmp_path) as visit:
+        again = await visit.see(mine)
+        assert "blue jeans" in again.text
+        assert again.all("input", name="question")[0]["value"] == second
+        await visit.post(f"{mine}/answer", question=second, answer="red shoes")
+        assert "red shoes" in (await visit.see(mine)).text
+        await visit.get(f"{broken_off}/stream")
+        assert "A match was confirmed" in (await visit.see(broken_off)).text
+
+
+async def test_two_people_at_once_do_not_disturb_each_other(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        both = [await visit.finished(query, asks="person") for query in ("a man", "a woman")]
+        for address, answer in zip(both, ("blue jeans", "green skirt"), strict=True):
+            question = (await visit.see(address)).all("input", name="question")[0]["value"]
+            await visit.post(f"{address}/answer", question=question, answer=answer)
+        seen_by = [(await visit.see(address)).text for address in both]
+        assert ["blue jeans" in text for text in seen_by] == [True, False]
+        assert ["green skirt" in text for text in seen_by] == [False, True]
+
+
+async def test_each_search_is_recorded(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(SAYS), tmp_path / "traces") as visit:
+        address = await visit.finished()
+        order = (await visit.see(address)).order
+    (file,) = (tmp_path / "traces").rglob("*.jsonl")
+    trace = open_trace(file)
+    ((number, item),) = trace.items.items()
+    done = trace.done(number)
+    assert (trace.header.command, trace.header.graph, item.item.input["query"]) == ("search", "mti", "a man")
+    assert done and done.output
+    assert [one["sha256"] for one in done.output["results"]] == order
+
+
+async def test_an_unknown_search_is_a_page_that_says_so(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        for address in ("/searches/0000000000000000", "/nowhere"):
+            shown = await visit.get(address)
+            assert shown.status_code == 404
+            assert seen(shown.text).all("a", href="/")

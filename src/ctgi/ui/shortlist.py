@@ -30,21 +30,19 @@ async def image(request: Request, name: str, sha256: str) -> HTMLResponse:
 
 
 @router.post("/searches/{name}/keep")
-async def keep(
-    request: Request, name: str, image: Text, note: Annotated[str, Form(max_length=2000)] = ""
-) -> RedirectResponse:
+async def keep(request: Request, name: str, image: Text, note: Annotated[str, Form(max_length=2000)] = "") -> Response:
     """Put an image on the shortlist, or change its note."""
     site = site_of(request)
     site.store.keep(begun_of(site, name).id, image, site.pictures.path(image), note)
-    return _back(request, name)
+    return await _marked(request, name, image)
 
 
 @router.post("/searches/{name}/drop")
-async def drop(request: Request, name: str, image: Text) -> RedirectResponse:
+async def drop(request: Request, name: str, image: Text) -> Response:
     """Take an image off the shortlist."""
     site = site_of(request)
     site.store.drop(begun_of(site, name).id, image)
-    return _back(request, name)
+    return await _marked(request, name, image)
 
 
 @router.get("/searches/{name}/shortlist.csv")
@@ -101,9 +99,12 @@ def _as_file(ending: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="shortlist.{ending}"'}
 
 
-def _back(request: Request, name: str) -> RedirectResponse:
-    """To the page that the form was on: the search, or one image of it."""
-    sent_from = request.headers.get("referer", "")
-    place = f"/searches/{name}"
-    inside = sent_from.partition(f"{place}/images/")[2]
+async def _marked(request: Request, name: str, image: str) -> Response:
+    """The parts that change, for the page's script; else the page that the form was on."""
+    site, place = site_of(request), f"/searches/{name}"
+    if "x-part" in request.headers:
+        view, macros = await view_of(site, begun_of(site, name)), site.macros("parts.html.j2")
+        stars = {f"star-{card.id}": str(macros.star(view, card)) for card in view.cards if card.sha256 == image}
+        return JSONResponse({"shortlist": str(macros.shortlist(view)).strip(), **stars})
+    inside = request.headers.get("referer", "").partition(f"{place}/images/")[2]
     return RedirectResponse(f"{place}/images/{inside}" if inside.isalnum() else place, 303)

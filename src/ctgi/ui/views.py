@@ -89,6 +89,11 @@ class SearchView:
         return f"A match was confirmed at rank {found.anchors[0].rank}{_surety(found.anchors[0].probability)}."
 
     @property
+    def reranked(self) -> bool:
+        """Whether the dialogue has changed the ranking."""
+        return any(card.moved != 0 for card in self.cards)
+
+    @property
     def weak(self) -> str:
         """Why the anchor is weak; empty for a sound one, or none."""
         return next((anchor.weak for anchor in self.found.anchors if anchor.weak), "") if self.found else ""

@@ -16,31 +16,42 @@ function follow(address) {
   });
 }
 
+// Parts wait here until they are shown, because a transition begins later than it is asked for.
+let waiting = {};
+
 function show(parts) {
-  const change = () => {
-    for (const [id, html] of Object.entries(parts)) {
-      const old = document.getElementById(id);
-      if (!old) continue;
-      const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
-      old.outerHTML = html;
-      if (focus) document.getElementById(focus)?.focus();
-    }
-    name();
-    const put = document.getElementById("answer");
-    if (put && "question" in parts && document.activeElement === document.body) put.focus();
-  };
-  if ("ranking" in parts && document.startViewTransition) document.startViewTransition(change);
-  else change();
+  Object.assign(waiting, parts);
+  if (!("ranking" in parts) || !document.startViewTransition) return change();
+  name();
+  const gliding = document.startViewTransition(() => { change(); name(); });
+  gliding.ready.catch(() => {}); // skipped where the page is hidden, or the next one comes
+  gliding.finished.finally(unname);
 }
 
-// Cards glide to their new places.
+function change() {
+  const parts = waiting;
+  waiting = {};
+  for (const [id, html] of Object.entries(parts)) {
+    const old = document.getElementById(id);
+    if (!old) continue;
+    const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
+    old.outerHTML = html;
+    if (focus) document.getElementById(focus)?.focus();
+  }
+  const put = document.getElementById("answer");
+  if (put && "question" in parts && document.activeElement === document.body) put.focus();
+}
+
+// While they are named, cards glide to their new places.
 function name() {
   for (const card of document.querySelectorAll("#ranking .card")) card.style.viewTransitionName = card.id;
 }
 
-// Keys: / to the query; arrows or j and k from card to card; y, n and s press the focused card's buttons.
-const BUTTONS = { y: "is", n: "not", s: "keep" };
+function unname() {
+  for (const card of document.querySelectorAll("#ranking .card")) card.removeAttribute("style");
+}
 
+// Keys: / to the query; arrows or j and k from card to card; y, n and s press the focused card's buttons.
 function typed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const at = event.target;
@@ -57,9 +68,7 @@ function typed(event) {
     const next = cards[Math.min(cards.length - 1, Math.max(0, here + step))];
     return next.querySelector("a").focus();
   }
-  if (here >= 0 && BUTTONS[event.key]) {
-    cards[here].querySelector(`button[data-does=${BUTTONS[event.key]}]`)?.click();
-  }
+  if (here >= 0) [...cards[here].querySelectorAll("button")].find((one) => one.dataset.key === event.key)?.click();
 }
 
 // A long list grows as it is scrolled to its end.
@@ -84,10 +93,20 @@ function grow(more) {
 document.addEventListener("keydown", typed);
 document.addEventListener("submit", (event) => {
   const form = event.target; // a second click sends nothing twice
-  if (form.dataset.sent) event.preventDefault();
+  if ("quick" in form.dataset || form.dataset.sent) event.preventDefault();
+  if ("quick" in form.dataset) return mark(form);
   form.dataset.sent = "1";
   setTimeout(() => delete form.dataset.sent, 4000);
 });
+
+// The star changes in its place.
+async function mark(form) {
+  const body = new URLSearchParams(new FormData(form));
+  const answer = await fetch(form.action, { method: "POST", body, headers: { "X-Part": "star" } }).catch(() => null);
+  if (answer?.ok) show(await answer.json());
+  else form.submit();
+}
+
 addEventListener("pageshow", () => document.querySelectorAll("form").forEach((form) => delete form.dataset.sent));
 name();
 const stream = document.body.dataset.stream;

@@ -1,0 +1,84 @@
+"""The shortlist, what is exported from it, and the gallery."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from ctgi.testing import ScriptedMllm
+from tests.support.page import visited
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_is_marked_is_exported_with_its_note(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        address = await visit.finished(asks="nobody")
+        first, second, third = (await visit.see(address)).order[:3]
+        await visit.post(f"{address}/keep", image=second, note="seen twice")
+        await visit.post(f"{address}/keep", image=first)
+        await visit.post(f"{address}/keep", image=third)
+        await visit.post(f"{address}/drop", image=third)
+        await visit.post(f"{address}/keep", image=first, note="=1+1")
+        exact = (await visit.get(f"{address}/shortlist.json")).json()
+        table = (await visit.get(f"{address}/shortlist.csv")).content.decode("utf-8-sig")
+    assert exact["query"] == "a man"
+    assert [(one["sha256"], one["rank"], one["note"]) for one in exact["images"]] == [
+        (second, 2, "seen twice"), (first, 1, "=1+1"),
+    ]  # fmt: skip
+    assert all(Path(one["path"]).is_file() for one in exact["images"])
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["note"] for row in rows] == ["seen twice", "'=1+1"], "a spreadsheet calculates nothing"
+
+
+async def test_the_star_changes_in_its_place(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        address = await visit.finished(asks="nobody")
+        image = (await visit.see(address)).order[0]
+        form, headers = {"image": image}, {"origin": "http://127.0.0.1:8321", "x-part": "star"}
+        parts = (await visit.client.post(f"{address}/keep", data=form, headers=headers)).json()
+        assert set(parts) == {"shortlist", f"star-{image[:16]}"}
+        assert 'aria-pressed="true"' in parts[f"star-{image[:16]}"]
+
+
+async def test_a_search_that_goes_on_from_another_keeps_its_shortlist(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        address = await visit.finished(asks="nobody")
+        first, second = (await visit.see(address)).order[:2]
+        await visit.post(f"{address}/keep", image=first)
+        child = (await visit.post(f"{address}/not", image=second)).url.path
+        assert [one["sha256"] for one in (await visit.get(f"{child}/shortlist.json")).json()["images"]] == [first]
+
+
+async def test_the_search_as_a_page_that_stands_alone(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        address = await visit.finished()
+        page = await visit.get(f"{address}/report.html")
+        assert "data:image/jpeg;base64," in page.text
+        assert "img-src data:" in page.headers["content-security-policy"]
+
+
+async def test_the_gallery_in_pieces_with_pictures_by_content(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctgi.ui.gallery.CHUNK", 5)
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        first = await visit.see("/gallery")
+        more = first.all("a", id="more")[0]["href"]
+        rest = await visit.see(more)
+        assert (len(first.order), len(rest.order), rest.all("a", id="more")) == (5, 3, [])
+        for size in ("small", "full"):
+            picture = await visit.get(f"/images/{first.order[0]}/{size}")
+            assert picture.headers["content-type"] == "image/jpeg"
+            assert picture.content[:2] == b"\xff\xd8"
+        kept = list((people / ".ctgi" / "page").rglob("*.jpg"))
+        assert [file.stem for file in kept] == [first.order[0]], "made once, and only what was looked at"
+
+
+async def test_an_image_that_was_moved_has_a_placeholder(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        gone = (await visit.see("/gallery")).order[0]
+        Path(visit.site.pictures.path(gone)).rename(tmp_path / "elsewhere.png")
+        picture = await visit.get(f"/images/{gone}/small")
+        assert (picture.status_code, picture.headers["content-type"]) == (410, "image/svg+xml")
