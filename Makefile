@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: test check fmt slow setup demo docs embedded libs vllm-env constraints clean
+.PHONY: test check fmt slow setup demo docs embedded libs browser vllm-env constraints clean
 
 test: $(INSTALLED) libs  ## the fast tests
 	$(BIN)/python -m pytest --durations=10
 
-slow: $(INSTALLED)  ## tests that start real model servers; they install a CPU build of vLLM in .cache
+slow: $(INSTALLED) browser  ## tests that start real model servers; they install a CPU build of vLLM in .cache
 	$(BIN)/python -m pytest -m slow --durations=10
 
 check: $(INSTALLED)  ## lint, types, layers
@@ -33,6 +33,11 @@ libs:  ## what drawing people, and rendering them in 3D, needs of a bare Debian 
 	@! command -v apt-get >/dev/null || { ldconfig -p | grep -q libEGL.so.1 && ls /usr/lib/*/dri/*_dri.so >/dev/null 2>&1; } || \
 	  { apt-get update -q && apt-get install -qy --no-install-recommends libgl1 libegl1 libgl1-mesa-dri; } || \
 	  echo "people will not be drawn: run apt-get install libgl1 libegl1 libgl1-mesa-dri as root" >&2
+
+browser:  ## a browser for the tests of the page, on a bare Debian
+	@! command -v apt-get >/dev/null || command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends chromium-headless-shell; } || \
+	  echo "the page will not be tested: run apt-get install chromium-headless-shell as root" >&2
 
 demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search with its dialogue, a page
 	$(BIN)/ctgi synth demo/people --identities 12 --seed 7

@@ -24,11 +24,11 @@ class Verdict:
     """The verifier's word on one candidate."""
 
     answer: str
-    """yes, no or failed."""
+    """yes, unsure, no or failed."""
     percent: int | None
     """P(yes) in per cent; None where the backend tells none."""
     why: str
-    """Its words, or the error."""
+    """Its words, what makes it unsure, or the error."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ def _card(
 
 
 def _verdict(record: VerdictRecord) -> Verdict:
-    answer = "failed" if record.error else "yes" if record.match else "no"
+    answer = "failed" if record.error else "yes" if record.confirmed else "unsure" if record.match else "no"
     percent = None if record.probability is None else round(record.probability * 100)
-    return Verdict(answer, percent, record.error or record.text)
+    return Verdict(answer, percent, record.error or record.doubt or record.text)
 
 
 def _surety(probability: float | None) -> str:
