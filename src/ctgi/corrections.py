@@ -129,6 +129,11 @@ def corrected_captions(captions: Path) -> Iterator[CaptionLine]:
     return map(corrections.apply, read_captions(captions))
 
 
+def told(count: int) -> str:
+    """How many captions are a person's, for a notice."""
+    return "1 caption as a person corrected it" if count == 1 else f"{count:,} captions as people corrected them"
+
+
 def correct(captions: Path, line: CaptionLine, changes: Sequence[Change], by: str) -> list[Correction]:
     """Keep a person's corrections of one record; what is so already is left alone.
 

@@ -31,7 +31,7 @@ def test_captions_are_written_in_every_form(ctgi: Run, captions: Path) -> None:
     assert done.json == {
         "images": 2, "corrected": 1, "written": ["page.html", "table.csv", exported], "kept_human": {exported: []},
     }  # fmt: skip
-    assert f"{exported}: 1 captions as people corrected them" in done.err
+    assert f"{exported}: 1 caption as a person corrected it" in done.err
     assert [one["captions"] for one in json.loads(Path(exported).read_text())] == [
         ["A woman."],
         ["A man. The person wears white sneakers."],

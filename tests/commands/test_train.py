@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from ctgi.captions import read_captions
+from ctgi.corrections import Change, correct
 from tests.support.commands import Run, start
 from tests.support.people_dataset import save_people_dataset
 
@@ -59,6 +61,18 @@ def test_pseudo_captions_replace_those_of_train(ctgi: Run, small: list[str], dat
     assert done.code == 0, done.err
     facts = json.loads(Path("run/run.json").read_text())
     assert facts["splits"]["train"] == {"images": 8, "captions": 8, "persons": 4}
+
+
+def test_corrected_captions_are_trained_on_and_counted(ctgi: Run, small: list[str], data: Path) -> None:
+    images = sorted((data / "imgs").iterdir())[:8]
+    lines = [json.dumps({"path": str(path), "caption": "a person", "initial_caption": "who"}) for path in images]
+    Path("captions.jsonl").write_text("\n".join(lines) + "\n")
+    line = next(read_captions(Path("captions.jsonl")))
+    correct(Path("captions.jsonl"), line, [Change(None, line.caption, "a woman in red")], "")
+    done = ctgi("train", "irra", *small, "--captions", "mtg:captions.jsonl", "--out", "run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["corrected_captions"] == 1
+    assert "1 caption as a person corrected it" in done.err
 
 
 def test_a_run_is_not_overwritten_and_is_resumed(ctgi: Run, small: list[str]) -> None:

@@ -93,6 +93,7 @@ def train(
     given = {"dataset": data, "root": root and str(root), "captions": captions, "identity": identity}
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = load_config(model, file=config, sets=sets, data=chosen)
+    from ctgi.corrections import told
     from ctgi.retrieval.benchmarks.datasets import DataSet
     from ctgi.training.loop import train as run
     from ctgi.training.run_folder import missing_extras
@@ -105,7 +106,7 @@ def train(
         for split in data.splits.values() if data.name == "folder" else ():
             notice(split.overview(data.root), quiet=quiet)
         if data.corrected:
-            notice(f"{data.corrected:,} captions are as people corrected them", quiet=quiet)
+            notice(told(data.corrected), quiet=quiet)
 
     with progress(f"train {model}", None, quiet=quiet) as update:
         report = run(settings, out, resume=resume, on_progress=lambda state: update(*_shown(state)), on_data=tell)

@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from ctgi.config import Settings
+from ctgi.corrections import told
 from ctgi.files import write_whole
 from ctgi.graphs.mti import TOOLS
 from ctgi.reading import Json, read_json
@@ -100,7 +101,10 @@ def run_ablation(plan: Plan, settings: Settings, out: Path, events: Events) -> l
 
     @cache
     def measured_split() -> Split:
-        return load_dataset(plan.data, plan.root, captions=f"mtg:{plan.captions}").split(plan.split)
+        dataset = load_dataset(plan.data, plan.root, captions=f"mtg:{plan.captions}")
+        if dataset.corrected:
+            events.tell(told(dataset.corrected))
+        return dataset.split(plan.split)
 
     @lru_cache(maxsize=2)  # the rows of two trainings alternate
     def trained(training: Training) -> tuple[Encoder, EncodedSplit]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctgi.config import Settings
+from ctgi.corrections import told
 from ctgi.files import write_whole
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.mti import TOOLS
@@ -33,7 +34,7 @@ class DataSpec:
     """Only the first captions, against the whole gallery."""
 
     def load(self, events: Events) -> Split:
-        """The split; counts of a plain folder are reported.
+        """The split; counts of a plain folder, and of corrected captions, are reported.
 
         Raises:
             CtgiError: the data set cannot be read.
@@ -42,6 +43,8 @@ class DataSpec:
         whole = dataset.split(self.split)
         if self.layout == "folder":
             events.tell(whole.overview(dataset.root))
+        if dataset.corrected:
+            events.tell(told(dataset.corrected))
         if self.limit is None:
             return whole
         return replace(

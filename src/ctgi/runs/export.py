@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctgi.captions import CaptionLine
-from ctgi.corrections import corrected_captions
+from ctgi.corrections import corrected_captions, told
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import Json
@@ -153,7 +153,7 @@ def export_all(
             some = _some_of(report.kept_paths, report.kept + report.replaced, "train")
             events.warn(f"{target}: {some} keep the captions that people wrote")
         if report.corrected:
-            events.tell(f"{target}: {report.corrected} captions as people corrected them")
+            events.tell(f"{target}: {told(report.corrected)}")
         written[str(target)] = report
     return written
 
