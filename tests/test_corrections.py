@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ctgi.corrections import (
     replaced,
 )
 from ctgi.errors import CtgiError
+from ctgi.files import lock
 from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice
 from tests.support.caption_records import BAG, SHOES, record, turn, write
 
@@ -126,6 +127,21 @@ def test_corrections_at_the_same_time_are_all_kept(captions: Path) -> None:
     assert sum(not one.unseen for one in saved) == 1
     assert [line["was"] for line in lines[1:]] == [line["now"] for line in lines[:-1]]
     assert next(corrected_captions(captions)).caption == lines[-1]["now"]
+
+
+def test_whoever_writes_at_the_same_time_is_waited_for(captions: Path) -> None:
+    change(captions, "A woman.")
+    path = corrections_path(captions)
+    earlier = json.loads(path.read_text())
+    with path.open("ab") as held, ThreadPoolExecutor(1) as pool:
+        assert lock(held.fileno()) == ""
+        waiting = pool.submit(change, captions, "A girl.", seen="A woman.")
+        assert wait([waiting], timeout=0.3).not_done
+        held.write(json.dumps(earlier | {"now": "A man with a hat."}).encode() + b"\n")
+        held.close()
+        (last,) = waiting.result()
+    assert (last.was, last.unseen) == ("A man with a hat.", True)
+    assert next(corrected_captions(captions)).caption == "A girl."
 
 
 def test_a_full_disk_keeps_what_there_was(captions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
