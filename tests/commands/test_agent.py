@@ -148,6 +148,18 @@ def test_a_search_is_replayed_without_any_server_and_comes_out_the_same(
     assert decided[0]["tokens"] == [10, 0]
 
 
+def test_the_trace_shows_what_the_model_decided(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, tmp_path: Path
+) -> None:
+    says(brain, *WHOLE)
+    ctgi("search", QUERY, *searching, "--agent")
+    shown = ctgi("trace", "show").out
+    assert f'2 messages -> search_gallery {{"query": "{QUERY}"' in shown
+    assert "verify_match {" in shown
+    assert ctgi("trace", "show", "--html", tmp_path / "page.html").code == 0
+    assert "verify_match {" in (tmp_path / "page.html").read_text()
+
+
 def test_a_second_search_takes_the_decisions_from_the_cache(
     ctgi: Run, searching: list[object], brain: ScriptedServer
 ) -> None:
@@ -297,6 +309,18 @@ def test_a_busy_server_is_asked_again_and_a_wrong_key_is_said(
     done = ctgi("search", QUERY, *searching, "--agent", "--no-cache")
     assert done.code == 2
     assert "key" in done.err
+
+
+def test_what_the_environment_says_of_openai_does_not_reach_another_server(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("API_KEY", "ORG_ID", "PROJECT_ID"):
+        monkeypatch.setenv(f"OPENAI_{name}", "theirs")
+    for name in ("BASE_URL", "API_BASE", "PROXY"):
+        monkeypatch.setenv(f"OPENAI_{name}", "http://127.0.0.1:9/v1")
+    says(brain, SEARCH, answer(0))
+    assert ctgi("search", QUERY, *searching, "--agent").code == 0
+    assert "theirs" not in json.dumps(dict(brain.seen[0].headers))
 
 
 @pytest.mark.parametrize("spec", ["embedded", "human", "templates", "python:tests:x", "hf:some/model"])

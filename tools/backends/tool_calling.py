@@ -136,7 +136,7 @@ def _chat_model(model: str, endpoint: Endpoint, client: ServerClient, key: str |
     without = {"max_tokens" if name == "max_completion_tokens" else name for name in endpoint.leave_out}
     authorization = client.http.headers.get("authorization")
     options: dict[str, Any] = {name: value for name, value in sent.items() if name not in without}
-    return LenientChatOpenAI(
+    chat = LenientChatOpenAI(
         model=model,
         base_url=str(client.address),
         api_key=SecretStr(key or "none"),
@@ -152,6 +152,8 @@ def _chat_model(model: str, endpoint: Endpoint, client: ServerClient, key: str |
         http_client=httpx2.Client(trust_env=False),
         **options,
     )
+    chat.root_async_client.organization = chat.root_async_client.project = None  # of the environment, for OpenAI alone
+    return chat
 
 
 def read_step(message: "AIMessage", server: ModelServer) -> ChatReply:

@@ -21,7 +21,8 @@ def asked(call: Call) -> str:
     for name in ("question", "description", "query", "text"):
         if isinstance(named.get(name), str):
             return cut(named[name])
-    return ""
+    messages = named.get("messages")
+    return f"{len(messages)} messages" if isinstance(messages, list) else ""
 
 
 def answered(call: Call) -> str:
@@ -37,6 +38,8 @@ def gave(tool: str, out: Any) -> str:
         sure = out.get("probability")
         said = "yes" if out.get("match") is True else "no"
         return f"{said} ({sure:.2f})" if isinstance(sure, float) else f"{said}: {out.get('text')}"
+    if isinstance(out.get("calls"), list) and out["calls"]:
+        return "; ".join(_wanted(call) for call in out["calls"])
     if isinstance(out.get("text"), str):
         return str(out["text"])
     if isinstance(out.get("items"), list):
@@ -46,6 +49,11 @@ def gave(tool: str, out: Any) -> str:
         best = found[0].get("image", {}).get("path", "?") if found and isinstance(found[0], dict) else "nothing"
         return f"{len(found)} candidates, first {best}"
     return json.dumps(out, ensure_ascii=False)
+
+
+def _wanted(call: Any) -> str:
+    """A tool that an agent's model asks for."""
+    return f"{call.get('name')} {call.get('arguments')}" if isinstance(call, dict) else str(call)
 
 
 def failed(error: Failure | None) -> str:
