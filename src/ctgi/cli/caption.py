@@ -82,11 +82,11 @@ def caption(
     import asyncio
 
     from ctgi.cli.arguments import refuse_idle, tell_unused_config
-    from ctgi.cli.export import check_pages, write_pages
+    from ctgi.cli.export import check_layouts, check_pages, write_pages
     from ctgi.config import load_settings
     from ctgi.runs.export import check_export, export_all
 
-    _check_export(export, annotations, images_root, keep_human)
+    check_layouts("--export", export, images_root, annotations, keep_human)
     check_pages(html, table)
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
@@ -110,18 +110,6 @@ def caption(
     _print_report(report, exported, as_json)
     if report.failed:
         raise typer.Exit(1)
-
-
-def _check_export(
-    layouts: list[str] | None, annotations: Path | None, images_root: Path | None, keep_human: bool
-) -> None:
-    from ctgi.cli.arguments import refuse_idle
-
-    if not layouts:
-        given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
-        refuse_idle(given, "without --export LAYOUT")
-    elif annotations is None:
-        refuse_idle({"--keep-human": keep_human}, "without --annotations: nothing that people wrote is exported")
 
 
 def _parse_shard(text: str) -> "Shard":

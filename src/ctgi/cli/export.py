@@ -85,6 +85,25 @@ def check_pages(html: Path | None, table: Path | None) -> None:
     expect_file_place("--csv", table)
 
 
+def check_layouts(
+    option: str, layouts: list[str] | None, images_root: Path | None, annotations: Path | None, keep_human: bool
+) -> None:
+    """Refuse options of an export of annotations that would change nothing.
+
+    option: the one that names the layouts.
+
+    Raises:
+        CtgiError: one was given.
+    """
+    from ctgi.cli.arguments import refuse_idle
+
+    if not layouts:
+        given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
+        refuse_idle(given, f"without {option} LAYOUT")
+    elif annotations is None:
+        refuse_idle({"--keep-human": keep_human}, "without --annotations: nothing that people wrote is exported")
+
+
 def write_pages(
     captions: Path,
     html: Path | None,
@@ -134,10 +153,6 @@ def _check(
     check_pages(html, table)
     if not html:
         refuse_idle({"--images": images}, "without --html")
-    if not layouts:
-        given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
-        refuse_idle(given, "without --layout LAYOUT")
-    elif images_root is None:
+    check_layouts("--layout", layouts, images_root, annotations, keep_human)
+    if layouts and images_root is None:
         raise CtgiError("--layout needs --images-root FOLDER: exported paths are relative to it")
-    elif annotations is None:
-        refuse_idle({"--keep-human": keep_human}, "without --annotations: nothing that people wrote is exported")
