@@ -93,7 +93,7 @@ class ClipTokens(nn.Module):
         tokens = visual.ln_post(x) @ visual.proj
         asked = None
         if attention:
-            first = torch.zeros(len(x), 1, dtype=torch.long, device=x.device)
+            first = torch.zeros(x.shape[0], 1, dtype=torch.long, device=x.device)
             asked = mean_attention(visual.transformer.resblocks[-1], last_input, first)[:, 0]
         return Tokens(tokens[:, 0], tokens, asked)
 
@@ -108,7 +108,7 @@ class ClipTokens(nn.Module):
         asked = None
         if attention:
             asked = mean_attention(text.transformer.resblocks[-1], last_input, end[:, None], mask)[:, 0]
-        return Tokens(tokens[torch.arange(len(ids), device=ids.device), end], tokens, asked)
+        return Tokens(tokens[torch.arange(ids.shape[0], device=ids.device), end], tokens, asked)
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         """Images [B, 3, H, W] -> [B, D]."""
@@ -160,7 +160,9 @@ def build_clip(settings: Mapping[str, Any]) -> ClipTokens:
 
 
 def trimmed(ids: Tensor) -> Tensor:
-    """Ids [B, L] without the columns that are padding in every row."""
+    """Ids [B, L] without the columns that are padding in every row; all of them in a graph, whose sizes are fixed."""
+    if torch.compiler.is_compiling():
+        return ids
     return ids[:, : int(ids.argmax(dim=1).max()) + 1]
 
 

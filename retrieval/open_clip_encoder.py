@@ -112,7 +112,9 @@ def create_model(name: str, settings: RetrieverSettings) -> Any:
         if weights.notice:
             logger.warning("%s", weights.notice)
         with patch("open_clip.factory.load_state_dict", lambda *_, **__: weights.state):
-            return _created(model_name, pretrained, weights.quick_gelu, settings)
+            model = _created(model_name, pretrained, weights.quick_gelu, settings)
+        model.visual.preprocess_cfg |= weights.look
+        return model
 
 
 def _created(model_name: str, pretrained: str, quick_gelu: bool, settings: RetrieverSettings) -> Any:

@@ -42,7 +42,7 @@ class TokenSelection(nn.Module):
         """
         chosen = tokens.float().gather(1, places[:, :, None].expand(-1, -1, tokens.shape[2]))
         chosen = chosen / (chosen.norm(dim=2, keepdim=True) + 1e-8)
-        if real is None or self.fillers:
+        if real is None or self.fillers or torch.compiler.is_compiling():  # a graph has fixed sizes
             embedded = self._embed(chosen.flatten(0, 1)).view(*chosen.shape[:2], -1)
         else:
             of_real = self._embed(chosen[real])

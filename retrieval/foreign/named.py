@@ -25,6 +25,8 @@ class NamedWeights:
     state: dict[str, Tensor]
     quick_gelu: bool
     """True overrides the named architecture."""
+    look: dict[str, tuple[float, float, float]]
+    """Mean and deviation of the colors, as its code has them; empty if nobody knows its code."""
     notice: str
     """What was recognized and left out, and the activation, on one line; empty if there is nothing to say."""
 
@@ -45,7 +47,10 @@ def read_named(model: str, file: Path) -> NamedWeights | None:
     descends = parts.layout == openai.OWN or (parts.quick_gelu is True and _has_both(model))
     state = {"logit_scale": torch.tensor(1 / _TEMPERATURE).log(), **parts.clip}
     return NamedWeights(
-        {name: value.float() for name, value in state.items()}, descends, _notice(model, file, parts, descends)
+        {name: value.float() for name, value in state.items()},
+        descends,
+        {} if parts.quick_gelu is None else {"mean": parts.look.mean, "std": parts.look.std},
+        _notice(model, file, parts, descends),
     )
 
 

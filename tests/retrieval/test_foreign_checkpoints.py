@@ -9,9 +9,11 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ctgi.config import RetrieverSettings
@@ -105,6 +107,16 @@ def test_tbps_clip(tmp_path: Path) -> None:
     read = read_model(str(tmp_path / "t.pth"))
     assert read.described == clip.settings()
     assert same(load_encoder(f"trained:{tmp_path / 't.pth'}", PLAIN), clip)
+    open_clip.add_model_config(_config(tmp_path / "Square-person.json", clip.config))
+    named = load_encoder(f"open_clip:Square-person,{tmp_path / 't.pth'}", PLAIN)
+    assert same(named, clip)
+    white = Image.new("RGB", (64, 64), "white")
+    assert named.preprocess(white)[0, 0, 0] == pytest.approx((1 - IMAGENET["mean"][0]) / IMAGENET["std"][0])
+
+
+def _config(path: Path, config: dict) -> Path:
+    path.write_text(json.dumps(config))
+    return path
 
 
 def test_long_clip_reads_both_of_its_tables(tmp_path: Path) -> None:
@@ -171,7 +183,6 @@ def test_clip_of_hugging_face_gives_the_vectors_of_transformers(tmp_path: Path, 
 
 
 def test_siglip_of_hugging_face_gives_the_vectors_of_transformers(tmp_path: Path) -> None:
-    from PIL import Image
     from transformers import SiglipModel
 
     theirs = save_siglip(tmp_path)
@@ -245,13 +256,10 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_named_architecture_takes_the_same_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    import open_clip
-
     clip = clip_like_openai(quick_gelu=False)
     for name in ("Small-person", "Both-person", "Both-person-quickgelu"):
         config = clip.config | {"quick_gelu": name.endswith("-quickgelu")}
-        (tmp_path / f"{name}.json").write_text(json.dumps(config))
-        open_clip.add_model_config(tmp_path / f"{name}.json")
+        open_clip.add_model_config(_config(tmp_path / f"{name}.json", config))
     quick = clip_like_openai()
     irra, plain = best_pth(tmp_path / "best.pth", irra_state(clip)), tmp_path / "stripped.pth"
     torch.save(_without("logit_scale")(openai_names(clip)), plain)

@@ -171,3 +171,22 @@ def test_weights_of_attention_are_made_only_when_asked() -> None:
     assert asked is not None and not asked.requires_grad
     torch.testing.assert_close(asked.sum(dim=1), torch.ones(2))
     assert not asked[0, 7:].any()  # padding
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_the_text_tower_is_exported_as_a_graph_for_any_batch(branches: bool) -> None:
+    class Texts(torch.nn.Module):
+        def __init__(self, model: ClipTokens | TwoBranches) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.model.encode_text(ids, normalize=True)
+
+    clip = small_clip()
+    texts = Texts(TwoBranches(clip, out_dim=32) if branches else clip).eval()
+    padded = torch.nn.functional.pad(captions(5, 9, 3), (0, 66))
+    graph = torch.export.export(texts, (padded,), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},))
+    others = torch.nn.functional.pad(captions(1, 40, 7), (0, 35))
+    with torch.no_grad():
+        torch.testing.assert_close(graph.module()(others), texts(others))
