@@ -312,14 +312,22 @@ def test_a_busy_server_is_asked_again_and_a_wrong_key_is_said(
 
 
 def test_what_the_environment_says_of_openai_does_not_reach_another_server(
-    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    ctgi: Run,
+    searching: list[object],
+    brain: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     for name in ("API_KEY", "ORG_ID", "PROJECT_ID"):
         monkeypatch.setenv(f"OPENAI_{name}", "theirs")
     for name in ("BASE_URL", "API_BASE", "PROXY"):
         monkeypatch.setenv(f"OPENAI_{name}", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     says(brain, SEARCH, answer(0))
-    assert ctgi("search", QUERY, *searching, "--agent").code == 0
+    done = ctgi("search", QUERY, *searching, "--agent")
+    assert done.code == 0
+    assert "proxy" not in done.err
+    assert not caplog.records
     assert "theirs" not in json.dumps(dict(brain.seen[0].headers))
 
 

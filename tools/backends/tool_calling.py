@@ -148,6 +148,7 @@ def _chat_model(model: str, endpoint: Endpoint, client: ServerClient, key: str |
         disable_streaming=True,
         use_responses_api=False,
         openai_proxy=None,
+        http_socket_options=(),  # else it warns about proxies, which are the client's own business
         http_async_client=client.http,
         http_client=httpx2.Client(trust_env=False),
         **options,
