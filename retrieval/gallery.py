@@ -1,13 +1,16 @@
 """An indexed set of images, opened for searching."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery_build import GalleryReport, build_gallery, gallery_folder
@@ -24,7 +27,7 @@ from ctgi.retrieval.gallery_manifest import Entry, Manifest
 from ctgi.retrieval.gallery_names import DamagedGalleryError, gallery_home, index_command, named_by_person
 from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
 from ctgi.retrieval.images import ImageRef, display
-from ctgi.retrieval.index import Index, is_exact, open_index
+from ctgi.retrieval.index import Index, exact_index, is_exact, open_index
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 
 __all__ = ["Gallery", "GalleryReport", "build_gallery", "damage_of", "gallery_folder", "is_gallery", "open_gallery"]
@@ -52,6 +55,7 @@ class Gallery:
         self._index = index
         self._rows = rows
         self._encoder = encoder
+        self._captions: int | None = None
 
     def __len__(self) -> int:
         return len(self._manifest)
@@ -80,7 +84,10 @@ class Gallery:
     def identity(self) -> dict[str, str | int]:
         """A digest of encoder and images that distinguishes this gallery from others."""
         header = self.header
-        return {"fingerprint": header.fingerprint, "count": header.count, "manifest_crc32": header.manifest_crc32}
+        identity: dict[str, str | int] = {
+            "fingerprint": header.fingerprint, "count": header.count, "manifest_crc32": header.manifest_crc32,
+        }  # fmt: skip
+        return identity if self._captions is None else identity | {"captions_crc32": self._captions}
 
     def ref(self, row: int) -> ImageRef:
         """The image of a row."""
@@ -98,6 +105,25 @@ class Gallery:
     def check(self) -> list[str]:
         """Paths of images deleted or changed since indexing, judged by size and time only."""
         return [self._path(entry) for entry in self._manifest if not _unchanged(self._path(entry), entry)]
+
+    def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple["Gallery", int]:
+        """This gallery, searched by image and caption together, and how many of its images have a caption.
+
+        Args:
+            captions: sha256 of an image -> its dense caption.
+            weight: share of the caption in a score, in [0, 1].
+        """
+        owners = {row: captions[image.sha256] for row, image in enumerate(self.refs()) if image.sha256 in captions}
+        if not owners or self._encoder is None:
+            return self, 0
+        texts = list(dict.fromkeys(owners.values()))
+        place = {text: at for at, text in enumerate(texts)}
+        vectors = caption_vectors(texts, self._encoder)
+        rows = with_captions(self._rows, {row: place[text] for row, text in owners.items()}, vectors, weight)
+        found = Gallery(self.folder, self.header, self._manifest, exact_index(rows), rows, self._encoder)
+        told = json.dumps([sorted(owners.items()), weight])
+        found._captions = crc32(told.encode(errors="surrogatepass"))
+        return found, len(owners)
 
     def search(self, query: str, k: int, refinement: Refinement | None = None) -> Ranking:
         """The k best images by S(q, v), or by the fused score of Eq. 7 after a refinement.

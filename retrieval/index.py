@@ -53,6 +53,11 @@ class _Exact:
         return scores, rows
 
 
+def exact_index(rows: NDArray[np.floating]) -> Index:
+    """Exhaustive search over rows [N, D]."""
+    return _Exact(rows)
+
+
 class _Filled:
     """A faiss index. If it finds fewer than k, as inverted lists and graphs may, exhaustive search answers."""
 

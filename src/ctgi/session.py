@@ -71,6 +71,7 @@ class Session:
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
         self._galleries: dict[Path, Gallery] = {}
+        self._with_captions: tuple[object, Gallery] | None = None
         self._models: Any = None
 
     # --- captions
@@ -135,7 +136,10 @@ class Session:
         folder = Path(out) if out is not None else gallery_folder([str(images)])
         return build([str(images)], folder, self._warm_encoder(), self.settings, self._events)
 
-    def search(self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True) -> SearchResult:
+    def search(
+        self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True,
+        captions: StrPath | None = None,
+    ) -> SearchResult:  # fmt: skip
         """Rank a gallery by a description, refined by a dialogue about the best match (MTI).
 
         Args:
@@ -143,19 +147,23 @@ class Session:
             gallery: an image folder, indexed on first use, or a gallery; None takes the one of the settings.
             k: results wanted.
             mti: False is plain retrieval.
+            captions: a captions.jsonl of `caption`, searched together with the images.
 
         Raises:
             CtgiError: an empty query, no gallery, or something that you must fix.
         """
-        return self._loop.run(self._search(query, gallery, k, mti))
+        return self._loop.run(self._search(query, gallery, k, mti, captions))
 
     async def asearch(
-        self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True
-    ) -> SearchResult:
+        self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True,
+        captions: StrPath | None = None,
+    ) -> SearchResult:  # fmt: skip
         """`search`, to be awaited."""
-        return await self._loop.wait(self._search(query, gallery, k, mti))
+        return await self._loop.wait(self._search(query, gallery, k, mti, captions))
 
-    async def _search(self, query: str, gallery: StrPath | None, k: int, mti: bool) -> SearchResult:
+    async def _search(
+        self, query: str, gallery: StrPath | None, k: int, mti: bool, captions: StrPath | None
+    ) -> SearchResult:
         from ctgi.runs.search import search
 
         if k < 1:
@@ -164,11 +172,25 @@ class Session:
         if path is None:
             raise CtgiError("no gallery: give an image folder, or set gallery in ctgi.toml")
         opened, made = await asyncio.to_thread(self._open, Path(path))
+        if captions is not None:
+            opened = await asyncio.to_thread(self._captioned, opened, Path(captions))
         found = await search(
             opened, query, k, self.settings, self._events, mti=mti, trace=self._trace, models=self._warm_models(),
             made=made,
         )  # fmt: skip
         return SearchResult(**found.made_with())
+
+    def _captioned(self, gallery: "Gallery", file: Path) -> "Gallery":
+        """The gallery with these captions, read once until the file, its corrections or the gallery change."""
+        from ctgi.corrections import corrections_path
+        from ctgi.runs.captioned import captioned
+
+        files = [one for one in (file, corrections_path(file)) if one.exists()]
+        state = (gallery, file.absolute(), *(one.stat().st_mtime_ns for one in files))
+        with self._lock:
+            if self._with_captions is None or self._with_captions[0] != state:
+                self._with_captions = (state, captioned(gallery, file, self._events))
+            return self._with_captions[1]
 
     def _open(self, path: Path) -> tuple["Gallery", "GalleryReport | None"]:
         """The gallery, opened once until it is indexed anew."""
@@ -222,6 +244,7 @@ class Session:
             self._loop.run(self._models.aclose())
         self._models, self._encoder = None, None
         self._galleries.clear()
+        self._with_captions = None
         self._loop.close()
         for binding in self._lent.values():
             take_back(binding)

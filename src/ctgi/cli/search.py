@@ -47,6 +47,10 @@ Fusion = Annotated[
         help="Which score of the anchor counts as 1: refined or final (default: refined).",
     ),
 ]
+Captions = Annotated[
+    Path | None,
+    typer.Option("--captions", metavar="FILE", help="Captions of the images (ctgi caption) to search as well."),
+]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Page to write, with images inside.")]
 Montage = Annotated[
     Path | None,
@@ -66,6 +70,7 @@ def search(
     context: typer.Context,
     query: Query = None,
     gallery: Gallery = None,
+    captions: Captions = None,
     length: Length = 10,
     no_mti: NoMti = False,
     agent: Agent = False,
@@ -111,6 +116,10 @@ def search(
 
     events = Terminal(quiet)
     opened, made = open_named(gallery, settings, events)
+    if captions:
+        from ctgi.runs.captioned import captioned
+
+        opened = captioned(opened, captions, events)
     conversation = converse(opened, thread, (), events, chosen(bind, profile, config)) if asks_you else None
     work = run(
         opened, query, length, settings, events,
