@@ -4,8 +4,9 @@ import random
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -109,7 +110,16 @@ def load_pool(path: Path | None = None) -> QuestionPool:
     Raises:
         CtgiError: the file is missing, not YAML, or breaks a rule of question_pool.yaml; says which.
     """
-    source = path or files("ctgi.agents") / "question_pool.yaml"
+    return _own_pool() if path is None else _read(path, path)
+
+
+@cache
+def _own_pool() -> QuestionPool:
+    """The one that comes with ctgi, parsed once: that takes longer than a search."""
+    return _read(files("ctgi.agents") / "question_pool.yaml", None)
+
+
+def _read(source: Path | Traversable, path: Path | None) -> QuestionPool:
     try:
         pool = _PoolFile.model_validate(read_yaml(source, "question pool"))
     except ValidationError as error:

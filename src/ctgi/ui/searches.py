@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from ctgi.graphs.mti import STOP
 from ctgi.graphs.mti_state import Steering, anchors, confirmed, dialogue, ranked
 from ctgi.runs.steered import Asks, Beginning, Moment
-from ctgi.ui.parts import changed, parts_of
+from ctgi.ui.parts import Parts
 from ctgi.ui.site import Site
 from ctgi.ui.store import Begun
 from ctgi.ui.views import SearchView, view
@@ -140,15 +140,11 @@ def _view(site: Site, begun: Begun, moment: Moment | None, running: bool) -> Sea
 
 
 async def _events(site: Site, begun: Begun) -> AsyncIterator[str]:
-    macros = site.macros("parts.html.j2")
-    sent: dict[str, str] = {}
+    parts = Parts(site.macros("parts.html.j2"))
     async for moment in site.desk.follow(begun):
-        parts = parts_of(macros, _view(site, begun, moment, moment.question is None))
-        if told := changed(sent, parts):
+        if told := parts.changed(_view(site, begun, moment, moment.question is None)):
             yield _event("parts", told)
-        sent = parts
-    parts = parts_of(macros, await view_of(site, begun_of(site, begun.id)))
-    yield _event("parts", changed(sent, parts))
+    yield _event("parts", parts.changed(await view_of(site, begun_of(site, begun.id))))
     yield _event("end", {})
 
 
