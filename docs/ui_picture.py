@@ -36,7 +36,7 @@ def main() -> None:
         finally:
             page.send_signal(signal.SIGINT)
             page.wait()
-    Image.open(io.BytesIO(taken)).convert("RGB").save(OUT, quality=84, optimize=True)
+    Image.open(io.BytesIO(taken), formats=("PNG",)).convert("RGB").save(OUT, quality=84, optimize=True)
 
 
 def picture(address: str) -> bytes:

@@ -98,5 +98,5 @@ def test_rows_are_split_evenly() -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
 def test_a_device_that_is_not_there(device: str) -> None:
-    with pytest.raises(CtgiError, match=r"expected auto, cpu|this machine has"), joined_world(device):
+    with pytest.raises(CtgiError, match="cannot be used"), joined_world(device):
         pass
