@@ -25,8 +25,8 @@ def test_packages_that_cannot_be_had_are_told_and_leave_no_stamp(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("CTGI_VLLM_PYTHON", raising=False)
-    monkeypatch.setattr("environment.FOLDER", tmp_path / "env")
-    monkeypatch.setattr("environment.PACKAGES", ("no-such-distribution-of-ours==1",))
+    monkeypatch.setattr("tests.servers.environment.FOLDER", tmp_path / "env")
+    monkeypatch.setattr("tests.servers.environment.PACKAGES", ("no-such-distribution-of-ours==1",))
     for variable, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}.items():
         monkeypatch.setenv(variable, value)
     with pytest.raises(VllmUnavailableError, match="No matching distribution found for no-such-distribution"):
