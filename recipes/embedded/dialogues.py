@@ -115,15 +115,10 @@ def mirror(scene: Scene) -> Scene:
 
 def lessons_from(lessons: Lessons, first: int, steps: int, workers: int) -> Iterator[Lesson]:
     """The lessons of the steps from `first` on, drawn ahead by `workers` processes; 0 draws them when asked."""
-    ahead: dict[str, Any] = {"prefetch_factor": 4} if workers else {}
-    loader: Any = DataLoader(
-        lessons,
-        batch_size=None,
-        sampler=range(first, steps),
-        num_workers=workers,
-        **ahead,
+    ahead = 4 if workers else None
+    return iter(
+        DataLoader(lessons, batch_size=None, sampler=range(first, steps), num_workers=workers, prefetch_factor=ahead)
     )
-    return iter(loader)
 
 
 def sight_step(speaker: Speaker, pictures: Pictures, size: int) -> Step:

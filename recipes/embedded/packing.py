@@ -5,9 +5,9 @@ on from the shared part's end, so every token sees exactly what it would see in 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,26 +25,8 @@ VERDICT = 4.0
 """How much a verdict's word counts."""
 
 
-class _Tensors:
-    """A frozen dataclass of tensors that moves to a device as one."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same there."""
-        return _moved(self, device)  # type: ignore[no-any-return]
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, list):
-        return [_moved(one, device) for one in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: _moved(getattr(value, field.name), device) for field in fields(value)})
-    return value
-
-
 @dataclass(frozen=True)
-class Group(_Tensors):
+class Group:
     """N branches of at most W tokens."""
 
     rows: Tensor
@@ -58,7 +40,7 @@ class Group(_Tensors):
 
 
 @dataclass(frozen=True)
-class Packed(_Tensors):
+class Packed:
     """A batch of sequences. What is learned is listed by place in all sequences one after the other."""
 
     ids: Tensor
@@ -83,6 +65,14 @@ class Packed(_Tensors):
     """[C]: the places of the last tokens of claims."""
     true: Tensor
     """[C]: 1 for a true claim, 0 for a false one."""
+
+    def to(self, device: torch.device) -> "Packed":
+        """The same on a device, without the groups, which a GPU does not use."""
+        tensors = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if name in _TENSORS}
+        return replace(self, **tensors, groups=self.groups if device.type == "cpu" else [])
+
+
+_TENSORS = [field.name for field in fields(Packed) if field.type is Tensor]
 
 
 @dataclass

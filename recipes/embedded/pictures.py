@@ -49,12 +49,12 @@ class Supply:
     """
 
     def __init__(self, folder: Path, count: int, seed: int, *, workers: int, render: Render = Render.DRAWN) -> None:
-        """`count` pictures in `folder`."""
+        """`count` pictures in `folder`, rounded up to whole shards."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.size = min(SHARD, count)
-        names = [f"{seed}-{render}-{self.size}x{number:04}" for number in range(-(-count // self.size))]
+        size = min(SHARD, count)
+        names = [f"{seed}-{render}-{size}x{number:04}" for number in range(-(-count // size))]
         self.paths = [folder / f"{name}.npz" for name in names]
-        self._workers, self._render = workers, render
+        self._workers, self._make = workers, partial(_make_shard, size, render)
         self._pool: ProcessPoolExecutor | None = None
         self._made: list[Future[None]] = []
         self._taken: set[Path] = set()
@@ -64,8 +64,7 @@ class Supply:
         if missing:
             # Processes started afresh: drawing must not inherit the threads of torch.
             self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
-            make = partial(_make_shard, self.size, self._render)
-            self._made = [self._pool.submit(make, path) for path in missing]
+            self._made = [self._pool.submit(self._make, path) for path in missing]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

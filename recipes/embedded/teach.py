@@ -80,7 +80,7 @@ def teach(work: Path, out: Path, plan: Plan) -> None:
 
 
 def _watching(supply: Supply, pictures: Pictures, step: Step) -> Step:
-    """The step, with a look now and then for pictures that have arrived."""
+    """The step, with a look now and then for pictures that have arrived; what it sees depends on when they came."""
 
     def watch(number: int, rng: Random) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if number % LOOK_EVERY == 0:

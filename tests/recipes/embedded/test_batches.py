@@ -1,12 +1,14 @@
 from random import Random
 
 import numpy as np
+import pytest
 import torch
 
 from recipes.embedded.batches import Pictures
 from recipes.embedded.fields import FIELDS, truth
 from recipes.embedded.pictures import PARTS, SHARD, Shard
 from recipes.embedded.variation import vary
+from recipes.embedded.warmup import Heads
 from tests.support.scenes import draw_scene
 
 SIDE = list(FIELDS).index("side")
@@ -76,3 +78,21 @@ def test_black_and_white_survive_any_light() -> None:
         seen = vary(torch.full((10, 56, 28, 3), level, dtype=torch.uint8), 1)
         assert seen.isfinite().all()
         assert abs(seen.mean() - level) < 45
+
+
+def test_hard_edges_stay_numbers() -> None:
+    """What is made smaller and larger again overshoots, and a power of less than nothing is no number."""
+    edges = torch.zeros(10, 56, 56, 3, dtype=torch.uint8)
+    edges[:, :, ::7] = 255
+    assert all(vary(edges, seed).isfinite().all() for seed in range(4))
+
+
+def test_rare_classes_count_more() -> None:
+    heads = Heads(8, 8)
+    bag = list(FIELDS).index("bag")
+    fields = torch.zeros(100, len(FIELDS), dtype=torch.uint8)
+    fields[:10, bag] = 2
+    heads.weigh(fields)
+    weights = heads.get_buffer("weights")[bag]
+    assert weights[2] == 5**0.5
+    assert weights[0] == pytest.approx((50 / 90) ** 0.5)

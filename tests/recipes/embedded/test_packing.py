@@ -133,3 +133,11 @@ def test_claims_are_marked_at_their_last_token(parts):
         assert all(text.endswith(claim.text) for text, claim in zip(words, claims, strict=True))
         marked += len(claims)
     assert marked > 100
+
+
+def test_all_of_a_batch_moves_to_a_device(parts):
+    processor, _, scenes = parts
+    packed = Packer(processor).pack([draw_branches(scenes[0], scenes[1], Random(0))], 24, 12, system=True)
+    moved = vars(packed.to(torch.device("meta")))
+    assert {value.device.type for value in moved.values() if isinstance(value, torch.Tensor)} == {"meta"}
+    assert (moved["shared"], moved["image"], moved["groups"]) == (packed.shared, packed.image, [])

@@ -72,6 +72,14 @@ def test_minutes_end_a_lesson_whose_steps_are_not_over(tmp_path):
     assert 0 < row["step"] < 10**9
 
 
+def test_a_lesson_ends_with_the_average_of_its_weights(tmp_path):
+    module, step = regression(0)
+    fit(module, step, Length(30), rate=0.05, state=tmp_path / "run.pt", log=tmp_path / "log")
+    saved = torch.load(tmp_path / "run.pt", weights_only=True)
+    torch.testing.assert_close(module.weight, saved["average"][0])
+    assert not torch.allclose(module.weight, saved["module"]["weight"])
+
+
 def test_a_finished_lesson_is_not_gone_on_with(tmp_path):
     options = {"rate": 0.05, "state": tmp_path / "run.pt", "log": tmp_path / "log"}
     first, step = regression(0)
