@@ -1,6 +1,7 @@
 """Reads checkpoint files: tensors and plain values, never code."""
 
 import re
+import zlib
 from argparse import Namespace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -82,6 +83,7 @@ def load_content(path: Path, *, device: str | torch.device = "cpu") -> Any:
         OSError,
         RuntimeError,
         BadZipFile,
+        zlib.error,
         SafetensorError,
         EOFError,
         MemoryError,

@@ -34,9 +34,10 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
     Raises:
         UnpicklingError: it holds anything but modules, tensors and plain values.
+        KeyError: a part of it is missing.
     """
     with ZipFile(path) as archive:
-        pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), "data.pkl")
         module = _Reader(archive, pickled).load()
     return dict(_tensors(module, ""))
 
@@ -52,14 +53,17 @@ class _Reader(pickle.Unpickler):
         self._storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name: made anew each time, because a pickle may set attributes of what it names."""
         known: dict[tuple[str, str], Callable[..., Any]] = {
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): lambda storage, at, size, stride, *_: storage.as_strided(
+                size, stride, at
+            ),
             ("torch._utils", "_rebuild_parameter"): lambda value, *_: value,
             ("collections", "OrderedDict"): OrderedDict,
             **{("torch.jit._pickle", kind): lambda value: value for kind in _LISTS},
         }
         if module.startswith("__torch__"):
-            return _Module
+            return type("_Module", (_Module,), {})
         if module == "torch" and name in _TYPES:
             return _TYPES[name]
         if (module, name) in known:
@@ -73,10 +77,6 @@ class _Reader(pickle.Unpickler):
             content = bytearray(self._archive.read(f"{self._folder}data/{key}"))
             self._storages[key] = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
         return self._storages[key]
-
-
-def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Tensor:
-    return storage.as_strided(size, stride, offset)
 
 
 def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:

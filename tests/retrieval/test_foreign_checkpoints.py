@@ -6,7 +6,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import open_clip
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
+from ctgi.retrieval.checkpoint import load_content
 from ctgi.retrieval.clip_tokens import ClipTokens
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.token_selection import TwoBranches
@@ -246,13 +247,40 @@ class _Evil:
 def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"model": irra_state(clip_like_openai()), "args": _Evil()}, "best.pth")
-    with ZipFile("archive.pt", "w") as archive:
-        archive.writestr("archive/constants.pkl", b"")
-        archive.writestr("archive/data.pkl", pickle.dumps(_Evil()))
+    _archive(Path("archive.pt"), pickle.dumps(_Evil()))
     for name in ("best.pth", "archive.pt"):
         with pytest.raises(CtgiError, match=f"{name}: not a checkpoint of tensors and plain values: it holds"):
             load_encoder(f"trained:{name}", PLAIN)
     assert not Path("ran").exists()
+
+
+def _archive(path: Path, pickled: bytes | None, compression: int = ZIP_STORED) -> Path:
+    with ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/constants.pkl", b"")
+        if pickled is not None:
+            archive.writestr("archive/data.pkl", pickled)
+    return path
+
+
+def test_an_archive_changes_nothing_for_those_read_after_it(tmp_path: Path) -> None:
+    deaf = b"c__torch__\nModule\nN}\x8c\x0c__setstate__ctorch._utils\n_rebuild_parameter\ns\x86b."
+    assert load_content(_archive(tmp_path / "deaf.pt", deaf)) == {}
+    clip = clip_like_openai((64, 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = torchscript(tmp_path / "ViT-B-16.pt", clip, 64)
+    assert load_content(file).keys() >= openai_names(clip).keys()
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    packed = _archive(tmp_path / "packed.pt", b"K\x01." * 500, ZIP_DEFLATED)
+    content = bytearray(packed.read_bytes())
+    start = content.index(b"archive/data.pkl") + len("archive/data.pkl")
+    content[start : start + 6] = b"\xff" * 6
+    packed.write_bytes(content)
+    for file in (packed, _archive(tmp_path / "hollow.pt", None), _archive(tmp_path / "empty.pt", b"")):
+        with pytest.raises(CtgiError, match=f"{file.name}: not a checkpoint of tensors and plain values"):
+            load_content(file)
 
 
 def test_a_named_architecture_takes_the_same_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
