@@ -193,6 +193,12 @@ def test_without_egl_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
         studio.studio.__wrapped__()
 
 
+def test_a_mistake_of_ours_is_not_taken_for_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moderngl.create_context", lambda: None)
+    with pytest.raises(TypeError):
+        studio.studio.__wrapped__()
+
+
 def test_a_file_that_holds_no_bodies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bodies.npz"
     path.write_bytes(b"nothing")
@@ -246,6 +252,13 @@ def test_everybody_in_a_photograph_has_boxes_and_things_of_their_own() -> None:
         assert member.view.action != "riding a bicycle"
     assert {"upper"} < set.union(*(set(member.picture.visible) for member in members))
     assert len({member.view.side for member in members}) > 1
+
+
+def test_photographs_and_pictures_made_by_turns_are_the_same_as_ever() -> None:
+    studio.studio.cache_clear()  # so that the studio of photographs is the older one
+    first, view = render_crowd(Random(5)), View("front", "standing", "hall", others=False)
+    render3d(PLAIN, draw_look(PLAIN, Random(1)), view, Random(1))
+    assert render_crowd(Random(5)).image.tobytes() == first.image.tobytes()
 
 
 def test_photographs_go_on_where_they_stopped(tmp_path: Path) -> None:

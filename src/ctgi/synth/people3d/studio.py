@@ -44,7 +44,7 @@ class Exposure:
 
 
 class Studio:
-    """An OpenGL context with its programs and films; one per process."""
+    """An OpenGL context with its programs and films; one per process and size."""
 
     def __init__(self, gl: Any, size: tuple[int, int]) -> None:
         self.gl = gl
@@ -63,22 +63,26 @@ class Studio:
         self, actors: Sequence[Actor], size: tuple[int, int], view: Array, light: Array, uniforms: Uniforms
     ) -> Exposure:
         """The actors as a camera of matrix `view` sees them; `light` is the sun's matrix. size: width, height."""
-        ranges = self._load(actors)
-        self.gl.enable(self.gl.DEPTH_TEST)
+        with self.gl:  # calls go to whichever context was entered or made last
+            ranges = self._load(actors)
+            self.gl.enable(self.gl.DEPTH_TEST)
+            self._cast_shadows(ranges, light)
+            self.film.use()
+            self.film.viewport = (0, 0, *size)
+            self.film.clear(0, 0, 0, 0)
+            self.shadow.use(0)
+            self._set(self.picture, {"view": view.T, "light": light.T, "depth": 0, **uniforms})
+            for actor, (first, count) in zip(actors, ranges, strict=True):
+                self._set(self.picture, actor.uniforms)
+                self._draw(self.picture, "3f 3f 3f 2f", ("place", "normal", "rest", "surface"), first, count)
+            return self._develop(size)
+
+    def _cast_shadows(self, ranges: Sequence[tuple[int, int]], light: Array) -> None:
         self.shadow_film.use()
         self.shadow_film.clear()
         self._set(self.caster, {"view": light.T})
         for first, count in ranges:
             self._draw(self.caster, "3f 24x 2f", ("place", "surface"), first, count)
-        self.film.use()
-        self.film.viewport = (0, 0, *size)
-        self.film.clear(0, 0, 0, 0)
-        self.shadow.use(0)
-        self._set(self.picture, {"view": view.T, "light": light.T, "depth": 0, **uniforms})
-        for actor, (first, count) in zip(actors, ranges, strict=True):
-            self._set(self.picture, actor.uniforms)
-            self._draw(self.picture, "3f 3f 3f 2f", ("place", "normal", "rest", "surface"), first, count)
-        return self._develop(size)
 
     def _load(self, actors: Sequence[Actor]) -> list[tuple[int, int]]:
         """Fills the buffers; where each actor's corners begin and how many they are."""
@@ -138,7 +142,9 @@ def studio(width: int = CROP[0], height: int = CROP[1]) -> Studio:
     create: Any = moderngl.create_context
     try:
         gl = create(standalone=True, backend="egl", device_index=0)
-    except Exception as error:  # moderngl raises bare ones
+    except Exception as error:
+        if type(error) not in (Exception, ValueError):  # EGL that fails raises bare ones, an old OpenGL a ValueError
+            raise
         raise CtgiError(
             f"people in 3D need OpenGL through EGL ({error}): on Debian or Ubuntu, apt-get install libegl1 "
             "libgl1-mesa-dri"
