@@ -44,7 +44,10 @@ class Encoder(Protocol):
     spec: str
     """The binding it was loaded by, for messages."""
     fingerprint: str
-    """Digest of weights, layers, image size, context length and normalization. Equal digests mean equal vectors."""
+    """Digest of weights, layers, image size, resizing, context length and normalization.
+
+    Equal digests mean equal vectors.
+    """
     dim: int
     context_length: int
     """Text tokens read, including the start and end tokens."""

@@ -116,7 +116,7 @@ def check_encoder(folder: Path, header: Header, spec: str, fingerprint: str) -> 
         made, opened = display(encoder_name(header.spec)), display(encoder_name(spec))
         raise CtgiError(
             f"{display(str(folder))}: made with {made} (fingerprint {display(header.fingerprint[:12])}), opened with "
-            f"{opened} ({fingerprint[:12]}): weights, image size or context length differ. Bind search_gallery to the "
-            "first, or make a gallery for the second beside it: "
+            f"{opened} ({fingerprint[:12]}): weights, image size, resizing or context length differ. "
+            "Bind search_gallery to the first, or make a gallery for the second beside it: "
             f"{index_command(folder, header.model_copy(update={'spec': spec}))}"
         )

@@ -40,7 +40,15 @@ _FOLDER_OR_HUB = ("local-dir:", "hf-hub:")
 class OpenClipEncoder:
     """An open_clip model behind the `Encoder` protocol."""
 
-    def __init__(self, spec: str, model: Any, tokenizer: Any, device: str, options: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        spec: str,
+        model: Any,
+        tokenizer: Any,
+        device: str,
+        options: tuple[Any, ...] = (),
+        usual_filter: str = "bicubic",
+    ) -> None:
         """An encoder of a model.
 
         Args:
@@ -49,11 +57,13 @@ class OpenClipEncoder:
             tokenizer: texts to ids.
             device: where the model goes.
             options: settings that change the vectors besides weights and layers; they enter the fingerprint.
+            usual_filter: how such models resize images; any other filter enters the fingerprint.
         """
         self.spec = spec
-        self._transform, size, mean, std = _preprocessing(model)
+        self._transform, size, cfg = _preprocessing(model)
         self.context_length = int(tokenizer.context_length)
-        self.fingerprint = _fingerprint(model, (size, mean, std, self.context_length, *options))
+        unusual = () if cfg.interpolation == usual_filter else (cfg.interpolation,)
+        self.fingerprint = _fingerprint(model, (size, cfg.mean, cfg.std, self.context_length, *options, *unusual))
         self._model = model.eval().to(device)
         self._tokenizer = tokenizer
         self._device = device
@@ -263,11 +273,11 @@ def _reason(error: Exception, hub_trouble: str | None) -> str:
     return lines[0][:400] if lines else type(error).__name__
 
 
-def _preprocessing(model: Any) -> tuple[Any, tuple[int, int], Any, Any]:
-    """The evaluation transform with squashing, its (height, width), mean and std."""
+def _preprocessing(model: Any) -> tuple[Any, tuple[int, int], Any]:
+    """The evaluation transform with squashing, its (height, width), and what it was made from."""
     cfg = open_clip.transform.PreprocessCfg(**{**model.visual.preprocess_cfg, "resize_mode": "squash"})
     size = (cfg.size, cfg.size) if isinstance(cfg.size, int) else tuple(cfg.size)
-    return open_clip.transform.image_transform_v2(cfg, is_train=False), size, cfg.mean, cfg.std
+    return open_clip.transform.image_transform_v2(cfg, is_train=False), size, cfg
 
 
 def _fingerprint(model: Any, settings: tuple[Any, ...]) -> str:

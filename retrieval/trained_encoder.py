@@ -166,10 +166,9 @@ def live_encoder(encoder: ClipTokens | TwoBranches, spec: str, device: str) -> O
         spec: its name in messages.
         device: where it goes.
     """
-    if isinstance(encoder, ClipTokens):
-        return OpenClipEncoder(spec, encoder, CaptionTokenizer(encoder.context_length), device)
-    tokenizer = CaptionTokenizer(encoder.clip.context_length)
-    return OpenClipEncoder(spec, encoder, tokenizer, device, options=(encoder.ratio, encoder.words))
+    clip, options = (encoder, ()) if isinstance(encoder, ClipTokens) else (encoder.clip, (encoder.ratio, encoder.words))
+    tokenizer = CaptionTokenizer(clip.context_length)
+    return OpenClipEncoder(spec, encoder, tokenizer, device, options, usual_filter="bilinear")
 
 
 _WEIGHTS = ("checkpoints/best.pt", "best.pt", "best.pth", "model.safetensors", "pytorch_model.bin")

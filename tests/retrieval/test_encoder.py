@@ -118,6 +118,20 @@ def test_the_fingerprint_follows_everything_that_changes_vectors(
     assert load_encoder(spec(moved), PLAIN).fingerprint == encoder.fingerprint
 
 
+def test_the_fingerprint_tells_ways_of_resizing_apart_and_leaves_the_usual_one_out(
+    tmp_path: Path, encoder: Encoder
+) -> None:
+    from ctgi.retrieval.open_clip_encoder import _fingerprint
+
+    folder = save_tiny_clip(tmp_path / "bilinear")
+    file = folder / "open_clip_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"preprocess_cfg": {"interpolation": "bilinear"}}))
+    assert load_encoder(spec(folder), PLAIN).fingerprint != encoder.fingerprint
+    cfg = open_clip.transform.PreprocessCfg()
+    as_before = _fingerprint(tiny_model(), ([64, 32], cfg.mean, cfg.std, encoder.context_length))
+    assert encoder.fingerprint == as_before  # galleries of earlier versions open
+
+
 def test_openai_weights_get_their_activation() -> None:
     from ctgi.retrieval.open_clip_encoder import _wants_quick_gelu
 

@@ -15,6 +15,7 @@ from ctgi.retrieval.trained_encoder import live_encoder
 from ctgi.training.checkpoints import save_checkpoint
 from ctgi.training.irra import Irra
 from ctgi.training.rde import Rde
+from tests.support.foreign_files import clip_like_openai, two_branches
 from tests.support.small_models import captions, small_clip
 from tests.support.tiny_clip import CONFIG
 
@@ -93,6 +94,18 @@ def test_the_fingerprint_follows_weights_and_token_selection(tmp_path: Path, tin
         model = Rde(TwoBranches(clip_of(tiny_clip), out_dim=32, **options))
         prints.add(load_encoder(f"trained:{saved(tmp_path / f'{number}.pt', model, 'rde')}", PLAIN).fingerprint)
     assert len(prints) == 4
+
+
+def test_the_fingerprint_tells_ways_of_resizing_apart_and_leaves_the_usual_one_out() -> None:
+    from ctgi.retrieval.open_clip_encoder import _fingerprint
+
+    usual, other = (clip_like_openai(interpolation=name) for name in ("bilinear", "bicubic"))
+    described = usual.settings()
+    sizes = described["image_size"], described["mean"], described["std"], 77
+    for wrap, options in ((lambda clip: clip, ()), (two_branches, (0.3, 22))):
+        ours = live_encoder(wrap(usual), "live", "cpu").fingerprint
+        assert ours == _fingerprint(wrap(usual), (*sizes, *options))  # galleries of earlier versions open
+        assert ours != live_encoder(wrap(other), "live", "cpu").fingerprint
 
 
 def test_images_are_resized_as_in_training(tmp_path: Path, tiny_clip: Path) -> None:

@@ -1,16 +1,19 @@
 """Runs as checkpoints of other programs: their names, and the same vectors when read again."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.token_selection import TwoBranches
 from ctgi.retrieval.trained_encoder import read_model
 from ctgi.training.checkpoints import save_checkpoint
@@ -64,6 +67,22 @@ def test_open_clip_loads_its_folder_with_the_same_vectors(tmp_path: Path) -> Non
         np.testing.assert_allclose(theirs, ours, atol=1e-6)
     with pytest.raises(CtgiError, match="is there already"):
         convert_checkpoint(str(run), "open_clip", tmp_path / "out")
+
+
+def test_a_gallery_of_one_door_is_refused_at_another_that_resizes_otherwise(tmp_path: Path, people: Path) -> None:
+    run = saved(tmp_path / "best.pt", irra(), "irra")
+    convert_checkpoint(str(run), "irra", tmp_path / "official")
+    convert_checkpoint(str(run), "open_clip", tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "open_clip_config.json").read_text())["model_cfg"]
+    (tmp_path / "Door-person.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "Door-person.json")
+    bilinear, bicubic = (
+        load_encoder(f"open_clip:{name}", RetrieverSettings())
+        for name in (f"local-dir:{tmp_path / 'out'}", f"Door-person,{tmp_path / 'official' / 'best.pth'}")
+    )
+    build_gallery([str(people)], tmp_path / "gallery", bilinear, RetrieverSettings())
+    with pytest.raises(CtgiError, match=r"made with .*, opened with .*resizing or context length differ"):
+        open_gallery(tmp_path / "gallery", bicubic)
 
 
 def test_what_would_give_other_vectors_elsewhere_is_refused(tmp_path: Path) -> None:
