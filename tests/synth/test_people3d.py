@@ -199,6 +199,20 @@ def test_a_mistake_of_ours_is_not_taken_for_a_missing_library(monkeypatch: pytes
         studio.studio.__wrapped__()
 
 
+def test_where_bodies_cannot_be_kept_the_error_says_where_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.delenv(bodies.VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CtgiError, match=r"file/ctgi.*set CTGI_BODIES to a file"):
+        bodies.load_bodies.__wrapped__()
+
+
+def test_photographs_are_not_written_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "scenes").write_text("")
+    with pytest.raises(CtgiError, match=r"scenes: cannot write a data set here"):
+        write_scenes(tmp_path, 1, seed=5)
+
+
 def test_a_file_that_holds_no_bodies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bodies.npz"
     path.write_bytes(b"nothing")
@@ -263,7 +277,11 @@ def test_photographs_and_pictures_made_by_turns_are_the_same_as_ever() -> None:
 
 def test_photographs_go_on_where_they_stopped(tmp_path: Path) -> None:
     assert write_scenes(tmp_path / "some", 1, seed=5) == 1
-    assert write_scenes(tmp_path / "some", 2, seed=5) == 1
+    (tmp_path / "some" / "scenes" / ".half.tmp").write_bytes(b"\xff\xd8")
+    done: list[tuple[int, int]] = []
+    assert write_scenes(tmp_path / "some", 2, seed=5, on_progress=lambda *now: done.append(now)) == 1
+    assert done == [(1, 2), (2, 2)]
+    assert not (tmp_path / "some" / "scenes" / ".half.tmp").exists()
     assert write_scenes(tmp_path / "all", 2, seed=5) == 2
     for name in ("boxes.jsonl", "scenes/0000.jpg", "scenes/0001.jpg"):
         assert (tmp_path / "some" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from ctgi.files import WithoutLocks, write_whole
-from ctgi.synth.dataset import Progress, jpeg
+from ctgi.synth.dataset import Progress, clear_images, jpeg
 from ctgi.synth.processes import in_order
 from ctgi.synth.renderers import Render
 from ctgi.synth.table import open_table
@@ -31,9 +31,10 @@ def write_scenes(
         CtgiError: a library of 3D pictures is missing, or the folder cannot be written.
     """
     Render.IN_3D.require()
-    (out / SCENES).mkdir(parents=True, exist_ok=True)
     with open_table(out / BOXES, 1, without_locks) as table:
+        clear_images(out / SCENES)
         there = table.people
+        on_progress(min(there, count), count)
         with in_order(partial(_save_scene, out, seed), range(there, count), workers) as rows:
             for done, row in enumerate(rows, there + 1):
                 table.append([row])

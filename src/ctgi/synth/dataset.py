@@ -101,7 +101,7 @@ def write_dataset(
     record = _record(splits, seed, render)
     _claim(out, record)
     with open_table(out / TABLE, VIEWS, without_locks) as table:
-        _remove_strays(out)
+        clear_images(out / IMAGES)
         done = table.people
         on_progress(done, splits.total)
         with in_order(partial(save_person, out, splits, seed, render), range(done, splits.total), workers) as people:
@@ -181,9 +181,8 @@ def _claim(out: Path, record: Json) -> None:
         else:
             found = record
             _write_record(out, record)
-        (out / IMAGES).mkdir(exist_ok=True)
     except OSError as error:
-        raise CtgiError(f"{name}: cannot write a data set here ({error.strerror}): choose another folder") from None
+        raise _unwritable(out, error) from None
     if not isinstance(found, dict) or found | {"complete": False} != record:
         raise CtgiError(
             f"{name} holds another synthetic set ({_told(found)}; now asked for: {_told(record)}): choose a new "
@@ -208,7 +207,19 @@ def _write_record(out: Path, record: Json) -> None:
     write_whole(out / RECORD, json.dumps(record, indent=2).encode() + b"\n")
 
 
-def _remove_strays(out: Path) -> None:
-    """Half-written images of a run that was killed."""
-    for stray in (out / IMAGES).glob(".*.tmp"):
-        stray.unlink()
+def clear_images(folder: Path) -> None:
+    """Make the folder if it is missing; delete half-written images of a run that was killed.
+
+    Raises:
+        CtgiError: it cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        for stray in folder.glob(".*.tmp"):
+            stray.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> CtgiError:
+    return CtgiError(f"{plain(str(folder))}: cannot write a data set here ({error.strerror}): choose another folder")

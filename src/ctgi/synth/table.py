@@ -68,6 +68,7 @@ def open_table(path: Path, views: int, without_locks: WithoutLocks = "warn") -> 
         CtgiError: it cannot be written, or another process is at it.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         file = FileIO(path, "a+")
     except OSError as error:
         raise CtgiError(f"{plain(str(path))}: cannot write ({error.strerror}): choose another folder") from None

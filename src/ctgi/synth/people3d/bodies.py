@@ -48,14 +48,15 @@ def load_bodies() -> Bodies:
     """The bodies, from the file of an earlier call or baked now.
 
     Raises:
-        CtgiError: there is no such file and anny is missing, or the file cannot be read.
+        CtgiError: there is no such file and anny is missing, or the file cannot be read or written.
     """
     path = _path()
     if path is not None and path.exists():
         return _read(path)
+    if path is not None:
+        _make_folder(path)
     packed = _pack(bake())
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, packed)
     return _unpack(packed)
 
@@ -65,6 +66,15 @@ def _path() -> Path | None:
         return Path(named)
     folder = user_folder("XDG_CACHE_HOME", ".cache")
     return folder and folder / _FILE
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CtgiError(
+            f"{path}: the bodies cannot be kept here ({error.strerror}): set {VARIABLE} to a file in a writable folder"
+        ) from None
 
 
 def _read(path: Path) -> Bodies:
