@@ -1,13 +1,13 @@
 """The graphs for LangGraph's own server and Studio: `langgraph dev` finds these factories through langgraph.json.
 
-A server's clients send JSON, so the tools cannot come with a run: they are opened once per event loop, as ctgi.toml
-and the environment bind them, for all runs, and stay open until the process ends.
+A server's clients send JSON, so the tools cannot come with a run: they are opened by the first run of an event loop, as
+ctgi.toml and the environment bind them, for all runs, and stay open until the process ends.
 """
 
 import asyncio
 import atexit
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -22,12 +22,12 @@ from ctgi.agents.senders import senders
 from ctgi.config import Settings, load_settings
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.graphs.agent import TOOLS as agent_tools
-from ctgi.graphs.agent import build_agent
+from ctgi.graphs.agent import AgentContext, build_agent
 from ctgi.graphs.contexts import WITHOUT_ANCHOR, agent_context, mtg_context, mti_context
 from ctgi.graphs.mtg import TOOLS as mtg_tools
-from ctgi.graphs.mtg import MtgState, build_mtg
+from ctgi.graphs.mtg import MtgContext, MtgState, build_mtg
 from ctgi.graphs.mti import TOOLS as mti_tools
-from ctgi.graphs.mti import build_mti
+from ctgi.graphs.mti import MtiContext, build_mti
 from ctgi.graphs.mti_state import MtiState
 from ctgi.graphs.steps import Host
 from ctgi.retrieval.encoder import load_encoder
@@ -40,7 +40,7 @@ from ctgi.tools.tool_calls import AGENT
 Graph = Any  # compiled; its four type parameters say nothing to a server
 _LENGTH = 10
 logger = logging.getLogger(__name__)
-_opened: "MutableMapping[asyncio.AbstractEventLoop, dict[str, asyncio.Task[Graph]]]" = WeakKeyDictionary()
+_opened: "MutableMapping[asyncio.AbstractEventLoop, dict[Callable[[], Any], asyncio.Task[Any]]]" = WeakKeyDictionary()
 
 
 class ImageFile(TypedDict, total=False):
@@ -68,72 +68,56 @@ class MtiInput(TypedDict, total=False):
 async def mtg() -> Graph:
     """The MTG graph with the configured tools: `{"image": {"path": FILE}}` in, the state with its `caption` out.
 
-    Raises:
-        CtgiError: the configuration, or what it binds, is not usable.
+    Here and below, a run raises CtgiError if the configuration, or what it binds, is not usable.
     """
-    return await _once("mtg", _open_mtg)
+    return build_mtg(Host(partial(_once, _open_mtg), MtgInput, _one_image))
 
 
 async def mti() -> Graph:
     """The MTI graph with the configured tools and gallery: `{"query": TEXT}` in, the state with its `ranking` out.
 
     With answer_question bound to human, the questions are interrupts that the client resumes with the answer.
-
-    Raises:
-        CtgiError: the configuration, or what it binds, is not usable, or it names no gallery.
+    A run raises CtgiError also if no gallery is named.
     """
-    return await _once("mti", _open_mti)
+    return build_mti(host=Host(partial(_once, _open_mti), MtiInput, _one_query))
 
 
 async def agent() -> Graph:
     """The agent's graph with the configured model, tools and gallery: `{"query": TEXT}` in, the `ranking` out.
 
-    Raises:
-        CtgiError: the configuration, or what it binds, is not usable, or it names no gallery or no agent.
+    A run raises CtgiError also if no gallery is named, or no agent bound.
     """
-    return await _once("agent", _open_agent)
+    return build_agent(host=Host(partial(_once, _open_agent), MtiInput, _one_query))
 
 
-async def _once(name: str, open_graph: Callable[[], Awaitable[Graph]]) -> Graph:
+async def _once(open_context: Callable[[], Any]) -> Any:
+    """The context, opened in a thread for the running loop, if it is not open already."""
     tasks = _opened.setdefault(asyncio.get_running_loop(), {})
-    task = tasks.get(name)
+    task = tasks.get(open_context)
     if task is None or (task.done() and task.exception()):  # the cause may have been fixed meanwhile
-        task = tasks[name] = asyncio.ensure_future(open_graph())
+        task = tasks[open_context] = asyncio.ensure_future(asyncio.to_thread(open_context))
     return await asyncio.shield(task)
 
 
-async def _open_mtg() -> Graph:
-    def opened() -> Graph:
-        settings = _settings()
-        _tell_senders(settings, mtg_tools)
-        context = mtg_context(settings, Models(), cache=_cache(settings))
-        return build_mtg(Host(context, MtgInput, _one_image))
-
-    return await asyncio.to_thread(opened)
+def _open_mtg() -> MtgContext:
+    settings = _settings()
+    _tell_senders(settings, mtg_tools)
+    return mtg_context(settings, Models(), cache=_cache(settings))
 
 
-async def _open_mti() -> Graph:
-    def opened() -> Graph:
-        settings = _settings()
-        asks = settings.binding("answer_question").endpoint == "human"
-        _tell_senders(settings, WITHOUT_ANCHOR if asks else mti_tools)
-        gallery = partial(_open_gallery, settings)
-        context = mti_context(settings, gallery, Models(), interactive=asks, cache=_cache(settings))
-        return build_mti(host=Host(context, MtiInput, _one_query))
-
-    return await asyncio.to_thread(opened)
+def _open_mti() -> MtiContext:
+    settings = _settings()
+    asks = settings.binding("answer_question").endpoint == "human"
+    _tell_senders(settings, WITHOUT_ANCHOR if asks else mti_tools)
+    gallery = partial(_open_gallery, settings)
+    return mti_context(settings, gallery, Models(), interactive=asks, cache=_cache(settings))
 
 
-async def _open_agent() -> Graph:
-    def opened() -> Graph:
-        settings = _settings()
-        _tell_senders(settings, (AGENT, *agent_tools))
-        context = agent_context(
-            settings, lambda: GallerySearch(_open_gallery(settings)), Models(), cache=_cache(settings)
-        )
-        return build_agent(host=Host(context, MtiInput, _one_query))
-
-    return await asyncio.to_thread(opened)
+def _open_agent() -> AgentContext:
+    settings = _settings()
+    _tell_senders(settings, (AGENT, *agent_tools))
+    search = partial(_open_search, settings)
+    return agent_context(settings, search, Models(), cache=_cache(settings))
 
 
 def _settings() -> Settings:
@@ -158,6 +142,10 @@ def _open_gallery(settings: Settings) -> Gallery:
     if settings.gallery is None:
         raise CtgiError("no gallery: name one in ctgi.toml (gallery = FOLDER) or in CTGI_GALLERY, made by ctgi index")
     return open_gallery(settings.gallery, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
+
+
+def _open_search(settings: Settings) -> GallerySearch:
+    return GallerySearch(_open_gallery(settings))
 
 
 async def _one_image(state: Any) -> MtgState:

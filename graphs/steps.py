@@ -22,8 +22,8 @@ Route = Callable[..., Awaitable[str]]
 class Host:
     """What a server supplies to the runs of its clients, who send JSON alone."""
 
-    context: Any
-    """What nodes and routes work with, in every run."""
+    context: Callable[[], Awaitable[Any]]
+    """Opens what nodes and routes work with, when a run first needs it, so that a graph can be shown without it."""
     schema: type
     """Of a client's input."""
     read: Node
@@ -52,7 +52,7 @@ def step(node: Node, host: Host | None = None) -> Node:
 
     @wraps(node)
     async def recorded(state: Any, runtime: Runtime[Any]) -> Update:
-        place, runtime = get_config()["metadata"], _in(host, runtime)
+        place, runtime = get_config()["metadata"], await _in(host, runtime)
         interceptor: Interceptor = runtime.context.interceptor
         with interceptor.node(place["langgraph_node"], place["langgraph_step"]) as wrote:
             update = await node(state, runtime)
@@ -67,13 +67,13 @@ def route(choose: Route, host: Host | None = None) -> Route:
 
     @wraps(choose)
     async def chosen(state: Any, runtime: Runtime[Any]) -> str:
-        return await choose(state, _in(host, runtime))
+        return await choose(state, await _in(host, runtime))
 
     return chosen
 
 
-def _in(host: Host | None, runtime: Runtime[Any]) -> Runtime[Any]:
-    return runtime.override(context=host.context) if host else runtime
+async def _in(host: Host | None, runtime: Runtime[Any]) -> Runtime[Any]:
+    return runtime.override(context=await host.context()) if host else runtime
 
 
 def _written(update: Update) -> Iterable[str]:

@@ -102,7 +102,9 @@ def test_right_inputs_run_and_what_else_a_client_says_is_let_be(configured: Path
 
 
 def test_a_served_graph_reads_its_input_first_and_is_otherwise_the_same() -> None:
-    host = Host(None, dict, lambda state: state)
+    async def nothing() -> None: ...
+
+    host = Host(nothing, dict, lambda state: state)
     for build in (build_agent, build_mtg, build_mti):
         alone, served = (
             {(edge.source, edge.target) for edge in one.get_graph().edges} for one in (build(), build(host=host))
@@ -139,6 +141,25 @@ def test_an_agent_is_served_with_the_model_bound_to_it(configured: Path, double:
     assert state["refinement"] == {"query": "a man", "anchors": (), "weight": 0.0, "mode": "refined"}
 
 
-def test_a_served_agent_without_a_model_says_how_to_bind_one(configured: Path) -> None:
+def test_a_served_agent_without_a_model_shows_its_form_and_a_run_says_how_to_bind_one(configured: Path) -> None:
+    assert asyncio.run(served.agent()).get_input_jsonschema()["properties"].keys() == {"query", "length"}
+    error = outcome("agent", {"query": "a man"})
     with pytest.raises(CtgiError, match="--bind agent="):
-        asyncio.run(served.agent())
+        raise error
+
+
+def test_tools_are_opened_once_for_all_runs_and_again_after_a_failure(
+    configured: Path, double: ScriptedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{double.port}")
+
+    async def fails_then_runs_twice() -> None:
+        monkeypatch.setenv("CTGI_BINDINGS__VERIFY_MATCH", "templates")
+        with pytest.raises(CtgiError, match="verify_match is bound to templates"):
+            await (await served.mti()).ainvoke({"query": "a man"})
+        monkeypatch.setenv("CTGI_BINDINGS__VERIFY_MATCH", "vllm:double@http://models.example/v1")
+        for _ in range(2):
+            assert (await (await served.mti()).ainvoke({"query": "a man"}))["ranking"]
+
+    asyncio.run(fails_then_runs_twice())
+    assert caplog.text.count("these bindings send") == 1

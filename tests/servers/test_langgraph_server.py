@@ -121,13 +121,18 @@ def test_what_is_wrong_with_an_input_reaches_the_client(url: str, tmp_path: Path
         run(url, "mtg", {"image": {"path": str(tmp_path / "no-such-file.png")}})
 
 
-def test_the_forms_of_both_graphs_and_the_steps_of_a_run(url: str) -> None:
+def test_what_an_agent_needs_reaches_the_client(url: str) -> None:
+    with pytest.raises(Exception, match="--bind agent="):
+        run(url, "agent", {"query": "a man"})
+
+
+def test_the_forms_of_all_graphs_and_the_steps_of_a_run(url: str) -> None:
     from langgraph_sdk import get_client
 
     async def look() -> tuple[dict[str, Any], list[Any]]:
         async with get_client(url=url) as client:
             forms = {}
-            for graph in ("mtg", "mti"):  # the third, the agent's, needs a model that calls tools
+            for graph in ("mtg", "mti", "agent"):  # the agent's though no model is bound to it
                 (assistant,) = await client.assistants.search(graph_id=graph)
                 schemas = await client.assistants.get_schemas(assistant["assistant_id"])
                 forms[graph] = sorted(schemas["input_schema"]["properties"])
@@ -136,7 +141,7 @@ def test_the_forms_of_both_graphs_and_the_steps_of_a_run(url: str) -> None:
             return forms, await client.threads.get_history(thread["thread_id"], limit=50)
 
     forms, history = asyncio.run(look())
-    assert forms == {"mtg": ["image"], "mti": ["length", "query"]}
+    assert forms == {"mtg": ["image"], "mti": ["length", "query"], "agent": ["length", "query"]}
     assert history[0]["next"] == []
     assert [step["next"] for step in history[-3:]] == [["retrieve"], ["read"], ["__start__"]]
     assert len(history[0]["values"]["ranking"]) == 12
