@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ctgi.errors import ArgumentError, CtgiError, ToolError
+from ctgi.faults import all_faults
 from ctgi.retrieval.images import ImageRef
 from ctgi.suggest import did_you_mean
 from ctgi.tools.desk import Answer, Desk
@@ -82,12 +83,7 @@ def _replying(form: Form) -> Form:
 
 def _what_is_wrong(error: Any) -> str:
     """All that is wrong with the arguments of a call, each by name."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)
-    )
+    return all_faults(error) if isinstance(error, ValidationError) else str(error)
 
 
 class _Loop:

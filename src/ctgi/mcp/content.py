@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from mcp import types
-from pydantic import ValidationError
 
 
 def result(said: Any) -> types.CallToolResult:
@@ -19,15 +18,6 @@ def result(said: Any) -> types.CallToolResult:
 def failure(why: str) -> types.CallToolResult:
     """A call that failed, in words that a model may read."""
     return types.CallToolResult(content=[types.TextContent(type="text", text=why)], isError=True)
-
-
-def wrong_arguments(error: ValidationError) -> types.CallToolResult:
-    """All that is wrong with the arguments of a call, each by name."""
-    told = (
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)
-    )
-    return failure("; ".join(told))
 
 
 def _are_blocks(said: Any) -> bool:

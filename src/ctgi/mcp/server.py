@@ -12,8 +12,9 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from pydantic import AnyUrl, BaseModel, ValidationError
 
 from ctgi.errors import ArgumentError, CtgiError, ImageError, ToolError
-from ctgi.mcp.content import failure, result, wrong_arguments
-from ctgi.mcp.pictures import Pictures
+from ctgi.faults import all_faults
+from ctgi.mcp.content import failure, result
+from ctgi.mcp.pictures import SCHEME, Pictures
 from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.desk import Desk
@@ -68,7 +69,7 @@ class GalleryServer:
             async with self._telling(name):
                 said, _ = await TOOLS[name].form(self._desk, **dict(given))
         except ValidationError as error:
-            return wrong_arguments(error)
+            return failure(all_faults(error))
         except (ArgumentError, ToolError, CtgiError) as error:
             return failure(str(error).replace(self._root, "the gallery"))
         return result(said)
@@ -108,7 +109,7 @@ class GalleryServer:
         described = "An image of the gallery by its id."
         return [
             types.ResourceTemplate(
-                uriTemplate="ctgi://image/{id}", name="image", description=described, mimeType="image/jpeg"
+                uriTemplate=f"{SCHEME}{{id}}", name="image", description=described, mimeType="image/jpeg"
             )
         ]
 
