@@ -109,7 +109,7 @@ async def _decide(state: AgentState, runtime: Runtime[AgentContext]) -> AgentSta
     except ToolError as error:  # such as a conversation that became too long for the model
         if not calls_made(messages):
             raise
-        return {"stopped": f"its model failed: {error}", "calls": {AGENT: 1}}
+        return {"stopped": f"its model failed: {error}", "calls": {AGENT: 1}, "named": []}
     if any(mark in said.text for mark in _UNREAD_CALLS):
         raise CtgiError(f"the server passes on the agent's calls as text, unread: {HOW_TO_CALL_TOOLS}")
     new = [] if state.get("messages") else messages

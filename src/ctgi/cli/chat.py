@@ -47,7 +47,7 @@ def chat(
     first = sys.stdin.readline().strip()
     if not first:
         return
-    agent = by_agent(asking=True, goes_on=True)
+    agent = by_agent(asking=True, goes_on=True, as_json=as_json)
     trace = not no_trace
     result = asyncio.run(search(opened, first, length, settings, events, agent=agent, trace=trace, made=made))
     if as_json:

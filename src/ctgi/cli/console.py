@@ -26,11 +26,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
 
 
-def to_terminal(width: int, *, soft_wrap: bool = False) -> Any:
-    """A rich console on stdout: as wide as the terminal, or `width` where there is none."""
+def to_terminal(width: int, *, soft_wrap: bool = False, stderr: bool = False) -> Any:
+    """A rich console on stdout, or stderr: as wide as the terminal, or `width` where there is none."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else width, soft_wrap=soft_wrap)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else width, soft_wrap=soft_wrap)
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:

@@ -48,7 +48,7 @@ def converse(
     return Conversation(name, ask)
 
 
-def by_agent(*, asking: bool, goes_on: bool = False) -> "ByAgent":
+def by_agent(*, asking: bool, goes_on: bool = False, as_json: bool = False) -> "ByAgent":
     """A search by an agent, which may ask the person at the terminal; whoever closes the terminal says nothing more."""
     from ctgi.cli.search_table import print_ranking
     from ctgi.errors import CtgiError
@@ -61,7 +61,7 @@ def by_agent(*, asking: bool, goes_on: bool = False) -> "ByAgent":
         return ByAgent()
 
     def show(state: "AgentState") -> None:
-        print_ranking(state["ranking"][: state["length"]])
+        print_ranking(state["ranking"][: state["length"]], as_json)
 
     async def ask(question: str, image: "ImageRef | None" = None) -> "Reply":
         try:

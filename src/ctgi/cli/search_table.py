@@ -24,14 +24,14 @@ def print_result(result: "SearchRecord", as_json: bool) -> None:
     console.print(_table(result))
 
 
-def print_ranking(ranking: "Sequence[Found]") -> None:
-    """Print the images that a conversation has come to."""
+def print_ranking(ranking: "Sequence[Found]", as_json: bool) -> None:
+    """Print the images that a conversation has come to; on stderr where stdout is for JSON."""
     from rich.table import Table
 
     table = Table("rank", "score", "image", box=None)
     for rank, found in enumerate(ranking, 1):
         table.add_row(str(rank), f"{found.score:.4f}", markup(found.path))
-    to_terminal(_TEXT_WIDTH).print(table)
+    to_terminal(_TEXT_WIDTH, stderr=as_json).print(table)
 
 
 def _summary(result: "SearchRecord") -> list[str]:

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from ctgi.agents.languages import is_english
 from ctgi.errors import CtgiError
 from ctgi.graphs.agent import AgentContext, Person, build_agent
-from ctgi.graphs.agent_state import ANSWER, AgentState, last_artifact, results
+from ctgi.graphs.agent_state import ANSWER, AgentState, last_artifact, results, this_request
 from ctgi.graphs.anchor_trust import overruled, weakness
 from ctgi.reading import Json
 from ctgi.records import Anchor, DialogueTurn, Found, Match, SearchRecord, VerdictRecord
@@ -54,7 +54,7 @@ def outcome(state: AgentState, started: float, interceptor: Interceptor = DIRECT
     ranking: list[Found] = state.get("ranking", [])
     verdicts, turns = _verdicts(messages), _dialogue(messages)
     confirmed = [_anchor(sha256, messages, verdicts) for sha256 in refinement.get("anchors", ())]
-    answered = last_artifact(messages, ANSWER)
+    answered = last_artifact(this_request(messages), ANSWER)
     return SearchRecord(
         query=state["query"],
         refined_query=refinement.get("query"),
