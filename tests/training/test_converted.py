@@ -72,7 +72,7 @@ def test_open_clip_loads_its_folder_with_the_same_vectors(tmp_path: Path) -> Non
 def test_a_gallery_of_one_door_is_refused_at_another_that_resizes_otherwise(tmp_path: Path, people: Path) -> None:
     run = saved(tmp_path / "best.pt", irra(), "irra")
     convert_checkpoint(str(run), "irra", tmp_path / "official")
-    convert_checkpoint(str(run), "open_clip", tmp_path / "out")
+    convert_checkpoint(str(tmp_path / "official"), "open_clip", tmp_path / "out")
     config = json.loads((tmp_path / "out" / "open_clip_config.json").read_text())["model_cfg"]
     (tmp_path / "Door-person.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path / "Door-person.json")
