@@ -7,7 +7,7 @@ from typing import Any
 from ctgi.errors import CtgiError
 from ctgi.retrieval.foreign.parts import Parts, State
 
-_HEAD = 64
+HEAD = 64
 """Channels of an attention head in OpenAI's models and all that start from them."""
 _BLOCK = re.compile(r"^(visual\.)?transformer\.resblocks\.(\d+)\.")
 
@@ -62,9 +62,9 @@ def _image_size(patches: int, patch: int, said: tuple[int, int] | None) -> tuple
 
 
 def _heads(width: int) -> int:
-    if width % _HEAD:
-        raise CtgiError(f"a tower of {width} channels: expected a multiple of {_HEAD}, as in OpenAI's models")
-    return width // _HEAD
+    if width % HEAD:
+        raise CtgiError(f"a tower of {width} channels: expected a multiple of {HEAD}, as in OpenAI's models")
+    return width // HEAD
 
 
 def _layers(state: State, tower: str | None) -> int:

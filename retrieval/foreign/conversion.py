@@ -10,6 +10,8 @@ from torch import Tensor
 from ctgi.errors import CtgiError
 from ctgi.retrieval.clip_tokens import ClipTokens
 from ctgi.retrieval.foreign import irra, rde
+from ctgi.retrieval.foreign.clip_description import HEAD
+from ctgi.retrieval.foreign.parts import Look
 from ctgi.retrieval.token_selection import TokenSelection, TwoBranches
 
 State = dict[str, Tensor]
@@ -92,11 +94,24 @@ def _only_clip(encoder: Encoder, where: str) -> ClipTokens:
 
 def _base(clip: ClipTokens) -> State:
     """The CLIP under `base_model.`, without a temperature."""
-    if not clip.config.get("quick_gelu"):
-        raise CtgiError("this model has GELU, but the code of IRRA and RDE has QuickGELU: its vectors would be others")
     if hasattr(clip.model, "text"):
         raise CtgiError("the text tower of this model has other names than CLIP's: convert it with --to open_clip")
+    if other := _other_than_official(clip):
+        raise CtgiError(f"this model {other}: its vectors would be others")
     return {f"base_model.{name}": v for name, v in clip.model.state_dict().items() if name != "logit_scale"}
+
+
+def _other_than_official(clip: ClipTokens) -> str:
+    """What differs from the models of IRRA's and RDE's code, though the weights would fit; empty if nothing does."""
+    if not clip.config.get("quick_gelu"):
+        return "has GELU, but the code of IRRA and RDE has QuickGELU"
+    channels = {int(tower.transformer.resblocks[0].attn.head_dim) for tower in (clip.visual, clip.text)} - {HEAD}
+    if channels:
+        return f"has heads of {channels.pop()} channels, but the code of IRRA and RDE of {HEAD}"
+    cfg, official = clip.visual.preprocess_cfg, Look()
+    if Look(tuple(cfg["mean"]), tuple(cfg["std"]), cfg["interpolation"]) != official:
+        return "prepares images in another way than the code of IRRA and RDE"
+    return ""
 
 
 def _options(clip: ClipTokens) -> dict[str, Any]:

@@ -26,11 +26,17 @@ RDE_NAMES = {
 
 
 def clip_like_openai(
-    image_size: tuple[int, int] = (96, 32), length: int = 77, *, quick_gelu: bool = True, seed: int = 0, **look: Any
+    image_size: tuple[int, int] = (96, 32),
+    length: int = 77,
+    *,
+    quick_gelu: bool = True,
+    seed: int = 0,
+    channels: int = 64,
+    **look: Any,
 ) -> ClipTokens:
     """A CLIP with heads of 64 channels, as in OpenAI's models; its random weights fit half precision."""
-    vision = {"image_size": list(image_size), "patch_size": 16, "width": 64, "layers": 2, "head_width": 64}
-    text = {"context_length": length, "vocab_size": 49_408, "width": 64, "heads": 1, "layers": 2}
+    vision = {"image_size": list(image_size), "patch_size": 16, "width": 64, "layers": 2, "head_width": channels}
+    text = {"context_length": length, "vocab_size": 49_408, "width": 64, "heads": 64 // channels, "layers": 2}
     name = {"embed_dim": 64, "vision_cfg": vision, "text_cfg": text, "quick_gelu": quick_gelu}
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -20,7 +20,7 @@ from ctgi.training.checkpoints import save_checkpoint
 from ctgi.training.converted import convert_checkpoint
 from ctgi.training.irra import Irra
 from ctgi.training.rde import Rde
-from tests.support.foreign_files import clip_like_openai, two_branches
+from tests.support.foreign_files import IMAGENET, clip_like_openai, two_branches
 
 TEXTS = ["a man in a red coat", "a woman with a bag"]
 
@@ -87,10 +87,16 @@ def test_a_gallery_of_one_door_is_refused_at_another_that_resizes_otherwise(tmp_
 
 def test_what_would_give_other_vectors_elsewhere_is_refused(tmp_path: Path) -> None:
     gelu = saved(tmp_path / "gelu.pt", irra(quick_gelu=False), "irra")
+    bicubic = saved(tmp_path / "bicubic.pt", irra(interpolation="bicubic"), "irra")
+    other_colors = saved(tmp_path / "colors.pt", Rde(two_branches(clip_like_openai(**IMAGENET))), "rde")
+    heads = saved(tmp_path / "heads.pt", irra(channels=32), "irra")
     fewer = TwoBranches(clip_like_openai(), out_dim=32, max_words=5)
     rde = saved(tmp_path / "rde.pt", Rde(fewer), "rde")
     for run, to, message in (
         (gelu, "irra", "has GELU, but"),
+        (bicubic, "irra", "prepares images in another way"),
+        (other_colors, "rde", "prepares images in another way"),
+        (heads, "irra", "heads of 32 channels"),
         (gelu, "rde", "no token selection"),
         (rde, "irra", "convert it with --to rde"),
         (rde, "rde", "selects 5 words, but RDE's code 22"),
