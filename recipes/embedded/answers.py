@@ -70,10 +70,6 @@ def _if_worn(part: str, tell: Answer, otherwise: str = NO) -> Answer:
     return lambda scene: tell(scene) if scene.sees(part) else otherwise
 
 
-def _on_feet(tell: Answer) -> Answer:
-    return lambda scene: tell(scene) if scene.sees("shoes") else NOT_VISIBLE
-
-
 def bag_phrase(person: Person) -> str:
     """The bag with its color: "a red backpack"."""
     return with_article(f"{person.bag_color} {person.bag}")
@@ -151,10 +147,6 @@ def _pattern(scene: Scene) -> str:
     return f"{person.pattern_color} {name}" if person.upper_pattern in ("striped", "dotted") else name
 
 
-def _hat(scene: Scene) -> str:
-    return with_article(scene.person.hat)
-
-
 ANSWERS: dict[str, Answer] = {
     "upper_color": _of("upper", lambda scene: scene.person.upper_color),
     "lower_type": _lower(_legwear, lambda _: "a dress"),
@@ -164,8 +156,8 @@ ANSWERS: dict[str, Answer] = {
     "action": lambda scene: scene.view.action,
     "upper_type": _of("upper", lambda scene: with_article(scene.person.upper_type)),
     "lower_color": _lower(lambda scene: scene.person.lower_color, lambda scene: scene.person.upper_color),
-    "shoes": _on_feet(lambda scene: scene.person.shoes_type),
-    "shoes_color": _on_feet(lambda scene: scene.person.shoes_color),
+    "shoes": _of("shoes", lambda scene: scene.person.shoes_type),
+    "shoes_color": _of("shoes", lambda scene: scene.person.shoes_color),
     "sleeves": _of("upper", lambda scene: scene.person.sleeves),
     "upper_pattern": _pattern,
     "lower_length": _lower(lambda scene: scene.person.lower_length, lambda scene: scene.person.lower_length),
@@ -175,11 +167,11 @@ ANSWERS: dict[str, Answer] = {
     "belt": _if_worn("belt", lambda scene: f"a {scene.person.belt_color} belt"),
     "scarf": _if_worn("scarf", lambda scene: with_article(f"{scene.person.scarf_color} scarf")),
     "bag": _if_worn("bag", lambda scene: with_article(scene.person.bag), NONE_OF_IT),
-    "bag_color": lambda scene: scene.person.bag_color if scene.sees("bag") else NOT_VISIBLE,
+    "bag_color": _of("bag", lambda scene: scene.person.bag_color),
     "backpack": lambda scene: bag_phrase(scene.person) if scene.sees("bag") and scene.person.bag == "backpack" else NO,
     "hand_held": _hand_held,
-    "hat": _if_worn("hat", _hat, NOTHING),
-    "hat_color": lambda scene: scene.person.hat_color if scene.sees("hat") else NOT_VISIBLE,
+    "hat": _if_worn("hat", lambda scene: with_article(scene.person.hat), NOTHING),
+    "hat_color": _of("hat", lambda scene: scene.person.hat_color),
     "glasses": _glasses,
     "gender": lambda scene: f"a {scene.person.gender}",
     "hair": _hair,

@@ -90,7 +90,7 @@ def _in_phrases(scene: Scene, altered: list[Altered], rng: Random) -> Descriptio
     said = topics(scene, rng, vague=rng.choice((0.0, 0.0, 0.0, 0.35)))
     false = {}
     for change in altered:
-        phrase = _fresh(change, said, rng)
+        phrase = _fresh(change, rng)
         if phrase is not None:
             false[change.topic] = phrase
     shown = [topic for topic in _TOPICS if topic in said and topic not in false]
@@ -104,7 +104,7 @@ def _in_phrases(scene: Scene, altered: list[Altered], rng: Random) -> Descriptio
     return Description("".join(piece.text for piece in pieces), not false, pieces)
 
 
-def _fresh(change: Altered, said: Mapping[str, str], rng: Random) -> str | None:
+def _fresh(change: Altered, rng: Random) -> str | None:
     """The altered topic's phrase; None when it happens to say nothing false, such as one without the color."""
     for _ in range(4):
         phrase = topics(change.scene, rng).get(change.topic)
@@ -141,10 +141,8 @@ def sentence(told: Mapping[str, Claim], rng: Random) -> list[Claim]:
     if rng.random() < 0.3:
         rng.shuffle(worn)
     had = [topic for topic in ("bag", "held") if topic in told]
-    hair = [topic for topic in worn if topic == "hair"]
-    pieces += _listed([told[topic] for topic in hair], " with ")
-    worn = [topic for topic in worn if topic not in hair]
-    pieces += _listed([told[topic] for topic in worn], f" {rng.choice(WEAR)} ")
+    pieces += _listed([told[topic] for topic in worn if topic == "hair"], " with ")
+    pieces += _listed([told[topic] for topic in worn if topic != "hair"], f" {rng.choice(WEAR)} ")
     pieces += _listed([told[topic] for topic in had], f"{rng.choice((',', ''))} {rng.choice(CARRY)} ")
     if "action" in told:
         pieces += [Claim(", "), told["action"]]

@@ -5,13 +5,14 @@ from random import Random
 
 from ctgi.synth.colors import differ
 from ctgi.synth.person import NONE
-from recipes.embedded.alterations import BAG_GROUPS, LOWER_GROUPS, SHOE_GROUPS, UPPER_GROUPS
+from recipes.embedded.alterations import BAG_GROUPS, LOWER_GROUPS, UPPER_GROUPS
 from recipes.embedded.answers import Scene
 
 _UPPER = ("upper_type", "upper_color", "upper_pattern", "pattern_color", "sleeves", "inner_color")
 _LOWER = ("lower_type", "lower_color", "lower_length", "lower_pattern")
-_SHARED = (("gender", "hair_length", "hair_style", "hair_color"), _UPPER, _LOWER,
-           ("shoes_type", "shoes_color", "socks_color"))  # fmt: skip
+_SHOES = ("shoes_type", "shoes_color", "socks_color")
+_HAIR = ("hair_length", "hair_style", "hair_color")
+_SHARED = (("gender", *_HAIR), _UPPER, _LOWER, _SHOES)
 _THERE = {"lower": "lower_type", "bag": "bag", "hat": "hat", "glasses": "glasses", "held": "held",
           "scarf": "scarf_color", "belt": "belt_color"}  # fmt: skip
 _STILL = ("standing", "walking")
@@ -65,13 +66,11 @@ def _of_lower(here: Scene, told: Scene) -> bool | None:
 
 
 def _of_shoes(here: Scene, told: Scene) -> bool | None:
-    a, b = here.person, told.person
     if not here.sees("shoes"):
         return None
-    if differ(a.shoes_color, b.shoes_color):
+    if differ(here.person.shoes_color, told.person.shoes_color):
         return False
-    alike = a.shoes_color == b.shoes_color and not _apart(a.shoes_type, b.shoes_type, SHOE_GROUPS)
-    return True if alike and (a.shoes_type, a.socks_color) == (b.shoes_type, b.socks_color) else None
+    return True if _alike(here, told, _SHOES) else None
 
 
 def _of_bag(here: Scene, told: Scene) -> bool | None:
@@ -118,7 +117,7 @@ def _of_hair(here: Scene, told: Scene) -> bool | None:
     cropped = [person.hair_length in ("bald", "short") for person in (a, b)]
     if cropped[0] != cropped[1] and "long" in (a.hair_length, b.hair_length):
         return False
-    return True if _alike(here, told, ("hair_length", "hair_style", "hair_color")) else None
+    return True if _alike(here, told, _HAIR) else None
 
 
 def _of_scarf(here: Scene, told: Scene) -> bool | None:

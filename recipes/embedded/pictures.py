@@ -162,7 +162,7 @@ def _render3d(person: Person, look: Any, view: View, rng: Random) -> Any:
     """None where the renderer has no such thing, like a bicycle."""
     from ctgi.synth.people3d.picture import can_render, render3d
 
-    return render3d(person, look, view, rng) if can_render(person, view) else None
+    return render3d(person, look, view, rng) if can_render(view) else None
 
 
 def _write_shard(

@@ -133,7 +133,7 @@ def _draw_head(brush: Brush, figure: Figure, person: Person, look: Look, rng: Ra
     draw_head(brush, figure, person, look, rng)
     draw_hanging_hair(brush, figure, person, look, behind=False)
     if person.glasses != NONE:
-        draw_glasses(brush, figure, person, look)
+        draw_glasses(brush, figure, person)
     if person.hat != NONE:
         draw_hat(brush, figure, person, look)
 

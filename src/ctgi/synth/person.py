@@ -111,11 +111,11 @@ def draw(table: dict[str, int], rng: Random, but: str = "") -> str:
     return rng.choices(keys, [table[key] for key in keys])[0]
 
 
-def draw_color(table: dict[str, int], rng: Random, but: str = "") -> str:
+def draw_color(table: dict[str, int], rng: Random) -> str:
     """A color by weight, or now and then any of the table alike."""
     if rng.random() < UNIFORM:
-        return rng.choice([color for color in table if color != but])
-    return draw(table, rng, but)
+        return rng.choice(list(table))
+    return draw(table, rng)
 
 
 def _apart(table: dict[str, int], color: str) -> dict[str, int]:

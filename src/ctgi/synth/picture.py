@@ -1,6 +1,8 @@
 """One drawn picture of a person, with a label for each pixel and the names of what can be seen."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -18,8 +20,6 @@ from ctgi.synth.parts import Part
 from ctgi.synth.person import NONE, Person, View, draw_person
 from ctgi.synth.scene import draw_foreground, draw_hard_shadow, draw_reflection, draw_scene, draw_shadow
 from ctgi.synth.seeing import Picture, seen
-
-__all__ = ["Look", "Part", "Picture", "draw_look", "render"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class _Crop:
 def render(person: Person, look: Look, view: View, rng: Random) -> Picture:
     """The person from one camera; the same state of rng gives the same bytes."""
     figure = pose_figure(person, look, view, rng)
-    crop = _draw_crop(figure, person, look, view, rng)
+    crop = _draw_crop(figure, person, view, rng)
     pixels, labels = _paint(person, look, view, figure, crop, rng)
     image = photograph(pixels[..., :3], crop.size, rng)
     return seen(image, labels, person, look, view)
 
 
-def _draw_crop(figure: Figure, person: Person, look: Look, view: View, rng: Random) -> _Crop:
+def _draw_crop(figure: Figure, person: Person, view: View, rng: Random) -> _Crop:
     joints = [figure.at(name) for name in figure.pose.joints]
     top = figure.at("head").imag - 9
     if "umbrella" in figure.pose.tasks.values():
@@ -155,18 +155,12 @@ def _draw_other(brush: Brush, crop: _Crop, view: View, rng: Random, *, ahead: bo
         draw_dressed(brush.marking(Part.OTHERS), figure, other, look, stance, rng)
 
 
-class _moved:
+@contextmanager
+def _moved(brush: Brush, matrix: skia.Matrix) -> Iterator[None]:
     """Draws elsewhere for a while."""
-
-    def __init__(self, brush: Brush, matrix: skia.Matrix) -> None:
-        self.canvases = (brush.color, brush.labels)
-        self.matrix = matrix
-
-    def __enter__(self) -> None:
-        for canvas in self.canvases:
-            canvas.save()
-            canvas.concat(self.matrix)
-
-    def __exit__(self, *unused: object) -> None:
-        for canvas in self.canvases:
-            canvas.restore()
+    for canvas in (brush.color, brush.labels):
+        canvas.save()
+        canvas.concat(matrix)
+    yield
+    for canvas in (brush.color, brush.labels):
+        canvas.restore()

@@ -9,11 +9,6 @@ Ring = tuple[complex, float]
 """A point of a limb's or trunk's axis and half its width there."""
 
 
-def point(z: complex) -> skia.Point:
-    """The point as the drawing library has it."""
-    return skia.Point(z.real, z.imag)
-
-
 def polygon(points: Sequence[complex], *, closed: bool = True) -> skia.Path:
     """Straight edges."""
     return skia.Path.Polygon([skia.Point(z.real, z.imag) for z in points], closed)
@@ -44,10 +39,7 @@ def ellipse(center: complex, half_width: float, half_height: float, turn: float 
     """An ellipse, turned clockwise by degrees."""
     path = skia.Path()
     path.addOval(skia.Rect.MakeLTRB(-half_width, -half_height, half_width, half_height))
-    matrix = skia.Matrix().setRotate(turn)
-    matrix.postTranslate(center.real, center.imag)
-    path.transform(matrix)
-    return path
+    return _placed(path, center, turn)
 
 
 def box(left: float, top: float, right: float, bottom: float, radius: float = 0.0) -> skia.Path:
@@ -59,7 +51,10 @@ def box(left: float, top: float, right: float, bottom: float, radius: float = 0.
 
 def turned_box(center: complex, half_width: float, half_height: float, turn: float, radius: float = 0.0) -> skia.Path:
     """A rectangle about its center, turned clockwise by degrees."""
-    path = box(-half_width, -half_height, half_width, half_height, radius)
+    return _placed(box(-half_width, -half_height, half_width, half_height, radius), center, turn)
+
+
+def _placed(path: skia.Path, center: complex, turn: float) -> skia.Path:
     matrix = skia.Matrix().setRotate(turn)
     matrix.postTranslate(center.real, center.imag)
     path.transform(matrix)

@@ -67,7 +67,7 @@ def _picture(person: Person, look: "Look", view: View, render: Render, rng: Rand
     if render is Render.IN_3D:
         from ctgi.synth.people3d.picture import can_render, render3d
 
-        if can_render(person, view):
+        if can_render(view):
             return render3d(person, look, view, rng), render
     from ctgi.synth.picture import render as draw
 

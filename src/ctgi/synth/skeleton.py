@@ -11,7 +11,6 @@ from random import Random
 from ctgi.synth.look import Build
 
 Vec = tuple[float, float, float]
-THIGH_SHARE = 0.5
 ANKLE = 4.0
 UPPER_ARM, FOREARM = 17.5, 15.0
 NECK = 16.5

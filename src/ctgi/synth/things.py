@@ -112,7 +112,7 @@ def draw_scarf(brush: Brush, figure: Figure, look: Look) -> None:
     brush.round(path, neck - 3j, neck + 3j, half, sheen(color))
 
 
-def draw_glasses(brush: Brush, figure: Figure, person: Person, look: Look) -> None:
+def draw_glasses(brush: Brush, figure: Figure, person: Person) -> None:
     """Frames or dark lenses before the eyes."""
     head = Head(figure)
     if head.front < -0.2:

@@ -60,8 +60,8 @@ def draw_upper(brush: Brush, figure: Figure, person: Person, look: Look, rng: Ra
         elif figure.facing < -0.25:
             _draw_back(brush, figure, look, rings)
         if person.upper_type == "dress":
-            _draw_waist(brush, figure, look, rings)
-        _draw_wrinkles(brush, figure, rings, rng)
+            _draw_waist(brush, figure, look)
+        _draw_wrinkles(brush, figure, rng)
         brush.round(path, rings[0][0], rings[-1][0], width, sheen(look.upper))
         brush.shade(path, rings[0][0], rings[-1][0], (0.06, 0.0, -0.02, -0.05, -0.14), sheen(look.upper))
     _draw_neckline(brush, figure, person, look)
@@ -216,12 +216,12 @@ def _draw_back(brush: Brush, figure: Figure, look: Look, rings: list[Ring]) -> N
         brush.stroke(smooth([at - 9, at + 0.6j, at + 9], closed=False), scaled(look.upper, 0.6), 0.3, alpha=0.5)
 
 
-def _draw_waist(brush: Brush, figure: Figure, look: Look, rings: list[Ring]) -> None:
+def _draw_waist(brush: Brush, figure: Figure, look: Look) -> None:
     at, half = figure.trunk_ring(0.4, look.cut.loose)
     brush.stroke(smooth([at - half, at + 0.8j, at + half], closed=False), scaled(look.upper, 0.55), 0.5, alpha=0.5)
 
 
-def _draw_wrinkles(brush: Brush, figure: Figure, rings: list[Ring], rng: Random) -> None:
+def _draw_wrinkles(brush: Brush, figure: Figure, rng: Random) -> None:
     for _ in range(rng.randint(3, 7)):
         level = rng.uniform(0.05, 0.7)
         at, half = figure.trunk_ring(level)
@@ -251,12 +251,8 @@ def _draw_neckline(brush: Brush, figure: Figure, person: Person, look: Look) -> 
         brush.fill(opening, look.skin, Part.SKIN)
         if collar == "crew":
             brush.stroke(opening, scaled(look.upper, 0.8), 0.5, Part.UPPER)
-    if collar != "none":
-        _COLLARS.get(collar, _no_collar)(brush, figure, look, neck, half)
-
-
-def _no_collar(brush: Brush, figure: Figure, look: Look, neck: complex, half: float) -> None:
-    """A crew neck has no more than its opening."""
+    if collar in _COLLARS:
+        _COLLARS[collar](brush, figure, look, neck, half)
 
 
 def _shirt_collar(brush: Brush, figure: Figure, look: Look, neck: complex, half: float) -> None:
@@ -331,3 +327,4 @@ def _hood(brush: Brush, figure: Figure, look: Look, neck: complex, half: float) 
 
 
 _COLLARS = {"shirt": _shirt_collar, "lapels": _shirt_collar, "stand": _stand_collar, "fur": _fur_collar, "hood": _hood}
+"""Those that are more than the edge of an opening."""

@@ -9,10 +9,8 @@ from ctgi.synth.people3d.fit import Fit
 from ctgi.synth.people3d.layers import Layer, cut, fasten
 from ctgi.synth.people3d.mannequin import Mannequin, least, step
 from ctgi.synth.people3d.materials import Material
-from ctgi.synth.people3d.meshes import Array, Piece, blob, moved, solid, tube
+from ctgi.synth.people3d.meshes import UPRIGHT, Array, Piece, blob, moved, solid, tube
 from ctgi.synth.people3d.rig import about
-
-_UPRIGHT: Array = np.eye(3, dtype=np.float32)
 
 
 def _vec(x: float, y: float, z: float) -> Array:
@@ -29,12 +27,12 @@ def wear_backpack(body: Mannequin, look: Look, fit: Fit, rng: Random) -> list[La
     shift = 0.05 * look.bag_side if look.bag_cut == "one shoulder" else 0.0
     behind = float(suit.y[near].max()) + fit.clearance + size[1] * 0.85
     place = _vec(shift, behind, chest + 0.05 - 0.4 * (size[2] - 0.17))
-    pocket = moved(blob(4.0), size * _vec(0.78, 0.4, 0.42), _UPRIGHT, place + _vec(0, size[1] * 0.9, -size[2] * 0.42))
+    pocket = moved(blob(4.0), size * _vec(0.78, 0.4, 0.42), UPRIGHT, place + _vec(0, size[1] * 0.9, -size[2] * 0.42))
     half = np.linspace(0, np.pi, 7)[:, None]
     loop = place + _vec(0, -size[1] * 0.4, size[2]) + np.cos(half) * _vec(0.035, 0, 0) + np.sin(half) * _vec(0, 0, 0.03)
     other = Material.STRAP if look.bag_cut == "two colors" else Material.BAG
     return [
-        fasten(moved(blob(3.0 + 5.0 * look.bag_shape), size, _UPRIGHT, place), "spine_03", Material.BAG),
+        fasten(moved(blob(3.0 + 5.0 * look.bag_shape), size, UPRIGHT, place), "spine_03", Material.BAG),
         fasten(pocket, "spine_03", other),
         fasten(tube(loop, 0.007), "spine_03", Material.STRAP),
         _straps(body, look, fit, rng),
@@ -129,5 +127,5 @@ def roll_suitcase(hand: Array, floor: float, look: Look, side: float, rng: Rando
         foot = place + turn @ (_vec(x * 0.5, 0, 0.98) * size)
         pieces.append(solid(tube(np.stack([foot, hand + _vec(x * 0.05, 0, 0)]), 0.007), Material.METAL))
         wheel = place + turn @ (_vec(x * 0.8, 0.3, -1.0) * size)
-        pieces.append(solid(moved(blob(2.5, 8, 12), _vec(0.018, 0.034, 0.034), _UPRIGHT, wheel), Material.METAL))
+        pieces.append(solid(moved(blob(2.5, 8, 12), _vec(0.018, 0.034, 0.034), UPRIGHT, wheel), Material.METAL))
     return pieces

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
+from ctgi.synth.people3d.meshes import Array, Faces
 
-Array = NDArray[np.float32]
 COUNT = 64
 """Bodies, men and women by turns."""
 FINGERS = ("index", "middle", "pinky", "ring", "thumb")
@@ -84,7 +84,7 @@ def _read_mesh(path: Path) -> tuple[Array, dict[str, list[list[int]]]]:
     return np.array(points, np.float32), groups
 
 
-def _triangles(polygons: list[list[int]]) -> NDArray[np.int32]:
+def _triangles(polygons: list[list[int]]) -> Faces:
     fans = [[p[0], p[i], p[i + 1]] for p in polygons for i in range(1, len(p) - 1)]
     return np.array(fans, np.int32)
 

@@ -9,13 +9,12 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder, write_whole
 from ctgi.synth.people3d.bake import GROUPS, bake
+from ctgi.synth.people3d.meshes import Array, Faces
 
-Array = NDArray[np.float32]
 VARIABLE = "CTGI_BODIES"
 """Environment variable: another file to keep the bodies in."""
 _FILE = "bodies-1.npz"
@@ -39,7 +38,7 @@ class Bodies:
     """Bone that each hangs on; -1 for the first."""
     weights: Array
     """[points, bones]: how much each bone moves a point."""
-    faces: dict[str, NDArray[np.int32]]
+    faces: dict[str, Faces]
     """Triangles of body, tights, skirt, hair and eyes."""
 
 

@@ -11,7 +11,8 @@ from ctgi.synth.people3d.meshes import Array
 from ctgi.synth.people3d.outfit import Figure
 from ctgi.synth.person import View
 
-_YAW = {"front": 0.0, "back": math.pi, "left": math.pi / 2, "right": -math.pi / 2}
+YAW = {"front": 0.0, "back": math.pi, "left": math.pi / 2, "right": -math.pi / 2}
+"""Where a camera stands that sees a side of the person: radians to the person's left."""
 _CARRIED = (Material.BAG, Material.METAL)
 _NEAR, _FAR = 0.3, 80.0
 
@@ -45,7 +46,7 @@ class Camera:
 
 def place_camera(figure: Figure, view: View, rng: Random) -> Camera:
     """A camera that sees the side of the person that the view says, and a crop as detectors give it."""
-    yaw = _YAW[view.side] + max(-0.5, min(0.5, rng.gauss(0, 0.25)))
+    yaw = YAW[view.side] + max(-0.5, min(0.5, rng.gauss(0, 0.25)))
     pitch = rng.choice((rng.uniform(0.0, 0.15), rng.uniform(0.05, 0.35), rng.uniform(0.2, 0.6)))
     body = _framed(figure, rng)
     center = (body.max(0) + body.min(0)) / 2

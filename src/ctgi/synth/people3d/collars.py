@@ -5,11 +5,11 @@ from random import Random
 import numpy as np
 
 from ctgi.synth.look import Look
-from ctgi.synth.people3d.fit import Fit
+from ctgi.synth.people3d.fit import Fit, below_neckline
 from ctgi.synth.people3d.layers import Layer, cut, fasten
 from ctgi.synth.people3d.mannequin import Mannequin
 from ctgi.synth.people3d.materials import Material
-from ctgi.synth.people3d.meshes import Array, Mesh, blob, moved, strip, tube
+from ctgi.synth.people3d.meshes import UPRIGHT, Array, Mesh, blob, moved, strip, tube
 from ctgi.synth.person import NONE, Person
 
 _AROUND = 22
@@ -60,10 +60,7 @@ def _ring(body: Mannequin, low: float, high: float, lean: float, opened: float) 
 
 def _band(body: Mannequin, fit: Fit) -> Layer:
     """A ribbed edge of the neck opening."""
-    suit = body.tights
-    front = suit.y < body.joints["neck_01"][1] - 0.02
-    edge = body.neck + 0.045 - np.where(front, 0.035 + fit.neckline, 0.3 * max(0.0, fit.neckline))
-    off = edge - suit.z + np.clip(np.abs(suit.x) - 0.05, 0, None) * 0.8
+    suit, off = body.tights, below_neckline(body, fit.neckline)
     keep = np.minimum(off + 0.004, 0.022 - off) * 12
     keep = np.where((body.arms > 0.3) | (np.abs(suit.x) > 0.13), -1, keep)
     return cut(suit, body.draped + suit.normals * (fit.thick + 0.004), keep, Material.COLLAR)
@@ -85,7 +82,7 @@ def _lapels(body: Mannequin, person: Person, fit: Fit, wide: float) -> Layer:
 def _hood(body: Mannequin, fit: Fit, rng: Random) -> Mesh:
     size = np.array((rng.uniform(0.11, 0.14), rng.uniform(0.06, 0.085), rng.uniform(0.07, 0.1)), np.float32)
     place = body.joints["neck_01"] + np.array((0, 0.062 + fit.thick * 0.5, -0.005), np.float32)
-    return moved(blob(2.6), size, np.eye(3, dtype=np.float32), place)
+    return moved(blob(2.6), size, UPRIGHT, place)
 
 
 def _string(body: Mannequin, fit: Fit, side: int, rng: Random) -> Mesh:

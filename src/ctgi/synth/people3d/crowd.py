@@ -10,7 +10,7 @@ from PIL import Image
 
 from ctgi.synth.camera import photograph
 from ctgi.synth.look import Look, draw_look
-from ctgi.synth.people3d.camera3d import Camera, overlook, sun_matrix
+from ctgi.synth.people3d.camera3d import YAW, Camera, overlook, sun_matrix
 from ctgi.synth.people3d.film import develop, labels_of
 from ctgi.synth.people3d.light import draw_light
 from ctgi.synth.people3d.meshes import Array
@@ -134,8 +134,7 @@ def _view(one: _Placed, camera: Camera, scene: str) -> View:
     """From which side the camera meets the person."""
     toward = about("z", -one.heading) @ (camera.eye - one.at)
     yaw = math.atan2(float(toward[0]), -float(toward[1]))
-    sides = {"front": 0.0, "left": math.pi / 2, "right": -math.pi / 2, "back": math.pi}
-    side = max(sides, key=lambda name: math.cos(yaw - sides[name]))
+    side = max(YAW, key=lambda name: math.cos(yaw - YAW[name]))
     return View(side, one.action, scene, others=True)
 
 

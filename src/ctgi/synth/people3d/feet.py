@@ -9,7 +9,7 @@ from ctgi.synth.people3d.fit import Fit
 from ctgi.synth.people3d.layers import Layer, cut, fasten
 from ctgi.synth.people3d.mannequin import Mannequin, least, step
 from ctgi.synth.people3d.materials import Material
-from ctgi.synth.people3d.meshes import Array, grid, lathe, moved
+from ctgi.synth.people3d.meshes import UPRIGHT, Array, grid, lathe, moved
 from ctgi.synth.person import NONE, Person
 
 _TOES = {"sneakers": 2.6, "shoes": 2.2, "boots": 2.4, "high heels": 1.6, "sandals": 2.6}
@@ -95,7 +95,7 @@ def _heel(body: Mannequin, side: str) -> Layer:
     ankle = body.joints[f"foot_{side}"]
     profile = np.array(((0.012, -HEEL), (0.014, 0), (0.026, 0.02), (0.0, 0.02)), np.float32)
     place = np.array((ankle[0], ankle[1] + 0.045, body.floor), np.float32)
-    return fasten(moved(lathe(profile, 8), 1.0, np.eye(3, dtype=np.float32), place), f"foot_{side}", Material.SHOES)
+    return fasten(moved(lathe(profile, 8), 1.0, UPRIGHT, place), f"foot_{side}", Material.SHOES)
 
 
 def bare_skin(body: Mannequin, person: Person, fit: Fit) -> Layer:
@@ -109,8 +109,8 @@ def bare_skin(body: Mannequin, person: Person, fit: Fit) -> Layer:
     along = body.along_arm(skin.points)
     start = fit.sleeve - 0.1 if fit.sleeve > 0 else -1.0
     keep = np.where(share["arm"] > 0.3, (along - start) * 5, keep)
-    cover = (z < fit.leg_end + 0.2) if fit.skirted else (fit.leg_end + 0.05 - z) * 10
-    keep = np.where(leg, np.where(cover, 1, -1) if fit.skirted else cover, keep)
+    below = np.where(z < fit.leg_end + 0.2, 1, -1) if fit.skirted else (fit.leg_end + 0.05 - z) * 10
+    keep = np.where(leg, below, keep)
     if person.shoes_type not in ("sandals", "high heels"):
         keep = np.where((share["calf"] + share["foot"] > 0.6) & (z < fit.shoe_top - 0.02), -1, keep)
     elif person.shoes_type == "high heels":

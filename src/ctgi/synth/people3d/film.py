@@ -8,15 +8,13 @@ from scipy import ndimage
 
 from ctgi.synth.parts import Part
 from ctgi.synth.people3d.light import Light
-from ctgi.synth.people3d.materials import COUNT, PARTS, Material
+from ctgi.synth.people3d.materials import PARTS, Material
 from ctgi.synth.people3d.meshes import Array
 from ctgi.synth.people3d.palette import encoded
 from ctgi.synth.people3d.studio import Exposure
 
 Labels = NDArray[np.uint8]
-_PARTS = np.array(
-    [PARTS.get(Material(m), Part.BACKGROUND) if m in set(Material) else 0 for m in range(COUNT)], np.uint8
-)
+_PARTS = np.array([PARTS[material] for material in Material], np.uint8)
 
 
 def develop(shot: Exposure, behind: Array, light: Light, scale: float, rng: Random) -> NDArray[np.uint8]:

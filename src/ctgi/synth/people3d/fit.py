@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
+
 from ctgi.synth.look import Look
 from ctgi.synth.people3d.mannequin import Mannequin
+from ctgi.synth.people3d.meshes import Array
 from ctgi.synth.person import NONE, OUTER, Person
 
 THICKNESS = {
@@ -61,6 +64,14 @@ def draw_fit(body: Mannequin, person: Person, look: Look, rng: Random) -> Fit:
         leg_wide=0.004 if person.lower_type == "leggings" else 0.075 * (look.cut.leg_width - 1),
         shoe_top=body.ankle + _shoe_height(person, leg_end - body.ankle, rng),
     )
+
+
+def below_neckline(body: Mannequin, neckline: float) -> Array:
+    """[tights] Meters from the edge of the neck opening down to a point; below 0 in the opening."""
+    suit = body.tights
+    front = suit.y < body.joints["neck_01"][1] - 0.02
+    edge = body.neck + 0.045 - np.where(front, 0.035 + neckline, 0.3 * max(0.0, neckline))
+    return np.asarray(edge - suit.z + np.clip(np.abs(suit.x) - 0.05, 0, None) * 0.8)
 
 
 def _hem(body: Mannequin, person: Person, look: Look, tucked: bool) -> float:

@@ -9,11 +9,9 @@ from ctgi.synth.people3d.fit import Fit
 from ctgi.synth.people3d.layers import Layer, cut, fasten
 from ctgi.synth.people3d.mannequin import Mannequin, least, step
 from ctgi.synth.people3d.materials import Material
-from ctgi.synth.people3d.meshes import Array, Mesh, blob, lathe, moved, strip, tube
+from ctgi.synth.people3d.meshes import UPRIGHT, Array, Mesh, blob, lathe, moved, strip, tube
 from ctgi.synth.people3d.rig import about
 from ctgi.synth.person import NONE, Person
-
-_UPRIGHT: Array = np.eye(3, dtype=np.float32)
 
 
 def dress_head(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random) -> list[Layer]:
@@ -81,7 +79,7 @@ def _tied(body: Mannequin, person: Person, rng: Random) -> list[Mesh]:
     if person.hair_style == "bun":
         top = rng.random() < 0.3
         place = np.array((0, body.joints["head"][1] + 0.03, body.eye[2] + 0.15), np.float32) if top else back
-        return [moved(blob(2.2), rng.uniform(0.038, 0.052), _UPRIGHT, place)]
+        return [moved(blob(2.2), rng.uniform(0.038, 0.052), UPRIGHT, place)]
     length = rng.uniform(0.18, 0.34)
     fall = np.linspace(0, 1, 9)[:, None]
     path = back + fall * np.array((0.0, 0.02, -length)) + np.sin(fall * np.pi * 0.8) * np.array((0, 0.045, 0.02))
@@ -126,9 +124,7 @@ def _hat(body: Mannequin, person: Person, rng: Random) -> list[Layer]:
 def _visor(center: Array) -> Mesh:
     turn = np.linspace(-1.15, 1.15, 14)
     edge = np.stack([np.sin(turn) * 0.086, -np.cos(turn) * 0.098, 0 * turn + 0.004], 1)
-    rim = np.stack(
-        [np.sin(turn) * 0.083, -np.cos(turn) * 0.19 + 0.01, -0.03 + 0.02 * np.abs(np.sin(turn)) ** 2 * -1], 1
-    )
+    rim = np.stack([np.sin(turn) * 0.083, -np.cos(turn) * 0.19 + 0.01, -0.03 - 0.02 * np.sin(turn) ** 2], 1)
     return strip(center + edge, center + rim)
 
 

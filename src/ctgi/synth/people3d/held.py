@@ -6,10 +6,8 @@ import numpy as np
 
 from ctgi.synth.look import Look
 from ctgi.synth.people3d.materials import Material
-from ctgi.synth.people3d.meshes import Array, Mesh, Piece, blob, lathe, moved, solid, tube
+from ctgi.synth.people3d.meshes import UPRIGHT, Array, Mesh, Piece, blob, lathe, moved, solid, tube
 from ctgi.synth.people3d.rig import Rig, about
-
-_UPRIGHT: Array = np.eye(3, dtype=np.float32)
 
 
 def hold(thing: str, hand: Array, rig: Rig, look: Look, rng: Random) -> list[Piece]:
@@ -41,7 +39,7 @@ def _meshes(thing: str, hand: Array, rng: Random) -> list[Mesh]:
         return [moved(lathe(profile, 12), 1.0, about("x", rng.uniform(-0.3, 0.3)), at(0, -0.02, 0.01))]
     if thing == "cup":
         profile = np.array(((0, -0.06), (0.03, -0.06), (0.042, 0.065), (0, 0.065)))
-        return [moved(lathe(profile, 12), 1.0, _UPRIGHT, at(0, -0.03, 0.03))]
+        return [moved(lathe(profile, 12), 1.0, UPRIGHT, at(0, -0.03, 0.03))]
     size = np.array((rng.uniform(0.05, 0.09), rng.uniform(0.1, 0.15), rng.uniform(0.12, 0.19)), np.float32)
     body = at(0, 0, -size[2] - 0.07)
     loops = [

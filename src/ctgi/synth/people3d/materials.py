@@ -35,7 +35,7 @@ class Material(IntEnum):
     """Of an umbrella."""
 
 
-COUNT = 24
+COUNT = len(Material)
 """Rows of the shader's tables."""
 PARTS = {
     Material.SKIN: Part.SKIN, Material.HAIR: Part.HAIR, Material.UPPER: Part.UPPER, Material.INNER: Part.INNER,

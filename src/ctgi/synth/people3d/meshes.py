@@ -11,6 +11,8 @@ from ctgi.synth.people3d.materials import Material
 
 Array = NDArray[np.float32]
 Faces = NDArray[np.int32]
+UPRIGHT: Array = np.eye(3, dtype=np.float32)
+"""Turns nothing."""
 
 
 @dataclass(frozen=True)

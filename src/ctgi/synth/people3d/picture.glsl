@@ -57,7 +57,7 @@ void main(){
     else { if (line < .003) a *= .6; if (length(vec2(q.x+.004, fract(q.z*10.)/10.-.05)) < .007 && q.z > front.y) a = mix(a, trim, .85); }
   }
   if (material == LOWER && front.z > .5 && abs(abs(q.y - .01) - .0) < .014 && abs(q.x) > .1) a = mix(a, trim, .9);
-  if (material == SHOES && q.z < sole.w) a = mix(sole.rgb, sole.rgb*.6, step(q.z, sole.w - .02)*.0);
+  if (material == SHOES && q.z < sole.w) a = sole.rgb;
   if (material == SKIN) {
     a *= .92 + .16*noise(q*30.);
     vec3 p = q - eyes;

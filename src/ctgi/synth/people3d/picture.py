@@ -26,7 +26,7 @@ PERSON, BYSTANDER = 0, 1
 """Who owns a pixel."""
 
 
-def can_render(person: Person, view: View) -> bool:
+def can_render(view: View) -> bool:
     """Whether such a picture can be made in 3D; riders cannot."""
     return view.action != "riding a bicycle"
 
@@ -38,7 +38,7 @@ def render3d(person: Person, look: Look, view: View, rng: Random) -> Picture:
         CtgiError: moderngl, EGL or the bodies are missing; says what to install.
         ValueError: it cannot be made in 3D: see `can_render`.
     """
-    if not can_render(person, view):
+    if not can_render(view):
         raise ValueError(f"no 3D picture of somebody {view.action}")
     figure = stand(dress(person, look), person, look, view.action, rng)
     camera = place_camera(figure, view, rng)

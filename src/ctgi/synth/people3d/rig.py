@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ctgi.synth.people3d.bodies import Bodies
+from ctgi.synth.people3d.meshes import Array
 
-Array = NDArray[np.float32]
 Vec = tuple[float, float, float]
 
 

@@ -59,9 +59,8 @@ def _quad(corners: list[Array], material: Material) -> Piece:
     normal = np.cross(points[1] - points[0], points[3] - points[0])
     normal /= np.linalg.norm(normal)
     span = np.linalg.norm(points[1] - points[0])
-    rest = np.array([(0, 0, 0), (span, 0, 0), (span, 0, 9), (0, 0, 9)], np.float32)
-    if material == Material.WALL:
-        rest[2:, 2] = points[2, 2] - points[1, 2]
+    high = points[2, 2] - points[1, 2]
+    rest = np.array([(0, 0, 0), (span, 0, 0), (span, 0, high), (0, 0, high)], np.float32)
     faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
     return Piece(points, np.tile(normal, (4, 1)).astype(np.float32), rest, np.ones(4, np.float32), faces, material)
 
@@ -107,7 +106,7 @@ def draw_backdrop(scene: str, camera: Camera, end: float, feet: float, unit: flo
         canvas.translate(0, feet / unit)
     brush = Brush(color, marks, Light(0, -0.6, 0.8, 0.3))
     area = (0.0, -feet / unit, width / unit, (height - feet) / unit)
-    horizon = min(max(end, -0.5 * height), height * 1.0)
+    horizon = min(max(end, -0.5 * height), height)
     draw_scene(brush, scene, area, (horizon - feet) / unit, rng)
     del surfaces
     soft = rng.choice((0.8, 1.5, 3.0, 5.0)) * height / 384

@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 
 from ctgi.synth.look import Look
-from ctgi.synth.people3d.fit import Fit
+from ctgi.synth.people3d.fit import Fit, below_neckline
 from ctgi.synth.people3d.layers import Layer, cut, hang
 from ctgi.synth.people3d.mannequin import Mannequin, least, step
 from ctgi.synth.people3d.materials import Material
@@ -86,11 +86,8 @@ def _edges(body: Mannequin, piece: _Cut, points: Array) -> Array:
     shoulder = (piece.sleeve - along) * 3 if piece.sleeve > 0 else (-0.05 - along) * 8
     keep = np.where(arms > (0.3 if piece.sleeve > 0 else 0.15), shoulder, 5)
     keep = np.minimum(keep, np.where(arms > 0.5, 5, (points[:, 2] - piece.hem) * 10))
-    front = suit.y < body.joints["neck_01"][1] - 0.02
-    collar = body.neck + 0.045 - np.where(front, 0.035 + piece.neckline, 0.3 * max(0.0, piece.neckline))
     side = np.abs(suit.x)
-    opening = (collar - suit.z + np.clip(side - 0.05, 0, None) * 0.8) * 10
-    keep = np.minimum(keep, np.where((arms > 0.5) | (side > 0.16), 5, opening))
+    keep = np.minimum(keep, np.where((arms > 0.5) | (side > 0.16), 5, below_neckline(body, piece.neckline) * 10))
     if piece.straps:
         keep = np.minimum(keep, np.where((suit.z > body.neck - 0.09) & (side > 0.1), (0.145 - side) * 20, 5))
     if piece.gap:
