@@ -7,21 +7,25 @@ from typing import Any
 import pytest
 
 from ctgi.testing import ScriptedMllm
-from ctgi.ui.guard import MAX_BODY, Door, is_loopback
+from ctgi.ui.guard import COOKIE, MAX_BODY, Door, is_loopback
 from tests.support.page import seen, visited
 
 pytestmark = pytest.mark.anyio
 EVIL = '"><script>document.documentElement.dataset.owned=1</script><img src=x onerror=alert(1)> {{ 7*7 }}'
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8321", "127.0.0.1.evil.example", "", "10.0.0.1:8321"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8321", "127.0.0.1.evil.example", "", "10.0.0.1:8321", "["]
+)
 async def test_a_foreign_name_for_this_machine_gets_nothing(host: str, people: Path, tmp_path: Path) -> None:
     async with visited(people, ScriptedMllm(), tmp_path) as visit:
         assert (await visit.get("/", host=host)).status_code == 403
         assert (await visit.get("/images/0/small", host=host)).status_code == 403
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9", "http://localhost:8321"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:9", "http://localhost:8321", "http://["]
+)
 async def test_a_form_of_another_site_changes_nothing(origin: str, people: Path, tmp_path: Path) -> None:
     async with visited(people, ScriptedMllm(), tmp_path) as visit:
         assert (await visit.post("/searches", origin=origin, query="a man")).status_code == 403
@@ -39,6 +43,21 @@ async def test_any_other_address_needs_the_token(people: Path, tmp_path: Path) -
         assert shown.status_code == 200
         assert "token" not in str(shown.url), "it does not stay in the address, which is shared and logged"
         assert (await visit.get("/gallery", host="10.0.0.1:8321")).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["a+b", "a b;c", "a&b#c", "a%20b", 'a"b', "schlüssel"])
+async def test_a_token_of_ones_own_opens_the_printed_address(token: str, people: Path, tmp_path: Path) -> None:
+    door = Door("127.0.0.1", 8321, token)
+    async with visited(people, ScriptedMllm(), tmp_path, door) as visit:
+        assert (await visit.get(door.url)).status_code == 200
+        assert (await visit.get("/gallery")).status_code == 200
+
+
+@pytest.mark.parametrize("other", ["a:b=1", "a[b]=1", 'c={"d": 1}', "bare"])
+async def test_cookies_of_other_programs_do_not_matter(other: str, people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path, Door("0.0.0.0", 8321, "s3cret")) as visit:
+        assert (await visit.get("/", cookie=f"{other}; {COOKIE}=s3cret")).status_code == 200
+        assert (await visit.get("/", cookie=f"{other}; {COOKIE}=wrong")).status_code == 401
 
 
 async def test_bodies_are_bounded(people: Path, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+
+from starlette.requests import cookie_parser
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -39,7 +40,7 @@ class Door:
     def url(self) -> str:
         """What to open in a browser."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{shown}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+        return f"http://{shown}:{self.port}/" + (f"?token={quote(self.token, safe='')}" if self.token else "")
 
 
 def is_loopback(host: str) -> bool:
@@ -78,7 +79,7 @@ class Guard:
 
     def _refused(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if self._door.token is None and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if self._door.token is None and not is_loopback(_split(f"//{host}").hostname or ""):
             return 403, "This page answers to its own address only."
         if self._door.token is not None and not self._knows_token(scope, headers):
             return 401, "Open the address that ctgi ui printed: it holds the token."
@@ -90,23 +91,28 @@ class Guard:
         return None
 
     def _knows_token(self, scope: Scope, headers: dict[str, str]) -> bool:
-        cookie = SimpleCookie()
-        cookie.load(headers.get("cookie", ""))
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        kept = cookie[COOKIE].value if COOKIE in cookie else ""
+        kept = unquote(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
         token = (self._door.token or "").encode()
         return any(hmac.compare_digest(one.encode(), token) for one in (given, kept))
 
     def _enter(self, path: str) -> list[tuple[bytes, bytes]]:
-        cookie = f"{COOKIE}={self._door.token}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{COOKIE}={quote(self._door.token or '', safe='')}; HttpOnly; SameSite=Strict; Path=/"
         return [(b"location", path.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
 
 
 def _is_own(headers: dict[str, str], host: str) -> bool:
     if headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return False
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == host
+    return bool(host) and _split(headers.get("origin", "")).netloc == host
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; empty ones where it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _bounded(receive: Receive) -> Receive:
