@@ -90,6 +90,14 @@ async def test_an_answer_is_corrected_and_the_caption_follows(people: Path, capt
     assert (line.turns[0]["answer"], line.caption) == ("black boots", "A man. The person wears black boots.")
 
 
+@pytest.mark.parametrize("name", ["Zoë", "李 雷", "50% Ann; b"])
+async def test_a_name_in_any_letters_is_remembered(people: Path, captions: Path, tmp_path: Path, name: str) -> None:
+    async with visited(people, ScriptedMllm(), tmp_path, captions=(captions,)) as visit:
+        page = await corrected(visit, address(captions), by=name, caption="A woman.")
+        assert page.all("input", name="by")[0]["value"] == name
+        assert f"{name}, 20" in page.text
+
+
 async def test_a_caption_that_does_not_follow_is_told(people: Path, captions: Path, tmp_path: Path) -> None:
     async with visited(people, ScriptedMllm(), tmp_path, captions=(captions,)) as visit:
         page = await corrected(visit, address(captions), answer=["white sneakers", "a blue bag"])

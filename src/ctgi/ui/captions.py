@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -125,7 +125,7 @@ def show(request: Request, file: int, image: str, filters: Filters, saved: int |
     new = view.corrections[-saved:] if saved else []
     return _page(
         request, "captions_record.html.j2", file=file, record=view,
-        by=request.cookies.get(NAME, ""), address=_address(filters), saved=saved, new=new,
+        by=unquote(request.cookies.get(NAME, "")), address=_address(filters), saved=saved, new=new,
         surprises=[_before(view, one) for one in new if one.unseen], caption_stays=_caption_stays(new),
         beside=_beside(image, [entry.image for entry in index.wanted(filters)]),
     )  # fmt: skip
@@ -150,7 +150,7 @@ def save(
     changes = [one for one in [Change(None, caption_seen, caption), *turns] if one.now.split() != one.seen.split()]
     kept = correct(index.path, index.read(_entry(index, image)), changes, by)
     back = RedirectResponse(f"/captions/{file}/{image}?{_address(filters, saved=len(kept))}", 303)
-    back.set_cookie(NAME, " ".join(by.split()), max_age=_YEAR_S, httponly=True, samesite="strict")
+    back.set_cookie(NAME, quote(" ".join(by.split())), max_age=_YEAR_S, httponly=True, samesite="strict")
     return back
 
 
