@@ -120,6 +120,12 @@ def test_no_cell_is_a_formula(tmp_path: Path, start: str) -> None:
     assert table(index, tmp_path)[0]["caption"] == f"'{start}cmd|' /C calc'!A0"
 
 
+def test_half_a_letter_of_utf16_is_replaced(tmp_path: Path) -> None:
+    index = CaptionsIndex(write(tmp_path / "captions.jsonl", record("a.png", caption="A bag \ud83d.")))
+    index.refresh()
+    assert table(index, tmp_path)[0]["caption"] == "A bag \ufffd."
+
+
 def test_names_that_are_no_utf8_are_written(tmp_path: Path) -> None:
     index = CaptionsIndex(write(tmp_path / "captions.jsonl", record("\udcff.png")))
     index.refresh()

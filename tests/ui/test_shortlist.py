@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,18 @@ async def test_what_is_marked_is_exported_with_its_note(people: Path, tmp_path: 
     assert all(Path(one["path"]).is_file() for one in exact["images"])
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [row["note"] for row in rows] == ["seen twice", "'=1+1"], "a spreadsheet calculates nothing"
+
+
+async def test_a_path_that_is_not_utf8_keeps_its_bytes(people: Path, tmp_path: Path) -> None:
+    odd = os.fsencode((people / "0_a.png").rename(people / "\udcff.png"))
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        address = await visit.finished(asks="nobody")
+        (image,) = [ref.sha256 for ref in visit.site.gallery.refs() if os.fsencode(ref.path) == odd]
+        await visit.post(f"{address}/keep", image=image)
+        assert "\\udcff.png" in (await visit.see(address)).text
+        (exact,) = (await visit.get(f"{address}/shortlist.json")).json()["images"]
+        assert os.fsencode(exact["path"]) == odd
+        assert odd in (await visit.get(f"{address}/shortlist.csv")).content
 
 
 async def test_the_star_changes_in_its_place(people: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Captions as one self-contained HTML page, and as a table for a spreadsheet."""
 
-import csv
-import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +9,7 @@ from ctgi.files import write_whole
 from ctgi.reports.caption_views import CaptionView, TurnView, caption_view
 from ctgi.reports.pages import template
 from ctgi.reports.pictures import Pictures
+from ctgi.reports.spreadsheet import table
 
 MAX_IMAGES = 500
 """On one page."""
@@ -18,7 +17,6 @@ COLUMNS = (
     "path", "sha256", "caption", "corrected", "model_caption", "initial_caption", "confidence_percent", "kept",
     "dropped", "answers", "dropped_answers",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_captions_page(captions: CaptionsIndex, out: Path, folder: Path | None) -> int:
@@ -46,39 +44,25 @@ def write_captions_page(captions: CaptionsIndex, out: Path, folder: Path | None)
 
 
 def write_captions_table(captions: CaptionsIndex, out: Path) -> None:
-    """Write a CSV file in UTF-8 with a row for each image; see `COLUMNS`.
-
-    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """Write a CSV file in UTF-8 with a row for each image; see `COLUMNS` and `ctgi.reports.spreadsheet`.
 
     Raises:
         CtgiError: `out` cannot be written.
     """
-    write_whole(out, _rows(captions))
+    write_whole(out, table(COLUMNS, map(_row, _views(captions))))
 
 
 def _views(captions: CaptionsIndex) -> Iterator[CaptionView]:
     return (caption_view(line, captions.corrections) for line in captions)
 
 
-def _rows(captions: CaptionsIndex) -> Iterator[bytes]:
-    yield "\ufeff".encode()  # spreadsheets take a file without it for Latin-1
-    yield _row(COLUMNS)
-    for view in _views(captions):
-        yield _row(
-            (
-                view.path, view.sha256, view.caption, "no" if view.own is None else "yes",
-                view.caption if view.own is None else view.own, view.initial_caption,
-                "" if view.percent is None else str(view.percent), str(len(view.kept)), str(len(view.dropped)),
-                "\n".join(map(_line, view.kept)), "\n".join(map(_line, view.dropped)),
-            )
-        )  # fmt: skip
+def _row(view: CaptionView) -> tuple[object, ...]:
+    return (
+        view.path, view.sha256, view.caption, "no" if view.own is None else "yes",
+        view.caption if view.own is None else view.own, view.initial_caption, view.percent, len(view.kept),
+        len(view.dropped), "\n".join(map(_line, view.kept)), "\n".join(map(_line, view.dropped)),
+    )  # fmt: skip
 
 
 def _line(turn: TurnView) -> str:
     return f"{turn.question} {turn.answer or '(no answer)'}" + ("" if turn.kept else f" ({turn.fate})")
-
-
-def _row(cells: tuple[str, ...]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
-    return text.getvalue().encode(errors="surrogateescape")

@@ -1,21 +1,19 @@
 """The shortlist of a search: images with notes, and what can be taken along as a file."""
 
 import asyncio
-import csv
-import io
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from ctgi.reading import dump
+from ctgi.reports.spreadsheet import table
 from ctgi.ui.guard import REPORT
 from ctgi.ui.searches import Text, begun_of, site_of, view_of
 from ctgi.ui.views import SearchView
 
 router = APIRouter()
 _COLUMNS = ("path", "sha256", "rank", "score", "note", "query")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet would calculate a cell that begins so."""
 
 
 @router.get("/searches/{name}/images/{sha256}")
@@ -49,21 +47,17 @@ async def drop(request: Request, name: str, image: Text) -> Response:
 async def as_csv(request: Request, name: str) -> Response:
     """The shortlist as a table."""
     view = await view_of(site_of(request), begun_of(site_of(request), name))
-    text = io.StringIO()
-    table = csv.DictWriter(text, _COLUMNS)
-    table.writeheader()
-    table.writerows({column: _cell(row[column]) for column in _COLUMNS} for row in _rows(view))
-    content = "\ufeff" + text.getvalue()
-    return Response(content.encode(errors="replace"), media_type="text/csv; charset=utf-8", headers=_as_file("csv"))
+    content = b"".join(table(_COLUMNS, ([row[column] for column in _COLUMNS] for row in _rows(view))))
+    return Response(content, media_type="text/csv; charset=utf-8", headers=_as_file("csv"))
 
 
 @router.get("/searches/{name}/shortlist.json")
-async def as_json(request: Request, name: str) -> JSONResponse:
+async def as_json(request: Request, name: str) -> Response:
     """The shortlist, exactly."""
     view = await view_of(site_of(request), begun_of(site_of(request), name))
     refined = view.found.refined_query if view.found else None
     value = {"query": view.begun.query, "refined_query": refined, "images": _rows(view)}
-    return JSONResponse(value, headers=_as_file("json"))
+    return Response(dump(value), media_type="application/json", headers=_as_file("json"))
 
 
 @router.get("/searches/{name}/report.html")
@@ -89,10 +83,6 @@ def _rows(view: SearchView) -> list[dict[str, Any]]:
         }
         for one in view.shortlist
     ]
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _as_file(ending: str) -> dict[str, str]:

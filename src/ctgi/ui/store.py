@@ -64,6 +64,7 @@ class Store:
         with _explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
+            self._db.text_factory = lambda text: text.decode(errors="surrogateescape")
             self._db.execute("pragma journal_mode = wal")
             self._db.executescript(_TABLES)
 
@@ -87,9 +88,9 @@ class Store:
     def keep(self, search: str, sha256: str, path: str, note: str) -> None:
         """Put an image on the search's shortlist, or change its note."""
         self._write(
-            "insert into shortlist (search, sha256, path, note, added) values (?, ?, ?, ?, ?) "
+            "insert into shortlist (search, sha256, path, note, added) values (?, ?, cast(? as text), ?, ?) "
             "on conflict do update set note = excluded.note",
-            search, sha256, path, note, _now(),
+            search, sha256, path.encode(errors="surrogateescape"), note, _now(),
         )  # fmt: skip
 
     def drop(self, search: str, sha256: str) -> None:
