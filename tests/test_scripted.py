@@ -150,13 +150,22 @@ def test_a_request_that_the_script_cannot_answer_says_why(replies: Callable[[Req
         ask(server)
 
 
-def test_what_is_no_chat_request_is_told() -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"model": "scripted"}', b"KeyError: 'messages'"),
+        (b'{"model": "scripted", "messages": [], "structured_outputs": ["yes"]}', b"AttributeError"),
+    ],
+)
+def test_what_is_no_chat_request_is_told_and_not_counted(body: bytes, reason: bytes) -> None:
     with ScriptedServer() as server:
-        asked = urllib.request.Request(f"{server.url}/chat/completions", b'{"model": "scripted"}', method="POST")
+        asked = urllib.request.Request(f"{server.url}/chat/completions", body, method="POST")
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(asked, timeout=10)
-        assert b"this is no chat request: KeyError: 'messages'" in error.value.read()
+        assert b"this is no chat request: " + reason in error.value.read()
         error.value.close()
+        ask(server)
+    assert (len(server.seen), server.peak_in_flight) == (1, 1)
 
 
 def test_faults_come_first_and_a_script_can_be_exchanged() -> None:

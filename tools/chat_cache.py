@@ -53,9 +53,7 @@ class ChatCache:
                 the key, because another server may use the same model name.
         """
         self._store, self._record = store, record
-        self._thread = ThreadPoolExecutor(
-            1, thread_name_prefix="ctgi-cache"
-        )  # a busy file must not block the event loop
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ctgi-cache")  # a busy file must not block the loop
         self.made = 0
         """Calls to a model since the cache was opened, including those that failed."""
         self.spent = Tokens()

@@ -78,11 +78,9 @@ class Spans:
     @contextmanager
     def item(self, given: Mapping[str, Any]) -> Iterator[Outcome]:
         """A span around the work on one image or query."""
-        attributes: Attributes = {
-            "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.agent.name": self._graph,
-            **of_binding(self._settings.binding(_LOOKS[self._graph]), self._settings),
-        }
+        attributes: Attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": self._graph}
+        if self._graph in _LOOKS:
+            attributes |= of_binding(self._settings.binding(_LOOKS[self._graph]), self._settings)
         if isinstance(image := given.get("image"), ImageRef):
             attributes["ctgi.image.sha256"] = image.sha256
         if self._content and "query" in given:
@@ -145,7 +143,7 @@ def reporting(
 
     Args:
         settings: the collector, and whether to send texts.
-        graph: the graph that runs: mtg, mti or plain.
+        graph: the graph that runs: mtg, mti, agent, plain, or a name of the caller's own.
         command: the name of the whole run's span.
         inner: the interceptor that does the work.
         exporter: an OpenTelemetry span exporter to use instead of OTLP over HTTP.

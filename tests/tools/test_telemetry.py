@@ -210,6 +210,15 @@ def test_a_recorder_around_hears_the_notes_too() -> None:
     assert (meta.src, meta.retries) == ("cache", 2)
 
 
+def test_a_graph_of_the_callers_own_has_spans_without_a_model() -> None:
+    memory = InMemorySpanExporter()
+    with reporting(load_settings(), "mine", "mine", DIRECT, exporter=memory) as run, run.item({"query": "a man"}):
+        pass
+    item = memory.get_finished_spans()[0]
+    assert item.name == "invoke_agent mine"
+    assert "gen_ai.request.model" not in (item.attributes or {})
+
+
 def test_nothing_is_sent_unless_an_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert collector(load_settings()) is None
     with reporting(load_settings(), "mtg", "caption", DIRECT) as interceptor:

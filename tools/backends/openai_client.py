@@ -90,9 +90,7 @@ class ServerClient:
 
     async def _ask(self, method: str, path: str, body: bytes | None) -> bytes:
         try:
-            async with asyncio.timeout(
-                self._timeout_s
-            ):  # for the whole reply: a slow one may take hours even if no single read times out
+            async with asyncio.timeout(self._timeout_s):  # of the whole reply, whose single reads may all be in time
                 return await self._answer(method, f"{self.address}{path}{self.address.query}", body)
         except (httpx2.TimeoutException, TimeoutError) as error:
             late = f"no answer within {self._timeout_s:g} s"

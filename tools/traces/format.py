@@ -39,9 +39,9 @@ class Header:
     t: Literal["header"] = "header"
     run: str
     command: str
-    """caption, search, evaluate."""
+    """caption, search, evaluate, mcp, or a name of the caller's own."""
     graph: str
-    """mtg, mti, or plain for retrieval without a dialogue."""
+    """mtg, mti, agent, mcp, or plain for retrieval without a dialogue; or a name of the caller's own."""
     started: str
     """UTC, ISO 8601."""
     root: str

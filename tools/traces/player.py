@@ -54,7 +54,7 @@ class PendingCalls:
 
     @property
     def unused(self) -> list[Call]:
-        """Number of unused recorded calls."""
+        """The recorded calls that were not used."""
         return [call for queue in self.pending.values() for call in queue]
 
 

@@ -21,7 +21,8 @@ def mcp(
         bool, typer.Option("--http", help="Listen on this machine (streamable HTTP), instead of stdin and stdout.")
     ] = False,
     port: Annotated[
-        int | None, typer.Option(metavar="N", min=0, max=65535, help="With --http: port; 0 takes a free one (8322).")
+        int | None,
+        typer.Option(metavar="N", min=0, max=65535, help="With --http: port; 0 takes a free one (default: 8322)."),
     ] = None,
     token: Annotated[
         str | None, typer.Option(metavar="TEXT", help="With --http: secret that clients send (default: a new one).")

@@ -8,13 +8,12 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from ctgi.agents.languages import is_english
-from ctgi.errors import CtgiError
 from ctgi.graphs.agent import AgentContext, Person, build_agent
 from ctgi.graphs.agent_state import ANSWER, AgentState, last_artifact, results, this_request
 from ctgi.graphs.anchor_trust import overruled, weakness
 from ctgi.reading import Json
-from ctgi.records import Anchor, DialogueTurn, Found, Match, SearchRecord, VerdictRecord
-from ctgi.text import joined
+from ctgi.records import Anchor, DialogueTurn, Found, SearchRecord, VerdictRecord
+from ctgi.runs.query import matches, start
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 
 _STEPS_OF_A_CONVERSATION = 100_000
@@ -31,9 +30,7 @@ async def search_with_agent(
         EndpointDownError: a server is gone.
         ToolError: the model called no tool at all.
     """
-    if not query.strip():
-        raise CtgiError('the query is empty: describe the person, like "woman with red bag"')
-    given: AgentState = {"query": joined(query), "length": length}
+    given = start(query, length)
     steps = _STEPS_OF_A_CONVERSATION if person else 2 * context.settings.calls + 10
     with context.interceptor.item({**given, **label}) as done:
         started = time.perf_counter()
@@ -64,7 +61,7 @@ def outcome(state: AgentState, started: float, interceptor: Interceptor = DIRECT
         verified=tuple(verdicts),
         rounds=sum(bool((one.artifact or {}).get("refinement")) for _, one in results(messages)),
         calls=state["calls"],
-        results=tuple(Match(**vars(found), rank=rank) for rank, found in enumerate(ranking[: state["length"]], 1)),
+        results=matches(ranking[: state["length"]]),
         truncated_tokens=state.get("truncated_tokens", 0),
         not_english=sum(not is_english(turn.answer) for turn in turns),
         seconds=round(time.perf_counter() - started, 3),

@@ -175,7 +175,7 @@ def graph_config(context: MtiContext, steering: Steering) -> Any:
 def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) -> SearchRecord:
     """A finished search, without what the command adds (DESIGN, section 6)."""
     ranking, turns = ranked(state), dialogue(state)
-    results = _matches(ranking[: state["length"]])
+    results = matches(ranking[: state["length"]])
     shown = {one.path for one in results}
     confirmed = {anchor.sha256: anchor for anchor in anchors(state)}
     return SearchRecord(
@@ -190,7 +190,7 @@ def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) 
         rounds=state.get("round", 0),
         calls=state["calls"],
         results=results,
-        left=tuple(one for one in _matches(plainly_ranked(state)[: state["length"]]) if one.path not in shown),
+        left=tuple(one for one in matches(plainly_ranked(state)[: state["length"]]) if one.path not in shown),
         truncated_tokens=state["truncated_tokens"],
         not_english=sum(not is_english(turn.answer) for turn in turns),
         seconds=round(time.perf_counter() - started, 3),
@@ -198,7 +198,8 @@ def outcome(state: MtiState, started: float, interceptor: Interceptor = DIRECT) 
     )
 
 
-def _matches(ranking: Sequence[Found]) -> tuple[Match, ...]:
+def matches(ranking: Sequence[Found]) -> tuple[Match, ...]:
+    """A ranking as a record holds it, each image with its rank."""
     return tuple(Match(**vars(found), rank=rank) for rank, found in enumerate(ranking, 1))
 
 

@@ -136,12 +136,12 @@ class ScriptedServer:
             return self.models_fault or Fault(body=json.dumps(listed).encode())
         if method != "POST" or path != "/v1/chat/completions":
             return http_error(404, "Not Found")
-        self._in_flight += 1
-        self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
         try:
             request = parse_request(json.loads(body), headers)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             return http_error(400, f"this is no chat request: {type(error).__name__}: {error}")
+        self._in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
         try:
             return await self._chat(request)
         finally:
