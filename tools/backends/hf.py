@@ -136,11 +136,11 @@ class HfMllm:
         picture = self._image(request.image, *bounds) if request.image else None
         with self._processor:
             inputs = self._encode(processor, request, picture)
-            choices = tuple((choice, _spellings(processor.tokenizer, choice)) for choice in request.choices)
-        shape = inputs["input_ids"].shape
-        with self._processor:
             told = processor.tokenizer.decode(inputs["input_ids"][0, -_TAIL:])
             close = processor.tokenizer.encode(f"{closing(told)}\n\n", add_special_tokens=False) if opens(told) else []
+            goes_on = not close and not told[-1:].isspace()
+            choices = tuple((choice, _spellings(processor.tokenizer, choice, goes_on)) for choice in request.choices)
+        shape = inputs["input_ids"].shape
         after = close if choices else []  # a choice is an answer, not a thought
         prompt = Prompt(
             tokens={name: lengthened(name, tensor, after) for name, tensor in inputs.items() if tensor.shape == shape},
@@ -240,9 +240,13 @@ def _messages(request: ChatRequest, picture: Image.Image | None, control: list[s
     return messages
 
 
-def _spellings(tokenizer: Any, choice: str) -> tuple[tuple[int, ...], ...]:
-    """Token sequences of a choice as given and capitalized; both count."""
-    texts = (choice, choice[:1].upper() + choice[1:])
+def _spellings(tokenizer: Any, choice: str, goes_on: bool) -> tuple[tuple[int, ...], ...]:
+    """Token sequences of a choice as given and capitalized; both count.
+
+    Where a prompt ends within a line, as in `Assistant:`, the choice after a space counts as well.
+    """
+    texts = [choice, choice[:1].upper() + choice[1:]]
+    texts += [f" {text}" for text in texts] if goes_on else []
     return tuple(dict.fromkeys(tuple(tokenizer.encode(text, add_special_tokens=False)) for text in texts))
 
 

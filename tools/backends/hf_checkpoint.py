@@ -12,10 +12,12 @@ from huggingface_hub.utils import logging as hub_logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from safetensors import SafetensorError
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ctgi.errors import CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
+from ctgi.tools.backends.hf_adapter import base_of, has_processor, with_adapter
 from ctgi.tools.backends.hf_model import Checkpoint
 
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
@@ -31,7 +33,7 @@ def check_checkpoint(model: str) -> None:
     if not path.exists():
         if path.is_absolute() or model.count("/") != 1 or model.startswith((".", "~")):
             raise CtgiError(f"hf:{model}: no such folder: {_EXPECTED} in it, or a model's name on the hub, owner/name")
-    elif not (path / "config.json").is_file():
+    elif not any((path / name).is_file() for name in ("config.json", ADAPTER_CONFIG_NAME)):
         raise CtgiError(f"hf:{model}: no checkpoint: {_EXPECTED} in this folder")
 
 
@@ -43,38 +45,73 @@ def _place(model: str) -> Path:
 
 
 def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
-    """Weights and processor of a checkpoint; `dtype` auto is bfloat16 on a GPU and float32 on the CPU.
+    """Weights and processor of a checkpoint, or of an adapter and the model that it was trained on.
 
     Code inside the checkpoint is not run.
+
+    Args:
+        model: a folder, or a name on the hub.
+        device: where it is to run.
+        dtype: auto is bfloat16 on a GPU and float32 on the CPU.
 
     Raises:
         CtgiError: it cannot be found, read or downloaded, is incomplete, or is not a vision-language chat model.
     """
     check_checkpoint(model)
-    source = _place(model)
-    place = str(source) if source.exists() else model
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": source.exists()}
+    place, local = _found(model)
     _be_quiet()
-    with _readable(model, online=not source.exists()), explained_memory(f"loading hf:{model}"):
-        config = transformers.AutoConfig.from_pretrained(place, **options)
-        if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-            raise CtgiError(
-                f"hf:{model}: a {config.model_type!r} model does not look at images: "
-                "expected a vision-language model such as Qwen2-VL"
-            )
-        processor = transformers.AutoProcessor.from_pretrained(place, **options)
-        network, report = transformers.AutoModelForImageTextToText.from_pretrained(
-            place, dtype=_precision(dtype, device), weights_only=True,
-            output_loading_info=True, **options,
-        )  # fmt: skip
-        if getattr(processor, "chat_template", None) is None:
-            raise CtgiError(f"hf:{model}: the processor has no chat template: expected a model tuned for dialogue")
-        if report["missing_keys"]:
-            raise CtgiError(
-                f"hf:{model}: the checkpoint lacks {len(report['missing_keys'])} of its weights, among them "
-                f"{min(report['missing_keys'])}: download or export it again"
-            )
+    with _readable(model, online=not local), explained_memory(f"loading hf:{model}"):
+        base = base_of(model, place, local=local)
+        if base is None:
+            network, processor = _load(model, place, place, device, dtype, local=local)
+        else:
+            own = has_processor(place, local=local)
+            network, processor = _load_base(model, base, place if own else None, device, dtype)
+            network = with_adapter(network, model, place)
         return Checkpoint(network.to(device).eval(), processor)
+
+
+def _found(model: str) -> tuple[str, bool]:
+    """Where transformers finds a model, and whether that is a folder here."""
+    folder = _place(model)
+    return (str(folder), True) if folder.exists() else (model, False)
+
+
+def _load_base(model: str, base: str, processor: str | None, device: str, dtype: str) -> tuple[Any, Any]:
+    """The model that an adapter was trained on; on the machine that trained it, it may have been a folder."""
+    place, local = _found(base)
+    try:
+        check_checkpoint(base)
+    except CtgiError:
+        raise CtgiError(
+            f"hf:{model}: the adapter was trained on {base}, which is not here: write where it is now into "
+            f"base_model_name_or_path of its {ADAPTER_CONFIG_NAME}"
+        ) from None
+    with _readable(base, online=not local):
+        return _load(base, place, processor or place, device, dtype, local=local)
+
+
+def _load(model: str, place: str, processor: str, device: str, dtype: str, *, local: bool) -> tuple[Any, Any]:
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
+    config = transformers.AutoConfig.from_pretrained(place, **options)
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise CtgiError(
+            f"hf:{model}: a {config.model_type!r} model does not look at images: "
+            "expected a vision-language model such as Qwen2-VL"
+        )
+    prepared = transformers.AutoProcessor.from_pretrained(processor, **options)
+    network, report = transformers.AutoModelForImageTextToText.from_pretrained(
+        place, dtype=_precision(dtype, device), weights_only=True,
+        output_loading_info=True, **options,
+    )  # fmt: skip
+    if getattr(prepared, "chat_template", None) is None:
+        raise CtgiError(f"hf:{model}: the processor has no chat template: expected a model tuned for dialogue")
+    if report["missing_keys"]:
+        raise CtgiError(
+            f"hf:{model}: the checkpoint lacks {len(report['missing_keys'])} of its weights, among them "
+            f"{min(report['missing_keys'])}: download or export it again"
+        )
+    return network, prepared
 
 
 def _precision(dtype: str, device: str) -> torch.dtype:
@@ -99,14 +136,20 @@ def _readable(model: str, *, online: bool) -> Iterator[None]:
         with hub() if online else nullcontext(Hub(None)) as found:
             trouble = found.trouble
             yield
-    except (OSError, SafetensorError, ImportError, *MALFORMED) as error:
-        reason = trouble or str(error).strip().partition("\n")[0]
+    except ImportError as error:
+        raise CtgiError(f"hf:{model} needs a package that is not installed: {_first_line(error)}") from None
+    except (OSError, SafetensorError, *MALFORMED) as error:
+        reason = trouble or _first_line(error)
         if not online:
             raise CtgiError(f"hf:{model}: not a checkpoint that can be used ({reason}): {_EXPECTED}") from None
         raise CtgiError(
             f"hf:{model}: no such folder here, and no download is possible ({reason}): "
             f"give the path of a local folder instead; {_EXPECTED} in it"
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 @contextmanager
