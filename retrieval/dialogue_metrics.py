@@ -21,7 +21,7 @@ class DialogueCurves:
     """Best log rank integral (PlugIR): 0 is perfect, lower is better."""
 
 
-def dialogue_curves(ranks: NDArray[np.integer], *, ks: Sequence[int] = (1, 5, 10)) -> DialogueCurves:
+def dialogue_curves(ranks: NDArray[np.floating | np.integer], *, ks: Sequence[int] = (1, 5, 10)) -> DialogueCurves:
     """Curves from the 1-based ranks [Q, R] of each query's target (its best image) after 0 .. R-1 turns.
 
     Raises:
@@ -37,7 +37,7 @@ def dialogue_curves(ranks: NDArray[np.integer], *, ks: Sequence[int] = (1, 5, 10
     )
 
 
-def best_log_rank_integral(best: NDArray[np.integer]) -> float:
+def best_log_rank_integral(best: NDArray[np.floating | np.integer]) -> float:
     """Mean over queries of the trapezoid rule over the log of the best rank so far, per turn; [Q, R] -> scalar.
 
     With a single column there is no turn to integrate over, and it is the mean log rank itself.

@@ -20,7 +20,7 @@ from ctgi.retrieval.checkpoint import first_line
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef
-from ctgi.retrieval.metrics import Metrics, evaluate_features
+from ctgi.retrieval.metrics import Metrics, QueryMetrics, measure_features
 from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
@@ -119,11 +119,21 @@ def _kept(file: Path, count: int) -> tuple[NDArray[np.float32], tuple[int, ...]]
 
 def text_to_image(encoded: EncodedSplit) -> Metrics:
     """Every caption as a query; each image of its person is a match."""
-    split = encoded.split
-    return evaluate_features(encoded.text_features, encoded.image_features, split.caption_pids, split.image_pids)
+    return measure_texts(encoded).mean()
 
 
 def image_to_text(encoded: EncodedSplit) -> Metrics:
     """Every image as a query; each caption of its person is a match."""
+    return measure_images(encoded).mean()
+
+
+def measure_texts(encoded: EncodedSplit) -> QueryMetrics:
+    """`text_to_image` query by query."""
     split = encoded.split
-    return evaluate_features(encoded.image_features, encoded.text_features, split.image_pids, split.caption_pids)
+    return measure_features(encoded.text_features, encoded.image_features, split.caption_pids, split.image_pids)
+
+
+def measure_images(encoded: EncodedSplit) -> QueryMetrics:
+    """`image_to_text` query by query."""
+    split = encoded.split
+    return measure_features(encoded.image_features, encoded.text_features, split.image_pids, split.caption_pids)

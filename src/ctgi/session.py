@@ -218,7 +218,7 @@ class Session:
             root: its folder.
             split: val or test.
             captions: queries: human, initial:FILE or mtg:FILE.
-            limit: only the first captions, against the whole gallery.
+            limit: only so many captions as queries, drawn over all people, against the whole gallery.
             mti: also refine every query.
             out: features and replies are kept here, for the next call (default: runs/evaluate-DATA).
 

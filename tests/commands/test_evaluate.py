@@ -39,6 +39,51 @@ def test_plain_retrieval_asks_no_model(ctgi: Run, command: list[str], double: Sc
     assert json.loads(Path("runs/evaluate-rstp/result.json").read_text()) == result
 
 
+def test_every_metric_has_an_interval_over_people(ctgi: Run, command: list[str]) -> None:
+    result = ctgi(*command, "--json").json
+    assert (result["people"], result["intervals"]["level"]) == (4, 95)
+    for stage in ("t2i", "i2t"):
+        for name, (low, high) in result["intervals"][stage].items():
+            assert low <= result[stage][name] <= high
+    assert result["intervals"]["t2i"]["R@10"] == [100, 100]
+    assert "95 % interval" in ctgi(*command).out
+
+
+def test_a_sample_of_queries_is_drawn_over_all_people(ctgi: Run, command: list[str]) -> None:
+    """The first four captions would be those of two people."""
+    done = ctgi(*command, "--limit", "4", "--json")
+    assert (done.json["captions"], done.json["people"], done.json["images"]) == (4, 4, 8)
+    assert done.json["sample"] == {"drawn": 4, "of": 8, "seed": 0}
+    assert "4 of 8 captions as queries, of 4 people (seed 0)" in done.err
+    assert "sample" not in ctgi(*command, "--limit", "8", "--json").json
+    captions = {seed: queries(ctgi, command, seed) for seed in ("0", "1", "2")}
+    assert captions["0"] == queries(ctgi, command, "0")
+    assert len(set(captions.values())) > 1
+    assert "add --limit" in ctgi(*command, "--seed", "1").err
+
+
+def queries(ctgi: Run, command: list[str], seed: str) -> tuple[str, ...]:
+    """The images whose captions were drawn."""
+    assert ctgi(*command, "--limit", "4", "--seed", seed).code == 0
+    lines_there = Path("runs/evaluate-rstp/queries.jsonl").read_text().splitlines()
+    return tuple(json.loads(line)["image"] for line in lines_there)
+
+
+def test_what_mti_changes_is_tested_query_by_query(ctgi: Run, command: list[str]) -> None:
+    refined = mti(ctgi, command, "--lam", "0.3")
+    plain = json.loads(Path("runs/evaluate-rstp/result.json").read_text())["t2i"]
+    found = ctgi("compare", "runs/evaluate-rstp", "--json").json
+    assert (found["queries"], found["people"], found["left_out"]) == (8, 4, 0)
+    assert (found["a"]["stage"], found["b"]["stage"]) == ("t2i", "mti")
+    for name, one in found["metrics"].items():
+        assert one["a"] == pytest.approx(plain[name], abs=2e-3)
+        assert one["b"] == pytest.approx(refined["t2i"][name], abs=2e-3)
+        assert 0 < one["p"] <= 1
+    told = ctgi("compare", "runs/evaluate-rstp").out
+    assert "8 queries of 4 people" in told
+    assert "B - A" in told
+
+
 def mti(ctgi: Run, command: list[str], *more: str) -> dict[str, Any]:
     done = ctgi(*command, "--mti", "--json", *more)
     assert done.code == 0, done.err

@@ -14,6 +14,7 @@ from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
 from ctgi.cli.chat import chat
 from ctgi.cli.checkpoints import convert, import_, inspect
+from ctgi.cli.compare import compare
 from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.command(context_settings={"allow_extra_args": True})(ablate)
 app.command()(caption)
 app.command()(chat)
+app.command()(compare)
 app.command()(convert)
 app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)

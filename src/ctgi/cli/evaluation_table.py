@@ -19,11 +19,8 @@ def print_result(result: "Evaluation") -> None:
     """Print metrics, what MTI took, sweeps and curves."""
     console = to_terminal(120)
     console.print(markup(_headline(result)), highlight=False)
-    rows = {"text to image": result.t2i, "image to text": result.i2t}
+    console.print(_measured(result))
     mti = result.mti
-    if mti:
-        rows["text to image, MTI"] = mti.t2i.metrics
-    console.print(_table("", rows))
     if mti:
         for line in _told(mti):
             console.print(markup(line), highlight=False)
@@ -35,11 +32,25 @@ def print_result(result: "Evaluation") -> None:
             console.print(_curves(one))
 
 
+def _measured(result: "Evaluation") -> "Table":
+    """Each stage with its metrics, and below them how far they reach."""
+    around = result.intervals
+    rows = [("text to image", result.t2i, around.t2i), ("image to text", result.i2t, around.i2t)]
+    rows += [("text to image, MTI", result.mti.t2i.metrics, around.mti or {})] if result.mti else []
+    table = _table("", {})
+    for label, metrics, ends in rows:
+        _add(table, label, metrics)
+        if ends:
+            table.add_row("  95 % interval", *("-".join(f"{end:.1f}" for end in ends[name]) for name in _COLUMNS))
+    return table
+
+
 def _headline(result: "Evaluation") -> str:
     cut = f", {result.truncated_captions:,} of them cut" if result.truncated_captions else ""
+    drawn = f" of {result.sample.of:,}" if result.sample else ""
     return (
-        f"{result.data} {result.split}: {result.images:,} images, {result.captions:,} captions"
-        f" ({result.context_length} tokens{cut}), {result.retriever}"
+        f"{result.data} {result.split}: {result.images:,} images, {result.captions:,}{drawn} captions"
+        f" of {result.people:,} people ({result.context_length} tokens{cut}), {result.retriever}"
     )
 
 
@@ -59,13 +70,17 @@ def _told(mti: "MtiEvaluation") -> list[str]:
 def _table(name: str, rows: "Mapping[str, Metrics]") -> "Table":
     from rich.table import Table
 
-    from ctgi.runs.evaluation import as_row
-
     table = Table(name, *_COLUMNS, box=None)
     for label, metrics in rows.items():
-        row = as_row(metrics)
-        table.add_row(label, *(f"{row[column]:.2f}" for column in _COLUMNS))
+        _add(table, label, metrics)
     return table
+
+
+def _add(table: "Table", label: str, metrics: "Metrics") -> None:
+    from ctgi.runs.evaluation import as_row
+
+    row = as_row(metrics)
+    table.add_row(label, *(f"{row[column]:.2f}" for column in _COLUMNS))
 
 
 def _curves(one: "TurnCurves") -> "Table":

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ctgi.records import Match, SearchRecord
 from ctgi.reports.search_page import write_html
-from ctgi.retrieval.evaluate import EncodedSplit
-from ctgi.runs.evaluate_mti import MtiRun, plain_ranks, ranks
+from ctgi.retrieval.evaluate import EncodedSplit, measure_texts
+from ctgi.runs.evaluate_mti import MtiRun, measure_refined
 from ctgi.runs.evaluation import Evaluation
 
 SHOWN = 20
@@ -39,15 +39,14 @@ def write_worst(out: Path, encoded: EncodedSplit, result: Evaluation, run: MtiRu
     Raises:
         CtgiError: `out` cannot be written.
     """
-    found = ranks(run, run.settings.mti.lam, run.settings.mti.xi) if run else plain_ranks(encoded)
+    found = measure_refined(run, run.settings.mti.lam, run.settings.mti.xi) if run else measure_texts(encoded)
     bindings = dict(result.mti.bindings) if result.mti else {}
     made_by = MadeBy(f"{result.data} {result.split}", result.retriever, bindings)
-    queries = np.flatnonzero(np.isin(encoded.split.caption_pids, encoded.split.image_pids))
-    worst = np.argsort(-found, kind="stable")[:SHOWN]
-    searches = [_search(encoded, int(queries[i]), made_by, run) for i in worst]
-    pids = [encoded.split.caption_pids[queries[i]] for i in worst]
-    relevant = [_shows(encoded, pid) for pid in pids]
-    write_html(searches, out, relevant=relevant, best_ranks=[int(found[i]) for i in worst])
+    worst = np.argsort(-found.first, kind="stable")[:SHOWN]
+    queries = found.rows[worst].tolist()
+    searches = [_search(encoded, query, made_by, run) for query in queries]
+    relevant = [_shows(encoded, encoded.split.caption_pids[query]) for query in queries]
+    write_html(searches, out, relevant=relevant, best_ranks=[round(rank) for rank in found.first[worst].tolist()])
 
 
 def _shows(encoded: EncodedSplit, pid: int) -> Any:

@@ -12,11 +12,16 @@ from ctgi.files import write_whole
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
+from ctgi.retrieval.benchmarks.sampling import spread_queries
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.evaluate import EncodedSplit, encode_split, image_to_text, text_to_image
-from ctgi.runs.evaluate_mti import MtiRun, mti_row, run_mti, sweep, turn_curves, write_scores
-from ctgi.runs.evaluation import Evaluation, MtiEvaluation, User
+from ctgi.retrieval.evaluate import EncodedSplit, encode_split, measure_images, measure_texts
+from ctgi.retrieval.metrics import QueryMetrics
+from ctgi.retrieval.resampling import intervals
+from ctgi.runs.evaluate_mti import MtiRun, measure_refined, mti_row, run_mti, sweep, turn_curves, write_scores
+from ctgi.runs.evaluation import Evaluation, Intervals, MtiEvaluation, Sample, User
 from ctgi.runs.events import Events
+from ctgi.runs.origin import digest_of
+from ctgi.runs.query_results import write_queries
 from ctgi.tools.tool_calls import AGENT
 
 
@@ -31,10 +36,14 @@ class DataSpec:
     captions: str = "human"
     """human, initial:FILE or mtg:FILE."""
     limit: int | None = None
-    """Only the first captions, against the whole gallery."""
+    """Only so many captions as queries, drawn over all people, against the whole gallery."""
+    seed: int = 0
+    """Of that draw."""
 
-    def load(self, events: Events) -> Split:
-        """The split; counts of a plain folder, and of corrected captions, are reported.
+    def load(self, events: Events) -> tuple[Split, Sample | None]:
+        """The split, and how its queries were drawn if not all captions are queries.
+
+        Counts of a plain folder, of corrected captions and of a sample are reported.
 
         Raises:
             CtgiError: the data set cannot be read.
@@ -45,25 +54,31 @@ class DataSpec:
             events.tell(whole.overview(dataset.root))
         if dataset.corrected:
             events.tell(told(dataset.corrected))
-        if self.limit is None:
-            return whole
-        return replace(
-            whole,
-            captions=whole.captions[: self.limit],
-            caption_pids=whole.caption_pids[: self.limit],
-            caption_images=whole.caption_images[: self.limit],
+        if self.limit is None or self.limit >= len(whole.captions):
+            return whole, None
+        drawn = spread_queries(whole.caption_pids, self.limit, self.seed)
+        people = len({whole.caption_pids[row] for row in drawn})
+        events.tell(
+            f"{self.split}: {len(drawn):,} of {len(whole.captions):,} captions as queries, of {people:,} people "
+            f"(seed {self.seed})"
         )
+        queries = replace(
+            whole,
+            captions=tuple(whole.captions[row] for row in drawn),
+            caption_pids=tuple(whole.caption_pids[row] for row in drawn),
+            caption_images=tuple(whole.caption_images[row] for row in drawn),
+        )
+        return queries, Sample(len(drawn), len(whole.captions), self.seed)
 
 
-def encode(spec: DataSpec, encoder: Encoder, settings: Settings, folder: Path, events: Events) -> EncodedSplit:
+def encode(split: Split, encoder: Encoder, settings: Settings, folder: Path, events: Events) -> EncodedSplit:
     """The split's features, kept in `folder` for the next run.
 
     Raises:
-        CtgiError: the data set, or an image of it, cannot be read.
+        CtgiError: an image cannot be read.
     """
-    chosen = spec.load(events)
-    with events.progress("encode", len(chosen.images)) as update:
-        return encode_split(chosen, encoder, settings.retriever, folder, progress=update)
+    with events.progress("encode", len(split.images)) as update:
+        return encode_split(split, encoder, settings.retriever, folder, progress=update)
 
 
 @dataclass(frozen=True)
@@ -99,22 +114,30 @@ async def evaluate(
     Raises:
         CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
     """
-    encoded = await asyncio.to_thread(encode, spec, encoder, settings, folder, events)
-    result, run = plain_result(spec.layout, encoder, encoded, settings), None
+    split, sample = await asyncio.to_thread(spec.load, events)
+    encoded = await asyncio.to_thread(encode, split, encoder, settings, folder, events)
+    texts, images = measure_texts(encoded), measure_images(encoded)
+    result = replace(plain_result(spec.layout, encoder, encoded, settings, texts, images), sample=sample)
+    by_stage, run = {"t2i": texts}, None
     if measuring.mti:
         run = await run_mti(
             encoded, encoder, settings, folder, events,
             variant=measuring.variant, users=measuring.users, trace=measuring.trace,
         )  # fmt: skip
-        result = replace(result, mti=mti_result(run, measuring.lams, measuring.xis))
+        by_stage["mti"] = measure_refined(run, settings.mti.lam, settings.mti.xi)
+        around = replace(result.intervals, mti=_around(by_stage["mti"], split.caption_pids))
+        result = replace(result, mti=mti_result(run, measuring.lams, measuring.xis), intervals=around)
+    write_queries(folder, split, by_stage)
     write_whole(folder / "result.json", json.dumps(result.to_json(), indent=1).encode())
     if run and run.variant != AGENT:  # its order is not made of S and R alone
         write_scores(folder / "scores.npz", run)
     return Measured(result, encoded, run)
 
 
-def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings: Settings) -> Evaluation:
-    """Metrics without MTI, and what was measured."""
+def plain_result(
+    layout: str, encoder: Encoder, encoded: EncodedSplit, settings: Settings, texts: QueryMetrics, images: QueryMetrics
+) -> Evaluation:
+    """Metrics without MTI, and what was measured; `texts` and `images` are those of each query."""
     split = encoded.split
     return Evaluation(
         data=layout,
@@ -125,9 +148,16 @@ def plain_result(layout: str, encoder: Encoder, encoded: EncodedSplit, settings:
         captions=len(split.captions),
         truncated_captions=sum(cut > 0 for cut in encoded.truncated),
         truncated_tokens=sum(encoded.truncated),
-        t2i=text_to_image(encoded),
-        i2t=image_to_text(encoded),
+        t2i=texts.mean(),
+        i2t=images.mean(),
+        intervals=Intervals(_around(texts, split.caption_pids), _around(images, split.image_pids)),
+        gallery=digest_of(sorted(encoded.images, key=lambda image: image.sha256)),
+        people=len({split.caption_pids[row] for row in texts.rows}),
     )
+
+
+def _around(found: QueryMetrics, pids: Sequence[int]) -> dict[str, tuple[float, float]]:
+    return intervals(found.by_name(), [pids[row] for row in found.rows])
 
 
 def mti_result(run: MtiRun, lams: Sequence[float] = (), xis: Sequence[float] = ()) -> MtiEvaluation:

@@ -22,7 +22,7 @@ from ctgi.reading import Json
 from ctgi.retrieval.dialogue_metrics import dialogue_curves
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit
-from ctgi.retrieval.metrics import best_ranks, evaluate_blocks, row_slices
+from ctgi.retrieval.metrics import QueryMetrics, evaluate_blocks, measure_queries
 from ctgi.runs.evaluate_dialogue import Turns, anchor_turns, oracle_turns
 from ctgi.runs.evaluation import MtiRow, NotRefined, NotVerified, TurnCurves, User
 from ctgi.runs.events import Events
@@ -259,16 +259,9 @@ def _anchor_precision(run: MtiRun, choices: Sequence[Choice | None]) -> float | 
     return _share(right) if right else None
 
 
-def ranks(run: MtiRun, lam: float, xi: float) -> NDArray[np.intp]:
-    """1-based rank of the best right image of each query, [Q]."""
-    return best_ranks(run.blocks(run.choices(xi), lam), run.shape, *run.pids)
-
-
-def plain_ranks(encoded: EncodedSplit) -> NDArray[np.intp]:
-    """The same without MTI."""
-    split, shape = encoded.split, (len(encoded.text_features), len(encoded.image_features))
-    blocks = (encoded.text_features[rows] @ encoded.image_features.T for rows in row_slices(*shape))
-    return best_ranks(blocks, shape, split.caption_pids, split.image_pids)
+def measure_refined(run: MtiRun, lam: float, xi: float) -> QueryMetrics:
+    """The metrics of each query after MTI."""
+    return measure_queries(run.blocks(run.choices(xi), lam), run.shape, *run.pids)
 
 
 def write_scores(out: Path, run: MtiRun) -> None:
@@ -307,12 +300,11 @@ def write_scores(out: Path, run: MtiRun) -> None:
 def turn_curves(run: MtiRun, user: User) -> TurnCurves:
     """Metrics and ranks after each turn, and the questions put."""
     turns = run.turns[user]
-    metrics, columns = [], []
-    for turn in range(max(len(one.texts) for one in turns)):
-        metrics.append(evaluate_blocks(_turn_blocks(run, turns, turn), run.shape, *run.pids))
-        columns.append(best_ranks(_turn_blocks(run, turns, turn), run.shape, *run.pids))
+    length = max(len(one.texts) for one in turns)
+    measured = [measure_queries(_turn_blocks(run, turns, turn), run.shape, *run.pids) for turn in range(length)]
     asked = sum(one.calls for one in turns) / len(turns)
-    return TurnCurves(user, tuple(metrics), dialogue_curves(np.stack(columns, axis=1)), asked)
+    ranks = np.stack([one.first for one in measured], axis=1)
+    return TurnCurves(user, tuple(one.mean() for one in measured), dialogue_curves(ranks), asked)
 
 
 def _turn_blocks(run: MtiRun, turns: Sequence[Turns], turn: int) -> Iterator[NDArray[np.float32]]:

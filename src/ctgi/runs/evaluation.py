@@ -7,6 +7,7 @@ from typing import Literal
 from ctgi.reading import Json
 from ctgi.retrieval.dialogue_metrics import DialogueCurves
 from ctgi.retrieval.metrics import Metrics
+from ctgi.retrieval.resampling import LEVEL
 
 User = Literal["anchor", "oracle"]
 UPPER_BOUND = "the user sees the target image: an upper bound, not the result of a search"
@@ -46,6 +47,25 @@ class MtiRow:
             "refined_rate": self.refined_rate,
             "anchor_precision": self.anchor_precision,
         }
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How far each metric would move with other people to look for, at LEVEL per cent; empty for a single person."""
+
+    t2i: Mapping[str, tuple[float, float]]
+    """Name of a metric -> its ends, in per cent; so below."""
+    i2t: Mapping[str, tuple[float, float]]
+    mti: Mapping[str, tuple[float, float]] | None = None
+
+    def to_json(self) -> Json:
+        """The part `intervals`."""
+        stages = {"t2i": self.t2i, "i2t": self.i2t} | ({} if self.mti is None else {"mti": self.mti})
+        rounded = {
+            stage: {name: [round(end, 3) for end in ends] for name, ends in found.items()}
+            for stage, found in stages.items()
+        }
+        return {"level": LEVEL, "over": "people", **rounded}
 
 
 @dataclass(frozen=True)
@@ -136,6 +156,16 @@ class MtiEvaluation:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Queries drawn from a split."""
+
+    drawn: int
+    of: int
+    """Captions of the split."""
+    seed: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A retriever on a split, alone and perhaps with MTI."""
 
@@ -149,6 +179,13 @@ class Evaluation:
     truncated_tokens: int
     t2i: Metrics
     i2t: Metrics
+    intervals: Intervals
+    gallery: str
+    """A digest of the images: only evaluations on the same ones can be compared."""
+    people: int
+    """Who is looked for."""
+    sample: Sample | None = None
+    """Where only some of the captions are queries."""
     mti: MtiEvaluation | None = None
 
     def to_json(self) -> Json:
@@ -164,5 +201,9 @@ class Evaluation:
             "truncated_tokens": self.truncated_tokens,
             "t2i": as_row(self.t2i),
             "i2t": as_row(self.i2t),
+            "intervals": self.intervals.to_json(),
+            "people": self.people,
+            "gallery": self.gallery,
+            **({"sample": asdict(self.sample)} if self.sample else {}),
             **({"mti": self.mti.to_json()} if self.mti else {}),
         }
