@@ -7,7 +7,7 @@ INSTALLED = $(VENV)/.installed
 .PHONY: test check fmt slow setup demo docs embedded libs browser vllm-env constraints clean
 
 test: $(INSTALLED) libs  ## the fast tests
-	$(BIN)/python -m pytest --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n logical --maxprocesses 4 --dist worksteal
 
 slow: $(INSTALLED) browser  ## tests that start real model servers; they install a CPU build of vLLM in .cache
 	$(BIN)/python -m pytest -m slow --durations=10
@@ -72,7 +72,7 @@ vllm-env: $(INSTALLED)  ## a second environment with a CPU build of vLLM, for th
 
 constraints: $(INSTALLED)  ## write down the installed versions
 	$(BIN)/python -m pip install --quiet --upgrade -e '.[dev]'
-	{ sed -n 1p constraints.txt; $(BIN)/python -m pip freeze --exclude-editable; } > .constraints.new
+	$(BIN)/python -m pip freeze --exclude-editable > .constraints.new
 	mv .constraints.new constraints.txt
 
 clean:
