@@ -23,6 +23,7 @@ from ctgi.device import pick_device
 from ctgi.errors import ArgumentError, CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
+from ctgi.retrieval.causal_text import encode_text
 from ctgi.retrieval.encoder import TextFeatures
 from ctgi.retrieval.foreign.named import NamedWeights, read_named
 from ctgi.retrieval.images import display
@@ -85,7 +86,7 @@ class OpenClipEncoder:
         clean = [_readable(text) for text in texts]
         with torch.inference_mode():
             tokens = self._tokenizer(clean).to(self._device)
-            features: Tensor = self._model.encode_text(tokens, normalize=True)
+            features = encode_text(self._model, tokens)
         return TextFeatures(features.float().cpu().numpy(), tuple(map(self._tokens_cut, clean)))
 
     def _tokens_cut(self, text: str) -> int:

@@ -34,6 +34,20 @@ def test_vectors_are_those_of_the_model_and_normalized(encoder: Encoder) -> None
     np.testing.assert_allclose(np.linalg.norm(texts.vectors, axis=1), 1, atol=1e-5)
 
 
+def test_the_text_tower_reads_no_padding_and_gives_the_same_vectors(encoder: Encoder) -> None:
+    texts, lengths = ["x", "a woman with a red bag", "red " * 100], []
+    model = encoder._model  # type: ignore[attr-defined]
+    with torch.inference_mode():
+        wanted = model.encode_text(encoder._tokenizer(texts), normalize=True).numpy()  # type: ignore[attr-defined]
+    hook = model.ln_final.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    alone = [encoder.encode_texts([text]).vectors[0] for text in texts]
+    together = encoder.encode_texts(texts[:2]).vectors
+    hook.remove()
+    assert lengths == [3, 8, 77, 8]  # tokens with both ends
+    np.testing.assert_allclose(np.stack(alone), wanted, atol=1e-6)
+    np.testing.assert_allclose(together, wanted[:2], atol=1e-6)
+
+
 def test_crops_are_squashed_so_that_nothing_is_cut_off(encoder: Encoder) -> None:
     image = Image.new("RGB", (32, 640), "black")
     image.paste("white", (0, 0, 32, 64))  # the head
