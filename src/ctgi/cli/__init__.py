@@ -16,6 +16,7 @@ from ctgi.cli.chat import chat
 from ctgi.cli.checkpoints import convert, import_, inspect
 from ctgi.cli.compare import compare
 from ctgi.cli.console import Notices, tell_bug
+from ctgi.cli.cross import cross
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
 from ctgi.cli.graph import graph
@@ -57,6 +58,7 @@ app.command()(caption)
 app.command()(chat)
 app.command()(compare)
 app.command()(convert)
+app.command()(cross)
 app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)
 app.command()(graph)

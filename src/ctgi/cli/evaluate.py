@@ -179,7 +179,7 @@ def _settings(
 
     paper: dict[str, float] = {"k": ICL_K, "xi": ICL_XI} if variant == "icl" else {}
     chosen = paper | {name: value for name, value in given.items() if value is not None}
-    binds = [*(bind or []), *([f"search_gallery={_named(retriever)}"] if retriever else [])]
+    binds = [*(bind or []), *([f"search_gallery={named_retriever(retriever)}"] if retriever else [])]
     return load_settings(binds=binds, profile=profile, config=config, mti=chosen)
 
 
@@ -197,7 +197,7 @@ def _check(settings: "Settings", variant: str, idle: dict[str, object], *, sweep
         check_sweep(settings, variant)
 
 
-def _named(retriever: str) -> str:
+def named_retriever(retriever: str) -> str:
     """A path is a checkpoint; anything else a binding already."""
     return f"trained:{retriever}" if Path(retriever).exists() else retriever
 
