@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from inspect import signature
 from pkgutil import resolve_name
 from typing import Any
 
 from ctgi.agents.abilities import EMBEDDED_ROLES, is_embedded
 from ctgi.agents.pool import QuestionPool
+from ctgi.agents.prompts import Wording, prompt, worded
 from ctgi.config import Binding, Endpoint, Settings
 from ctgi.errors import CtgiError
 from ctgi.network import public_url
@@ -107,7 +109,11 @@ def serve_tools(
     """
     embedded = {name: role for name, role in EMBEDDED_ROLES.items() if is_embedded(settings, name)}
     speakers = {**embedded, **(roles or {})}
+    own = worded(settings.prompts)
     shared: dict[Binding, Mllm] = {}
+
+    def role(name: str) -> Role | None:
+        return speakers.get(name) or _role(name, prompt if is_embedded(settings, name) else own)
 
     def model(binding: Binding) -> Mllm:
         if binding not in shared:
@@ -117,23 +123,36 @@ def serve_tools(
 
     return {
         name: interceptor.serve(
-            name, settings.binding(name), partial(_open_tool, name, settings.binding(name), model, pool, speakers)
+            name,
+            settings.binding(name),
+            partial(_open_tool, name, settings.binding(name), model, pool, role),
         )
         for name in names
     }
 
 
 def _open_tool(
-    name: str, binding: Binding, model: Callable[[Binding], Mllm], pool: QuestionPool, roles: Mapping[str, Role]
+    name: str,
+    binding: Binding,
+    model: Callable[[Binding], Mllm],
+    pool: QuestionPool,
+    role_of: Callable[[str], Role | None],
 ) -> Any:
     if binding.endpoint == "templates":
         return _template(name, pool)
     if binding.endpoint == "human":
         return _human(name)
-    role = roles.get(name) or _resolved(TOOLS[name].role)
+    role = role_of(name)
     if role is None:
         raise CtgiError(f"{name} cannot be bound to {str(binding)!r}: expected human")
     return role(model(binding))
+
+
+def _role(name: str, wording: Wording) -> Role | None:
+    """What puts a model to this task, in the words of the run."""
+    role = _resolved(TOOLS[name].role)
+    takes_words = role is not None and "wording" in signature(role).parameters
+    return partial(role, wording=wording) if takes_words else role
 
 
 def _resolved(where: str | None) -> Any:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ctgi.agents.prompts import prompt
+from ctgi.agents.prompts import Wording, prompt
 from ctgi.agents.prose import said
 from ctgi.agents.statements import is_refusal
 from ctgi.errors import ToolError
@@ -16,6 +16,7 @@ class Captioner:
     """caption_image by a multimodal model (Eq. 1: T_s = MLLM(I, P_init))."""
 
     mllm: Mllm
+    wording: Wording = prompt
 
     async def __call__(self, image: ImageRef) -> Reply:
         """Image -> T_s.
@@ -23,7 +24,7 @@ class Captioner:
         Raises:
             ToolError: the reply was cut off, is a refusal, or has no words.
         """
-        reply = await self.mllm.chat(ChatRequest(prompt("caption"), image, system=prompt("system")))
+        reply = await self.mllm.chat(ChatRequest(self.wording("caption"), image, system=self.wording("system")))
         told = said(reply)
         if is_refusal(told.text):
             raise ToolError(f"{image.path}: the model does not describe the image: {told.text!r:.160}")

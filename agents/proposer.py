@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ctgi.agents.prompts import prompt, quoted
+from ctgi.agents.prompts import Wording, prompt, quoted
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatRequest, Mllm
 from ctgi.tools.types import Questions
@@ -18,11 +18,12 @@ class Proposer:
     """propose_questions by a multimodal model that sees the anchor."""
 
     mllm: Mllm
+    wording: Wording = prompt
 
     async def __call__(self, image: ImageRef | None, query: str, *, count: int, asked: Sequence[str] = ()) -> Questions:
         """One question per line of the reply that ends in a question mark; a proposed question is its own attribute."""
-        text = prompt("propose").format(query=quoted(query), count=count)
-        reply = await self.mllm.chat(ChatRequest(text, image, system=prompt("system")))
+        text = self.wording("propose").format(query=quoted(query), count=count)
+        reply = await self.mllm.chat(ChatRequest(text, image, system=self.wording("system")))
         lines = (_BULLET.sub("", line).strip() for line in reply.text.splitlines())
         new = dict.fromkeys(line for line in lines if line.endswith("?") and len(line) <= _MAX_CHARACTERS)
         questions = [(line, line) for line in new if line not in asked]

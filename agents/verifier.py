@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ctgi.agents.prompts import prompt, quoted
+from ctgi.agents.prompts import Wording, prompt, quoted
 from ctgi.agents.verdicts import read_verdict
 from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
@@ -18,6 +18,7 @@ class Verifier:
     mllm: Mllm
     threshold: float = 0.5
     """P(yes) above it is a match."""
+    wording: Wording = prompt
 
     async def __call__(self, image: ImageRef, description: str) -> Verdict:
         """A match is P(yes) above the threshold, or a reply that says yes.
@@ -26,9 +27,9 @@ class Verifier:
             ToolError: the reply says neither yes nor no.
         """
         request = ChatRequest(
-            prompt("verify").format(description=quoted(description)),
+            self.wording("verify").format(description=quoted(description)),
             image,
-            system=prompt("system"),
+            system=self.wording("system"),
             choices=("yes", "no"),
             max_tokens=8,
         )

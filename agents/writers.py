@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctgi.agents.pool import QuestionPool
-from ctgi.agents.prompts import prompt, quoted
+from ctgi.agents.prompts import Wording, prompt, quoted
 from ctgi.agents.prose import said
 from ctgi.agents.statements import compose, is_refusal
 from ctgi.errors import ToolError
@@ -17,6 +17,7 @@ class Reconstructor:
     """reconstruct_caption by a language model (Eqs. 2-3): T_s and the kept answers -> T_e."""
 
     mllm: Mllm
+    wording: Wording = prompt
 
     async def __call__(self, description: str, facts: Sequence[Fact]) -> Reply:
         """One call that sees the description and every kept answer.
@@ -24,8 +25,8 @@ class Reconstructor:
         Raises:
             ToolError: the reply has no words.
         """
-        text = prompt("reconstruct").format(description=quoted(description), facts=_listed(facts))
-        return await _write(self.mllm, text)
+        text = self.wording("reconstruct").format(description=quoted(description), facts=_listed(facts))
+        return await _write(self.mllm, text, self.wording("system"))
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Aggregator:
     """aggregate_query by a language model (Eq. 6): query and answers -> refined query."""
 
     mllm: Mllm
+    wording: Wording = prompt
 
     async def __call__(self, query: str, facts: Sequence[Fact]) -> Reply:
         """One call that sees the query and every answer.
@@ -40,7 +42,8 @@ class Aggregator:
         Raises:
             ToolError: the reply has no words.
         """
-        return await _write(self.mllm, prompt("aggregate").format(query=quoted(query), facts=_listed(facts)))
+        text = self.wording("aggregate").format(query=quoted(query), facts=_listed(facts))
+        return await _write(self.mllm, text, self.wording("system"))
 
 
 class TemplateReconstructor:
@@ -65,8 +68,8 @@ class TemplateAggregator:
         return Reply(compose(query, [fact.statement for fact in facts]))
 
 
-async def _write(mllm: Mllm, text: str) -> Reply:
-    reply = await mllm.chat(ChatRequest(text, system=prompt("system"), max_tokens=400))
+async def _write(mllm: Mllm, text: str, system: str) -> Reply:
+    reply = await mllm.chat(ChatRequest(text, system=system, max_tokens=400))
     written = said(reply)
     if is_refusal(written.text):
         raise ToolError(f"the model does not write the text: {written.text!r:.160}")

@@ -22,6 +22,7 @@ from ctgi.settings_tables import (
     MtgSettings,
     MtiSettings,
     NetworkSettings,
+    PromptSettings,
     RetrieverSettings,
     TelemetrySettings,
 )
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     mtg: MtgSettings = MtgSettings()
     mti: MtiSettings = MtiSettings()
     agent: AgentSettings = AgentSettings()
+    prompts: PromptSettings = PromptSettings()
     cache: CacheSettings = Field(default_factory=CacheSettings)
     telemetry: TelemetrySettings = TelemetrySettings()
     network: NetworkSettings = NetworkSettings()

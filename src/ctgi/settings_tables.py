@@ -2,9 +2,10 @@
 
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
@@ -161,6 +162,54 @@ class AgentSettings(_Table):
     """Tools called; those with wrong arguments count too."""
     tokens: int = Field(200_000, ge=1)
     """Tokens of its own model, read and written: each step reads the conversation again."""
+
+
+_FILLED_IN = {
+    "answer": {"question"},
+    "verify": {"description"},
+    "propose": {"query"},
+    "reconstruct": {"description", "facts"},
+    "aggregate": {"query", "facts"},
+}
+"""What a prompt must have a place for, in braces."""
+_MAY_BE_FILLED_IN = {"propose": {"count"}}
+
+
+class PromptSettings(_Table):
+    """What the models are told; `[prompts]`. The embedded model keeps its own words, by which it was trained."""
+
+    set: Literal["ctgi", "paper"] = "ctgi"
+    """paper: after the appendix of the paper, without instructions of our own."""
+    system: str | None = None
+    """Before every dialogue; "" for none."""
+    caption: str | None = Field(None, min_length=1)
+    answer: str | None = None
+    verify: str | None = None
+    propose: str | None = None
+    reconstruct: str | None = None
+    aggregate: str | None = None
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The prompts that can be replaced."""
+        return [name for name in cls.model_fields if name != "set"]
+
+    def own(self) -> dict[str, str]:
+        """The prompts that the user wrote, by name."""
+        return {name: text for name in self.names() if (text := getattr(self, name)) is not None}
+
+    @field_validator(*_FILLED_IN)
+    @classmethod
+    def _has_its_places(cls, text: str | None, info: ValidationInfo) -> str | None:
+        needed = _FILLED_IN[str(info.field_name)]
+        shown = " and ".join(f"{{{name}}}" for name in sorted(needed))
+        try:
+            found = {name for _, name, *_ in Formatter().parse(text or "") if name is not None}
+        except ValueError as error:
+            raise ValueError(f"expected {shown} and no other braces ({error})") from None
+        if text is not None and not needed <= found <= needed | _MAY_BE_FILLED_IN.get(str(info.field_name), set()):
+            raise ValueError(f"expected {shown} and no other braces; write {{{{ for a brace")
+        return text
 
 
 def _user_cache() -> Path | None:

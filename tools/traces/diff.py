@@ -281,7 +281,7 @@ def _heads(a: Trace, b: Trace) -> list[str]:
         for tool in sorted(one.bindings.keys() | other.bindings.keys())
         if one.bindings.get(tool) != other.bindings.get(tool)
     ]
-    for table in ("mtg", "mti", "agent", "retriever"):
+    for table in ("mtg", "mti", "agent", "prompts", "retriever"):
         before, after = one.settings.get(table) or {}, other.settings.get(table) or {}
         told += [
             f"{table}.{name}: {before.get(name)} -> {after.get(name)}"

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from ctgi.agents.prompts import Wording, prompt, prompt_names
 from ctgi.reading import read_bytes
 
 _CODE = ("agents", "graphs", "retrieval", "runs", "tools")
@@ -16,14 +17,16 @@ _EXECUTED = "ast:"
 """Before the digest of what a module executes. Those of ctgi 0.1 have no such mark and are of the file's bytes."""
 
 
-def digests(pool: Path | None) -> dict[str, str]:
+def digests(pool: Path | None, wording: Wording = prompt) -> dict[str, str]:
     """Content of the prompts, the question pool and the code that decides what is asked, by name.
 
     Raises:
         CtgiError: the question pool cannot be read.
     """
     source = pool or files("ctgi.agents") / "question_pool.yaml"
-    return {"question_pool": digest_bytes(read_bytes(source, "question pool")), **_packaged()}
+    other = [name for name in prompt_names() if wording(name) != prompt(name)]
+    own = {f"prompts/{name}.txt": digest_bytes(wording(name).encode()) for name in other}
+    return {"question_pool": digest_bytes(read_bytes(source, "question pool")), **_packaged(), **own}
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

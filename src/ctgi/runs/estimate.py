@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ctgi.agents.abilities import askable
 from ctgi.agents.pool import load_pool
-from ctgi.agents.prompts import prompt
+from ctgi.agents.prompts import prompt, worded
 from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
@@ -72,12 +72,12 @@ def image_tokens(width: int, height: int, endpoint: Endpoint) -> int:
 
 def _cost(sizes: list[int], settings: Settings) -> dict[str, int]:
     questions = askable(load_pool(settings.mtg.question_pool), settings).questions
-    turns = min(settings.mtg.turns, len(questions))
-    question = sum(_tokens(prompt("answer").format(question=q.question)) for q in questions) // len(questions)
-    head = _tokens(prompt("system")) + _tokens(prompt("caption"))
+    turns, told = min(settings.mtg.turns, len(questions)), worded(settings.prompts)
+    question = sum(_tokens(told("answer").format(question=q.question)) for q in questions) // len(questions)
+    head = _tokens(told("system")) + _tokens(told("caption"))
     turn = question + _ANSWER_TOKENS
     by_model = settings.binding("reconstruct_caption").endpoint != "templates"
-    rewrite = _tokens(prompt("reconstruct")) + _CAPTION_TOKENS + turns * turn if by_model else 0
+    rewrite = _tokens(told("reconstruct")) + _CAPTION_TOKENS + turns * turn if by_model else 0
     images, image_sum = len(sizes), sum(sizes)
     text = head + sum(head + _CAPTION_TOKENS + question + past * turn for past in range(turns)) + rewrite
     new_text = head + _CAPTION_TOKENS + turns * turn + rewrite
@@ -107,9 +107,10 @@ def estimate_mti(captions: Sequence[str], images: Sequence[str], settings: Setti
     query = sum(map(_tokens, captions)) // len(captions)
     asked, looks, answers = _interview(settings, variant)
     by_model = settings.binding("aggregate_query").endpoint != "templates"
-    k, head = min(settings.mti.k, len(images)), _tokens(prompt("system"))
-    text = k * (head + _tokens(prompt("verify")) + query) + looks * head + asked
-    text += by_model * (head + _tokens(prompt("aggregate")) + query + asked + answers)
+    told = worded(settings.prompts)
+    k, head = min(settings.mti.k, len(images)), _tokens(told("system"))
+    text = k * (head + _tokens(told("verify")) + query) + looks * head + asked
+    text += by_model * (head + _tokens(told("aggregate")) + query + asked + answers)
     one = {
         "calls": k + looks + by_model,
         "image_tokens": (k + looks) * image,
@@ -126,5 +127,6 @@ def _interview(settings: Settings, variant: str) -> tuple[int, int, int]:
         return _tokens(text), 1, _ANSWER_TOKENS * text.count("\n")
     looks = settings.mti.questions * settings.mti.max_anchors
     questions = askable(load_pool(settings.mtg.question_pool), settings).questions
-    question = sum(_tokens(prompt("answer").format(question=q.question)) for q in questions) // len(questions)
+    told = worded(settings.prompts)
+    question = sum(_tokens(told("answer").format(question=q.question)) for q in questions) // len(questions)
     return looks * question, looks, looks * _ANSWER_TOKENS

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ctgi.agents.prompts import worded
 from ctgi.config import Settings
 from ctgi.runs.beforehand import beforehand
 from ctgi.runs.digests import digests
@@ -19,7 +20,7 @@ from ctgi.tools.traces.recorder import Recorder
 from ctgi.tools.traces.values import Values
 from ctgi.tools.traces.writer import TraceWriter
 
-_DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti", "agent")
+_DECIDING = ("profile", "bindings", "endpoints", "retriever", "mtg", "mti", "agent", "prompts")
 """Tables of the settings that affect results; the others hold paths and addresses."""
 
 
@@ -110,7 +111,7 @@ def tracing(
             settings={name: table for name, table in settings.public().items() if name in _DECIDING},
             input=Values(act.root).store(dict(act.given)),
             replay=dict(replay) if replay else None,
-            digests=digests(settings.mtg.question_pool),
+            digests=digests(settings.mtg.question_pool, worded(settings.prompts)),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
             versions=versions(),
             commit=code_commit(),

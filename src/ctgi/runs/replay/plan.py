@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctgi.agents.prompts import worded
 from ctgi.config import Binding, Settings, load_settings, parse_binds
 from ctgi.errors import CtgiError
 from ctgi.network import is_local
@@ -48,14 +49,14 @@ def replay_settings(trace: Trace, plan: Plan, config: Path | None = None) -> Set
     header = trace.header
     if trace.newer:
         raise CtgiError(trace.problems[0].what)
-    recorded = {name: header.settings.get(name) for name in ("mtg", "mti", "retriever", "agent")}
+    recorded = {name: header.settings.get(name) for name in ("mtg", "mti", "retriever", "agent", "prompts")}
     binds = [f"{tool}={spec}" for tool, spec in header.bindings.items()]
     return load_settings(binds=[*binds, *plan.binds], config=config, **recorded)
 
 
 def changes(trace: Trace, settings: Settings) -> list[str]:
     """What decides a run and is not as it was: prompts, question pool, code files, each by its name."""
-    return digests.changes(trace.header.digests, digests.digests(settings.mtg.question_pool))
+    return digests.changes(trace.header.digests, digests.digests(settings.mtg.question_pool, worded(settings.prompts)))
 
 
 def live_tools(trace: Trace, settings: Settings, plan: Plan, changed: list[str]) -> set[str]:
