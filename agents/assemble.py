@@ -182,7 +182,7 @@ def where(binding: Binding, settings: Settings) -> str:
     if binding.endpoint == "human":
         return "the terminal"
     if (
-        binding.endpoint in ("templates", "embedded", "open_clip", "trained", OWN_CODE)
+        binding.endpoint in ("templates", "embedded", "open_clip", "trained", "onnx", OWN_CODE)
         or settings.endpoint(binding).provider == "hf"
     ):
         return "this process"

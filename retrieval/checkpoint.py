@@ -10,16 +10,18 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from ctgi.errors import CtgiError
-from ctgi.reading import MALFORMED
+from ctgi.reading import MALFORMED, parse_json
 from ctgi.retrieval.torchscript import is_torchscript, read_torchscript
 from ctgi.text import plain
 
 FORMAT = 2
 """1 called the description of the model "model", under which others look for weights and then find none."""
+HEADER = "ctgi"
+"""Key of a safetensors file's metadata under which ours says, in JSON, what else a checkpoint holds."""
 _KNOWN = (1, FORMAT)
 _OBJECT = re.compile(r"(?:GLOBAL|class) ([\w.]+)|it holds ([\w.]+)")
 _SCALARS = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)
@@ -65,7 +67,7 @@ def load_content(path: Path, *, device: str | torch.device = "cpu") -> Any:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path, device=str(device))
+            return _safetensors(path, str(device))
         packed = is_zipfile(path)
         if packed and is_torchscript(path):
             return read_torchscript(path)
@@ -92,6 +94,15 @@ def load_content(path: Path, *, device: str | torch.device = "cpu") -> Any:
         raise CtgiError(
             f"{plain(str(path))}: not a checkpoint of tensors and plain values: {first_line(error)}"
         ) from None
+
+
+def _safetensors(path: Path, device: str) -> dict[str, Any]:
+    """The weights by name; of a file that `ctgi export` wrote, the whole checkpoint."""
+    weights = load_file(path, device=device)
+    with safe_open(path, "pt") as file:
+        said = (file.metadata() or {}).get(HEADER)
+    header = None if said is None else parse_json(said)
+    return {**header, "state": weights} if isinstance(header, dict) else weights
 
 
 def _unpickled(error: UnpicklingError) -> str:

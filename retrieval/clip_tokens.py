@@ -100,7 +100,8 @@ class ClipTokens(nn.Module):
     def text_tokens(self, ids: Tensor, attention: bool = False) -> Tokens:
         """Ids [B, L] of `CaptionTokenizer` to tokens; L may be shorter than the context: the tower is causal."""
         text, length = self.text, ids.shape[1]
-        mask = text.attn_mask[:length, :length]
+        seen = torch.arange(length, device=ids.device)
+        mask = text.attn_mask[seen][:, seen]  # a slice is contiguous at full length only, and a graph is for all
         x = text.token_embedding(ids) + text.positional_embedding[:length]
         last_input, x = _through(text.transformer, x, mask)
         tokens = _projected(text.ln_final(x), text.text_projection)

@@ -22,6 +22,7 @@ ENCODERS = Plugins(
     {
         "open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip",
         "trained": "ctgi.retrieval.trained_encoder:load_trained",
+        "onnx": "ctgi.retrieval.onnx_encoder:load_onnx",
         OWN_CODE: "ctgi.retrieval.own_encoder:load_own_encoder",
     },
 )

@@ -49,6 +49,7 @@ class OpenClipEncoder:
         device: str,
         options: tuple[Any, ...] = (),
         usual_filter: str = "bicubic",
+        fingerprint: str | None = None,
     ) -> None:
         """An encoder of a model.
 
@@ -59,12 +60,15 @@ class OpenClipEncoder:
             device: where the model goes.
             options: settings that change the vectors besides weights and layers; they enter the fingerprint.
             usual_filter: how such models resize images; any other filter enters the fingerprint.
+            fingerprint: that of a model which gives the same vectors; None computes it.
         """
         self.spec = spec
         self._transform, size, cfg = _preprocessing(model)
         self.context_length = int(tokenizer.context_length)
         unusual = () if cfg.interpolation == usual_filter else (cfg.interpolation,)
-        self.fingerprint = _fingerprint(model, (size, cfg.mean, cfg.std, self.context_length, *options, *unusual))
+        self.fingerprint = fingerprint or _fingerprint(
+            model, (size, cfg.mean, cfg.std, self.context_length, *options, *unusual)
+        )
         self._model = model.eval().to(device)
         self._tokenizer = tokenizer
         self._device = device

@@ -1,6 +1,6 @@
 """Our models in the layouts of IRRA, RDE and open_clip."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,8 @@ def to_irra(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
         CtgiError: IRRA's code would make other vectors of these weights.
     """
     clip = _only_clip(encoder, "IRRA")
-    return Converted(_base(clip) | {name.removeprefix("interaction."): v for name, v in heads.items()}, _options(clip))
+    theirs = {name.removeprefix("interaction."): value for name, value in heads.items()}
+    return Converted(_base(clip) | theirs, _options(clip) | {"loss_names": _losses(theirs)})
 
 
 def to_rde(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
@@ -64,7 +65,7 @@ def to_rde(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
             for name, value in selection.get_submodule(own).state_dict().items()
         }
         state |= {f"{theirs}.{name}": value for name, value in _idle(selection, skip).items()}
-    return Converted(state, _options(encoder.clip) | {"select_ratio": encoder.ratio})
+    return Converted(state, _options(encoder.clip) | {"loss_names": "TAL", "select_ratio": encoder.ratio})
 
 
 def to_open_clip(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
@@ -79,23 +80,16 @@ def to_open_clip(encoder: Encoder, heads: Mapping[str, Tensor]) -> Converted:
     return Converted(dict(clip.model.state_dict()), {"model_cfg": clip.config, "preprocess_cfg": look})
 
 
-CONVERSIONS: dict[str, Callable[[Encoder, Mapping[str, Tensor]], Converted]] = {
-    "irra": to_irra,
-    "rde": to_rde,
-    "open_clip": to_open_clip,
-}
-
-
 def _only_clip(encoder: Encoder, where: str) -> ClipTokens:
     if isinstance(encoder, TwoBranches):
-        raise CtgiError(f"this model has token selection, which {where} has not: convert it with --to rde")
+        raise CtgiError(f"this model has token selection, which {where} has not: export it with --to rde")
     return encoder
 
 
 def _base(clip: ClipTokens) -> State:
     """The CLIP under `base_model.`, without a temperature."""
     if hasattr(clip.model, "text"):
-        raise CtgiError("the text tower of this model has other names than CLIP's: convert it with --to open_clip")
+        raise CtgiError("the text tower of this model has other names than CLIP's: export it with --to open_clip")
     if other := _other_than_official(clip):
         raise CtgiError(f"this model {other}: its vectors would be others")
     return {f"base_model.{name}": v for name, v in clip.model.state_dict().items() if name != "logit_scale"}
@@ -115,13 +109,32 @@ def _other_than_official(clip: ClipTokens) -> str:
 
 
 def _options(clip: ClipTokens) -> dict[str, Any]:
+    """What the official test.py reads: of the model as it is, of the data set as the official code has it."""
+    visual = clip.visual
+    patch = int(visual.patch_size[0])
+    known = _PRETRAINED.get((visual.conv1.out_channels, patch))
     return {
-        "img_size": list(clip.visual.image_size),
-        "stride_size": int(clip.visual.patch_size[0]),
+        **({"pretrain_choice": known} if known else {}),
+        "img_size": list(visual.image_size),
+        "stride_size": patch,
         "text_length": clip.context_length,
         "vocab_size": int(clip.text.token_embedding.num_embeddings),
         "temperature": irra.TEMPERATURE,
+        "dataset_name": "CUHK-PEDES",
+        "root_dir": "./data",
+        "test_batch_size": 512,
+        "num_workers": 8,
     }
+
+
+_PRETRAINED = {(768, 16): "ViT-B/16", (768, 32): "ViT-B/32", (1024, 14): "ViT-L/14"}
+"""OpenAI's names of its models, by width and patch."""
+
+
+def _losses(heads: State) -> str:
+    """The losses whose heads are there."""
+    of = {"id": "classifier.", "mlm": "mlm_head."}
+    return "+".join(["sdm", *(loss for loss, head in of.items() if any(name.startswith(head) for name in heads))])
 
 
 def _idle(selection: TokenSelection, skip: str) -> State:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.support.commands import Run
-from tests.support.foreign_files import best_pth, clip_like_openai, irra_state, openai_names
+from tests.support.foreign_files import best_pth, clip_like_openai, irra_state, openai_names, save_encoder
 
 
 def test_a_search_takes_a_published_checkpoint_and_says_what_it_is(
@@ -61,3 +61,37 @@ def test_inspect_lists_what_is_missing(ctgi: Run) -> None:
     done = ctgi("inspect", "best.pth")
     assert done.code == 2
     assert "vectors depend on are missing: model.visual.proj, model.ln_final.weight" in done.err
+
+
+def test_a_run_is_written_for_other_programs(ctgi: Run, work: Path) -> None:
+    run = save_encoder(work / "best.pt", clip_like_openai())
+    done = ctgi("export", run, "--to", "irra", "--json")
+    assert done.json["files"] == [str(work / "best-irra" / name) for name in ("best.pth", "configs.yaml")]
+    assert ctgi("inspect", work / "best-irra", "--json").json["layout"] == "IRRA"
+    assert ctgi("export", run, "--to", "safetensors", "--out", "safe").out == "safe/model.safetensors\n"
+    assert ctgi("inspect", "safe", "--json").json["layout"] == "ctgi train"
+    for arguments, message in (
+        ([run, "--to", "irra"], "is there already: choose another --out"),
+        (["--to", "irra"], "--to irra needs the run to write: ctgi export RUN --to irra"),
+        ([run, "--to", "rde"], "no token selection"),
+        ([run, "--to", "irra", "--csv", "a.csv"], "--csv: without effect with --to"),
+        (["captions.jsonl", "--out", "folder"], "--out: without effect without --to"),
+    ):
+        refused = ctgi("export", *arguments)
+        assert (refused.code, message in refused.err) == (2, True), refused.err
+
+
+@pytest.mark.slow
+def test_the_gallery_of_a_run_is_searched_with_its_onnx(ctgi: Run, people: Path) -> None:
+    run = save_encoder(Path("best.pt"), clip_like_openai())
+    done = ctgi("export", run, "--to", "onnx", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["files"] == [f"best-onnx/{name}" for name in ("image.onnx", "text.onnx", "encoder.json")]
+    assert ctgi("index", people, "--out", "gallery", "--bind", f"search_gallery=trained:{run}").code == 0
+    rankings = []
+    for binding in (f"trained:{run}", "onnx:best-onnx"):
+        found = ctgi(
+            "search", "a man in red", "-g", "gallery", "--no-mti", "--bind", f"search_gallery={binding}", "--json"
+        )
+        rankings.append([(one["path"], round(one["score"], 4)) for one in found.json["results"]])
+    assert rankings[0] == rankings[1]

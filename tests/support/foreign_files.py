@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
 from ctgi.retrieval.token_selection import TwoBranches
+from ctgi.training.checkpoints import save_checkpoint
 
 LOOK = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -85,6 +86,14 @@ def rde_state(model: TwoBranches) -> dict[str, Tensor]:
     idle = {"visul_emb_layer.linear.weight": torch.ones(32, 64), "texual_emb_layer.mlp.bns.1.weight": torch.ones(32)}
     base = {name: value for name, value in irra_state(model.clip).items() if name.startswith("base_model.")}
     return base | selection | idle
+
+
+def save_encoder(path: Path, encoder: ClipTokens | TwoBranches) -> Path:
+    """A checkpoint of `ctgi train` that holds no heads."""
+    kind = "rde" if isinstance(encoder, TwoBranches) else "irra"
+    state = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    save_checkpoint(path, {"kind": kind, "description": encoder.settings(), "state": state})
+    return path
 
 
 def best_pth(path: Path, state: dict[str, Tensor], options: str | None = None) -> Path:

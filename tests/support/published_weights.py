@@ -8,13 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
+from ctgi.retrieval.foreign.parts import Look
 
 Case = dict[str, np.ndarray]
 
 
 def clip_of(case: Case) -> ClipTokens:
     """A CLIP of the case's sizes."""
-    cfg = json.loads(str(case["cfg_json"]))
+    return clip_of_sizes(json.loads(str(case["cfg_json"])))
+
+
+def clip_of_sizes(cfg: dict[str, Any]) -> ClipTokens:
+    """A CLIP of the sizes that stand beside reference numbers, which prepares images as IRRA and RDE do."""
     vision = {"image_size": cfg["img_size"], "patch_size": cfg["patch"]}
     vision |= {"width": cfg["vision_width"], "layers": cfg["vision_layers"]}
     text = {"context_length": cfg["context_length"], "vocab_size": cfg["vocab"]}
@@ -25,8 +30,7 @@ def clip_of(case: Case) -> ClipTokens:
         "text_cfg": text,
         "quick_gelu": True,
     }
-    plain: dict[str, Any] = {"image_size": cfg["img_size"], "mean": [0.5] * 3, "std": [0.5] * 3}
-    return build_clip({"name": name} | plain)
+    return build_clip({"name": name, "image_size": cfg["img_size"], **vars(Look())})
 
 
 def weights(case: Case, prefix: str) -> dict[str, Tensor]:

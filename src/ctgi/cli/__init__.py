@@ -13,7 +13,7 @@ from ctgi.cli.arguments import expect_places
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
 from ctgi.cli.chat import chat
-from ctgi.cli.checkpoints import convert, import_, inspect
+from ctgi.cli.checkpoints import import_, inspect
 from ctgi.cli.compare import compare
 from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.cross import cross
@@ -57,7 +57,6 @@ app.command(context_settings={"allow_extra_args": True})(ablate)
 app.command()(caption)
 app.command()(chat)
 app.command()(compare)
-app.command()(convert)
 app.command()(cross)
 app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)

@@ -1,4 +1,4 @@
-"""`ctgi import`, `ctgi inspect` and `ctgi convert`: checkpoints from and for other programs."""
+"""`ctgi import`, `ctgi inspect` and `ctgi export RUN --to`: checkpoints from and for other programs."""
 
 import sys
 from enum import StrEnum
@@ -66,24 +66,19 @@ class Target(StrEnum):
     IRRA = "irra"
     RDE = "rde"
     OPEN_CLIP = "open_clip"
+    ONNX = "onnx"
+    SAFETENSORS = "safetensors"
 
 
-def convert(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run or checkpoint of ctgi train, or any other.")],
-    to: Annotated[Target, typer.Option("--to", help="Whose program shall load it.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the files.")],
-    as_json: AsJson = False,
-) -> None:
-    """Write a trained model as a checkpoint for other programs, with the same vectors.
+def write_model(run: str, to: Target, out: Path | None, as_json: bool) -> None:
+    """What `ctgi export RUN --to TARGET` does.
 
-    For irra and rde: best.pth and configs.yaml of the official code; name checkpoints/last.pt of the run to include
-    the heads of training. For open_clip: a folder with safetensors, which open_clip loads as local-dir:FOLDER.
-
-    Example: ctgi convert runs/irra --to irra --out ./official
+    Raises:
+        CtgiError: as `export_model` does.
     """
-    from ctgi.training.converted import convert_checkpoint
+    from ctgi.training.exported import export_model
 
-    files = [str(file) for file in convert_checkpoint(run, to.value, out)]
+    files = [str(file) for file in export_model(run, to.value, out)]
     if as_json:
         print_json({"files": files})
         return

@@ -1,4 +1,4 @@
-"""`ctgi export`: a captions file as a page, as a table, and as annotations that other training code reads."""
+"""`ctgi export`: captions as a page, table or annotations that training code reads, and models for other programs."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ctgi.cli.arguments import refuse_idle
+from ctgi.cli.checkpoints import Target, write_model
 from ctgi.cli.console import Terminal, print_json
 from ctgi.cli.options import Annotations, AsJson, CaptionsHtml, CaptionsTable, KeepHuman, MovedImages, Quiet
 from ctgi.cli.terminal import plain
@@ -14,7 +16,24 @@ from ctgi.errors import CtgiError
 if TYPE_CHECKING:
     from ctgi.captions_index import CaptionsIndex
 
-Captions = Annotated[Path, typer.Argument(metavar="CAPTIONS", help="File of ctgi caption.")]
+_CAPTIONS = Path("captions.jsonl")
+What = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FILE",
+        help="Captions file of ctgi caption (default: captions.jsonl). With --to: a run or checkpoint of ctgi train, "
+        "or any other.",
+        show_default=False,
+    ),
+]
+To = Annotated[
+    Target | None,
+    typer.Option("--to", help="Write the model of a run for another program instead.", show_default=False),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="With --to: folder of the files (default: beside the run)."),
+]
 Layouts = Annotated[
     list[str] | None,
     typer.Option("--layout", metavar="LAYOUT", help="Write annotations: cuhk, icfg or rstp. Repeatable."),
@@ -31,7 +50,7 @@ ImagesRoot = Annotated[
 
 
 def export(
-    captions: Captions = Path("captions.jsonl"),
+    file: What = None,
     html: CaptionsHtml = None,
     table: CaptionsTable = None,
     images: MovedImages = None,
@@ -39,18 +58,36 @@ def export(
     images_root: ImagesRoot = None,
     annotations: Annotations = None,
     keep_human: KeepHuman = False,
+    to: To = None,
+    out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write captions as a page, as a table, or as annotations in the layout of a benchmark. No model is called.
+    """Write captions as a page, a table, or annotations in the layout of a benchmark; with --to, a trained model.
 
-    What people corrected in ctgi ui is used; the page and the table show the model's own words beside it.
+    No model is called. What people corrected in ctgi ui is used; the page and the table show the model's own words
+    beside it.
+
+    --to writes a model for other programs, with the same vectors. irra, rde: best.pth and configs.yaml of the official
+    code (name checkpoints/last.pt of the run to include the heads of training). open_clip: a folder that it loads as
+    local-dir:FOLDER. onnx: one graph each for images and texts. safetensors: one file without pickle.
 
     Example: ctgi export captions.jsonl --html captions.html --csv captions.csv
+
+    Example: ctgi export runs/irra --to irra --out ./official
     """
     from ctgi.captions_index import CaptionsIndex
     from ctgi.runs.export import check_export, export_all
 
+    captions_only: dict[str, object] = {
+        "--html": html, "--csv": table, "--images": images, "--layout": layouts, "--images-root": images_root,
+        "--annotations": annotations, "--keep-human": keep_human,
+    }  # fmt: skip
+    if to:
+        _model(file, to, out, captions_only, as_json)
+        return
+    captions = file or _CAPTIONS
+    refuse_idle({"--out": out}, "without --to")
     _check(html, table, images, layouts, images_root, annotations, keep_human)
     check_export(layouts or [], annotations)
     if not captions.is_file():
@@ -71,6 +108,13 @@ def export(
         return
     sys.stdout.write(f"{images_count:,} images, {corrected:,} of them corrected by people\n")
     sys.stdout.write("".join(f"{plain(path)}\n" for path in written))
+
+
+def _model(run: Path | None, to: Target, out: Path | None, captions_only: dict[str, object], as_json: bool) -> None:
+    refuse_idle(captions_only, "with --to, which writes a model and no captions")
+    if run is None:
+        raise CtgiError(f"--to {to.value} needs the run to write: ctgi export RUN --to {to.value}")
+    write_model(str(run), to, out, as_json)
 
 
 def check_pages(html: Path | None, table: Path | None) -> None:
@@ -95,8 +139,6 @@ def check_layouts(
     Raises:
         CtgiError: one was given.
     """
-    from ctgi.cli.arguments import refuse_idle
-
     if not layouts:
         given = {"--annotations": annotations, "--images-root": images_root, "--keep-human": keep_human}
         refuse_idle(given, f"without {option} LAYOUT")
@@ -146,8 +188,6 @@ def _check(
     annotations: Path | None,
     keep_human: bool,
 ) -> None:
-    from ctgi.cli.arguments import refuse_idle
-
     if not (html or table or layouts):
         raise CtgiError("nothing to write: add --html FILE, --csv FILE or --layout LAYOUT")
     check_pages(html, table)
