@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from zlib import crc32
 
@@ -102,6 +103,15 @@ class Gallery:
         """All images in row order, streamed."""
         return map(self.ref, range(len(self)))
 
+    def rows_of(self, sha256: str) -> list[int]:
+        """Rows of the images with this content: one, several for copies, none for an image of elsewhere."""
+        return self._manifest.rows_with(sha256)
+
+    def rows_named(self, part: str) -> list[int]:
+        """Rows of the images whose path within the gallery holds this text, whatever its case."""
+        wanted = part.casefold()
+        return [row for row, path in enumerate(self._folded_paths) if wanted in path]
+
     def check(self) -> list[str]:
         """Paths of images deleted or changed since indexing, judged by size and time only."""
         return [self._path(entry) for entry in self._manifest if not _unchanged(self._path(entry), entry)]
@@ -174,6 +184,10 @@ class Gallery:
             Candidate(self.ref(int(rows[i])), float(fused[i]), float(scores[i]), places.get(int(rows[i])))
             for i in np.argsort(-fused, kind="stable")[:k]
         )
+
+    @cached_property
+    def _folded_paths(self) -> list[str]:
+        return [entry.path.casefold() for entry in self._manifest]
 
     def _path(self, entry: Entry) -> str:
         return os.path.normpath(Path(self._root) / entry.path)

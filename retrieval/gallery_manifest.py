@@ -5,6 +5,7 @@ import mmap
 import re
 import zlib
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from ctgi.retrieval.gallery_rows import mapped
 from ctgi.text import is_file_name
 
 _BLOCK = 2**24
+_SHA256 = re.compile(rb'"sha256": "([0-9a-f]{64})"')  # quotes within a path are escaped, so no name can look like it
 
 
 class Entry(NamedTuple):
@@ -64,15 +66,20 @@ class Manifest:
 
     def rows_with(self, sha256: str) -> list[int]:
         """Rows of the images with this content, ascending."""
-        needle = f'"sha256": "{sha256}"'.encode()  # quotes within a path are escaped, so no name can look like it
-        places: set[int] = set()
-        for start in range(0, len(self._lines), _BLOCK):
-            block = self._lines[start : start + _BLOCK + len(needle)]  # bytes.find is many times mmap.find
-            place = block.find(needle)
-            while place >= 0:
-                places.add(start + place)
-                place = block.find(needle, place + 1)
-        return [int(np.searchsorted(self._ends, place)) for place in sorted(places)]
+        digests, rows = self._by_content
+        if not _is_sha256(sha256):
+            return []
+        found = slice(*(np.searchsorted(digests, sha256.encode(), side) for side in ("left", "right")))
+        return [int(row) for row in rows[found]]
+
+    @cached_property
+    def _by_content(self) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+        """The digests of all images in order, and the row of each."""
+        found = np.array(_SHA256.findall(self._lines), "S64")
+        if len(found) != len(self):
+            raise DamagedGalleryError(self._folder, f"a line of {self._name} names no image", self._header)
+        rows = np.argsort(found, kind="stable")
+        return found[rows], rows
 
 
 def format_line(entry: Entry) -> bytes:

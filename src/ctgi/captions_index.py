@@ -98,6 +98,7 @@ class CaptionsIndex:
         self.entries: list[Entry] = []
         """In the order of the file."""
         self.corrections = Corrections()
+        self._attributes: set[str] = set()
         self._rows: dict[str, int] = {}
         self._rows_of_image: dict[str, list[int]] = {}
         self._last: JsonLine | None = None
@@ -106,7 +107,7 @@ class CaptionsIndex:
     @property
     def attributes(self) -> list[str]:
         """All that was asked about, in alphabetical order."""
-        return sorted({turn.attribute for entry in self.entries for turn in entry.turns if turn.attribute})
+        return sorted(self._attributes)
 
     def refresh(self) -> None:
         """Take in what was appended, corrected or replaced since.
@@ -183,6 +184,7 @@ class CaptionsIndex:
             return  # an image whose caption failed later keeps the one it has, as in exports
         else:
             self.entries[row] = entry
+        self._attributes.update(turn.attribute for turn in entry.turns if turn.attribute)
         rows = self._rows_of_image.setdefault(entry.image, [])
         if row not in rows:
             rows.append(row)

@@ -59,7 +59,7 @@ def test_a_page_shows_image_caption_and_each_turn(captions: CaptionsIndex, tmp_p
     found = page(captions, tmp_path)
     assert "2 images" in found.text
     assert f"{SHOES} white sneakers kept, 90 % sure" in found.text
-    assert f"{BAG} a red bag dropped: redundant: 0.9 similar to what is known" in found.text
+    assert f"{BAG} a red bag dropped as redundant: 0.9 similar to what is known" in found.text
     assert "No picture no such file" in found.text.replace("pictureno", "picture no")
     pictures = [attributes for tag, attributes in found.elements if tag == "img"]
     assert [one["src"].partition(",")[0] for one in pictures] == ["data:image/jpeg;base64"]
@@ -108,7 +108,7 @@ def test_a_table_has_a_row_for_each_image(captions: CaptionsIndex, tmp_path: Pat
         "kept": "1",
         "dropped": "1",
         "answers": f"{SHOES} {HOSTILE}",
-        "dropped_answers": f"{BAG} a red bag (dropped: redundant: 0.9 similar to what is known)",
+        "dropped_answers": f"{BAG} a red bag (dropped as redundant: 0.9 similar to what is known)",
     }
     assert (rows[1]["caption"], rows[1]["corrected"]) == (HOSTILE, "no")
 

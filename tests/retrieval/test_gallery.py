@@ -119,6 +119,19 @@ def test_the_same_content_is_encoded_once_and_listed_under_each_name(people: Pat
     assert scores["0_a.png"] == scores["again.png"] == scores["later.png"]
 
 
+def test_images_are_found_by_content_and_by_name(people: Path, encoder: Encoder) -> None:
+    shutil.copy(people / "0_a.png", people / "9_Copy.png")
+    indexed(people, encoder)
+    gallery = open_gallery(people, encoder)
+    assert gallery.rows_of(digest(str(people / "0_a.png"))) == [0, 8]
+    for row, image in enumerate(gallery.refs()):
+        assert row in gallery.rows_of(image.sha256)
+    for nobody in ("", "0" * 64, "f" * 64, "é", gallery.ref(0).sha256[:63]):
+        assert gallery.rows_of(nobody) == []
+    assert gallery.rows_named("_COPY") == [8]
+    assert gallery.rows_named("") == list(range(9))
+
+
 def test_unusable_images_are_listed_and_the_rest_indexed(people: Path, encoder: Encoder) -> None:
     (people / "empty.png").touch()
     (people / "text.png").write_text("no image")

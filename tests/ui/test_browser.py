@@ -1,6 +1,7 @@
 """The page in a real browser: from a query to an exported shortlist, and what must never happen there."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,31 @@ def test_two_people_and_a_restart_in_the_middle(chromium: Any, visit: Any, serve
     other.context.close()
 
 
+def test_a_long_gallery_is_scrolled_and_only_what_is_near_is_there(
+    visit: Any, served: Served, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctgi.ui.gallery.CHUNK", 20)
+    served.stop()
+    for number in range(192):
+        shutil.copy(people / "1_a.png", people / f"more {number:03} {'long ' * 20}.png")
+    build_gallery([str(people)], people / ".ctgi", ColorEncoder(), load_settings().retriever)
+    served.start()
+    visit.set_viewport_size({"width": 390, "height": 300})
+    visit.goto(f"{served.url}/gallery")
+    assert visit.locator("#list li").count() < 40
+    visit.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    visit.locator("[aria-posinset='200'] a").wait_for()
+    assert visit.locator("#list li").count() < 40
+    visit.wait_for_url("**start=**")
+    visit.reload()
+    visit.locator("[aria-posinset='200'] a").wait_for()
+    visit.locator("[aria-posinset='200'] a").focus()
+    for _ in range(60):  # backwards by the keyboard, through pieces that are not there yet
+        visit.keyboard.press("Shift+Tab")
+        visit.locator(".blank").wait_for(state="detached")
+    assert visit.evaluate("document.activeElement.closest('li').ariaPosInSet") == "140"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_everybody_can_use_it(scheme: str, width: int, visit: Any) -> None:
@@ -176,7 +202,14 @@ def test_everybody_can_use_it(scheme: str, width: int, visit: Any) -> None:
     search(visit, "a man in blue", "model")
     settled(visit)
     image = visit.get_attribute("#ranking .photo", "href")
-    for place in (home, asking, visit.url, f"{home.rstrip('/')}/gallery", home.rstrip("/") + image):
+    for place in (
+        home,
+        asking,
+        visit.url,
+        f"{home.rstrip('/')}/gallery",
+        f"{home}{image.partition('/images')[2].replace('/', 'gallery/')}",
+        home.rstrip("/") + image,
+    ):
         visit.goto(place)
         found = Axe().run(visit).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []

@@ -51,7 +51,7 @@ async def test_records_are_shown_beside_their_images(people: Path, captions: Pat
             f"/images/{line.sha256}/small" for line in lines[:2]
         ]
         assert page.text.count("A man. The person wears white sneakers.") == 2
-        assert f"{BAG} a red bag Dropped: redundant: 0.9 similar to what is known, 90 % sure" in page.text
+        assert f"{BAG} a red bag 90 % sure Dropped as redundant: 0.9 similar to what is known" in page.text
         assert "not in this gallery" in page.text
         assert (await visit.get(f"/images/{lines[0].sha256}/small")).status_code == 200
 

@@ -1,4 +1,4 @@
-"""The shortlist, what is exported from it, and the gallery."""
+"""The shortlist, and what is exported from it."""
 
 import csv
 import io
@@ -70,28 +70,3 @@ async def test_the_search_as_a_page_that_stands_alone(people: Path, tmp_path: Pa
         page = await visit.get(f"{address}/report.html")
         assert "data:image/jpeg;base64," in page.text
         assert "img-src data:" in page.headers["content-security-policy"]
-
-
-async def test_the_gallery_in_pieces_with_pictures_by_content(
-    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ctgi.ui.gallery.CHUNK", 5)
-    async with visited(people, ScriptedMllm(), tmp_path) as visit:
-        first = await visit.see("/gallery")
-        more = first.all("a", id="more")[0]["href"]
-        rest = await visit.see(more)
-        assert (len(first.order), len(rest.order), rest.all("a", id="more")) == (5, 3, [])
-        for size in ("small", "full"):
-            picture = await visit.get(f"/images/{first.order[0]}/{size}")
-            assert picture.headers["content-type"] == "image/jpeg"
-            assert picture.content[:2] == b"\xff\xd8"
-        kept = list((people / ".ctgi" / "page").rglob("*.jpg"))
-        assert [file.stem for file in kept] == [first.order[0]], "made once, and only what was looked at"
-
-
-async def test_an_image_that_was_moved_has_a_placeholder(people: Path, tmp_path: Path) -> None:
-    async with visited(people, ScriptedMllm(), tmp_path) as visit:
-        gone = (await visit.see("/gallery")).order[0]
-        Path(visit.site.pictures.path(gone)).rename(tmp_path / "elsewhere.png")
-        picture = await visit.get(f"/images/{gone}/small")
-        assert (picture.status_code, picture.headers["content-type"]) == (410, "image/svg+xml")

@@ -42,7 +42,7 @@ async def test_runs_are_listed_shown_and_compared(people: Path, tmp_path: Path) 
 async def test_a_trace_shows_no_image_that_is_not_in_the_gallery(people: Path, tmp_path: Path) -> None:
     async with visited(people, ScriptedMllm(), tmp_path) as visit:
         run = await searched(visit, "a man")
-        vars(visit.site)["pictures"] = type(visit.site.pictures)({}, tmp_path)
+        vars(visit.site)["pictures"] = type(visit.site.pictures)(lambda sha256: [], tmp_path)
         shown = (await visit.get(f"/traces/{run}")).text
         assert "data:image" not in shown
         assert "not in this gallery" in shown

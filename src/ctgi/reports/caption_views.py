@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctgi.captions import CaptionLine
+from ctgi.captions_index import REASONS
 from ctgi.corrections import Correction, Corrections
 from ctgi.reading import Json
 
@@ -69,6 +70,14 @@ def caption_view(line: CaptionLine, corrections: Corrections) -> CaptionView:
     )
 
 
+def fate(kept: bool, reason: str | None) -> str:
+    """What became of an answer, in words: kept, or why it was dropped."""
+    if kept:
+        return "kept"
+    named = (reason or "").partition(":")[0] in REASONS
+    return f"dropped as {reason}" if named else f"dropped: {reason or 'no reason given'}"
+
+
 def _turn(turn: Json, own: Json) -> TurnView:
     kept, answer, said = bool(turn.get("kept")), _text(turn, "answer"), _text(own, "answer")
     return TurnView(
@@ -78,7 +87,7 @@ def _turn(turn: Json, own: Json) -> TurnView:
         said=None if said == answer else said,
         percent=_percent(turn.get("confidence")),
         kept=kept,
-        fate="kept" if kept else f"dropped: {_text(turn, 'reason') or 'no reason given'}",
+        fate=fate(kept, _text(turn, "reason")),
     )
 
 

@@ -44,7 +44,8 @@ def _said(error: Any) -> tuple[int, str, str]:
         return 410, "This image is gone or has changed", str(error)
     if isinstance(error, HTTPException):
         title = "There is no such page" if error.status_code == _NOT_FOUND else "That did not work"
-        return error.status_code, title, str(error.detail)
+        told = "Check the address, or begin at the search." if error.detail == "Not Found" else str(error.detail)
+        return error.status_code, title, told
     if isinstance(error, RequestValidationError):
         return 422, "That did not work", "The form came without something that it needs, or with too much."
     return 409, "That did not work", str(error)

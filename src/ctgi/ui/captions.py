@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlencode
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from ctgi.captions import image_name
 from ctgi.captions_index import CORRECTED, REASONS, WITHOUT, CaptionsIndex, Entry, Wanted
 from ctgi.corrections import Change, Correction, correct
 from ctgi.reports.caption_views import CaptionView, caption_view
@@ -152,6 +153,16 @@ def save(
     back = RedirectResponse(f"/captions/{file}/{image}?{_address(filters, saved=len(kept))}", 303)
     back.set_cookie(NAME, quote(" ".join(by.split())), max_age=_YEAR_S, httponly=True, samesite="strict")
     return back
+
+
+def captions_of(request: Request, path: str, sha256: str) -> list[tuple[int, str, CaptionView]]:
+    """What the open files say of an image: number and name of the file, and its record."""
+    found = []
+    for file, name in enumerate(_names(request)):
+        index = _index(request, file)
+        if entry := index.find(image_name(path, sha256)):
+            found.append((file, name, caption_view(index.read(entry), index.corrections)))
+    return found
 
 
 def _page(request: Request, template: str, **values: Any) -> HTMLResponse:

@@ -1,16 +1,20 @@
 """The gallery: its images, some at a time, and each as a picture by the sha256 of its content."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from ctgi.errors import ImageError
+from ctgi.ui.captions import captions_of
 from ctgi.ui.pictures import UnknownImageError
 from ctgi.ui.searches import site_of
 
 CHUNK = 120
-"""Images that are added as the list is scrolled."""
+"""Images that come at once."""
+SPAN = 100_000
+"""Images over which one list can be scrolled: browsers draw no page that is much higher."""
 router = APIRouter()
 _FOR_GOOD = {"cache-control": "private, max-age=31536000, immutable"}  # the name is the content
 _GONE = (
@@ -22,13 +26,33 @@ _GONE = (
 
 
 @router.get("/gallery")
-async def browse(request: Request, start: Annotated[int, Query(ge=0)] = 0) -> HTMLResponse:
-    """Some images, and where more are."""
-    site = site_of(request)
-    end = min(start + CHUNK, len(site.gallery))
-    images = [site.gallery.ref(row) for row in range(start, end)]
-    after = end if end < len(site.gallery) else None
-    return site.page(request, "gallery.html.j2", images=images, start=start, after=after)
+def browse(
+    request: Request, start: Annotated[int, Query(ge=0)] = 0, name: Annotated[str, Query(max_length=500)] = ""
+) -> HTMLResponse:
+    """Some images, of all or of those whose path holds `name`; the script brings others as they are scrolled to."""
+    gallery = site_of(request).gallery
+    rows = gallery.rows_named(name.strip()) if name.strip() else range(len(gallery))
+    start = min(start, max(0, len(rows) - 1))
+    first = start // SPAN * SPAN
+    last, end = min(first + SPAN, len(rows)), min(start + CHUNK, len(rows))
+    address = f"/gallery?{urlencode({'name': name}, errors='replace')}&" if name else "/gallery?"
+    return site_of(request).page(
+        request, "gallery.html.j2", images=[gallery.ref(row) for row in rows[start:end]], start=start, end=end,
+        first=first, last=last, total=len(rows), piece=CHUNK, name=name, address=address,
+    )  # fmt: skip
+
+
+@router.get("/gallery/{sha256}")
+def image(request: Request, sha256: str) -> HTMLResponse:
+    """One image, with what the captions files say of it."""
+    gallery = site_of(request).gallery
+    path = site_of(request).pictures.path(sha256)
+    row = gallery.rows_of(sha256)[0]
+    before, after = (gallery.ref(near).sha256 if 0 <= near < len(gallery) else None for near in (row - 1, row + 1))
+    return site_of(request).page(
+        request, "gallery_image.html.j2", here="/gallery", sha256=sha256, path=path, row=row, before=before,
+        after=after, copies=len(gallery.rows_of(sha256)), captions=captions_of(request, path, sha256),
+    )  # fmt: skip
 
 
 @router.get("/images/{sha256}/small")

@@ -1,7 +1,8 @@
 """Images of the gallery as the page shows them: found by content, made smaller once, kept as JPEG files."""
 
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,23 +23,23 @@ class UnknownImageError(CtgiError):
 class Pictures:
     """JPEG pictures of a gallery's images by their sha256; no path ever comes from outside."""
 
-    def __init__(self, paths: Mapping[str, str], folder: Path) -> None:
-        """`paths`: sha256 -> path of every image; `folder`: where thumbnails are kept."""
-        self._paths, self._folder = paths, folder
+    def __init__(self, paths_of: Callable[[str], Sequence[str]], folder: Path) -> None:
+        """`paths_of`: where the images with a sha256 lie; `folder`: where thumbnails are kept."""
+        self._paths_of, self._folder = paths_of, folder
 
     def __contains__(self, sha256: str) -> bool:
-        return sha256 in self._paths
+        return bool(self._paths_of(sha256))
 
     def path(self, sha256: str) -> str:
-        """Where the image lies.
+        """Where the image lies; of several copies the first that is there.
 
         Raises:
             UnknownImageError: it is not of this gallery.
         """
-        try:
-            return self._paths[sha256]
-        except KeyError:
-            raise UnknownImageError("no image of this gallery has this id") from None
+        paths = self._paths_of(sha256)
+        if not paths:
+            raise UnknownImageError("no image of this gallery has this id")
+        return next(filter(os.path.exists, paths), paths[0])
 
     def thumbnail(self, sha256: str) -> bytes:
         """A small picture, made at its first showing.
@@ -47,8 +48,7 @@ class Pictures:
             UnknownImageError: it is not of this gallery.
             ImageError: the file is gone, changed or cannot be read.
         """
-        path = self.path(sha256)
-        kept = self._folder / sha256[:2] / f"{sha256}.jpg"
+        path, kept = self.path(sha256), self._folder / sha256[:2] / f"{sha256}.jpg"
         try:
             return kept.read_bytes()
         except OSError:

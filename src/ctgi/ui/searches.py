@@ -41,7 +41,7 @@ async def begin(request: Request, query: Text, asks: Annotated[Asks, Form()] = "
 async def show(request: Request, name: str) -> HTMLResponse:
     """A search as it stands."""
     site = site_of(request)
-    return site.page(request, "search.html.j2", view=await view_of(site, begun_of(site, name)))
+    return site.page(request, "search.html.j2", here="/", view=await view_of(site, begun_of(site, name)))
 
 
 @router.get("/searches/{name}/stream")

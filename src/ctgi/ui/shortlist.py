@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from ctgi.reading import dump
 from ctgi.reports.spreadsheet import table
+from ctgi.ui.captions import captions_of
 from ctgi.ui.guard import REPORT
 from ctgi.ui.searches import Text, begun_of, site_of, view_of
 from ctgi.ui.views import SearchView
@@ -22,9 +23,16 @@ async def image(request: Request, name: str, sha256: str) -> HTMLResponse:
     site = site_of(request)
     path = site.pictures.path(sha256)
     view = await view_of(site, begun_of(site, name))
-    card = next((card for card in view.cards if card.sha256 == sha256), None)
+    at = next((place for place, card in enumerate(view.cards) if card.sha256 == sha256), None)
+    beside = (
+        [] if at is None else [view.cards[near] if 0 <= near < len(view.cards) else None for near in (at - 1, at + 1)]
+    )
     kept = next((one for one in view.shortlist if one.sha256 == sha256), None)
-    return site.page(request, "image.html.j2", view=view, card=card, kept=kept, sha256=sha256, path=path)
+    captions = await asyncio.to_thread(captions_of, request, path, sha256)
+    return site.page(
+        request, "image.html.j2", view=view, card=None if at is None else view.cards[at], beside=beside, kept=kept,
+        sha256=sha256, path=path, captions=captions, here="/",
+    )  # fmt: skip
 
 
 @router.post("/searches/{name}/keep")

@@ -19,6 +19,8 @@ from ctgi.captions_index import CaptionsIndex
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.thread_file import threads_to_write
+from ctgi.records import Turn
+from ctgi.reports.caption_views import fate
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
 from ctgi.runs.search import unknown_to_models
@@ -28,7 +30,6 @@ from ctgi.tools.specs import TOOLS
 from ctgi.ui.desk import Desk
 from ctgi.ui.pictures import Pictures
 from ctgi.ui.store import FILE, Store
-from ctgi.ui.views import fate
 
 PAGES = (("/", "Search"), ("/gallery", "Gallery"), ("/captions", "Captions"), ("/traces", "Traces"))
 """What stands at the top of each page: addresses and names."""
@@ -57,7 +58,10 @@ class Site:
     @cached_property
     def pictures(self) -> Pictures:
         """The gallery's images by sha256."""
-        return Pictures({ref.sha256: ref.path for ref in self.gallery.refs()}, self.gallery.home / FOLDER)
+        return Pictures(self._paths_of, self.gallery.home / FOLDER)
+
+    def _paths_of(self, sha256: str) -> list[str]:
+        return [self.gallery.ref(row).path for row in self.gallery.rows_of(sha256)]
 
     def unknown(self, query: str) -> tuple[str, ...]:
         """Words of the query that mean nothing to the models."""
@@ -74,7 +78,12 @@ class Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"file_name": lambda path: PurePath(path).name or path, "fate": fate}
+        environment.filters |= {
+            "file_name": lambda path: PurePath(path).name or path,
+            "fate": _fate,
+            "score": _score,
+            "upfirst": lambda text: text[:1].upper() + text[1:],
+        }
         sent = senders(self.settings, TOOLS)
         environment.globals |= {
             "pages": PAGES,
@@ -95,6 +104,14 @@ class Site:
     def macros(self, template: str) -> Any:
         """The macros of a template, to be called one by one."""
         return self._templates.get_template(template).module
+
+
+def _fate(turn: Turn) -> str:
+    return fate(turn.kept, turn.reason)
+
+
+def _score(value: float) -> str:
+    return f"{value:.3f}".replace("-", "\u2212")
 
 
 @asynccontextmanager

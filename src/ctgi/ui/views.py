@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ctgi.records import Anchor, Match, SearchRecord, Turn, VerdictRecord
+from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
 from ctgi.reports.rankings import added
 from ctgi.runs.steered import Moment
 from ctgi.ui.store import Begun, Kept
@@ -27,8 +27,19 @@ class Verdict:
     """yes, unsure, no or failed."""
     percent: int | None
     """P(yes) in per cent; None where the backend tells none."""
+    needed: int
+    """Per cent from which on it is a match."""
     why: str
     """Its words, what makes it unsure, or the error."""
+
+    @property
+    def told(self) -> str:
+        """How likely it is a match and why, in sentences; empty where nothing is known beyond the answer."""
+        likely = "" if self.percent is None else f"How likely it is a match: {self.percent} %"
+        if likely and self.answer == "no":
+            likely += f"; {self.needed} % are needed"
+        why = "" if self.why.strip(" .!").casefold() in ("yes", "no", "") else self.why
+        return ". ".join(filter(None, (likely, why)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,11 @@ class SearchView:
     shortlist: tuple[Kept, ...]
     unknown: tuple[str, ...]
     """Words that mean nothing to the embedded models, where these answer."""
+
+    @property
+    def cut(self) -> int:
+        """Tokens of the query that the encoder did not read."""
+        return self.found.truncated_tokens if self.found else 0
 
     @property
     def trust(self) -> str:
@@ -164,13 +180,8 @@ def _card(
 def _verdict(record: VerdictRecord) -> Verdict:
     answer = "failed" if record.error else "yes" if record.confirmed else "unsure" if record.match else "no"
     percent = None if record.probability is None else round(record.probability * 100)
-    return Verdict(answer, percent, record.error or record.doubt or record.text)
+    return Verdict(answer, percent, round(record.threshold * 100), record.error or record.doubt or record.text)
 
 
 def _surety(probability: float | None) -> str:
     return "" if probability is None else f", {round(probability * 100)} % sure"
-
-
-def fate(turn: Turn) -> str:
-    """What became of an answer: kept, or why it was left out."""
-    return "kept" if turn.kept else f"left out: {turn.reason}"
