@@ -8,6 +8,7 @@ from ctgi.bindings import Binding
 from ctgi.embedded import CLIP, embedded
 from ctgi.errors import CtgiError
 from ctgi.plugins import OWN_CODE, Plugins
+from ctgi.retrieval.rerank import matcher_of
 from ctgi.settings_tables import RetrieverSettings
 from ctgi.suggest import did_you_mean
 
@@ -22,6 +23,7 @@ ENCODERS = Plugins(
     {
         "open_clip": "ctgi.retrieval.open_clip_encoder:load_open_clip",
         "trained": "ctgi.retrieval.trained_encoder:load_trained",
+        "hf": "ctgi.retrieval.hub_encoder:load_from_hub",
         "onnx": "ctgi.retrieval.onnx_encoder:load_onnx",
         OWN_CODE: "ctgi.retrieval.own_encoder:load_own_encoder",
     },
@@ -86,7 +88,11 @@ def load_encoder(spec: str, settings: RetrieverSettings) -> Encoder:
             raise CtgiError(f"search_gallery={spec!r}: no such encoder{meant}")
         raise CtgiError(
             f"search_gallery={spec!r}: expected open_clip:MODEL,PRETRAINED, like open_clip:ViT-B-16,openai, "
-            f"or open_clip:local-dir:FOLDER, or trained:RUN; providers: {', '.join(ENCODERS.names())}"
+            f"or open_clip:local-dir:FOLDER, or trained:RUN, or hf:ORG/NAME; providers: {', '.join(ENCODERS.names())}"
         )
     encoder: Encoder = opener(binding.model, settings)
+    if settings.rerank and matcher_of(encoder) is None:
+        raise CtgiError(
+            f"search_gallery={spec!r} has no head that matches image and text: remove rerank from [retriever]"
+        )
     return encoder

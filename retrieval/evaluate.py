@@ -4,7 +4,7 @@ import hashlib
 import io
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -20,7 +20,8 @@ from ctgi.retrieval.checkpoint import first_line
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef
-from ctgi.retrieval.metrics import Metrics, QueryMetrics, measure_features
+from ctgi.retrieval.metrics import Metrics, QueryMetrics, measure_features, measure_queries, row_slices
+from ctgi.retrieval.rerank import Matcher, matcher_of, rescored
 from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
@@ -42,6 +43,8 @@ class EncodedSplit:
     """[Q, D]."""
     truncated: tuple[int, ...]
     """[Q]: tokens of each caption beyond the encoder's context, which were not read."""
+    matcher: Matcher | None = None
+    """Looks again at the best images of each caption."""
 
 
 def encode_split(
@@ -74,7 +77,7 @@ def encode_split(
     rows = _rows(gallery, split)
     text_features, truncated = _encode_texts(split.captions, encoder, settings.batch_size, kept)
     images = tuple(ImageRef(path, gallery.ref(row).sha256) for path, row in zip(split.images, rows, strict=True))
-    return EncodedSplit(split, images, gallery.vectors(rows), text_features, truncated)
+    return EncodedSplit(split, images, gallery.vectors(rows), text_features, truncated, matcher_of(encoder))
 
 
 def _rows(gallery: Gallery, split: Split) -> NDArray[np.int64]:
@@ -129,8 +132,19 @@ def image_to_text(encoded: EncodedSplit) -> Metrics:
 
 def measure_texts(encoded: EncodedSplit) -> QueryMetrics:
     """`text_to_image` query by query."""
-    split = encoded.split
-    return measure_features(encoded.text_features, encoded.image_features, split.caption_pids, split.image_pids)
+    split, shape = encoded.split, (len(encoded.text_features), len(encoded.image_features))
+    return measure_queries(_scores(encoded, shape), shape, split.caption_pids, split.image_pids)
+
+
+def _scores(encoded: EncodedSplit, shape: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
+    """Blocks of rows of the captions' scores."""
+    for rows in row_slices(*shape):
+        block = encoded.text_features[rows] @ encoded.image_features.T
+        if encoded.matcher is not None:
+            texts = encoded.split.captions[rows]
+            pairs = zip(block, texts, strict=True)
+            block = np.stack([rescored(row, text, encoded.images, encoded.matcher) for row, text in pairs])
+        yield block
 
 
 def measure_images(encoded: EncodedSplit) -> QueryMetrics:

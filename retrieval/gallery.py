@@ -30,6 +30,7 @@ from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
 from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.index import Index, exact_index, is_exact, open_index
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
+from ctgi.retrieval.rerank import matcher_of, reordered
 
 __all__ = ["Gallery", "GalleryReport", "build_gallery", "damage_of", "gallery_folder", "is_gallery", "open_gallery"]
 
@@ -138,6 +139,8 @@ class Gallery:
     def search(self, query: str, k: int, refinement: Refinement | None = None) -> Ranking:
         """The k best images by S(q, v), or by the fused score of Eq. 7 after a refinement.
 
+        With a matching head, the first of S(q, v) are in its order; their scores stay S(q, v).
+
         Raises:
             CtgiError: a text is empty, the fusion mode unknown, or the gallery was opened without an encoder.
         """
@@ -147,9 +150,15 @@ class Gallery:
         found = (
             self.rank_refined(features.vectors[0], features.vectors[1], k, refinement)
             if refinement
-            else self.rank(features.vectors[0], k)
+            else self._ranked(query, features.vectors[0], k)
         )
         return Ranking(found, sum(features.truncated))
+
+    def _ranked(self, query: str, vector: NDArray[np.float32], k: int) -> tuple[Candidate, ...]:
+        matcher = matcher_of(self._encoder)
+        if matcher is None:
+            return self.rank(vector, k)
+        return reordered(self.rank(vector, max(k, matcher.depth)), query, matcher)[:k]
 
     def rank(self, query: NDArray[np.float32], k: int) -> tuple[Candidate, ...]:
         """The k best by a query vector [D]; equal scores keep the gallery's order."""

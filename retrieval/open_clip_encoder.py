@@ -29,6 +29,7 @@ from ctgi.retrieval.foreign.named import NamedWeights, read_named
 from ctgi.retrieval.images import display
 from ctgi.retrieval.long_text import stretch_positions
 from ctgi.retrieval.positions import resize_positions
+from ctgi.retrieval.rerank import Matcher
 from ctgi.retrieval.tokenizer import plain_text
 from ctgi.settings_tables import RetrieverSettings
 
@@ -63,6 +64,8 @@ class OpenClipEncoder:
             fingerprint: that of a model which gives the same vectors; None computes it.
         """
         self.spec = spec
+        self.matcher: Matcher | None = None
+        """Looks again at the best of a ranking."""
         self._transform, size, cfg = _preprocessing(model)
         self.context_length = int(tokenizer.context_length)
         unusual = () if cfg.interpolation == usual_filter else (cfg.interpolation,)

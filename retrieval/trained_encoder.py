@@ -11,11 +11,13 @@ from ctgi.errors import CtgiError
 from ctgi.reading import read_json
 from ctgi.retrieval.checkpoint import is_own, load_content, of_another_format
 from ctgi.retrieval.clip_tokens import ClipTokens, build_clip
+from ctgi.retrieval.foreign.blip import Blip
+from ctgi.retrieval.foreign.hugging_face import Pair, pair_opener
 from ctgi.retrieval.foreign.hugging_face_clip import PREPROCESSOR
 from ctgi.retrieval.foreign.layouts import foreign, load_strictly, parts_of, shown
 from ctgi.retrieval.foreign.official_config import read_official_config
-from ctgi.retrieval.foreign.siglip import is_siglip, load_siglip
 from ctgi.retrieval.open_clip_encoder import OpenClipEncoder
+from ctgi.retrieval.rerank import HeadMatcher
 from ctgi.retrieval.token_selection import TwoBranches, build_two_branches
 from ctgi.retrieval.tokenizer import CaptionTokenizer
 from ctgi.settings_tables import RetrieverSettings
@@ -31,24 +33,34 @@ _PREFIX = "encoder."
 def load_trained(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
     """The model of a checkpoint or of the folder of a run, on the settings' device; see `read_model`.
 
+    Folders of Hugging Face may also hold a SigLIP or a BLIP.
+
     Raises:
         CtgiError: there is no checkpoint, it is damaged or lacks weights, or the settings contradict it.
     """
-    if is_siglip(Path(path)):
-        return _siglip(path, settings)
+    return load_checkpoint_at(path, f"trained:{path}", settings)
+
+
+def load_checkpoint_at(path: str, spec: str, settings: RetrieverSettings) -> OpenClipEncoder:
+    """The same as an encoder with another name: `spec`, for messages."""
+    if (opener := pair_opener(Path(path))) is not None:
+        return _pair(opener(Path(path), settings.image_size), path, spec, settings)
     model = read_model(path, image_size=settings.image_size)
     if model.layout != OWN:
         logger.warning("%s", model.notice)
     _check_settings(settings, model.described, model.file)
-    return live_encoder(model.encoder, f"trained:{path}", pick_device(settings.device, "[retriever] device"))
+    return live_encoder(model.encoder, spec, pick_device(settings.device, "[retriever] device"))
 
 
-def _siglip(path: str, settings: RetrieverSettings) -> OpenClipEncoder:
-    model, tokenizer = load_siglip(Path(path))
-    described = {"image_size": list(model.visual.preprocess_cfg["size"]), "context_length": tokenizer.context_length}
-    _check_settings(settings, described, Path(path))
-    logger.warning("%s: SigLIP of Hugging Face", plain(path))
-    return OpenClipEncoder(f"trained:{path}", model, tokenizer, pick_device(settings.device, "[retriever] device"))
+def _pair(pair: Pair, path: str, spec: str, settings: RetrieverSettings) -> OpenClipEncoder:
+    size = list(pair.model.visual.preprocess_cfg["size"])
+    _check_settings(settings, {"image_size": size, "context_length": pair.tokenizer.context_length}, Path(path))
+    logger.warning("%s: %s", plain(path), pair.name)
+    device = pick_device(settings.device, "[retriever] device")
+    encoder = OpenClipEncoder(spec, pair.model, pair.tokenizer, device)
+    if isinstance(pair.model, Blip) and settings.rerank:
+        encoder.matcher = HeadMatcher(pair.model, pair.tokenizer, encoder.preprocess, device, settings.rerank)
+    return encoder
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,11 @@ def read_model(path: str, *, image_size: tuple[int, int] | None = None, quick_ge
     Raises:
         CtgiError: there is no checkpoint, it is damaged or unknown, or weights that vectors depend on are missing.
     """
+    if pair_opener(Path(path)) is not None:
+        raise CtgiError(
+            f"{plain(path)}: it runs through transformers, as SigLIP and BLIP do: use it as it is, trained:{path}; "
+            "CLIPs alone can be imported and exported"
+        )
     file = _file(Path(path))
     content = load_content(file)
     if is_own(content):

@@ -114,6 +114,8 @@ class RetrieverSettings(_Table):
     storage: Literal["float32", "float16"] = "float32"
     index: str = "Flat"
     """A faiss factory string, for example HNSW32 or IVF4096,PQ64."""
+    rerank: int = Field(0, ge=0)
+    """How many of the best images a matching head looks at again, like BLIP's; 0 leaves them as they are."""
 
 
 class MtgSettings(_Table):

@@ -31,7 +31,6 @@ from tests.support.foreign_files import (
     irra_state,
     openai_names,
     rde_state,
-    save_siglip,
     torchscript,
     two_branches,
 )
@@ -181,29 +180,6 @@ def test_clip_of_hugging_face_gives_the_vectors_of_transformers(tmp_path: Path, 
     np.testing.assert_allclose(encoder.encode_images(pixels), out.image_embeds, atol=1e-5)
     np.testing.assert_allclose(encoder.encode_texts(TEXTS).vectors, out.text_embeds, atol=1e-5)
     assert read_model(str(tmp_path)).described["mean"] == [0.5] * 3
-
-
-def test_siglip_of_hugging_face_gives_the_vectors_of_transformers(tmp_path: Path) -> None:
-    from transformers import SiglipModel
-
-    theirs = save_siglip(tmp_path)
-    encoder = load_encoder(f"trained:{tmp_path}", PLAIN)
-    with torch.no_grad():
-        ids = torch.tensor([[3, 4, 5, 1, 1, 1, 1, 1], [3, 6, 7, 3, 6, 7, 3, 1]])  # the second one is cut
-        pixels = encoder.preprocess(Image.new("RGB", (20, 50), (255, 0, 0)))[None]
-        out = theirs(input_ids=ids, pixel_values=pixels.expand(2, -1, -1, -1))
-    assert isinstance(theirs, SiglipModel)
-    assert pixels[0, :, 5, 5].tolist() == [1, -1, -1]
-    np.testing.assert_allclose(encoder.encode_images(pixels)[0], out.image_embeds[0], atol=1e-6)
-    features = encoder.encode_texts(["A red COAT", "a black bag a black bag a black bag"])
-    np.testing.assert_allclose(features.vectors, out.text_embeds, atol=1e-6)
-    assert features.truncated == (0, 2)
-    with pytest.raises(CtgiError, match=r"image_size \[32, 32\]"):
-        load_encoder(f"trained:{tmp_path}", RetrieverSettings(image_size=(384, 128)))
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "siglip2"}))
-    with pytest.raises(CtgiError, match="NaFlex"):
-        load_encoder(f"trained:{tmp_path}", PLAIN)
 
 
 def _without(name: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:

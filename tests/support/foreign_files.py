@@ -133,27 +133,55 @@ def _holder(state: dict[str, Tensor]) -> nn.Module:
     return root
 
 
-def save_siglip(folder: Path) -> Any:
-    """A folder as SigLIP's are, with a tokenizer of six words that closes and pads with the same token."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipModel
+def save_siglip(folder: Path, *, naflex: bool = False) -> Any:
+    """A folder as SigLIP's are, or a SigLIP 2's for images of any form."""
+    from transformers import Siglip2Config, Siglip2Model, SiglipConfig, SiglipModel
 
-    words = ["<unk>", "</s>", "<pad>", "a", "red", "coat", "black", "bag"]
+    _save_tokenizer(folder, first="", padding="</s>")
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    form = {"num_patches": 16} if naflex else {"image_size": 32}
+    vision = tower | form | {"patch_size": 16}
+    text = tower | {"vocab_size": 9, "max_position_embeddings": 8, "projection_size": 32}
+    torch.manual_seed(0)
+    if naflex:
+        return _save_pair(folder, Siglip2Model(Siglip2Config(vision_config=vision, text_config=text)))
+    return _save_pair(folder, SiglipModel(SiglipConfig(vision_config=vision, text_config=text)))
+
+
+def save_blip(folder: Path) -> Any:
+    """A folder as those of BLIP for retrieval are."""
+    from transformers import BlipConfig, BlipForImageTextRetrieval
+
+    _save_tokenizer(folder, first="<cls>", padding="<pad>")
+    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = tower | {"vocab_size": 9, "max_position_embeddings": 16, "encoder_hidden_size": 32, "pad_token_id": 2}
+    vision = tower | {"image_size": 32, "patch_size": 16}
+    torch.manual_seed(0)
+    model = BlipForImageTextRetrieval(
+        BlipConfig(vision_config=vision, text_config=text, image_text_hidden_size=16, projection_dim=16)
+    )
+    for value in model.parameters():
+        value.data += 0.2 * torch.randn_like(value)
+    return _save_pair(folder, model)
+
+
+def _save_tokenizer(folder: Path, *, first: str, padding: str) -> None:
+    """A tokenizer of a few words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<unk>", "</s>", "<pad>", "a", "red", "coat", "black", "bag", "<cls>"]
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    ends = [("</s>", 1), *([(first, words.index(first))] if first else [])]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{first} $A </s>".strip(), special_tokens=ends)
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>", unk_token="<unk>"
+        tokenizer_object=tokenizer, eos_token="</s>", pad_token=padding, unk_token="<unk>"
     ).save_pretrained(folder)
-    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    model = SiglipModel(
-        SiglipConfig(
-            vision_config=tower | {"image_size": 32, "patch_size": 16},
-            text_config=tower | {"vocab_size": 8, "max_position_embeddings": 8, "projection_size": 32},
-        )
-    ).eval()
-    model.save_pretrained(folder)
+
+
+def _save_pair(folder: Path, model: Any) -> Any:
+    model.eval().save_pretrained(folder)
     looks = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3, "size": {"height": 32, "width": 32}}
     (folder / "preprocessor_config.json").write_text(json.dumps(looks))
     return model
