@@ -249,7 +249,7 @@ def _explained(name: str) -> Iterator[None]:
     """Turn loading errors of open_clip, torch and the hub into one message with a cure."""
     spec, hub_trouble = f"open_clip:{name}", None
     try:
-        with hub() if _is_elsewhere(name) else nullcontext(Hub(None)) as found:
+        with hub(_repository(name)) if _is_elsewhere(name) else nullcontext(Hub(None)) as found:
             hub_trouble = found.trouble
             yield
     except CtgiError:
@@ -266,6 +266,15 @@ def _is_elsewhere(name: str) -> bool:
     """Whether its weights come from a hub or an earlier download."""
     model_name, pretrained = _split(name)
     return not model_name.startswith("local-dir:") and not Path(pretrained).is_file()
+
+
+def _repository(name: str) -> str | None:
+    """Where on the hub its weights are, if they are there."""
+    model_name, tag = _split(name)
+    if model_name.startswith("hf-hub:"):
+        return model_name.removeprefix("hf-hub:")
+    known = open_clip.get_pretrained_cfg(model_name, tag) or {}
+    return str(known.get("hf_hub") or "").strip("/") or None
 
 
 def _reason(error: Exception, hub_trouble: str | None) -> str:

@@ -10,6 +10,7 @@ from ctgi.tools.tool_spec import Profiles, ToolSpec
 from ctgi.tools.types import Fact, Questions, Ranking, Reply, Verdict
 
 _GPT, _CLIP = "openai:gpt-4o", "open_clip:ViT-B-16,openai"
+_SMALL, _SMALL_CLIP = "hf:Qwen/Qwen3-VL-2B-Instruct", "open_clip:ViT-B-16,datacomp_xl_s13b_b90k"
 _QUERY = "a person in a red shirt"
 _FACTS = [Fact("What color are the shoes?", "white", "The shoes are white.")]
 
@@ -18,7 +19,7 @@ _SPECS = (
         "caption_image",
         protocols.CaptionImage,
         Reply,
-        Profiles("embedded", QWEN, _GPT),
+        Profiles("embedded", QWEN, _GPT, _SMALL),
         forms.caption_image,
         role="ctgi.agents.captioner:Captioner",
         human="ctgi.tools.backends.human:caption_image",
@@ -29,7 +30,7 @@ _SPECS = (
         "answer_question",
         protocols.AnswerQuestion,
         Reply,
-        Profiles("embedded", QWEN, _GPT),
+        Profiles("embedded", QWEN, _GPT, _SMALL),
         forms.answer_question,
         role="ctgi.agents.answerer:Answerer",
         human="ctgi.tools.backends.human:answer_question",
@@ -41,7 +42,7 @@ _SPECS = (
         "verify_match",
         protocols.VerifyMatch,
         Verdict,
-        Profiles("embedded", QWEN, _GPT),
+        Profiles("embedded", QWEN, _GPT, _SMALL),
         forms.verify_match,
         role="ctgi.agents.verifier:Verifier",
         human="ctgi.tools.backends.human:verify_match",
@@ -53,7 +54,7 @@ _SPECS = (
         "propose_questions",
         protocols.ProposeQuestions,
         Questions,
-        Profiles("templates", "templates", "templates"),
+        Profiles("templates", QWEN, "templates", "templates"),
         forms.propose_questions,
         role="ctgi.agents.proposer:Proposer",
         template="ctgi.agents.questioner:TemplateQuestioner",
@@ -64,7 +65,7 @@ _SPECS = (
         "reconstruct_caption",
         protocols.ReconstructCaption,
         Reply,
-        Profiles("templates", _GPT, _GPT),
+        Profiles("templates", _GPT, _GPT, "templates"),
         forms.reconstruct_caption,
         role="ctgi.agents.writers:Reconstructor",
         template="ctgi.agents.writers:TemplateReconstructor",
@@ -75,7 +76,7 @@ _SPECS = (
         "aggregate_query",
         protocols.AggregateQuery,
         Reply,
-        Profiles("templates", QWEN, _GPT),
+        Profiles("templates", QWEN, _GPT, "templates"),
         forms.aggregate_query,
         role="ctgi.agents.writers:Aggregator",
         template="ctgi.agents.writers:TemplateAggregator",
@@ -86,14 +87,14 @@ _SPECS = (
         "search_gallery",
         protocols.SearchGallery,
         Ranking,
-        Profiles("embedded", _CLIP, _CLIP),
+        Profiles("embedded", _CLIP, _CLIP, _SMALL_CLIP),
         forms.search_gallery,
     ),
     ToolSpec(
         "ask_user",
         protocols.AskUser,
         Reply,
-        Profiles("human", "human", "human"),
+        Profiles("human", "human", "human", "human"),
         forms.ask_user,
         human="ctgi.tools.backends.human:ask_user",
     ),

@@ -17,6 +17,7 @@ class Profiles(NamedTuple):
     embedded: str
     paper: str
     openai: str
+    laptop: str
 
 
 @dataclass(frozen=True)

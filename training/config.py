@@ -149,7 +149,7 @@ def load_config(
 
     Args:
         kind: irra or rde; their recipes are training/configs/*.yaml.
-        file: a YAML file with the same sections; it may be partial.
+        file: a YAML file with the same sections; it may be partial. Or the name of one of training/configs.
         sets: `section.key=value` each; the value is read as YAML.
         data: entries of the data section.
 
@@ -159,7 +159,7 @@ def load_config(
     if kind not in KINDS:
         raise CtgiError(f"unknown model {kind!r}: expected {' or '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     values = _read(resources.files("ctgi.training") / "configs" / f"{kind}.yaml")
-    for extra in (_read(file) if file else {}, {"data": data or {}}, *map(_parse_set, sets or [])):
+    for extra in (_recipe(file, kind) if file else {}, {"data": data or {}}, *map(_parse_set, sets or [])):
         values = _merged(values, extra)
     try:
         return TrainConfig.model_validate(values)
@@ -174,6 +174,15 @@ def load_config(
             ) from None
         shown = "" if problems[0]["type"] == "extra_forbidden" else f" (got {problems[0]['input']!r})"
         raise CtgiError(f"training config: {first_problem(error, TrainConfig)}{shown}") from None
+
+
+def _recipe(file: Path, kind: str) -> Json:
+    """The user's file, or the recipe of this name that comes with ctgi."""
+    shipped = resources.files("ctgi.training") / "configs" / f"{file.name.removesuffix('.yaml')}.yaml"
+    values = _read(shipped if file.name == str(file) and not file.exists() and shipped.is_file() else file)
+    if values.get("kind", kind) != kind:
+        raise CtgiError(f"{plain(str(file))} is a recipe for {plain(str(values['kind']))}, and {kind} is to be trained")
+    return values
 
 
 def _read(file: Any) -> Json:

@@ -86,7 +86,7 @@ def evaluate(
         limit: only the first captions.
         mti: also refine every query by a dialogue.
         out: features and replies are kept here.
-        profile: embedded (default), paper or openai.
+        profile: embedded (default), laptop, paper or openai.
         bindings: tool -> backend.
     """
     chosen = dict(bindings or {}) | ({"search_gallery": retriever} if retriever else {})

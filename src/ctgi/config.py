@@ -96,7 +96,7 @@ def load_settings(
 
     Args:
         binds: `tool=backend` each; `images=backend` binds all tools that look at an image.
-        profile: embedded, paper or openai.
+        profile: embedded, laptop, paper or openai.
         config: a ctgi.toml to use instead of the one found.
         overrides: tables by name, for example mti={"k": 10}.
 

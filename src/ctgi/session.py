@@ -47,7 +47,7 @@ class Session:
         """Read the settings; no model is loaded yet.
 
         Args:
-            profile: embedded (default), paper or openai.
+            profile: embedded (default), laptop, paper or openai.
             bindings: tool -> backend, as `--bind`; `images` stands for the tools that look at an image. A backend is
                 a name like "vllm:MODEL", a function or coroutine function `(image, prompt) -> str`, or a model.
             config: a ctgi.toml to use instead of the one that is found.

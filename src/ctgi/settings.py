@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    profile: Literal["embedded", "paper", "openai"] = "embedded"
+    profile: Literal["embedded", "laptop", "paper", "openai"] = "embedded"
     bindings: dict[str, str] = Field(default_factory=dict)
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
     retriever: RetrieverSettings = RetrieverSettings()

@@ -19,7 +19,7 @@ def test_list_names_every_tool_and_where_it_is_served(ctgi: Run) -> None:
         "endpoint": "http://127.0.0.1:8000/v1",
     }
     assert rows["reconstruct_caption"]["endpoint"] == "https://api.openai.com/v1"
-    assert rows["propose_questions"]["endpoint"] == "this process"
+    assert rows["propose_questions"]["backend"] == "vllm:Qwen/Qwen2-VL-7B-Instruct"
     assert rows["ask_user"]["endpoint"] == "the terminal"
 
 
@@ -35,6 +35,19 @@ def test_check_calls_each_tool(ctgi: Run, double: ScriptedServer, tiny_clip: Pat
     assert (rows["verify_match"]["logprobs"], rows["verify_match"]["structured"]) == (True, True)
     assert rows["reconstruct_caption"]["said"] == "A person in a red shirt. The shoes are white."
     assert "dimensions" in rows["search_gallery"]["said"]
+
+
+def test_check_says_where_the_profile_paper_lacks_the_papers_retriever(
+    ctgi: Run, double: ScriptedServer, tiny_clip: Path
+) -> None:
+    bound = [f"{tool}=vllm:double@{double.url}" for tool in TOOLS if TOOLS[tool].role]
+    arguments = [part for spec in (*bound, f"search_gallery=open_clip:local-dir:{tiny_clip}") for part in ("-b", spec)]
+    paper = ctgi("tools", "check", *arguments, "--profile", "paper")
+    assert "search_gallery: CLIP as it comes; the paper retrieves with IRRA or RDE trained" in paper.err
+    trained = [*arguments, "-b", "search_gallery=trained:runs/irra"]
+    for other in (arguments, ["--profile", "paper", *trained]):
+        rows = ctgi("tools", "check", *other, "--json").json
+        assert {row["note"] for row in rows} == {None}
 
 
 def test_check_says_what_does_not_work(ctgi: Run, double: ScriptedServer, tiny_clip: Path) -> None:

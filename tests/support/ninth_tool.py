@@ -45,7 +45,7 @@ SPEC = ToolSpec(
     "count_people",
     CountPeople,
     Reply,
-    Profiles("embedded", "vllm:double", "openai:gpt-4o"),
+    Profiles("embedded", "vllm:double", "openai:gpt-4o", "embedded"),
     count_people,
     role="tests.support.ninth_tool:Counter",
     human="tests.support.ninth_tool:ask_a_person",

@@ -75,3 +75,22 @@ def test_a_recipe_from_another_system_is_read(tmp_path: Path, encoding: str) -> 
 def test_an_option_that_is_no_yaml_is_named(value: str) -> None:
     with pytest.raises(CtgiError, match=r"--set .*is not a YAML value"):
         load_config("irra", sets=[f"run.seed={value}"], data={"dataset": "folder", "root": "."})
+
+
+@pytest.mark.parametrize(("kind", "own"), [("irra", 5e-5), ("rde", 5e-5)])
+def test_the_papers_recipes_are_taken_by_name(
+    kind: str, own: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = {"dataset": "rstp", "root": "."}
+    for name in (f"{kind}_248_fp16", f"{kind}_248_fp16.yaml"):
+        config = load_config(kind, file=Path(name), data=data)
+        assert (config.model.context_length, config.run.precision, config.model.image_size) == (248, "fp16", (384, 128))
+        new = config.optim.selection_lr if kind == "rde" else config.optim.lr * config.optim.new_lr_factor
+        assert new == pytest.approx(5e-5)
+        assert (config.schedule.epochs, config.schedule.warmup_epochs, config.optim.lr) == (60, 5, 1e-5)
+    other = "rde" if kind == "irra" else "irra"
+    with pytest.raises(CtgiError, match=f"{other}_248_fp16 is a recipe for {other}, and {kind} is to be trained"):
+        load_config(kind, file=Path(f"{other}_248_fp16"), data=data)
+    Path(f"{kind}_248_fp16").write_text("run: {seed: 9}")
+    assert load_config(kind, file=Path(f"{kind}_248_fp16"), data=data).run.precision == "fp32"

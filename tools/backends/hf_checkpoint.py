@@ -133,7 +133,7 @@ def _readable(model: str, *, online: bool) -> Iterator[None]:
     """Turn loading errors of the libraries into an error that says what to do."""
     trouble = None
     try:
-        with hub() if online else nullcontext(Hub(None)) as found:
+        with hub(model) if online else nullcontext(Hub(None)) as found:
             trouble = found.trouble
             yield
     except ImportError as error:

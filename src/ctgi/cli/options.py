@@ -21,7 +21,7 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         metavar="PROFILE",
-        help="Backends of all tools: embedded, paper or openai (default: embedded).",
+        help="Backends of all tools: embedded, laptop, paper or openai (default: embedded).",
         show_default=False,
     ),
 ]

@@ -52,10 +52,14 @@ def check_tools(bind: Bind = None, profile: Profile = None, config: Config = Non
     announce(settings, TOOLS, Terminal(quiet=False))
     found = asyncio.run(check(settings))
     short = [one if one.works else replace(one, said="failed") for one in found]
-    _print_rows([asdict(one) for one in (found if as_json else short)], as_json)
+    rows = [asdict(one) for one in (found if as_json else short)]
+    _print_rows(rows if as_json else [{name: row[name] for name in row if name != "note"} for row in rows], as_json)
     failed = [one for one in found if not one.works]
     if not as_json:
         _tell_failures(failed)
+        for one in found:
+            if one.note:
+                notice(f"{one.tool}: {one.note}")
     if failed:
         raise typer.Exit(1)
 

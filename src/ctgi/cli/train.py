@@ -58,8 +58,8 @@ Recipe = Annotated[
     typer.Option(
         "--train-config",
         "--config",
-        metavar="FILE",
-        help="YAML file that overrides the model's recipe.",
+        metavar="FILE|NAME",
+        help="YAML file, or one of our recipes like irra_248_fp16, that overrides the model's.",
         show_default=False,
     ),
 ]

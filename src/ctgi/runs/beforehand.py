@@ -8,8 +8,8 @@ from ctgi.config import Settings
 from ctgi.runs.events import Events
 
 _SMALL = (
-    "the embedded models answer: they are tiny and often wrong on photographs (docs/embedded.md); for real work bind a "
-    "large one, like --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct"
+    "the embedded models answer: they are tiny and often wrong on photographs (docs/embedded.md); --profile laptop "
+    "downloads better ones once (5 GB), and --bind images=vllm:Qwen/Qwen2-VL-7B-Instruct uses a large one on a server"
 )
 
 

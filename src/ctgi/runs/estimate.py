@@ -107,15 +107,18 @@ def estimate_mti(captions: Sequence[str], images: Sequence[str], settings: Setti
     query = sum(map(_tokens, captions)) // len(captions)
     asked, looks, answers = _interview(settings, variant)
     by_model = settings.binding("aggregate_query").endpoint != "templates"
+    proposes = variant != "icl" and settings.binding("propose_questions").endpoint != "templates"
     told = worded(settings.prompts)
     k, head = min(settings.mti.k, len(images)), _tokens(told("system"))
     text = k * (head + _tokens(told("verify")) + query) + looks * head + asked
     text += by_model * (head + _tokens(told("aggregate")) + query + asked + answers)
+    text += proposes * (head + _tokens(told("propose")) + query)
+    seen = (k + looks + proposes) * image
     one = {
-        "calls": k + looks + by_model,
-        "image_tokens": (k + looks) * image,
-        "input_tokens": (k + looks) * image + text,
-        "output_tokens": k * _VERDICT_TOKENS + answers + by_model * _RECONSTRUCTED_TOKENS,
+        "calls": k + looks + proposes + by_model,
+        "image_tokens": seen,
+        "input_tokens": seen + text,
+        "output_tokens": k * _VERDICT_TOKENS + answers + (proposes + by_model) * _RECONSTRUCTED_TOKENS,
     }
     return {"queries": len(captions)} | {name: len(captions) * value for name, value in one.items()}
 
