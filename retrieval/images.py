@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING
 
 from ctgi.errors import ImageError, UnreadError
@@ -57,6 +57,29 @@ def digest(path: str) -> str:
     """
     with _opened(path) as file:
         return _digest(path, file)
+
+
+def examine(path: str) -> tuple[str, str]:
+    """The content hash of an image file, and why it cannot be read as an image, or "". The file is read once.
+
+    Raises:
+        ImageError: the file cannot be read or is too large.
+    """
+    from ctgi.retrieval.pixels import decoded, is_whole_jpeg
+
+    with _opened(path) as file, _explained(path):
+        content = file.read()
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        kind = _kind(path, content[:HEAD_BYTES], len(content))
+        if not (kind == "JPEG" and is_whole_jpeg(content)):
+            with decoded(path, BytesIO(content), kind):
+                pass
+    except ImageError as error:
+        return sha256, error.reason
+    except MemoryError:
+        return sha256, "too little memory for an image of this size"
+    return sha256, ""
 
 
 def display(path: str) -> str:
@@ -129,7 +152,11 @@ def _opened(path: str) -> Iterator[BufferedReader]:
 def _format(path: str, file: BufferedReader) -> str:
     """Pillow's name of the file's format."""
     with _explained(path):
-        kind = image_format(file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size)
+        return _kind(path, file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size)
+
+
+def _kind(path: str, head: bytes, size: int) -> str:
+    kind = image_format(head, size)
     if kind is None:
         raise ImageError(path, UNREAD.get(kind_of(path), "not an image that can be read"))
     return kind

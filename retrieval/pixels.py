@@ -66,6 +66,23 @@ def decoded(path: str, file: BinaryIO, kind: str) -> Iterator[tuple[Image.Image,
         yield _upright(rescued)[0], False
 
 
+def is_whole_jpeg(content: bytes) -> bool:
+    """Whether a JPEG decodes without a fault, told at an eighth of its size, which takes half the time.
+
+    False says nothing: decode it as a whole then.
+    """
+    try:
+        image = _open(BytesIO(content), "JPEG")
+        width, height = image.size
+        if min(width, height) < MIN_SIDE_PX or width * height > MAX_PIXELS:
+            return False
+        image.draft("L", (width // 8, height // 8))
+        image.load()
+    except (*_DECODER_ERRORS, Image.DecompressionBombError):
+        return False
+    return True
+
+
 def _loaded(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile:
     try:
         image = _open(file, kind)

@@ -229,15 +229,16 @@ def test_what_an_answer_changes_in_a_sentence(text: str, was: str, now: str, exp
 def test_training_takes_corrected_captions_as_sure(captions: Path) -> None:
     change(captions, "A woman.")
     texts = CaptionChoice.parse(f"mtg:{captions}").texts()
-    assert [(one.caption, one.confidence, one.corrected) for one in texts.values()] == [
+    assert [(one.caption, one.confidence, one.corrected) for (one,) in texts.values()] == [
         ("A woman.", 1.0, True),
         ("A man. The person wears white sneakers.", pytest.approx(0.9), False),
     ]
-    assert not any(one.corrected for one in CaptionChoice.parse(f"initial:{captions}").texts().values())
+    assert not any(one.corrected for (one,) in CaptionChoice.parse(f"initial:{captions}").texts().values())
 
 
 def test_a_correction_gives_no_confidence_to_captions_without_one(tmp_path: Path) -> None:
     unsure = [turn(SHOES, "boots", confidence=None)]
     captions = write(tmp_path / "captions.jsonl", record("a.png", turns=unsure))
     change(captions, "A woman.")
-    assert CaptionChoice.parse(f"mtg:{captions}").texts()["a.png"].confidence is None
+    (text,) = CaptionChoice.parse(f"mtg:{captions}").texts()["a.png"]
+    assert text.confidence is None

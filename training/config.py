@@ -28,7 +28,7 @@ class DataSettings(_Table):
     """Images, captions and how they are fed; `data`."""
 
     dataset: str
-    """cuhk, icfg, rstp, or folder."""
+    """One of `ctgi.retrieval.benchmarks.datasets.DATA`, such as rstp or folder."""
     root: Path
     captions: str = "human"
     """human, initial:FILE or mtg:FILE, where FILE is from `ctgi caption`."""

@@ -47,8 +47,8 @@ class CaptionChoice:
             )
         return cls(kind, Path(name))
 
-    def texts(self) -> dict[str, Text]:
-        """Path as recorded -> its text, as people corrected it. The last record of a path that has a text counts.
+    def texts(self) -> dict[str, tuple[Text, ...]]:
+        """Path as recorded -> its texts, as people corrected them. The last record of a path that has one counts.
 
         Raises:
             CtgiError: the file cannot be read, a line is no record, or no record has a text.
@@ -56,13 +56,13 @@ class CaptionChoice:
         if self.file is None:
             raise CtgiError("human captions come from a data set's annotations: give initial:FILE or mtg:FILE")
         lines = corrected_captions(self.file) if self.kind == "mtg" else read_captions(self.file)
-        read = {line.path: text for line in lines if (text := self._text(line)).caption.strip()}
+        read = {line.path: texts for line in lines if (texts := self._texts(line))}
         if not read:
             field = _FIELDS[self.kind]
             raise CtgiError(f"{plain(str(self.file))}: no record with a {field}: run ctgi caption on the images first")
         return read
 
-    def _text(self, line: CaptionLine) -> Text:
+    def _texts(self, line: CaptionLine) -> tuple[Text, ...]:
         if self.kind == "mtg":
-            return Text(line.caption, line.confidence, line.corrected)
-        return Text(line.initial_caption)
+            return tuple(Text(text, line.confidence, line.corrected) for text in line.captions)
+        return (Text(line.initial_caption),) if line.initial_caption.strip() else ()

@@ -7,26 +7,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ctgi.described import has_words
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice
-from ctgi.retrieval.benchmarks.layouts import LAYOUTS
+from ctgi.retrieval.benchmarks.layouts import LAYOUTS, SPLITS
 from ctgi.retrieval.benchmarks.pictures import (
-    SPLITS,
     Picture,
     check_images,
     first_few,
     numbered,
     read_benchmark,
     read_folder,
+    read_numbered,
     recaptioned,
     some,
 )
+from ctgi.retrieval.benchmarks.trees import TREES
 from ctgi.suggest import did_you_mean
 from ctgi.text import plain
 
 logger = logging.getLogger(__name__)
 
 Identity = Literal["labels", "image"]
+DATA = (*LAYOUTS, *TREES, "folder")
+"""What `--data` may name."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Split:
     images: tuple[str, ...]
     """Paths on disk."""
     image_pids: tuple[int, ...]
-    """Person id of each image: 0 to C-1 without gaps in `train`, the data set's own ids elsewhere."""
+    """Person id of each image: 0 to C-1 without gaps in `train`, the data set's own ids elsewhere; -1 for nobody."""
     captions: tuple[str, ...]
     caption_pids: tuple[int, ...]
     caption_images: tuple[int, ...]
@@ -50,7 +54,7 @@ class Split:
     @property
     def classes(self) -> int:
         """Number of people."""
-        return len(set(self.image_pids))
+        return len({pid for pid in self.image_pids if pid >= 0})
 
     def overview(self, root: Path) -> str:
         """One line: number of images and people, and their folders below `root`."""
@@ -87,6 +91,8 @@ class DataSet:
     splits: Mapping[str, Split]
     corrected: int = 0
     """Captions that a person corrected."""
+    is_published: bool = True
+    """Whether the counts of its splits are compared with published ones; else they are worth telling."""
 
     def split(self, name: str) -> Split:
         """One split by name.
@@ -102,10 +108,11 @@ class DataSet:
 
 
 def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Identity = "labels") -> DataSet:
-    """Load a benchmark by its layout (`cuhk`, `icfg`, `rstp`), or `folder`: any folder with a captions file.
+    """Load a benchmark by its layout (a key of LAYOUTS or TREES), or `folder`: any folder with a captions file.
 
-    root: the folder with the annotation file and imgs/, or the one above it. For `folder`, the image folder: train/,
-        val/ and test/ are splits if they exist, and each person's images are in one folder.
+    root: the folder with the annotation file and imgs/, or the one above it, or the file. For a tree, the folder of its
+        split folders. For `folder`, the image folder: train/, val/ and test/ are splits if they exist, and each
+        person's images are in one folder.
     captions: `human`, or `initial:FILE` or `mtg:FILE` with a captions.jsonl, which replaces the captions of `train`;
         `mtg:` takes them as people corrected them.
         A benchmark's val and test keep their human captions, because they are what is measured.
@@ -120,17 +127,20 @@ def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Id
         raise CtgiError(f"identity {identity!r}: expected labels or image")
     if spec == "folder":
         name, pictures = "folder", read_folder(root, choice, need_people=identity == "labels")
+    elif spec in TREES:
+        name, (root, pictures) = TREES[spec].name, read_numbered(TREES[spec], root, choice)
     elif spec in LAYOUTS:
         name, (root, pictures) = LAYOUTS[spec].name, read_benchmark(LAYOUTS[spec], root)
         if choice.file is not None:
             pictures = recaptioned(pictures, choice, root)
     else:
-        meant = did_you_mean(spec, (*LAYOUTS, "folder"))
-        raise CtgiError(f"unknown data set {spec!r}: expected {', '.join(LAYOUTS)} or folder{meant}")
+        meant = did_you_mean(spec, DATA)
+        raise CtgiError(f"unknown data set {spec!r}: expected {', '.join(DATA[:-1])} or {DATA[-1]}{meant}")
     check_images(name, root, pictures)
     found = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
     splits = {split: _built(split, root, pictures, identity) for split in found}
-    return DataSet(name, root, splits, sum(text.corrected for picture in pictures for text in picture.texts))
+    corrected = sum(text.corrected for picture in pictures for text in picture.texts)
+    return DataSet(name, root, splits, corrected, is_published=spec in LAYOUTS and bool(LAYOUTS[spec].published))
 
 
 def hold_out(dataset: DataSet, share: float, seed: int = 0) -> DataSet:
@@ -162,10 +172,10 @@ def hold_out(dataset: DataSet, share: float, seed: int = 0) -> DataSet:
 
 def _built(name: str, root: Path, pictures: Sequence[Picture], identity: Identity) -> Split:
     members = [one for one in pictures if one.split == name]
-    blank = [one.name for one in members for text in one.texts if not text.caption.strip()]
+    blank = [one.name for one in members for text in one.texts if not has_words(text.caption)]
     if blank:
         logger.warning("%s: captions without a word left out: %s", name, some(blank))
-    rows = [(index, text) for index, one in enumerate(members) for text in one.texts if text.caption.strip()]
+    rows = [(index, text) for index, one in enumerate(members) for text in one.texts if has_words(text.caption)]
     confidences = tuple(text.confidence for _, text in rows)
     pids = [one.pid for one in members]
     split = Split(

@@ -1,17 +1,11 @@
-"""The annotation layouts of the person search benchmarks, and how captions are matched to their images."""
+"""The annotation layouts of the person search benchmarks: names of files and keys, and published figures."""
 
-import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import NamedTuple
 
-from ctgi.errors import CtgiError
-from ctgi.reading import Json, read_json
-from ctgi.text import plain
-
-T = TypeVar("T")
+SPLITS = ("train", "val", "test")
 
 
 class Counts(NamedTuple):
@@ -29,28 +23,48 @@ class Layout:
     name: str
     """Name of the data set, and of the folder it is unpacked to."""
     file_name: str
-    """The annotation file that loaders open."""
-    path_key: str
-    tokens: bool
+    """The annotation file that loaders open; empty where there is one for each split."""
+    path_key: str = "file_path"
+    tokens: bool = False
     """Whether objects have `processed_tokens`, the words of each caption."""
-    published: Mapping[str, Counts]
+    published: Mapping[str, Counts] = field(default_factory=dict)
     """Published counts by split."""
+    published_whole: Mapping[str, Counts] = field(default_factory=dict)
+    """Pattern of a file name -> published counts of all splits together, where those by split are not known."""
     first_train_id: int = 0
     """Smallest id in train. Loaders of the IRRA family subtract it and expect 0, 1, 2 ..."""
-    other_file_name: str = ""
-    """Another spelling of the file name in some copies."""
+    other_file_names: tuple[str, ...] = ()
+    """Patterns of its other names, and of files derived from it."""
+    images: str = "imgs"
+    """Folder beside the file that paths begin in; empty where they begin beside the file."""
+    split_files: bool = False
+    """Whether copies with a file for each split go round, as train_reid.json."""
+    caption_keys: Mapping[str, str] = field(default_factory=dict)
+    """Split -> key of its captions, where it is not `captions`."""
+    only_test: str = ""
+    """The file whose objects need no split: they are all of test."""
+    without_splits: str = ""
+    """The file whose objects have no split; people are parted in the order of their ids."""
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The names that the benchmark's files use."""
         return tuple(self.published)
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Patterns of its file names, the usual one first."""
+        return tuple(name for name in (self.file_name, *self.other_file_names) if name)
+
+    def whole(self, file_name: str) -> Counts | None:
+        """Published counts of all splits together of a file; None where those by split are known, or nothing."""
+        return next((counts for form, counts in self.published_whole.items() if fnmatch(file_name, form)), None)
+
 
 LAYOUTS = {
     "cuhk": Layout(
         "CUHK-PEDES",
         "reid_raw.json",
-        "file_path",
         tokens=True,
         published={
             "train": Counts(34_054, 68_126, 11_003),
@@ -58,81 +72,56 @@ LAYOUTS = {
             "test": Counts(3_074, 6_156, 1_000),
         },
         first_train_id=1,
+        other_file_names=("r_cuhk*.json", "caption_all.json"),
+        split_files=True,
+        without_splits="caption_all.json",
     ),
     "icfg": Layout(
         "ICFG-PEDES",
         "ICFG-PEDES.json",
-        "file_path",
         tokens=True,
         published={"train": Counts(34_674, 34_674, 3_102), "test": Counts(19_848, 19_848, 1_000)},
-        other_file_name="ICFG_PEDES.json",
+        other_file_names=("ICFG_PEDES.json", "r_icfg*.json"),
     ),
     "rstp": Layout(
         "RSTPReid",
         "data_captions.json",
         "img_path",
-        tokens=False,
         published={
             "train": Counts(18_505, 37_010, 3_701),
             "val": Counts(1_000, 2_000, 200),
             "test": Counts(1_000, 2_000, 200),
         },
+        other_file_names=("r_rstp*.json",),
+    ),
+    "ufine": Layout(
+        "UFine6926",
+        "UFine6926.json",
+        published_whole={
+            "UFine3C*.json": Counts(7_446, 37_939, 2_250),
+            "*": Counts(26_206, 52_412, 6_926),
+        },
+        other_file_names=("UFine*.json", "ufine*.json", "r_ufine*.json"),
+        images="",
+        only_test="UFine3C*.json",
+    ),
+    "interactive-pedes": Layout(
+        "Interactive-PEDES",
+        "Interactive-PEDES_interactive_annos.json",
+        other_file_names=("Interactive-PEDES*.json",),
+        images="",
+        caption_keys={
+            "train": "fine-grained_description",
+            "val": "initial_description",
+            "test": "initial_description",
+        },
+    ),
+    "chatpedes": Layout(
+        "ChatPedes",
+        "",
+        split_files=True,
+        caption_keys=dict.fromkeys(SPLITS, "chats"),
     ),
 }
-
-
-def read_annotations(path: Path, layout: Layout) -> list[Json]:
-    """The objects of an annotation file, one per image, in order.
-
-    Raises:
-        CtgiError: the file cannot be read, or is not in this layout.
-    """
-    name = plain(str(path))
-    objects = read_json(path, "annotations")
-    if not isinstance(objects, list) or not all(_fits(entry, layout) for entry in objects):
-        raise CtgiError(
-            f"{name}: expected a list of objects with {layout.path_key}, id, split and captions: "
-            "give the data set's annotation file with the splits, and its layout"
-        )
-    return objects
-
-
-def _fits(entry: object, layout: Layout) -> bool:
-    return (
-        isinstance(entry, dict)
-        and {"id", "split", "captions"} <= entry.keys()
-        and isinstance(entry.get(layout.path_key), str)
-    )
-
-
-def match_images(captions: Mapping[str, T], root: Path, wanted: Iterable[str], known: Iterable[str]) -> dict[str, T]:
-    """The entries of `captions` (by path on disk) for the images `wanted` (by path below `root`).
-
-    Images match by path, else by a file name that occurs once on both sides.
-
-    known: all images of the data set; a caption of one of them is used for no other.
-    """
-    known = list(known)
-    names = _once(known)
-    below = {path: below_root(path, root) for path in captions}
-    inside = set(known)
-    strangers = _once(path for path, name in below.items() if name not in inside)
-    by_name = {names[name]: path for name, path in strangers.items() if name in names}
-    source = by_name | {name: path for path, name in below.items() if name is not None}
-    return {path: captions[source[path]] for path in wanted if path in source}
-
-
-def _once(paths: Iterable[str]) -> dict[str, str]:
-    """File name -> path, for the names that occur once."""
-    named = [(PurePosixPath(path).name, path) for path in paths]
-    count = Counter(name for name, _ in named)
-    return {name: path for name, path in named if count[name] == 1}
-
-
-def below_root(path: str, root: Path) -> str | None:
-    """`path` relative to `root`, resolving links only if needed; None if it is elsewhere."""
-    for locate in (os.path.abspath, os.path.realpath):
-        here, there = Path(locate(path)), Path(locate(root))
-        if here.is_relative_to(there):
-            return here.relative_to(there).as_posix()
-    return None
+EXPORTED = ("cuhk", "icfg", "rstp")
+"""Layouts that captions are exported in: those of the official loaders of IRRA and RDE."""

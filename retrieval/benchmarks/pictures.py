@@ -1,4 +1,4 @@
-"""Reads a data set image by image: a benchmark's annotations, or a captions file for a folder."""
+"""Reads a data set image by image: a benchmark's annotations, or a captions file for a tree or folder."""
 
 import logging
 import re
@@ -7,15 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ctgi.described import tidy_path
 from ctgi.errors import CtgiError
-from ctgi.reading import Json
+from ctgi.retrieval.benchmarks.annotations import Annotation, read_annotations
 from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice, Text
-from ctgi.retrieval.benchmarks.layouts import Counts, Layout, below_root, match_images, read_annotations
+from ctgi.retrieval.benchmarks.layouts import SPLITS, Counts, Layout
+from ctgi.retrieval.benchmarks.matching import below_root, match_images
+from ctgi.retrieval.benchmarks.places import annotation_files, image_folder
+from ctgi.retrieval.benchmarks.trees import DISTRACTOR, Grove, Tree, read_tree
+from ctgi.retrieval.finding import find_images
 from ctgi.text import plain
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "val", "test")
 _SHOWN = 3  # items named in a message about many
 _ID = re.compile(r"(-?\d{1,5})_(?:c\d+(?:s\d+_\d|_f\d)|\d{3}_\d\d_\d{4}(?:morning|noon|afternoon))", re.IGNORECASE)
 """The person's number in a file name, as in Market-1501 (0002_c1s1_000451_03), DukeMTMC-reID and MSMT17."""
@@ -40,54 +44,31 @@ class Picture:
 
 
 def read_benchmark(layout: Layout, root: Path) -> tuple[Path, list[Picture]]:
-    """The image folder of a benchmark, and its annotations.
+    """The image folder of a benchmark, and its annotations; what was read as it was meant is told.
 
     Raises:
-        CtgiError: no annotation file, another layout, invalid captions, ids or splits, or an image in two splits.
+        CtgiError: no annotation file, another layout, invalid captions, ids or splits, or an image in two splits or of
+            two people.
     """
-    file = _annotation_file(layout, root)
-    pictures = [_picture(entry, layout, file, row) for row, entry in enumerate(read_annotations(file, layout))]
-    _check_splits(layout.name, pictures)
-    _notice_counts(layout, pictures)
-    images = file.parent / "imgs"
-    return images if images.is_dir() else file.parent, pictures
+    files = annotation_files(layout, root)
+    read = read_annotations(files, layout)
+    for line in read.notes.lines():
+        logger.warning("%s: %s", layout.name, line)
+    pictures = [Picture(row.name, row.split, row.pid, tuple(map(Text, row.captions))) for row in read.rows]
+    _check_splits(layout.name, read.rows)
+    _notice_counts(layout, pictures, files[0].path.name)
+    return image_folder(files[0].path, layout, (one.name for one in pictures)), pictures
 
 
-def _annotation_file(layout: Layout, root: Path) -> Path:
-    names = [name for name in (layout.file_name, layout.other_file_name) if name]
-    for file in (folder / name for folder in (root, root / layout.name) for name in names):
-        if file.is_file():
-            return file
-    raise CtgiError(
-        f"{plain(str(root))}: no {' or '.join(names)} here or in {layout.name}/: "
-        f"expected the folder with the data of {layout.name}"
-    )
-
-
-def _picture(entry: Json, layout: Layout, file: Path, row: int) -> Picture:
-    texts, pid = entry["captions"], entry["id"]
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise CtgiError(f"{plain(str(file))}, object {row}: captions {texts!r:.80}: expected a list of texts")
-    if not str(pid).isdecimal():
-        raise CtgiError(f"{plain(str(file))}, object {row}: id {pid!r:.80}: expected a number from 0")
-    if entry["split"] not in SPLITS:
-        raise CtgiError(
-            f"{plain(str(file))}, object {row}: split {entry['split']!r:.80}: expected one of {', '.join(SPLITS)}"
-        )
-    return Picture(entry[layout.path_key], entry["split"], int(pid), tuple(map(Text, texts)))
-
-
-def _check_splits(name: str, pictures: Sequence[Picture]) -> None:
-    """Refuse an image in two splits; warn about a person in two splits."""
-    split_of: dict[str, str] = {}
-    twice = [one.name for one in pictures if split_of.setdefault(one.name, one.split) != one.split]
-    if twice:
+def _check_splits(name: str, rows: Sequence[Annotation]) -> None:
+    """Refuse an image in two splits or of two people; warn about a person in two splits."""
+    if twice := in_two_splits(rows):
         raise CtgiError(
             f"{name}: {some(twice)} in more than one split: each image belongs to one; correct the annotations"
         )
-    train = {one.pid for one in pictures if one.split == "train"}
-    shared = sorted({one.pid for one in pictures if one.split != "train"} & train)
-    if shared:
+    if twice := of_two_people(rows):
+        raise CtgiError(f"{name}: {some(twice)} under more than one id: each image shows one; correct the annotations")
+    if shared := in_train_and_elsewhere(rows):
         logger.warning(
             "%s: ids in train and in another split: %s; the results would include people seen in training",
             name,
@@ -95,46 +76,125 @@ def _check_splits(name: str, pictures: Sequence[Picture]) -> None:
         )
 
 
-def _notice_counts(layout: Layout, pictures: Sequence[Picture]) -> None:
+def in_two_splits(rows: Iterable[Annotation]) -> list[str]:
+    """The images that stand in more than one split."""
+    split_of: dict[str, str] = {}
+    return _distinct(row.name for row in rows if split_of.setdefault(row.name, row.split) != row.split)
+
+
+def of_two_people(rows: Iterable[Annotation]) -> list[str]:
+    """The images that stand under more than one id."""
+    pid_of: dict[str, int] = {}
+    return _distinct(row.name for row in rows if pid_of.setdefault(row.name, row.pid) != row.pid)
+
+
+def in_train_and_elsewhere(rows: Iterable[Annotation]) -> list[int]:
+    """The ids of train that are in another split too."""
+    rows = list(rows)
+    train = {row.pid for row in rows if row.split == "train"}
+    return sorted({row.pid for row in rows if row.split != "train"} & train)
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def counts_of(pictures: Iterable[Picture]) -> Counts:
+    """Images, captions and people; a distractor is none of them."""
+    members = list(pictures)
+    people = {one.pid for one in members if one.pid >= 0}
+    return Counts(len(members), sum(len(one.texts) for one in members), len(people))
+
+
+def _notice_counts(layout: Layout, pictures: Sequence[Picture], file_name: str) -> None:
     """Warn if counts differ from the published ones; it is no error, because subsets are legitimate."""
+    whole = layout.whole(file_name)
+    if whole and counts_of(pictures) != whole:
+        logger.warning("%s: %s; published: %s", layout.name, told(counts_of(pictures)), told(whole))
     for split in SPLITS:
-        members = [one for one in pictures if one.split == split]
-        people = {one.pid for one in members}
-        counts = Counts(len(members), sum(len(one.texts) for one in members), len(people))
+        counts = counts_of(one for one in pictures if one.split == split)
         expected = layout.published.get(split, Counts(0, 0, 0))
-        if counts != expected:
-            logger.warning("%s %s: %s; published: %s", layout.name, split, _told(counts), _told(expected))
-        first, last = (layout.first_train_id, layout.first_train_id + len(people) - 1)
-        if split == "train" and people != set(range(first, last + 1)):
-            logger.warning("%s train: ids are not %d to %d without gaps; renumbered", layout.name, first, last)
+        if layout.published and counts != expected:
+            logger.warning("%s %s: %s; published: %s", layout.name, split, told(counts), told(expected))
+    if (first := _gap(layout, pictures)) is not None:
+        last = first + len({one.pid for one in pictures if one.split == "train"}) - 1
+        logger.warning("%s train: ids are not %d to %d without gaps; renumbered", layout.name, first, last)
 
 
-def _told(counts: Counts) -> str:
+def _gap(layout: Layout, pictures: Iterable[Picture]) -> int | None:
+    """The id that train should begin with, if it does not, or has gaps."""
+    people = {one.pid for one in pictures if one.split == "train"}
+    first = layout.first_train_id
+    return first if layout.published and people != set(range(first, first + len(people))) else None
+
+
+def told(counts: Counts) -> str:
+    """The counts in words."""
     return f"{counts.images:,} images, {counts.captions:,} captions, {counts.people:,} people"
 
 
-def recaptioned(pictures: list[Picture], choice: CaptionChoice, images: Path) -> list[Picture]:
+def recaptioned(
+    pictures: list[Picture], choice: CaptionChoice, images: Path, wanted: Sequence[str] | None = None
+) -> list[Picture]:
     """The pictures, with the captions of a file for train. Training images without one are dropped with a warning.
+
+    wanted: the images that get them (default: those of train).
 
     Raises:
         CtgiError: the file has a caption for none of them.
     """
     train = [one.name for one in pictures if one.split == "train"]
-    ours = match_images(choice.texts(), images, train, [one.name for one in pictures])
+    ours = match_images(choice.texts(), images, train if wanted is None else wanted, [one.name for one in pictures])
     missing = [name for name in train if name not in ours]
     if not ours:
+        kind = "training images" if wanted is None else "images"
         raise CtgiError(
-            f"{plain(str(choice.file))}: no caption for any of the {len(train):,} training images in "
+            f"{plain(str(choice.file))}: no caption for any of the {len(wanted or train):,} {kind} in "
             f"{plain(str(images))}: expected their paths, or the same file names; check both"
         )
     if missing:
         file = plain(str(choice.file))
         logger.warning("%s has no caption for %s of %d training images: left out", file, some(missing), len(train))
     return [
-        replace(one, texts=(ours[one.name],)) if one.name in ours else one
+        replace(one, texts=ours[one.name]) if one.name in ours else one
         for one in pictures
         if one.split != "train" or one.name in ours
     ]
+
+
+# --- trees whose file names number people
+
+
+def read_numbered(tree: Tree, root: Path, choice: CaptionChoice) -> tuple[Path, list[Picture]]:
+    """The folder of a tree, and its images with the captions of a file; what was left out is told.
+
+    Images of train without a caption are left out; the others stay in the gallery.
+
+    Raises:
+        CtgiError: no such tree, no captions file, or a caption for none of its images.
+    """
+    if choice.file is None:
+        raise CtgiError(f"{tree.name} has no human captions: give initial:FILE or mtg:FILE, as ctgi caption writes it")
+    grove = read_tree(tree, root)
+    for line in left_out(tree, grove):
+        logger.warning("%s: %s", tree.name, line)
+    pictures = [Picture(one.name, one.split, one.person, ()) for one in grove.shots]
+    pictures = recaptioned(pictures, choice, grove.root, [one.name for one in pictures if one.pid >= 0])
+    return grove.root, pictures
+
+
+def left_out(tree: Tree, grove: Grove) -> list[str]:
+    """What of a tree is not used, one line each."""
+    lines = []
+    if grove.junk:
+        lines.append(f"{grove.junk:,} images numbered {tree.junk} left out: not to be used, as their authors say")
+    if count := sum(one.person == DISTRACTOR for one in grove.shots):
+        lines.append(f"{count:,} images numbered {tree.distractors} are in the gallery and show nobody looked for")
+    if grove.unnamed:
+        lines.append(f"{some(grove.unnamed)} left out: their names tell no person")
+    if grove.beside:
+        lines.append(f"{', '.join(grove.beside)} passed over: no images of one person each")
+    return lines + grove.passed.lines()
 
 
 # --- any folder
@@ -149,9 +209,9 @@ def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list
     """
     if choice.file is None:
         raise CtgiError(f"{plain(str(root))} is a folder without human captions: give initial:FILE or mtg:FILE")
-    texts = {below_root(path, root) or path: text for path, text in choice.texts().items()}
-    splits = _folder_splits(root, list(texts))
-    people = {name: _person(name, splits[name]) for name in texts}
+    texts = _below(root, choice.texts())
+    splits = folder_splits(root, list(texts))
+    people = {name: person_of(name, splits[name]) for name in texts}
     nobody = [name for name, person in people.items() if not person]
     if nobody and need_people:
         raise CtgiError(
@@ -159,13 +219,29 @@ def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list
             "or --identity image, which makes each image a person of its own"
         )
     if need_people:
-        _check_people(root, people)
+        check_people(root, people)
     pids = numbered(people[name] or name for name in texts)
-    return [Picture(name, splits[name], pids[people[name] or name], (text,)) for name, text in sorted(texts.items())]
+    return [Picture(name, splits[name], pids[people[name] or name], own) for name, own in sorted(texts.items())]
 
 
-def _check_people(root: Path, people: Mapping[str, str]) -> None:
-    """Refuse a folder whose file names show several people, as in the split of a benchmark."""
+def _below(root: Path, texts: Mapping[str, tuple[Text, ...]]) -> dict[str, tuple[Text, ...]]:
+    """The captions by path below `root`; where paths lead elsewhere, they are matched with the images there."""
+    below = {below_root(path, root) or tidy_path(path): own for path, own in texts.items()}
+    if all((root / name).is_file() for name in below):
+        return below
+    there = [Path(path).relative_to(root).as_posix() for path in find_images([str(root)])]
+    matched = match_images(texts, root, there, there)
+    return matched if len(matched) == len(below) else below
+
+
+def check_people(root: Path, people: Mapping[str, str]) -> None:
+    """Refuse a folder whose file names show several people, as in the split of a benchmark.
+
+    people: image -> its folder.
+
+    Raises:
+        CtgiError: there is one.
+    """
     ids: dict[str, set[str]] = {}
     for name, folder in people.items():
         pattern = _NUMBER if _SPLIT_FOLDER.fullmatch(PurePosixPath(folder).name) else _ID
@@ -177,12 +253,16 @@ def _check_people(root: Path, people: Mapping[str, str]) -> None:
         raise CtgiError(
             f"{plain(str(root))}: the files in {plain(folder)}/ are named for {len(people_there):,} people "
             f"({first_few(sorted(people_there))}), as in Market-1501, where folders are splits: "
-            "expected a folder for each person, so sort the images by the number in front of their names"
+            "expected a folder for each person; --data market1501 (or msmt17) takes people from the names"
         )
 
 
-def _folder_splits(root: Path, names: Sequence[str]) -> dict[str, str]:
-    """Name -> the first folder of its path if those are splits, else train."""
+def folder_splits(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """Name -> the first folder of its path if those are splits, else train.
+
+    Raises:
+        CtgiError: some lie in folders of splits and others do not.
+    """
     first = {name: PurePosixPath(name).parts[0] for name in names}
     outside = [name for name in names if first[name] not in SPLITS]
     if outside and len(outside) < len(names):
@@ -193,7 +273,7 @@ def _folder_splits(root: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: "train" for name in names} if outside else first
 
 
-def _person(name: str, split: str) -> str:
+def person_of(name: str, split: str) -> str:
     """The folder of an image within its split; "" if it is in none."""
     parts = PurePosixPath(name).parts[:-1]
     return "/".join(parts[1:] if parts[:1] == (split,) else parts)

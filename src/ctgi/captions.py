@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctgi.errors import CtgiError
+from ctgi.foreign_captions import foreign_captions
 from ctgi.reading import Json, JsonLine, json_lines
 from ctgi.text import is_file_name, plain
 
@@ -61,6 +62,13 @@ class CaptionLine:
         return bool(self.caption.strip())
 
     @property
+    def captions(self) -> tuple[str, ...]:
+        """All captions with words: `caption`, or several that were made elsewhere."""
+        several = self.fields.get("captions")
+        texts = several if isinstance(several, list) and not self.corrected else [self.caption]
+        return tuple(text for text in texts if isinstance(text, str) and text.strip())
+
+    @property
     def turns(self) -> list[Json]:
         """Questions and answers, whatever fields they have."""
         return self.fields.get("turns") or []
@@ -104,9 +112,14 @@ def image_name(path: str, sha256: str) -> str:
 def read_captions(path: Path) -> Iterator[CaptionLine]:
     """The lines of a captions file, oldest first. A half-written last line is ignored with a warning.
 
+    Captions made elsewhere come as one line per image; see `ctgi.foreign_captions`.
+
     Raises:
         CtgiError: the file cannot be read, or a line is not a record; the message names the line.
     """
+    if (records := foreign_captions(path)) is not None:
+        yield from map(CaptionLine, records)
+        return
     for line in json_lines(path, "captions"):
         if line.is_torn:
             logger.warning("%s, line %s: cut off, as by a kill: ignored", plain(str(path)), line.number)

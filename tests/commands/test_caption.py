@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from ctgi.captions import read_captions
 from ctgi.testing import Fault, Reply, Request, ScriptedServer
 from tests.support.commands import Run, start
+from tests.support.people_dataset import save_people_dataset
 
 ANSI, HTML = "\x1b[31mred\x1b[0m", "<script>alert(1)</script>"
 
@@ -287,8 +289,9 @@ def test_a_dry_run_calls_nothing(ctgi: Run, double: ScriptedServer, people: Path
 
 def test_exports_lie_in_folders_beside_the_captions(ctgi: Run, double: ScriptedServer, people: Path) -> None:
     done = ctgi("caption", people, *bind(double), "--export", "rstp", "--export", "cuhk", "--json")
-    assert done.json["exported"] == ["captions-rstp/data_captions.json", "captions-cuhk/reid_raw.json"]
-    entries = json.loads(Path("captions-rstp/data_captions.json").read_text())
+    cuhk = "captions-cuhk/CUHK-PEDES/reid_raw.json"
+    assert done.json["exported"] == ["captions-rstp/RSTPReid/data_captions.json", cuhk]
+    entries = json.loads(Path("captions-rstp/RSTPReid/data_captions.json").read_text())
     assert {entry["img_path"] for entry in entries} == {path.name for path in people.iterdir()}
     assert ctgi("caption", people, *bind(double), "--export", "coco").code == 2
 
@@ -351,6 +354,42 @@ def test_a_function_of_ones_own_captions(ctgi: Run, people: Path, work: Path, mo
     assert json.loads((work / "captions.jsonl").read_text())["caption"] == "A man in a RGB coat."
 
 
+def counted(images: int) -> dict[str, int]:
+    return {"images": images, "captions": images, "people": images}
+
+
+def test_only_the_images_of_a_split_are_captioned(ctgi: Run, double: ScriptedServer, work: Path) -> None:
+    root = save_people_dataset(work / "RSTPReid", train=2, val=1, test=1, views=1)
+    (root / "imgs" / "stray.jpg").write_bytes((root / "imgs" / "0000_c0.jpg").read_bytes() + b"x")
+    done = ctgi("caption", root, "--split", "train", *bind(double), "--export", "rstp")
+    assert done.code == 0, done.err
+    assert "train of RSTPReid: 2 images" in done.err
+    captioned = [Path(line.path).name for line in read_captions(Path("captions.jsonl"))]
+    assert sorted(captioned) == ["0000_c0.jpg", "0001_c0.jpg"]
+    exported = json.loads(Path("captions-rstp/RSTPReid/data_captions.json").read_text())
+    was = json.loads((root / "data_captions.json").read_text())
+    assert [one["captions"] == old["captions"] for one, old in zip(exported, was, strict=True)] == [0, 0, 1, 1]
+    assert Path("captions-rstp/RSTPReid/imgs").resolve() == root / "imgs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["RSTPReid", "--split", "dev"], "--split 'dev': expected one of train, val, test"),
+        (["RSTPReid", "RSTPReid", "--split", "train"], "--split train: expected one data set, and not 2 places"),
+        (["RSTPReid/imgs", "--split", "train"], "no image in split 'train': ctgi data check shows what is there"),
+        (["nowhere", "--split", "train"], "nowhere: no such folder"),
+    ],
+)
+def test_a_split_that_is_not_there(
+    ctgi: Run, double: ScriptedServer, work: Path, arguments: list[str], said: str
+) -> None:
+    save_people_dataset(work / "RSTPReid", train=1, val=1, test=1, views=1)
+    done = ctgi("caption", *arguments, *bind(double))
+    assert (done.code, said in done.err) == (2, True), done.err
+    assert not double.seen
+
+
 def test_an_export_names_the_images_that_would_keep_captions_of_people(
     ctgi: Run, double: ScriptedServer, people: Path
 ) -> None:
@@ -366,14 +405,20 @@ def test_an_export_names_the_images_that_would_keep_captions_of_people(
     assert done.code == 2
     words = " ".join(done.err.split())
     assert f"5 of 7 train images ({', '.join(names[2:5])} ...) would keep the captions that people wrote" in words
-    assert not Path("captions-rstp/data_captions.json").exists()
+    assert not Path("captions-rstp/RSTPReid/data_captions.json").exists()
     done = ctgi(*export, "--annotations", "a.json", "--keep-human", "--json")
     assert done.code == 0, done.err
     assert done.json["already"] == 2
-    assert done.json["kept_human"] == {"captions-rstp/data_captions.json": names[2:7]}
+    assert done.json["kept_human"] == {"captions-rstp/RSTPReid/data_captions.json": names[2:7]}
     assert "5 of 7 train images" in done.err
-    written = json.loads(Path("captions-rstp/data_captions.json").read_text())
+    written = json.loads(Path("captions-rstp/RSTPReid/data_captions.json").read_text())
     same = [one["captions"] == was["captions"] for one, was in zip(written, entries, strict=True)]
     assert same == [False] * 2 + [True] * 6
+    assert done.json["exports"]["captions-rstp/RSTPReid/data_captions.json"] == {
+        "written": 8, "replaced": 2, "kept": 5, "unmatched": 0, "without_caption": 0, "corrected": 0,
+        "renumbered": False, "splits": {"train": counted(7), "test": counted(1)}, "cut": [],
+    }  # fmt: skip
+    shown = ctgi(*export, "--annotations", "a.json", "--keep-human").out
+    assert "in train 2 images with our captions, 5 keep those of people; 0 captioned images are not in train" in shown
     Path("captions-cuhk").touch()
     assert "cannot make the folder captions-cuhk (File exists)" in ctgi(*export, "--export", "cuhk").err

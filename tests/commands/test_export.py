@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ctgi.captions import read_captions
 from ctgi.corrections import Change, correct
@@ -27,9 +28,12 @@ def test_captions_are_written_in_every_form(ctgi: Run, captions: Path) -> None:
         "--layout", "rstp", "--images-root", captions.parent, "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
-    exported = str(captions.parent / "captions-rstp" / "data_captions.json")
+    exported = str(captions.parent / "captions-rstp" / "RSTPReid" / "data_captions.json")
+    counts = {"written": 2, "replaced": 0, "kept": 0, "unmatched": 0, "without_caption": 0, "corrected": 1}
+    splits = {"train": {"images": 2, "captions": 2, "people": 2}}
     assert done.json == {
         "images": 2, "corrected": 1, "written": ["page.html", "table.csv", exported], "kept_human": {exported: []},
+        "exports": {exported: {**counts, "renumbered": False, "splits": splits, "cut": []}},
     }  # fmt: skip
     assert f"{exported}: 1 caption as a person corrected it" in done.err
     assert [one["captions"] for one in json.loads(Path(exported).read_text())] == [
@@ -43,6 +47,21 @@ def test_captions_are_written_in_every_form(ctgi: Run, captions: Path) -> None:
 def test_what_was_written_is_told(ctgi: Run, captions: Path) -> None:
     done = ctgi("export", captions, "--csv", "table.csv")
     assert done.out == "2 images, 1 of them corrected by people\ntable.csv\n"
+
+
+def test_captions_made_elsewhere_are_exported(ctgi: Run, work: Path) -> None:
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (16, 32)).save(work / f"{name}.png")
+    (work / "theirs.json").write_text(json.dumps({f"{name}.png": [f"A {name}.", "Again."] for name in "abc"}))
+    done = ctgi("export", "theirs.json", "--layout", "rstp", "--images-root", work)
+    assert done.code == 0, done.err
+    file = Path("theirs-rstp/RSTPReid/data_captions.json")
+    assert f"{file}: train 1 images of 1 people; val 1 images of 1 people; test 1 images" in done.out
+    assert "all captions are ours" in done.out
+    written = {entry["img_path"]: entry["captions"] for entry in json.loads(file.read_text())}
+    assert written == {f"{name}.png": [f"A {name}.", "Again."] for name in "abc"}
+    assert sorted(path.name for path in (file.parent / "imgs").glob("*.png")) == ["a.png", "b.png", "c.png"]
+    assert "cut from train, since there was none: 1 people in val, 1 people in test" in done.err
 
 
 @pytest.mark.parametrize(
@@ -84,5 +103,5 @@ def test_an_export_of_caption_counts_corrections(ctgi: Run, double: ScriptedServ
     line = next(read_captions(captions))
     correct(captions, line, [Change(None, line.caption, "A woman.")], "")
     done = ctgi("caption", people, *bind(double), "--export", "rstp", "--json")
-    assert done.json["corrected"] == {"captions-rstp/data_captions.json": 1}
-    assert "A woman." in Path("captions-rstp/data_captions.json").read_text()
+    assert done.json["corrected"] == {"captions-rstp/RSTPReid/data_captions.json": 1}
+    assert "A woman." in Path("captions-rstp/RSTPReid/data_captions.json").read_text()

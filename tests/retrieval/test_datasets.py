@@ -177,10 +177,22 @@ def test_missing_images_are_counted_and_the_first_named(rstp: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda entries: entries[4].update(split="dev"), r"object 4: split 'dev': expected one of train, val, test"),
-        (lambda entries: entries[4].update(captions="A man."), r"object 4: captions 'A man.': expected a list"),
+        (lambda entries: entries[4].update(split="one"), r"object 4: split 'one': expected one of train, val, test"),
+        (lambda entries: entries[4].pop("split"), r"object 4: split is missing: expected one of train, val, test"),
+        (lambda entries: entries[4].update(captions=7), r"object 4: captions 7: expected a list of texts"),
+        (lambda entries: entries[4].update(captions=["x", 7]), r"object 4: captions \['x', 7\]: expected a list of te"),
         (lambda entries: entries[4].update(id="x"), r"object 4: id 'x': expected a number"),
-        (lambda entries: entries[4].pop("img_path"), r"expected a list of objects with img_path"),
+        (lambda entries: entries[4].update(id=-1), r"object 4: id -1: expected a number"),
+        (lambda entries: entries[4].update(id=1.5), r"object 4: id 1.5: expected a number"),
+        (lambda entries: entries[4].update(id=True), r"object 4: id True: expected a number"),
+        (lambda entries: entries[4].update(id=float("nan")), r"object 4: id nan: expected a number"),
+        (lambda entries: entries[4].pop("id"), r"object 4: id is missing: expected a number"),
+        (lambda entries: entries[4].pop("img_path"), r"object 4: img_path is missing: expected the path"),
+        (lambda entries: entries.__setitem__(4, 5), r"object 4: 5: expected an object"),
+        (lambda entries: [entry.pop("id") for entry in entries], r"expected a list of objects with img_path"),
+        (lambda entries: entries[4:6] and [entry.update(id="x") for entry in entries[4:6]], r"\(2 faults in all; ctgi"),
+        (lambda entries: entries[11].update(img_path="./0005_c0.jpg", id=99), r"1 \(0005_c0.jpg\) under more than one"),
+        (lambda entries: entries[11].update(img_path=r"imgs\0000_c0.jpg"), r"1 \(0000_c0.jpg\) in more than one split"),
         (lambda entries: entries[4].update(img_path="../x.jpg"), r"1 \(../x.jpg\) outside the image folder"),
         (lambda entries: entries[11].update(img_path="0000_c0.jpg"), r"1 \(0000_c0.jpg\) in more than one split"),
     ],
@@ -191,7 +203,160 @@ def test_wrong_annotations(rstp: Path, change: Callable[[list[Entry]], object], 
         load_dataset("rstp", rstp)
 
 
-@pytest.mark.parametrize(("spec", "message"), [("mars", "unknown data set 'mars'"), ("cuhk", "no reid_raw.json here")])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda one: {**one, "split": one["split"].capitalize()}, "splits written Val, taken as val: 2"),
+        (lambda one: {**one, "split": {"val": "valid"}.get(one["split"], one["split"])}, "written valid, taken as val"),
+        (lambda one: {**one, "id": f"{one['id']:04}"}, "ids written as text: 12"),
+        (lambda one: {**one, "id": float(one["id"])}, "ids with a decimal point: 12"),
+        (lambda one: {**one, "img_path": f"imgs/{one['img_path']}"}, "paths that begin with imgs/: 12"),
+        (lambda one: {**one, "img_path": f"imgs\\{one['img_path']}"}, "paths that begin with imgs/: 12"),
+        (lambda one: {**one, "img_path": f".\\{one['img_path']}"}, "paths of Windows: 12"),
+        (lambda one: {**one, "img_path": f"./{one['img_path']}"}, "paths that begin with ./ or hold //: 12"),
+        (lambda one: {**one, "img_path": f"D:\\RSTP\\imgs\\{one['img_path']}"}, "paths of another machine"),
+        (lambda one: {**one, "img_path": f"/data/RSTPReid/imgs/{one['img_path']}"}, "paths of another machine"),
+        (lambda one: {"file_path": one.pop("img_path"), **one}, "paths under file_path instead of img_path: 12"),
+        (lambda one: {"caption": one.pop("captions"), **one}, "captions under caption instead of captions: 12"),
+        (lambda one: {**one, "captions": [*one["captions"], None]}, "captions that are null, left out: 12"),
+        (lambda one: {**one, "captions": [{"raw": text} for text in one["captions"]]}, "RSTPReid train: 6 images"),
+    ],
+)
+def test_annotations_in_other_words_are_read_as_meant(
+    rstp: Path, caplog: pytest.LogCaptureFixture, change: Callable[[Entry], Entry], told: str
+) -> None:
+    expected = load_dataset("rstp", rstp)
+    edit(rstp, lambda entries: entries.__setitem__(slice(None), [change(dict(entry)) for entry in entries]))
+    assert load_dataset("rstp", rstp) == expected
+    assert told in caplog.text
+
+
+def test_a_caption_that_is_one_text_is_one_caption(rstp: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = load_dataset("rstp", rstp).split("test").captions[::2]
+    edit(rstp, lambda entries: [entry.update(captions=entry["captions"][0]) for entry in entries])
+    assert load_dataset("rstp", rstp).split("test").captions == expected
+    assert "captions that are one text instead of a list: 12" in caplog.text
+
+
+@pytest.mark.parametrize("shape", ["lines", "splits", "wrapped", "by path", "split files"])
+def test_annotations_in_another_shape_are_the_same(rstp: Path, shape: str) -> None:
+    expected, file = load_dataset("rstp", rstp), rstp / "data_captions.json"
+    entries: list[Entry] = json.loads(file.read_text())
+    by_split = {split: [one for one in entries if one["split"] == split] for split in ("train", "val", "test")}
+    content: Any = {
+        "splits": {key: [{**one, "split": ""} for one in value] for key, value in by_split.items()},
+        "wrapped": {"info": {"year": 2026}, "annotations": entries},
+        "by path": {one["img_path"]: {key: one[key] for key in ("id", "captions", "split")} for one in entries},
+    }.get(shape)
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in entries) if shape == "lines" else json.dumps(content))
+    if shape == "split files":
+        file.unlink()
+        for split, some in by_split.items():
+            (rstp / f"{split}_reid.json").write_text(json.dumps([{**one, "split": None} for one in some]))
+        assert load_dataset("cuhk", rstp).split("test") == expected.split("test")
+        return
+    assert load_dataset("rstp", rstp) == expected
+    assert load_dataset("rstp", file) == expected, "the file may be named as the root"
+
+
+def test_an_image_that_is_listed_twice_counts_once_with_all_its_captions(
+    rstp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = load_dataset("rstp", rstp).split("test")
+    edit(rstp, lambda entries: entries.append({**entries[-1], "img_path": "./0005_c1.jpg", "captions": ["Again."]}))
+    now = load_dataset("rstp", rstp).split("test")
+    assert (now.images, now.captions) == (test.images, (*test.captions, "Again."))
+    assert "images listed again, taken once with all their captions: 1" in caplog.text
+
+
+def test_captions_lose_control_characters_and_halves_of_letters(rstp: Path) -> None:
+    file = rstp / "data_captions.json"
+    edit(
+        rstp,
+        lambda entries: entries[-1].update(captions=["A bag\0\7.", "Half HALF here, 一个人\u3000red.", "...", " "]),
+    )
+    file.write_text(file.read_text().replace("HALF", "\\ud83d"))
+    assert load_dataset("rstp", rstp).split("test").captions[-2:] == ("A bag  .", "Half \ufffd here, 一个人\u3000red.")
+
+
+def test_a_layout_that_is_not_there_names_what_is(rstp: Path) -> None:
+    with pytest.raises(
+        CtgiError, match=r"no reid_raw.json or caption_all.json here.*; data_captions.json is there: if it holds"
+    ):
+        load_dataset("cuhk", rstp)
+
+
+# --- other layouts
+
+
+def people_in(file: Path, images: Path, *entries: Entry) -> Path:
+    """Annotations, and an image for each of their paths."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(entries))
+    save_images(images, *(entry["file_path"].removeprefix("imgs/") for entry in entries))
+    return file.parent
+
+
+@pytest.mark.parametrize(
+    ("ids", "splits"),
+    [
+        ((1, 2, 11_004, 12_003, 12_004), {"train": 2, "val": 2, "test": 1}),
+        ((3, 5, 9, 11, 12, 13, 20, 21, 22, 30), {"train": 8, "val": 1, "test": 1}),
+        ((1, 2), {"train": 2}),
+    ],
+)
+def test_cuhk_as_its_authors_send_it_is_parted_by_id(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ids: tuple[int, ...], splits: dict[str, int]
+) -> None:
+    entries = [{"id": pid, "file_path": f"CUHK01/{pid}.png", "captions": ["A.", "B."]} for pid in ids]
+    root = people_in(tmp_path / "CUHK-PEDES" / "caption_all.json", tmp_path / "CUHK-PEDES" / "imgs", *entries)
+    dataset = load_dataset("cuhk", root)
+    assert {name: split.classes for name, split in dataset.splits.items()} == splits
+    assert "images without a split, parted by the ids of people, not as in reid_raw.json" in caplog.text
+    if "test" in splits:
+        assert set(dataset.split("test").image_pids) == set(sorted(ids)[-splits["test"] :])
+
+
+def test_cuhk_folders_beside_the_file_will_do(tmp_path: Path) -> None:
+    entry = {"id": 1, "split": "train", "file_path": "cam_a/1.png", "captions": ["A."]}
+    root = people_in(tmp_path / "reid_raw.json", tmp_path, entry)
+    assert load_dataset("cuhk", root).split("train").images == (str(tmp_path / "cam_a/1.png"),)
+
+
+@pytest.mark.parametrize(("file", "split"), [("UFine6926.json", "train"), ("UFine3C_Annotations.json", None)])
+def test_ufine(tmp_path: Path, file: str, split: str | None) -> None:
+    entry = {"id": 7, "file_path": "images/1.jpg", "captions": ["A.", "B."]} | ({"split": split} if split else {})
+    root = people_in(tmp_path / file, tmp_path, entry)
+    found = load_dataset("ufine", root).split(split or "test")
+    assert (found.images, found.captions) == ((str(tmp_path / "images/1.jpg"),), ("A.", "B."))
+
+
+def test_interactive_pedes_is_asked_for_with_the_first_description(tmp_path: Path) -> None:
+    def entry(pid: int, split: str) -> Entry:
+        texts = {"initial_description": "A man.", "fine-grained_description": "A man in a long red coat."}
+        asked = {"questions": ["What color?"], "answers": ["Red."], "captions": ["By a person."]}
+        return {"id": pid, "split": split, "file_path": f"CUHK-PEDES/imgs/{pid}.png", **texts, **asked}
+
+    file = tmp_path / "Interactive-PEDES_interactive_annos.json"
+    root = people_in(file, tmp_path, entry(0, "train"), entry(1, "test"))
+    dataset = load_dataset("interactive-pedes", root)
+    assert dataset.split("train").captions == ("A man in a long red coat.",)
+    assert dataset.split("test").captions == ("A man.",)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_chatpedes_has_a_conversation_for_a_caption(tmp_path: Path, many: bool) -> None:
+    turns = [{"from": "user", "value": "Who is it?"}, {"from": "gpt", "value": "A man in red."}]
+    entry = {"id": 3, "file_path": "cam_a/1.png", "chats": [turns, turns] if many else turns}
+    root = people_in(tmp_path / "train_reid.json", tmp_path / "imgs00", entry)
+    train = load_dataset("chatpedes", root).split("train")
+    assert train.captions == ("Who is it? A man in red.",) * (2 if many else 1)
+    assert train.images == (str(tmp_path / "imgs00/cam_a/1.png"),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"), [("mars", "unknown data set 'mars'"), ("icfg", "no ICFG-PEDES.json or ICFG_PEDES.json here")]
+)
 def test_another_data_set(rstp: Path, spec: str, message: str) -> None:
     with pytest.raises(CtgiError, match=message):
         load_dataset(spec, rstp)
@@ -286,6 +451,130 @@ def test_an_overview_counts_images_people_and_folders(tmp_path: Path) -> None:
 def test_a_folder_has_no_human_captions(tmp_path: Path) -> None:
     with pytest.raises(CtgiError, match="without human captions: give initial:FILE or mtg:FILE"):
         load_dataset("folder", tmp_path)
+
+
+# --- trees whose names number people
+
+
+def load_tree(spec: str, root: Path, names: list[str], **options: Any) -> DataSet:
+    save_images(root, *names)
+    file = captions_file(root / "captions.jsonl", **{str(root / name): f"This is {name}." for name in names})
+    return load_dataset(spec, root, captions=f"mtg:{file}", **options)
+
+
+@pytest.mark.parametrize("folder", ["", "Market-1501-v15.09.15/"])
+def test_market_ids_stand_in_names(tmp_path: Path, folder: str, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = load_tree("market1501", tmp_path, [f"{folder}{name}" for name in (*MARKET, "query/0007.jpg")])
+    train, test = dataset.split("train"), dataset.split("test")
+    assert train.image_pids == (0, 0, 1)
+    assert (test.image_pids, test.classes) == ((-1, 1), 1), "junk is left out, and a distractor is nobody"
+    assert test.captions == (f"This is {folder}query/0001_c3s1_000151_00.jpg.",), "nobody is looked for"
+    assert "1 images numbered -1 left out" in caplog.text
+    assert "1 (query/0007.jpg) left out: their names tell no person" in caplog.text
+
+
+def test_duke_is_named_as_market_and_a_folder_without_splits_is_train(tmp_path: Path) -> None:
+    dataset = load_tree("market1501", tmp_path / "duke", list(DUKE))
+    assert {name: split.image_pids for name, split in dataset.splits.items()} == {"train": (0, 1), "test": (5,)}
+    assert load_tree("market1501", tmp_path / "flat", list(FLAT)).split("train").image_pids == (0, 1)
+
+
+def test_msmt_numbers_people_of_train_and_test_anew(tmp_path: Path) -> None:
+    names = ["train/0000/0000_000_01_0303morning_0015_0.jpg", "test/0000/0000_000_05_0303noon_0015_0.jpg"]
+    dataset = load_tree("msmt17", tmp_path, names)
+    assert dataset.split("train").image_pids == (0,)
+    assert dataset.split("test").image_pids == (1,), "another person"
+
+
+def test_prw_has_people_in_its_query_boxes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "frames").mkdir()
+    dataset = load_tree("prw", tmp_path, ["query_box/479_c1s3_016471.jpg", "query_box/480_c2s1_000151.jpg"])
+    assert dataset.split("test").image_pids == (479, 480)
+    assert "frames passed over: no images of one person each" in caplog.text
+
+
+def test_a_tree_needs_captions_and_names(tmp_path: Path) -> None:
+    save_images(tmp_path, "bounding_box_train/a.jpg")
+    with pytest.raises(CtgiError, match="Market-1501 has no human captions: give initial:FILE or mtg:FILE"):
+        load_dataset("market1501", tmp_path)
+    file = captions_file(tmp_path / "c.jsonl", a="A.")
+    with pytest.raises(CtgiError, match=r"no image is named as in Market-1501, like 0002_c1s1_000451_03.jpg"):
+        load_dataset("market1501", tmp_path, captions=f"mtg:{file}")
+
+
+# --- captions made elsewhere
+
+
+FOREIGN: dict[str, Callable[[dict[str, list[str]]], Any]] = {
+    "dictionary": lambda all_: {path: texts[0] for path, texts in all_.items()},
+    "lists": lambda all_: all_,
+    "MALS": lambda all_: [{"image": path, "caption": texts[0], "label": [1]} for path, texts in all_.items()],
+    "SYNTH": lambda all_: [{"file_path": path, "captions": texts, "id": 1} for path, texts in all_.items()],
+    "COCO": lambda all_: {
+        "images": [{"id": number, "file_name": path} for number, path in enumerate(all_)],
+        "annotations": [
+            {"image_id": number, "caption": text} for number, texts in enumerate(all_.values()) for text in texts
+        ],
+    },
+    "Karpathy": lambda all_: {
+        "images": [
+            {"filepath": "imgs", "filename": path, "sentences": [{"raw": text} for text in texts]}
+            for path, texts in all_.items()
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_captions_made_elsewhere(rstp: Path, tmp_path: Path, kind: str, indent: int | None) -> None:
+    names = sorted(path.name for path in (rstp / "imgs").iterdir())
+    content = FOREIGN[kind]({name: [f"First of {name}.", f"Second of {name}."] for name in names})
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps(content, indent=indent))
+    several = kind not in ("dictionary", "MALS")
+    train = load_dataset("rstp", rstp, captions=str(file)).split("train")
+    expected = [f"{nth} of {name}." for name in names[:6] for nth in (("First", "Second") if several else ("First",))]
+    assert list(train.captions) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "text"), [("path", "caption"), ("file", "text"), ("image", "description"), ("img", "captions")]
+)
+@pytest.mark.parametrize("before", ["", "./imgs/", "/somewhere/else/RSTPReid/imgs/", "C:\\data\\"])
+def test_json_lines_with_other_keys(rstp: Path, tmp_path: Path, image: str, text: str, before: str) -> None:
+    names = sorted(path.name for path in (rstp / "imgs").iterdir())
+    lines = [{image: f"{before}{name}", text: f"{nth} of {name}."} for name in names for nth in ("One", "Two")]
+    file = save_records(tmp_path / "theirs.jsonl", lines)
+    train = load_dataset("rstp", rstp, captions=f"mtg:{file}").split("train")
+    assert list(train.captions) == [f"{nth} of {name}." for name in names[:6] for nth in ("One", "Two")]
+
+
+def test_captions_made_elsewhere_by_the_end_of_their_paths(tmp_path: Path) -> None:
+    entries = [
+        {"split": "train", "id": pid, "file_path": f"{folder}/1.png", "captions": ["Human."]}
+        for pid, folder in enumerate(("cam_a", "cam_b"), 1)
+    ]
+    root = people_in(tmp_path / "reid_raw.json", tmp_path / "imgs", *entries)
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps({"/gpu7/CUHK/imgs/cam_b/1.png": "B.", "cam_a/1.png": "A.", "/other/1.png": "Nobody."}))
+    assert load_dataset("cuhk", root, captions=str(file)).split("train").captions == ("A.", "B.")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"image": "a.jpg"}, 5]', "object 1: 5: expected the path of an image"),
+        ('{"a.jpg": 5}', "'a.jpg': .*expected the path of an image"),
+        ('{"image": "a.jpg", "caption": "A."}\n{"caption": "B."}\n', "line 2: .*expected the path of an image"),
+        ('[["a.jpg", "A."]]', "object 0"),
+        ("a.jpg,A man.\n", "line 1: not JSON"),
+    ],
+)
+def test_files_that_are_no_captions_are_named(rstp: Path, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "theirs.json").write_text(content)
+    with pytest.raises(CtgiError, match=rf"captions .*theirs\.json.*{message}"):
+        load_dataset("rstp", rstp, captions=str(tmp_path / "theirs.json"))
 
 
 # --- holding out

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from ctgi.captions import CaptionLine
 from ctgi.errors import CtgiError
-from ctgi.runs.export import ExportReport, export_captions
+from ctgi.retrieval.benchmarks.datasets import load_dataset
+from ctgi.retrieval.benchmarks.layouts import LAYOUTS
+from ctgi.runs.events import Logged
+from ctgi.runs.export import FILE_NAMES, ExportReport, export_all, export_captions
+from tests.support.people_dataset import save_records
 
 
 def records(root: Path, **captions: str) -> list[CaptionLine]:
@@ -168,7 +173,7 @@ def test_an_image_outside_the_folder_is_named_with_the_cure(tmp_path: Path) -> N
         ("\xff", "not UTF-8"),
         ('{"a": 1}', "expected a list of objects with file_path"),
         ('[{"file_path": "a.jpg", "id": 1, "captions": ["x"]}]', "annotation file with the splits"),
-        ('[{"img_path": "a.jpg", "id": 1, "captions": ["x"], "split": "train"}]', "its layout"),
+        ('[{"picture": "a.jpg", "id": 1, "captions": ["x"], "split": "train"}]', "its layout"),
     ],
 )
 def test_other_files_are_not_taken_for_annotations(tmp_path: Path, content: str, message: str) -> None:
@@ -190,3 +195,95 @@ def test_set_up_errors_say_what_is_possible(tmp_path: Path) -> None:
         export_captions(lines, "icfg", out, images_root=tmp_path, annotations=tmp_path / "gone.json")
     with pytest.raises(CtgiError, match=r"cannot write .*none/o\.json"):
         export_captions(lines, "icfg", tmp_path / "none" / "o.json", images_root=tmp_path)
+
+
+# --- the folder that official loaders expect
+
+
+def annotated(root: Path, layout: str, *entries: dict[str, Any]) -> Path:
+    """A data set's own annotations in this layout, with its images."""
+    (root / "imgs").mkdir(parents=True)
+    for entry in entries:
+        (root / "imgs" / Path(entry.get("file_path") or entry["img_path"]).name).touch()
+    (root / FILE_NAMES[layout]).write_text(json.dumps(entries))
+    return root / FILE_NAMES[layout]
+
+
+@pytest.mark.parametrize(("layout", "splits"), [("cuhk", (8, 1, 1)), ("icfg", (9, 0, 1)), ("rstp", (8, 1, 1))])
+def test_val_and_test_are_cut_by_person(tmp_path: Path, layout: str, splits: tuple[int, ...]) -> None:
+    out = tmp_path / "out.json"
+    names = {f"{person:04}_c{camera}": f"Person {person}." for person in range(10) for camera in (1, 2)}
+    lines = records(tmp_path / "a", **names)
+    report = export_captions(lines, layout, out, images_root=tmp_path, cut_splits=True)
+    samples = {split: load_as_irra(out, layout, split) for split in ("train", "val", "test")}
+    assert tuple(len({pid for pid, *_ in samples[split]}) for split in samples) == splits
+    told = {split: {text for *_, text in found} for split, found in samples.items()}
+    assert not (told["train"] & told["test"]) and not (told["train"] & told["val"]), "both images of a person together"
+    assert report.people == "people by the numbers in file names"
+    assert report.cut == (("test",) if layout == "icfg" else ("val", "test"))
+    again = tmp_path / "again.json"
+    export_captions(lines, layout, again, images_root=tmp_path, cut_splits=True)
+    assert again.read_bytes() == out.read_bytes(), "the same people each time"
+
+
+def test_a_tree_keeps_its_splits_and_people(tmp_path: Path) -> None:
+    names = ["bounding_box_train/0002_c1s1_1_1", "bounding_box_train/0007_c1s1_1_1", "query/0001_c1s1_1_1"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.jpg").touch()
+    lines = [line for name in names for line in records(tmp_path, **{name: "A man."})]
+    report = export_captions(lines, "rstp", tmp_path / "o.json", images_root=tmp_path, cut_splits=True)
+    assert [sample[0] for sample in load_as_irra(tmp_path / "o.json", "rstp")] == [0, 1]
+    assert [sample[0] for sample in load_as_irra(tmp_path / "o.json", "rstp", "test")] == [2]
+    assert (report.people, report.cut) == ("people and splits as in Market-1501", ())
+
+
+def test_a_data_set_of_train_alone_is_cut_and_keeps_human_captions_to_measure_on(tmp_path: Path) -> None:
+    entries = [{"img_path": f"{n}.jpg", "id": n, "captions": [f"Human {n}."], "split": "train"} for n in range(10)]
+    file = annotated(tmp_path / "RSTPReid", "rstp", *entries)
+    lines = records(tmp_path / "RSTPReid" / "imgs", **{str(n): f"Ours {n}." for n in range(10)})
+    out = tmp_path / "out.json"
+    report = export_captions(lines, "rstp", out, images_root=file.parent, annotations=file, cut_splits=True)
+    assert (report.replaced, report.kept, report.unmatched, report.renumbered) == (8, 0, 2, True)
+    assert all(text.startswith("Ours") for *_, text in load_as_irra(out, "rstp"))
+    for split in ("val", "test"):
+        (sample,) = load_as_irra(out, "rstp", split)
+        assert sample[3].startswith("Human"), split
+        assert sample[0] >= 8
+
+
+def test_other_spellings_come_out_as_the_official_loader_reads_them(tmp_path: Path) -> None:
+    odd = [
+        {"file_path": "imgs\\a.jpg", "id": "0007", "caption": "Human a.", "split": "Train", "note": 1},
+        {"file_path": "./b.jpg", "id": 9.0, "captions": ["Human b.", None], "split": "TEST"},
+    ]
+    file = annotated(tmp_path / "RSTPReid", "rstp", *odd)
+    lines = records(tmp_path / "RSTPReid" / "imgs", a="Ours a.")
+    export_captions(lines, "rstp", tmp_path / "o.json", images_root=file.parent, annotations=file)
+    assert json.loads((tmp_path / "o.json").read_text()) == [
+        {"id": 0, "split": "train", "note": 1, "img_path": "a.jpg", "captions": ["Ours a."]},
+        {"id": 1, "captions": ["Human b."], "split": "test", "img_path": "b.jpg"},
+    ]
+
+
+@pytest.mark.parametrize("layout", ["cuhk", "icfg", "rstp"])
+def test_the_assembled_folder_is_found_by_our_own_loader_too(tmp_path: Path, layout: str) -> None:
+    images = tmp_path / "pictures"
+    images.mkdir()
+    for number in range(10):
+        Image.new("RGB", (16, 32)).save(images / f"{number:04}_c1.jpg")
+    lines = [{"path": str(path), "sha256": path.name, "caption": f"{path.name}."} for path in images.iterdir()]
+    captions = save_records(tmp_path / "captions.jsonl", lines)
+    (written,) = export_all(captions, [layout], Logged(), images_root=images)
+    assert Path(written).parent.name == LAYOUTS[layout].name
+    dataset = load_dataset(layout, tmp_path / f"captions-{layout}")
+    assert sum(len(split.images) for split in dataset.splits.values()) == 10
+    export_all(captions, [layout], Logged(), images_root=images)  # again, over what is there
+    assert (Path(written).parent / "imgs").resolve() == images
+
+
+def test_images_that_are_not_where_the_loader_looks_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    captions = save_records(tmp_path / "captions.jsonl", [{"path": "gone.jpg", "sha256": "1", "caption": "A."}])
+    export_all(captions, ["rstp"], Logged(), images_root=Path())
+    assert "1 of 1 listed images (gone.jpg) are not below" in caplog.text
+    assert "too few people to cut a test from train" in caplog.text

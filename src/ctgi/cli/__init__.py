@@ -17,6 +17,7 @@ from ctgi.cli.checkpoints import import_, inspect
 from ctgi.cli.compare import compare
 from ctgi.cli.console import Notices, tell_bug
 from ctgi.cli.cross import cross
+from ctgi.cli.data import data
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
 from ctgi.cli.graph import graph
@@ -71,6 +72,7 @@ app.command()(synth)
 app.command()(train)
 app.command()(ui)
 app.add_typer(cache, name="cache")
+app.add_typer(data, name="data")
 app.add_typer(threads, name="threads")
 app.add_typer(tools, name="tools")
 app.add_typer(trace, name="trace")

@@ -62,7 +62,7 @@ def expect_data(option: str | None, words: Sequence[str]) -> str:
     """
     given = [*([] if option is None else [option]), *words]
     if len(given) != 1:
-        raise CtgiError(f"{len(given) or 'no'} data sets named: give one --data, as cuhk, icfg, rstp or folder")
+        raise CtgiError(f"{len(given) or 'no'} data sets named: give one --data, such as cuhk, icfg, rstp or folder")
     return given[0]
 
 

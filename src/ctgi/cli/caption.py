@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ctgi.config import Settings
     from ctgi.runs.caption import CaptionReport, Shard
     from ctgi.runs.export import ExportReport
+    from ctgi.runs.split_images import SplitImages
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to which captions are appended.")]
 Turns = Annotated[
@@ -40,7 +41,15 @@ ShardOf = Annotated[
 ]
 Layouts = Annotated[
     list[str] | None,
-    typer.Option("--export", metavar="LAYOUT", help="Also write annotations: cuhk, icfg or rstp. Repeatable."),
+    typer.Option("--export", metavar="LAYOUT", help="Also write a data set: cuhk, icfg or rstp. Repeatable."),
+]
+SplitOf = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="SPLIT",
+        help="Caption only the images of this split: IMAGES is the folder of a data set, such as ./RSTPReid.",
+    ),
 ]
 ImagesRoot = Annotated[
     Path | None,
@@ -60,6 +69,7 @@ def caption(
     config: Config = None,
     turns: Turns = None,
     limit: Limit = None,
+    split: SplitOf = None,
     shard: ShardOf = None,
     dry_run: DryRun = False,
     export: Layouts = None,
@@ -91,10 +101,14 @@ def caption(
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     layouts = export or []
+    tell_unused_config(images, config, quiet=quiet)
+    chosen = _of_split(images, split, annotations, quiet=quiet) if split else None
+    if chosen:
+        images, images_root = chosen.images, images_root or chosen.root
+        annotations = annotations or (chosen.annotations if layouts else None)
     check_export(layouts, None if dry_run else annotations)
     part, events = _parse_shard(shard) if shard else None, Terminal(quiet)
     out = part.file(out) if part else out
-    tell_unused_config(images, config, quiet=quiet)
     if dry_run:
         refuse_idle({"--shard": shard}, "with --dry-run: it counts all images")
         refuse_idle({"--html": html, "--csv": table}, "with --dry-run: it captions nothing")
@@ -110,6 +124,20 @@ def caption(
     _print_report(report, exported, as_json)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _of_split(images: list[str], split: str, annotations: Path | None, *, quiet: bool) -> "SplitImages":
+    """The images of a split, from the data set's own list."""
+    from ctgi.cli.console import notice
+    from ctgi.runs.split_images import split_images
+
+    if len(images) != 1:
+        raise CtgiError(
+            f"--split {plain(split)}: expected one data set, and not {len(images)} places to look for images"
+        )
+    chosen = split_images(annotations or Path(images[0]), split, Path(images[0]))
+    notice(f"{split} of {chosen.name}: {len(chosen.images):,} images", quiet=quiet)
+    return chosen
 
 
 def _parse_shard(text: str) -> "Shard":
@@ -140,10 +168,11 @@ def _estimate(
 
 
 def _print_report(report: "CaptionReport", exported: dict[str, "ExportReport"], as_json: bool) -> None:
+    from ctgi.cli.export import exports_as_json, told_exports
+
     if as_json:
-        kept = {path: list(one.kept_paths) for path, one in exported.items()}
         corrected = {path: one.corrected for path, one in exported.items()}
-        files = {"exported": list(exported), "kept_human": kept, "corrected": corrected}
+        files = {"exported": list(exported), **exports_as_json(exported), "corrected": corrected}
         print_json({**report.to_json(), **files, "trace": report.trace})
         return
     dropped = ", ".join(f"{count} {reason}" for reason, count in report.dropped.most_common()) or "none"
@@ -154,5 +183,6 @@ def _print_report(report: "CaptionReport", exported: dict[str, "ExportReport"], 
         f"{report.seconds:.1f} s, {report.images_per_s:.2f} images/s, {report.calls:,} calls with "
         f"{report.tokens['input']:,} input and {report.tokens['output']:,} output tokens"
         f"{f', {report.cached:,} more answered from the cache' if report.cached else ''}\n"
-        + "".join(f"{plain(path)}\n" for path in [report.out, *exported] if Path(path).exists())
+        + (f"{plain(report.out)}\n" if Path(report.out).exists() else "")
+        + told_exports(exported)
     )

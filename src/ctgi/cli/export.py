@@ -14,15 +14,16 @@ from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
-    from ctgi.captions_index import CaptionsIndex
+    from ctgi.reading import Json
+    from ctgi.runs.export import ExportReport
 
 _CAPTIONS = Path("captions.jsonl")
 What = Annotated[
     Path | None,
     typer.Argument(
         metavar="FILE",
-        help="Captions file of ctgi caption (default: captions.jsonl). With --to: a run or checkpoint of ctgi train, "
-        "or any other.",
+        help="Captions file of ctgi caption (default: captions.jsonl); with --layout also one made elsewhere. With "
+        "--to: a run or checkpoint of ctgi train, or any other.",
         show_default=False,
     ),
 ]
@@ -36,7 +37,7 @@ Out = Annotated[
 ]
 Layouts = Annotated[
     list[str] | None,
-    typer.Option("--layout", metavar="LAYOUT", help="Write annotations: cuhk, icfg or rstp. Repeatable."),
+    typer.Option("--layout", metavar="LAYOUT", help="Write a data set: cuhk, icfg or rstp. Repeatable."),
 ]
 ImagesRoot = Annotated[
     Path | None,
@@ -63,7 +64,7 @@ def export(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write captions as a page, a table, or annotations in the layout of a benchmark; with --to, a trained model.
+    """Write captions as a page, a table, or a data set in the layout of a benchmark; with --to, a trained model.
 
     No model is called. What people corrected in ctgi ui is used; the page and the table show the model's own words
     beside it.
@@ -76,7 +77,7 @@ def export(
 
     Example: ctgi export runs/irra --to irra --out ./official
     """
-    from ctgi.captions_index import CaptionsIndex
+    from ctgi.corrections import corrected_captions
     from ctgi.runs.export import check_export, export_all
 
     captions_only: dict[str, object] = {
@@ -93,21 +94,44 @@ def export(
     if not captions.is_file():
         raise CtgiError(f"{plain(str(captions))}: no such file: ctgi caption makes one")
     events = Terminal(quiet)
-    index = CaptionsIndex(captions)
-    index.refresh()
     root = images_root or Path()
     exported = export_all(
         captions, layouts or [], events, images_root=root, annotations=annotations, keep_human=keep_human
     )
-    write_pages(captions, html, table, images, events, index)
-    written = [*map(str, filter(None, (html, table))), *exported]
-    images_count, corrected = len(index.entries), sum(entry.corrected for entry in index.entries)
+    write_pages(captions, html, table, images, events)
+    pages = [*map(str, filter(None, (html, table)))]
+    corrected_of = {line.path: line.corrected for line in corrected_captions(captions)}
+    count, corrected = len(corrected_of), sum(corrected_of.values())
     if as_json:
-        kept = {path: list(one.kept_paths) for path, one in exported.items()}
-        print_json({"images": images_count, "corrected": corrected, "written": written, "kept_human": kept})
+        told = {"images": count, "corrected": corrected, "written": [*pages, *exported]}
+        print_json(told | exports_as_json(exported))
         return
-    sys.stdout.write(f"{images_count:,} images, {corrected:,} of them corrected by people\n")
-    sys.stdout.write("".join(f"{plain(path)}\n" for path in written))
+    sys.stdout.write(f"{count:,} images, {corrected:,} of them corrected by people\n")
+    sys.stdout.write("".join(f"{plain(path)}\n" for path in pages) + told_exports(exported))
+
+
+def exports_as_json(exported: "dict[str, ExportReport]") -> "Json":
+    """What was exported, by file: counts, and the images that keep people's captions."""
+    kept = {path: list(one.kept_paths) for path, one in exported.items()}
+    return {"kept_human": kept, "exports": {path: one.to_json() for path, one in exported.items()}}
+
+
+def told_exports(exported: "dict[str, ExportReport]") -> str:
+    """A line for each exported file: what is in it, and whose captions."""
+    return "".join(f"{plain(path)}: {_told(one)}\n" for path, one in exported.items())
+
+
+def _told(report: "ExportReport") -> str:
+    splits = "; ".join(
+        f"{split} {counts.images:,} images of {counts.people:,} people" for split, counts in report.splits.items()
+    )
+    left_out = f", {report.without_caption:,} images without a caption left out" if report.without_caption else ""
+    if report.people:
+        return f"{splits}; all captions are ours{left_out}"
+    return (
+        f"{splits}; in train {report.replaced:,} images with our captions, {report.kept:,} keep those of people; "
+        f"{report.unmatched:,} captioned images are not in train{left_out}"
+    )
 
 
 def _model(run: Path | None, to: Target, out: Path | None, captions_only: dict[str, object], as_json: bool) -> None:
@@ -146,17 +170,10 @@ def check_layouts(
         refuse_idle({"--keep-human": keep_human}, "without --annotations: nothing that people wrote is exported")
 
 
-def write_pages(
-    captions: Path,
-    html: Path | None,
-    table: Path | None,
-    images: Path | None,
-    events: Terminal,
-    index: "CaptionsIndex | None" = None,
-) -> None:
+def write_pages(captions: Path, html: Path | None, table: Path | None, images: Path | None, events: Terminal) -> None:
     """Write the page and the table of a captions file, where they are wanted.
 
-    images: where the images are now, if they were moved. index: the captions, if they were read already.
+    images: where the images are now, if they were moved.
 
     Raises:
         CtgiError: one cannot be written, or a record cannot be read.
@@ -166,9 +183,8 @@ def write_pages(
     from ctgi.captions_index import CaptionsIndex
     from ctgi.reports.captions_page import write_captions_page, write_captions_table
 
-    if index is None:
-        index = CaptionsIndex(captions)
-        index.refresh()
+    index = CaptionsIndex(captions)
+    index.refresh()
     if html:
         left_out = write_captions_page(index, html, images)
         events.tell(f"wrote {html}")

@@ -56,7 +56,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="Layout of the data set: cuhk, icfg, rstp or folder.  [required]",
+        help="Layout of the data set: cuhk, icfg, rstp, ufine, interactive-pedes, chatpedes, market1501, msmt17, prw "
+        "or folder (ctgi data check tells).  [required]",
         show_default=False,
     ),
 ]
@@ -107,7 +108,8 @@ Annotations = Annotated[
     typer.Option(
         "--annotations",
         metavar="FILE",
-        help="With a layout: the data set's own annotations; their train captions are replaced.",
+        help="With a layout: the data set's own annotations; their train captions are replaced. With --split: the list "
+        "of images.",
     ),
 ]
 KeepHuman = Annotated[

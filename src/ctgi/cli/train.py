@@ -21,7 +21,8 @@ DataSetName = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="Layout of the data set: cuhk, icfg, rstp or folder.  [required, here or in --train-config]",
+        help="Layout of the data set: cuhk, icfg, rstp, ufine, interactive-pedes, chatpedes, market1501, msmt17, prw "
+        "or folder (ctgi data check tells).  [required, here or in --train-config]",
         show_default=False,
     ),
 ]
@@ -103,7 +104,7 @@ def train(
         notice(f"without {' and '.join(missing)} (pip install 'ctgi[train]'): no {_lost(missing)}", quiet=quiet)
 
     def tell(data: DataSet) -> None:
-        for split in data.splits.values() if data.name == "folder" else ():
+        for split in data.splits.values() if not data.is_published else ():
             notice(split.overview(data.root), quiet=quiet)
         if data.corrected:
             notice(told(data.corrected), quiet=quiet)

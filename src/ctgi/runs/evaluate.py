@@ -30,7 +30,7 @@ class DataSpec:
     """The captions and images to measure."""
 
     layout: str
-    """cuhk, icfg, rstp or folder."""
+    """One of `ctgi.retrieval.benchmarks.datasets.DATA`."""
     root: Path
     split: str = "test"
     captions: str = "human"
@@ -50,7 +50,7 @@ class DataSpec:
         """
         dataset = load_dataset(self.layout, self.root, captions=self.captions)
         whole = dataset.split(self.split)
-        if self.layout == "folder":
+        if not dataset.is_published:
             events.tell(whole.overview(dataset.root))
         if dataset.corrected:
             events.tell(told(dataset.corrected))

@@ -1,25 +1,31 @@
-"""Captions as annotation files of the person search benchmarks, which other people's code reads."""
+"""Captions as data sets in the layouts of the person search benchmarks, which other people's code reads."""
 
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ctgi.captions import CaptionLine
 from ctgi.corrections import corrected_captions, told
+from ctgi.described import CAPTION_KEYS, PATH_KEYS
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.reading import Json
-from ctgi.retrieval.benchmarks.layouts import LAYOUTS, Layout, below_root, match_images, read_annotations
+from ctgi.retrieval.benchmarks.annotations import Annotation, read_annotations
+from ctgi.retrieval.benchmarks.layouts import EXPORTED, LAYOUTS, SPLITS, Counts, Layout
+from ctgi.retrieval.benchmarks.matching import below_root, match_images
+from ctgi.retrieval.benchmarks.places import annotation_files, image_folder
 from ctgi.runs.events import Events
+from ctgi.runs.export_people import Who, cut, people_of, renumbered
 from ctgi.text import plain
 
 _SHOWN = 3
 _WORD = re.compile(r"\w+(?:['-]\w+)*")
 
 
-FILE_NAMES = {name: layout.file_name for name, layout in LAYOUTS.items()}
+FILE_NAMES = {name: LAYOUTS[name].file_name for name in EXPORTED}
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,20 @@ class ExportReport:
     """Captions in the file that a person corrected."""
     kept_paths: tuple[str, ...] = field(default=(), compare=False)
     """The objects counted in `kept`, by the paths that the file gives them."""
+    splits: dict[str, Counts] = field(default_factory=dict, compare=False)
+    """Split -> images, captions and people in the file."""
+    cut: tuple[str, ...] = field(default=(), compare=False)
+    """The splits that were cut from train by person, since there were none."""
+    people: str = field(default="", compare=False)
+    """How it is known who is in an image, where no annotations say so."""
+    renumbered: bool = field(default=False, compare=False)
+    """Whether ids of train had gaps, which official loaders refuse."""
+
+    def to_json(self) -> Json:
+        """The counts as JSON; `splits` by name."""
+        names = ("written", "replaced", "kept", "unmatched", "without_caption", "corrected", "renumbered")
+        splits = {split: counts._asdict() for split, counts in self.splits.items()}
+        return {name: getattr(self, name) for name in names} | {"splits": splits, "cut": list(self.cut)}
 
 
 def export_captions(
@@ -50,14 +70,17 @@ def export_captions(
     images_root: Path,
     annotations: Path | None = None,
     split: str = "train",
+    cut_splits: bool = False,
     keep_human: bool = True,
 ) -> ExportReport:
     """Write the lines of a `captions.jsonl` as the `cuhk`, `icfg` or `rstp` annotation file.
 
     images_root: the folder that the benchmark's loader joins paths to, `imgs/`, or the one above it.
     annotations: the data set's own file. Its objects come out in order with the captions of `split` replaced,
-        matched by path, else by a file name that occurs once; the rest is as it was. Without it each image is
-        a person of its own, in order of path.
+        matched by path, else by the end of the path, else by a file name that occurs once; the rest is as it was,
+        in the layout's spelling. Without it people are those of `people_of`, in order of path.
+    cut_splits: cut val and test from train by person where the set has no test; those of a data set keep their own
+        captions.
     keep_human: write the file although images of `split` keep the captions that people gave them.
     Of several records for one path the last with a caption counts.
 
@@ -67,41 +90,29 @@ def export_captions(
             or cannot be written.
     """
     form = _layout(layout, split)
-    root = images_root / "imgs" if (images_root / "imgs").is_dir() else images_root
     captions, empty = _captions(lines)
     if annotations is None:
-        objects = _people(captions, form, root, split)
-        used = captions
-        report = ExportReport(len(objects), replaced=0, kept=0, without_caption=empty, unmatched=0)
+        objects, used, report = _from_images(captions, form, _imgs(images_root), split, cut_splits)
     else:
         _refuse_overwrite(annotations, out)
-        objects, used, kept = _replaced(annotations, captions, form, root, split)
+        rows = read_annotations(annotation_files(form, annotations), form).rows
+        gone = _missing(form, {row.split for row in rows}) if cut_splits else ()
+        rows, is_new = _cut_rows(rows, form, gone)
+        objects, used, kept = _replaced(annotations, rows, captions, form, _imgs(images_root), split)
         if kept and not keep_human:
-            some = _some_of(kept, sum(entry["split"] == split for entry in objects), split)
+            some = _some_of(kept, sum(row.split == split for row in rows), split)
             raise CtgiError(
                 f"{plain(str(annotations))}: {some} would keep the captions that people wrote: they have none of "
                 "ours: caption them first, or add --keep-human"
             )
-        report = ExportReport(len(objects), len(used), len(kept), empty, len(captions) - len(used), kept_paths=kept)
+        report = ExportReport(
+            len(objects), len(used), len(kept), 0, len(captions) - len(used), kept_paths=kept, cut=gone,
+            renumbered=is_new,
+        )  # fmt: skip
     write_whole(out, json.dumps(objects).encode("ascii"))
-    return replace(report, corrected=sum(line.corrected for line in used.values()))
-
-
-def _replaced(
-    annotations: Path, captions: dict[str, CaptionLine], form: Layout, root: Path, split: str
-) -> tuple[list[Json], dict[str, CaptionLine], tuple[str, ...]]:
-    """The data set's objects with our captions, ours by the paths there, and the paths of the split without one."""
-    objects = read_annotations(annotations, form)
-    known = [entry[form.path_key] for entry in objects]
-    wanted = [entry[form.path_key] for entry in objects if entry["split"] == split]
-    ours = match_images(captions, root, wanted, known)
-    if not ours:
-        raise CtgiError(
-            f"{plain(str(annotations))}: none of the {len(captions)} captioned images is in its split "
-            f"{split!r}: expected them below {plain(str(root))} or with the same file names; check both"
-        )
-    kept = tuple(path for path in wanted if path not in ours)
-    return [_recaptioned(entry, ours, form, split) for entry in objects], ours, kept
+    splits, corrected = _counts(objects), sum(line.corrected for line in used.values())
+    made = tuple(one for one in report.cut if one in splits)
+    return replace(report, without_caption=empty, corrected=corrected, splits=splits, cut=made)
 
 
 def check_export(layouts: Sequence[str], annotations: Path | None) -> None:
@@ -111,10 +122,10 @@ def check_export(layouts: Sequence[str], annotations: Path | None) -> None:
         CtgiError: an unknown layout, or annotations that are none of it.
     """
     for name in layouts:
-        if name not in LAYOUTS:
-            raise CtgiError(f"--export {name!r}: expected one of {', '.join(LAYOUTS)}")
+        if name not in EXPORTED:
+            raise CtgiError(f"--export {name!r}: expected one of {', '.join(EXPORTED)}")
         if annotations:
-            read_annotations(annotations, LAYOUTS[name])
+            read_annotations(annotation_files(LAYOUTS[name], annotations), LAYOUTS[name])
 
 
 def export_all(
@@ -126,7 +137,10 @@ def export_all(
     annotations: Path | None = None,
     keep_human: bool = False,
 ) -> dict[str, ExportReport]:
-    """Write a captions file, as people corrected it, in several layouts, each in a folder beside it.
+    """Write a captions file, as people corrected it, in several layouts, each as the folder that loaders expect.
+
+    For captions.jsonl and `rstp` that is captions-rstp/RSTPReid/ with data_captions.json, and imgs as a link to the
+    images. Splits that a set lacks are cut from train by person.
 
     Returns what was written, by file.
 
@@ -138,24 +152,171 @@ def export_all(
         return {}
     written = {}
     for layout in layouts:
-        target = captions.with_name(f"{captions.stem}-{layout}") / FILE_NAMES[layout]
-        try:
-            target.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise CtgiError(
-                f"cannot make the folder {target.parent} ({error.strerror}): choose another --out"
-            ) from None
+        target = captions.with_name(f"{captions.stem}-{layout}") / LAYOUTS[layout].name / FILE_NAMES[layout]
+        _make_folder(captions.with_name(f"{captions.stem}-{layout}"))
+        _make_folder(target.parent)
         report = export_captions(
             corrected_captions(captions), layout, target,
-            images_root=images_root, annotations=annotations, keep_human=keep_human,
+            images_root=images_root, annotations=annotations, cut_splits=True, keep_human=keep_human,
         )  # fmt: skip
-        if report.kept:
-            some = _some_of(report.kept_paths, report.kept + report.replaced, "train")
-            events.warn(f"{target}: {some} keep the captions that people wrote")
-        if report.corrected:
-            events.tell(f"{target}: {told(report.corrected)}")
+        _tell(report, target, events)
+        _link_images(target, LAYOUTS[layout], _imgs(images_root), annotations, events)
         written[str(target)] = report
     return written
+
+
+def _tell(report: ExportReport, target: Path, events: Events) -> None:
+    if report.kept:
+        some = _some_of(report.kept_paths, report.kept + report.replaced, "train")
+        events.warn(f"{target}: {some} keep the captions that people wrote")
+    if report.people:
+        events.tell(f"{target}: {report.people}")
+    if report.cut:
+        told_of = ", ".join(f"{report.splits[split].people:,} people in {split}" for split in report.cut)
+        ours = "; their captions are ours, so what is measured there is agreement with a model" if report.people else ""
+        events.warn(f"{target}: cut from train, since there was none: {told_of}{ours}")
+    if "test" not in report.splits:
+        events.warn(f"{target}: too few people to cut a test from train: official loaders need one")
+    if report.renumbered:
+        events.tell(f"{target}: ids of train had gaps, which loaders refuse: everybody is numbered anew")
+    if report.corrected:
+        events.tell(f"{target}: {told(report.corrected)}")
+
+
+# --- folders
+
+
+def _imgs(images_root: Path) -> Path:
+    return images_root / "imgs" if (images_root / "imgs").is_dir() else images_root
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CtgiError(f"cannot make the folder {folder} ({error.strerror}): choose another --out") from None
+
+
+def _link_images(target: Path, form: Layout, root: Path, annotations: Path | None, events: Events) -> None:
+    """Put the images beside the annotations, as a link; where links cannot be made, it is said what to copy."""
+    names = [entry[form.path_key] for entry in json.loads(target.read_bytes())]
+    if annotations and not any((root / name).is_file() for name in names):
+        root = image_folder(annotation_files(form, annotations)[0].path, form, names)
+    link, folder = target.parent / "imgs", root.resolve()
+    try:
+        if link.is_symlink():
+            link.unlink()
+        if not link.exists():
+            link.symlink_to(folder, target_is_directory=True)
+    except OSError as error:
+        events.warn(f"{link}: cannot be linked ({error.strerror}): copy {folder} there")
+    if missing := [name for name in names if not (root / name).is_file()]:
+        events.warn(f"{target}: {_some_of(missing, len(names), 'listed')} are not below {root}")
+
+
+# --- objects
+
+
+def _from_images(
+    captions: dict[str, CaptionLine], form: Layout, root: Path, split: str, cut_splits: bool
+) -> tuple[list[Json], dict[str, CaptionLine], ExportReport]:
+    """Objects for captioned images alone, the captions in them, and the counts."""
+    below = {below_root(path, root): path for path in captions}
+    if None in below:
+        raise CtgiError(
+            f"{plain(below[None])}: not below the image folder {plain(str(root))}, so a loader would not "
+            "find it: give the folder that holds all captioned images, or caption those of one folder"
+        )
+    names = sorted(filter(None, below))
+    known, how = people_of(names, root)
+    gone = _missing(form, {one.split for one in known.values()}) if cut_splits else ()
+    splits = cut([one.person for one in known.values() if one.split in ("", "train")], gone)
+    who = {
+        name: replace(
+            one, split=(splits[one.person] if one.split in ("", "train") else one.split) if cut_splits else split
+        )
+        for name, one in known.items()
+    }
+    ids = renumbered(who.values(), form.first_train_id if "train" in {one.split for one in who.values()} else 0)
+    objects = [
+        {"split": who[name].split, form.path_key: name, "id": ids[who[name].person]}
+        | _texts(captions[below[name]].captions, form)
+        for name in names
+    ]
+    return objects, captions, ExportReport(len(objects), 0, 0, 0, 0, cut=gone, people=how if cut_splits else "")
+
+
+def _missing(form: Layout, there: Iterable[str]) -> tuple[str, ...]:
+    """The splits of a layout to cut from train: those that a set without test lacks; with one, loaders are content."""
+    found = set(there)
+    return () if "test" in found else tuple(split for split in form.splits if split not in found and split != "train")
+
+
+def _cut_rows(rows: Sequence[Annotation], form: Layout, gone: Sequence[str]) -> tuple[list[Annotation], bool]:
+    """The rows with people of train in the splits that are missing, and whether they had to be numbered anew."""
+    if gone:
+        split_of = cut((row.pid for row in rows if row.split == "train"), gone)
+        rows = [replace(row, split=split_of[row.pid]) if row.split == "train" else row for row in rows]
+    train = {row.pid for row in rows if row.split == "train"}
+    if train == set(range(form.first_train_id, form.first_train_id + len(train))):
+        return list(rows), False
+    ids = renumbered((Who(row.pid, row.split) for row in rows), form.first_train_id)
+    return [replace(row, pid=ids[row.pid]) for row in rows], True
+
+
+def _replaced(
+    annotations: Path,
+    rows: Sequence[Annotation],
+    captions: dict[str, CaptionLine],
+    form: Layout,
+    root: Path,
+    split: str,
+) -> tuple[list[Json], dict[str, CaptionLine], tuple[str, ...]]:
+    """The data set's objects with our captions, ours by the paths there, and the paths of the split without one."""
+    wanted = [row.name for row in rows if row.split == split]
+    ours = match_images(captions, root, wanted, [row.name for row in rows])
+    if not ours:
+        raise CtgiError(
+            f"{plain(str(annotations))}: none of the {len(captions)} captioned images is in its split "
+            f"{split!r}: expected them below {plain(str(root))} or with the same file names; check both"
+        )
+    kept = tuple(name for name in wanted if name not in ours)
+    objects = [
+        _as_loaders_read(row, form) | _texts(ours[row.name].captions, form)
+        if row.split == split and row.name in ours
+        else _as_loaders_read(row, form)
+        for row in rows
+    ]
+    return objects, ours, kept
+
+
+def _as_loaders_read(row: Annotation, form: Layout) -> Json:
+    """A data set's object, with the keys and values that its official loader expects."""
+    fields: dict[str, Any] = {
+        "split": row.split,
+        form.path_key: row.name,
+        "id": row.pid,
+        "captions": list(row.captions),
+    }
+    kept = {key: value for key, value in row.entry.items() if key in fields or key not in (*PATH_KEYS, *CAPTION_KEYS)}
+    if form.tokens and len(kept.get("processed_tokens") or ()) != len(row.captions):
+        fields |= _texts(row.captions, form)
+    return kept | fields
+
+
+def _texts(captions: Sequence[str], form: Layout) -> Json:
+    words = {"processed_tokens": [_WORD.findall(text.lower()) for text in captions]} if form.tokens else {}
+    return {"captions": list(captions)} | words
+
+
+def _counts(objects: Iterable[Json]) -> dict[str, Counts]:
+    found = {}
+    for split in SPLITS:
+        members = [entry for entry in objects if entry["split"] == split]
+        if members:
+            texts = sum(len(entry["captions"]) for entry in members)
+            found[split] = Counts(len(members), texts, len({entry["id"] for entry in members}))
+    return found
 
 
 def _some_of(paths: Sequence[str], total: int, split: str) -> str:
@@ -165,8 +326,8 @@ def _some_of(paths: Sequence[str], total: int, split: str) -> str:
 
 
 def _layout(name: str, split: str) -> Layout:
-    if name not in LAYOUTS:
-        raise CtgiError(f"unknown export layout {name!r}: expected one of {', '.join(LAYOUTS)}")
+    if name not in EXPORTED:
+        raise CtgiError(f"unknown export layout {name!r}: expected one of {', '.join(EXPORTED)}")
     if split not in LAYOUTS[name].splits:
         raise CtgiError(f"layout {name} has no split {split!r}: expected one of {', '.join(LAYOUTS[name].splits)}")
     return LAYOUTS[name]
@@ -185,32 +346,6 @@ def _captions(lines: Iterable[CaptionLine]) -> tuple[dict[str, CaptionLine], int
     return captions, len(paths) - len(captions)
 
 
-def _people(captions: dict[str, CaptionLine], form: Layout, root: Path, split: str) -> list[Json]:
-    """Objects in which every image is a person of its own."""
-    below = {below_root(path, root): path for path in captions}
-    if None in below:
-        raise CtgiError(
-            f"{plain(below[None])}: not below the image folder {plain(str(root))}, so a loader would not "
-            "find it: give the folder that holds all captioned images, or caption those of one folder"
-        )
-    first = form.first_train_id if split == "train" else 0
-    return [
-        {"split": split, form.path_key: name, "id": pid} | _texts(captions[below[name]].caption, form)
-        for pid, name in enumerate(sorted(filter(None, below)), first)
-    ]
-
-
-def _texts(caption: str, form: Layout) -> Json:
-    words = {"processed_tokens": [_WORD.findall(caption.lower())]} if form.tokens else {}
-    return {"captions": [caption]} | words
-
-
 def _refuse_overwrite(annotations: Path, out: Path) -> None:
     if out.exists() and annotations.exists() and out.samefile(annotations):
         raise CtgiError(f"{plain(str(out))}: this is the data set's own annotation file: write to another file")
-
-
-def _recaptioned(entry: Json, ours: dict[str, CaptionLine], form: Layout, split: str) -> Json:
-    if entry["split"] != split or entry[form.path_key] not in ours:
-        return entry
-    return entry | _texts(ours[entry[form.path_key]].caption, form)
