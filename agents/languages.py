@@ -105,10 +105,11 @@ def _table() -> dict[str, dict[str, list[str]]]:
 
 
 @cache
-def _patterns(kind: str, *, english: bool) -> dict[str, re.Pattern[str]]:
-    """A pattern for each phrase; a phrase in a script with spaces must not end inside a word."""
+def _patterns(kind: str, *, english: bool) -> dict[str, tuple[str, re.Pattern[str]]]:
+    """Each phrase, normalized, with its pattern; a phrase in a script with spaces must not end inside a word."""
     phrases = [phrase for name, table in _table().items() if english or name != "en" for phrase in table.get(kind, [])]
-    return {phrase: re.compile(_bounded(_normal(phrase))) for phrase in sorted(phrases, key=len, reverse=True)}
+    known = {phrase: _normal(phrase) for phrase in sorted(phrases, key=len, reverse=True)}
+    return {phrase: (text, re.compile(_bounded(text))) for phrase, text in known.items()}
 
 
 def _bounded(phrase: str) -> str:
@@ -125,11 +126,11 @@ def _known() -> frozenset[str]:
 def _starting(said: str, kind: str) -> list[str]:
     """The phrases of a kind that a normalized text begins with."""
     patterns = _patterns(kind, english=kind in ("agree", "deny"))
-    return [phrase for phrase, pattern in patterns.items() if pattern.match(said)]
+    return [phrase for phrase, (text, pattern) in patterns.items() if said.startswith(text) and pattern.match(said)]
 
 
 def _contains(said: str, kind: str) -> bool:
-    return any(pattern.search(said) for pattern in _patterns(kind, english=False).values())
+    return any(text in said and pattern.search(said) for text, pattern in _patterns(kind, english=False).values())
 
 
 @lru_cache(maxsize=1024)

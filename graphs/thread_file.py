@@ -3,13 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import aiosqlite
 from langgraph.checkpoint.base import CheckpointTuple
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import ValidationError
 
 from ctgi.errors import CtgiError
@@ -17,6 +17,7 @@ from ctgi.faults import first_fault
 from ctgi.graphs.thread_data import MALFORMED, PlainData, checked
 from ctgi.text import plain
 
+Result = TypeVar("Result")
 _ANOTHER = "wait until the other search has ended"
 _CURES = {
     sqlite3.SQLITE_FULL: "free some space there",
@@ -55,12 +56,16 @@ async def threads_to_write(file: Path) -> AsyncIterator["ThreadSaver"]:
 
 @asynccontextmanager
 async def _opened(file: Path, connect: Callable[[Path], sqlite3.Connection]) -> AsyncIterator["ThreadSaver"]:
-    with _explained(file):
-        opened = await asyncio.to_thread(connect, file)
-    async with aiosqlite.Connection(lambda: opened, iter_chunk_size=64) as connection:
-        saver = ThreadSaver(connection, file)
-        await saver.setup()
-        yield saver
+    with ThreadPoolExecutor(1, thread_name_prefix="ctgi-threads") as thread:
+        work = asyncio.get_running_loop().run_in_executor
+        with _explained(file):
+            connection = await work(thread, connect, file)
+        try:
+            saver = ThreadSaver(connection, file, thread)
+            await saver.begin()
+            yield saver
+        finally:
+            await work(thread, connection.close)  # after the steps that are still to be kept
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -84,53 +89,71 @@ def _access(file: Path) -> str:
     return "mode=ro" if any(log.exists() for log in logs) else "immutable=1"
 
 
-class ThreadSaver(AsyncSqliteSaver):
-    """A checkpointer of LangGraph that reads nothing but plain data and says what is wrong with its file."""
+class ThreadSaver(SqliteSaver):
+    """A checkpointer of LangGraph that reads nothing but plain data and says what is wrong with its file.
 
-    def __init__(self, connection: aiosqlite.Connection, file: Path) -> None:
+    Each of its calls is one visit to its thread. (LangGraph's AsyncSqliteSaver takes several, one after the other, for
+    all searches together.)
+    """
+
+    def __init__(self, connection: sqlite3.Connection, file: Path, thread: ThreadPoolExecutor) -> None:
         super().__init__(connection, serde=PlainData())
-        self._file = file
+        self._file, self._thread = file, thread
+
+    async def begin(self) -> None:
+        """Make the tables where there are none."""
+        await self._kept(self.setup)
 
     async def names(self) -> list[str]:
         """The threads that were begun: an input alone is none yet."""
-        with _explained(self._file):
-            query = "SELECT thread_id FROM checkpoints GROUP BY thread_id HAVING COUNT(*) > 1"
-            found = [name for (name,) in await self.conn.execute_fetchall(query)]
-            if not all(isinstance(name, str) for name in found):
-                raise ValueError("a thread without a name")
+        return await self._kept(self._names)
+
+    def _names(self) -> list[str]:
+        query = "SELECT thread_id FROM checkpoints GROUP BY thread_id HAVING COUNT(*) > 1"
+        found = [name for (name,) in self.conn.execute(query)]
+        if not all(isinstance(name, str) for name in found):
+            raise ValueError("a thread without a name")
         return found
 
-    async def setup(self) -> None:
+    def setup(self) -> None:
         """As in LangGraph; so are the other methods."""
-        with _explained(self._file):
-            await self.conn.execute("PRAGMA trusted_schema = OFF")
-            await super().setup()
-            query = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
-            for (name,) in await self.conn.execute_fetchall(query):
-                raise ValueError(f"a view or trigger {name!r}")
+        if self.is_setup:
+            return
+        self.conn.execute("PRAGMA trusted_schema = OFF")
+        super().setup()
+        # With its write-ahead log, a step that is kept is safe from a kill at once, and soon from a power cut.
+        self.conn.execute("PRAGMA synchronous = NORMAL")
+        query = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        for (name,) in self.conn.execute(query):
+            raise ValueError(f"a view or trigger {name!r}")
 
     async def aget_tuple(self, config: Any) -> CheckpointTuple | None:  # noqa: D102
-        with _explained(self._file):
-            found = await super().aget_tuple(config)
-            return found and checked(found)
+        def found() -> CheckpointTuple | None:
+            known = self.get_tuple(config)
+            return known and checked(known)
+
+        return await self._kept(found)
 
     async def alist(self, config: Any, **chosen: Any) -> AsyncIterator[CheckpointTuple]:  # noqa: D102
-        with _explained(self._file):
-            rows: Any = super().alist(config, **chosen)
-            async with aclosing(rows):
-                found = [checked(row) async for row in rows]
-        for row in found:
+        def found() -> list[CheckpointTuple]:
+            rows: Any = self.list(config, **chosen)
+            with closing(rows):
+                return [checked(row) for row in rows]
+
+        for row in await self._kept(found):
             yield row
 
     async def aput(self, *arguments: Any) -> Any:  # noqa: D102
-        with _explained(self._file):
-            return await super().aput(*arguments)
+        return await self._kept(lambda: self.put(*arguments))
 
     async def aput_writes(  # noqa: D102
         self, config: Any, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
+        await self._kept(lambda: self.put_writes(config, writes, task_id, task_path))
+
+    async def _kept(self, work: Callable[[], Result]) -> Result:
         with _explained(self._file):
-            await super().aput_writes(config, writes, task_id, task_path)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 @contextmanager

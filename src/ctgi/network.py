@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote, unquote
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # public, and missing in typeshed
@@ -72,6 +73,7 @@ class Address:
         return f"{host}{port}{self.path}"
 
 
+@lru_cache(maxsize=256)
 def parse_address(url: str) -> Address:
     """An http or https URL.
 

@@ -1,6 +1,7 @@
 """The page: ranking, dialogue, marks; each search is a thread with an address of its own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from ctgi.errors import EndpointDownError
 from ctgi.testing import ScriptedMllm
 from ctgi.tools.traces.reader import open_trace
+from ctgi.ui.parts import PARTS, Parts
+from ctgi.ui.searches import begun_of, view_of
 from tests.support.page import Visit, seen, visited
 
 pytestmark = pytest.mark.anyio
@@ -202,3 +205,15 @@ async def test_an_unknown_search_is_a_page_that_says_so(people: Path, tmp_path: 
             shown = await visit.get(address)
             assert shown.status_code == 404
             assert seen(shown.text).all("a", href="/")
+
+
+async def test_what_the_page_came_with_is_not_sent_again(people: Path, tmp_path: Path) -> None:
+    async with visited(people, ScriptedMllm(SAYS), tmp_path) as visit:
+        view = await view_of(visit.site, begun_of(visit.site, (await visit.finished()).split("/")[-1]))
+        macros = visit.site.macros(PARTS)
+        mark = Parts(macros).mark(view)
+        known, changed = Parts(macros, mark), replace(view, stage="Ranking again", running=True)
+        assert known.changed(view) == {}
+        assert known.changed(changed).keys() == {"status", "trust", "dialogue"}
+        assert "ranking" in Parts(macros, mark).changed(changed), "a view that moved on meanwhile is sent whole"
+        assert "ranking" in Parts(macros).changed(view)

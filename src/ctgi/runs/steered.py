@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -46,16 +46,26 @@ class Beginning:
 class Moment:
     """A search after one of its steps."""
 
-    found: SearchRecord
-    """What is known so far."""
     state: MtiState
-    """The same as the graph keeps it, for a search that goes on from here."""
+    """What is known so far, as the graph keeps it, for a search that goes on from here."""
     node: str | None
     """The step that comes next; None at the end."""
     question: str | None = None
     """What a person is asked now."""
     left: int = 0
     """Questions after this one."""
+    begun: float = field(default_factory=time.perf_counter)
+    """When the search was begun or resumed, by the performance counter."""
+
+    @cached_property
+    def found(self) -> SearchRecord:
+        """The same as a record, made when somebody looks: most steps pass unseen where many search."""
+        return outcome(self.state, self.begun, DIRECT)
+
+    @property
+    def rests(self) -> bool:
+        """Whether it stands still: at its end, or at a question."""
+        return self.node is None or self.question is not None
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,8 @@ class Steered:
             known = first or (await self._graph.aget_state(config)).values
             given = {"query": known["query"], "length": known["length"], "resumed": first is None}
             with context.interceptor.item(given | told_of(steering)) as done:
-                await self._advance(context, config, asks, ask, show, first, begun)
-                values = (await self._graph.aget_state(config)).values
-                done(outcome(values, begun, context.interceptor).to_json())
+                last = await self._advance(context, config, asks, ask, show, first, begun)
+                done(outcome(last.state, begun, context.interceptor).to_json())
 
     @asynccontextmanager
     async def _context(self, asks: Asks) -> AsyncIterator[MtiContext]:
@@ -118,20 +127,24 @@ class Steered:
     async def _advance(
         self, context: MtiContext, config: Any, asks: Asks, ask: Ask, show: Callable[[Moment], None],
         first: Any, begun: float,
-    ) -> None:  # fmt: skip
+    ) -> Moment:  # fmt: skip
         asked, given = _person(context.interceptor, ask), first
         last = {"interrupt_after": ["retrieve"]} if asks == "nobody" else {}
         while True:
             steps = self._graph.astream(given, config, context=context, stream_mode="checkpoints", **last)
+            moment = None
             async for step in steps:
-                if _leads_on(step["next"]) and (moment := _moment(step["values"], step["next"], (), begun)):
+                moment = _moment(step["values"], step["next"], (), begun)
+                if moment and _leads_on(step["next"]):
                     show(moment)
-            snapshot = await self._graph.aget_state(config)
-            if (moment := _moment(snapshot.values, snapshot.next, snapshot.interrupts, begun)) is None:
+            if moment is None or moment.node:  # it was stopped, perhaps by a question, which only the thread has
+                snapshot = await self._graph.aget_state(config)
+                moment = _moment(snapshot.values, snapshot.next, snapshot.interrupts, begun)
+            if moment is None:
                 raise CtgiError("this search was never begun: search again")
             show(moment)
             if moment.question is None:
-                return
+                return moment
             given = Command(resume=(await asked(moment.question, moment.left)).text)
 
     @cached_property
@@ -170,6 +183,7 @@ def _moment(
 ) -> Moment | None:
     if "ranking" not in values:
         return None
-    found = outcome(values, time.perf_counter() if begun is None else begun, DIRECT)
     put: Json = interrupts[0].value if interrupts else {}
-    return Moment(found, values, following[0] if following else None, put.get("question"), put.get("left", 0))
+    node = following[0] if following else None
+    started = time.perf_counter() if begun is None else begun
+    return Moment(values, node, put.get("question"), put.get("left", 0), started)

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from ctgi.graphs.mti import STOP
 from ctgi.graphs.mti_state import Steering, anchors, confirmed, dialogue, ranked
 from ctgi.runs.steered import Asks, Beginning, Moment
-from ctgi.ui.parts import Parts
+from ctgi.ui.parts import PARTS, Parts
 from ctgi.ui.site import Site
 from ctgi.ui.store import Begun
 from ctgi.ui.views import SearchView, view
@@ -41,14 +41,19 @@ async def begin(request: Request, query: Text, asks: Annotated[Asks, Form()] = "
 async def show(request: Request, name: str) -> HTMLResponse:
     """A search as it stands."""
     site = site_of(request)
-    return site.page(request, "search.html.j2", here="/", view=await view_of(site, begun_of(site, name)))
+    shown = await view_of(site, begun_of(site, name))
+    mark = Parts(site.macros(PARTS)).mark(shown) if shown.running else ""
+    return site.page(request, "search.html.j2", here="/", view=shown, mark=mark)
 
 
 @router.get("/searches/{name}/stream")
-async def stream(request: Request, name: str) -> StreamingResponse:
-    """The parts of the page that change, as server-sent events, up to the next question or the end."""
+async def stream(request: Request, name: str, shown: str = "") -> StreamingResponse:
+    """The parts of the page that change, as server-sent events, up to the next question or the end.
+
+    `shown` is the mark of what the browser has already.
+    """
     site = site_of(request)
-    events = _events(site, begun_of(site, name))
+    events = _events(site, begun_of(site, name), shown)
     return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
@@ -139,12 +144,14 @@ def _view(site: Site, begun: Begun, moment: Moment | None, running: bool) -> Sea
     return view(begun, moment, site.store.shortlist(begun.id), running=running, unknown=site.unknown(begun.query))
 
 
-async def _events(site: Site, begun: Begun) -> AsyncIterator[str]:
-    parts = Parts(site.macros("parts.html.j2"))
+async def _events(site: Site, begun: Begun, shown: str) -> AsyncIterator[str]:
+    parts, moment = Parts(site.macros(PARTS), shown), None
     async for moment in site.desk.follow(begun):
         if told := parts.changed(_view(site, begun, moment, moment.question is None)):
             yield _event("parts", told)
-    yield _event("parts", parts.changed(await view_of(site, begun_of(site, begun.id))))
+    begun = begun_of(site, begun.id)
+    last = _view(site, begun, moment, False) if moment and moment.rests else await view_of(site, begun)
+    yield _event("parts", parts.changed(last))
     yield _event("end", {})
 
 

@@ -1,9 +1,9 @@
 """What every page of one gallery is made of: settings, images, what is remembered, and the templates."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from importlib.resources import files
 from pathlib import Path, PurePath
 from threading import Thread
@@ -63,9 +63,10 @@ class Site:
     def _paths_of(self, sha256: str) -> list[str]:
         return [self.gallery.ref(row).path for row in self.gallery.rows_of(sha256)]
 
-    def unknown(self, query: str) -> tuple[str, ...]:
-        """Words of the query that mean nothing to the models."""
-        return unknown_to_models(self.settings, TOOLS, query)
+    @cached_property
+    def unknown(self) -> Callable[[str], tuple[str, ...]]:
+        """Tells the words of a query that mean nothing to the models."""
+        return lru_cache(maxsize=256)(partial(unknown_to_models, self.settings, TOOLS))
 
     @cached_property
     def _templates(self) -> Environment:

@@ -66,6 +66,7 @@ class Store:
             self._db = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
             self._db.text_factory = lambda text: text.decode(errors="surrogateescape")
             self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")  # safe from a kill, if not from a power cut
             self._db.executescript(_TABLES)
 
     def begin(self, name: str, query: str, asks: str, parent: str | None) -> None:
