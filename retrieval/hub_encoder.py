@@ -29,7 +29,7 @@ def load_from_hub(name: str, settings: RetrieverSettings) -> OpenClipEncoder:
 def _fetched(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    with hub() as found:
+    with hub(name) as found:
         for weights in _WEIGHTS:
             try:
                 folder = Path(snapshot_download(name, allow_patterns=[*_FACTS, weights]))

@@ -1,11 +1,12 @@
 """Images embedded in a page; those of a trace are found again first."""
 
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from ctgi.errors import ImageError
-from ctgi.retrieval.images import digest, read_image
+from ctgi.retrieval.images import read_image
 from ctgi.tools.images import jpeg_url
+from ctgi.tools.traces.found_images import FoundImages
 
 _TRACE_PX = (160, 400)
 _QUALITY = 82
@@ -27,24 +28,12 @@ class Pictures:
 
     def __init__(self, folder: Path | None) -> None:
         """`folder` is where the images lie now, if they were moved."""
-        self._folder = folder
+        self._found = FoundImages(folder)
         self.embed = cache(self._embed)
 
     def _embed(self, path: str, sha256: str) -> tuple[str | None, str]:
         """The image as a data URL, or None and the reason why there is none; any image where no content is known."""
-        reason = "no such file"
-        for place in self._places(path):
-            try:
-                if sha256 and digest(place) != sha256:
-                    reason = "the path holds another image now"
-                    continue
-                return thumbnail_url(place, _TRACE_PX), ""
-            except ImageError as error:
-                reason = error.reason
-        return None, reason
-
-    def _places(self, path: str) -> list[str]:
-        if self._folder is None:
-            return [path]
-        inside = PurePath(path).parts[1:] if PurePath(path).is_absolute() else PurePath(path).parts
-        return [str(self._folder.joinpath(*inside[start:])) for start in range(len(inside))]
+        try:
+            return thumbnail_url(self._found.find(path, sha256), _TRACE_PX), ""
+        except ImageError as error:
+            return None, error.reason

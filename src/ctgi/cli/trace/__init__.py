@@ -58,6 +58,17 @@ Truth = Annotated[
         help="File names that show the right person, or a JSON file {query: [names]}. Repeatable.",
     ),
 ]
+To = Annotated[
+    str, typer.Option("--to", metavar="sft", help="Format: sft, dialogues with images to fine-tune a model with.")
+]
+Recorded = Annotated[
+    bool, typer.Option("--recorded", help="Take the model's own verdicts for right, to teach another model.")
+]
+NewFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="New file of JSON lines.")]
+WhereImages = Annotated[
+    Path | None,
+    typer.Option("--images", metavar="FOLDER", help="Where the images are now (default: where they were)."),
+]
 DiffHtml = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Page to write as well, with both runs side by side.")
 ]
@@ -202,6 +213,47 @@ def diff_runs(
     for damaged in (one, other):
         _tell_problems(damaged)
     if one.problems or other.problems:
+        raise typer.Exit(1)
+
+
+@trace.command("export")
+def export_run(
+    run: Run = "last",
+    to: To = "sft",
+    truth: Truth = None,
+    recorded: Recorded = False,
+    item: Items = None,
+    images: WhereImages = None,
+    out: NewFile = Path("verdicts.jsonl"),
+    config: Config = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the verdicts of a run as data to fine-tune a model with: a prompt, its image, and the right yes or no.
+
+    An evaluation knows the right images; for other runs, --truth names them. The exit code is 1 if the trace is
+    damaged; the readable part is written.
+
+    Example: ctgi trace export last --to sft --truth 'anna_*.png' --out verdicts.jsonl
+    """
+    from ctgi.cli.arguments import expect_file_place, refuse_idle
+    from ctgi.cli.trace.exporting import print_examples
+    from ctgi.runs.finetuning import export_verdicts
+    from ctgi.tools.traces.selection import Selection
+    from ctgi.tools.traces.truth import load_truth
+
+    if to != "sft":
+        raise CtgiError(f"--to {to!r}: expected sft")
+    if recorded:
+        refuse_idle({"--truth": truth}, "with --recorded: leave one of them out")
+    expect_file_place("--out", out)
+    opened, selection = _open(run, config), Selection(items=tuple(item or ()))
+    _check_items(opened, selection)
+    label = None if recorded else load_truth(truth or [])
+    made = export_verdicts(opened, selection, out, right=label, folder=images)
+    print_examples(made, as_json, quiet)
+    _tell_problems(opened)
+    if opened.problems:
         raise typer.Exit(1)
 
 
