@@ -78,6 +78,14 @@ class QuestionPool:
         """Whether the text already answers the question, or makes it moot."""
         return any(self._rules[rule].search(text) for rule in question.settled_by + question.moot_if)
 
+    def answered_by(self, text: str) -> tuple[PoolQuestion, ...]:
+        """The questions that the text answers."""
+        return tuple(
+            question
+            for question in self.questions
+            if any(self._rules[rule].search(text) for rule in question.settled_by)
+        )
+
     def question_about(self, attribute: str) -> PoolQuestion:
         """The question about an attribute; one that a model proposed is its own attribute, its answer a statement."""
         known = self.by_attribute(attribute)

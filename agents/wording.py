@@ -76,6 +76,9 @@ _SHADES = {
     "yellow": "yellow|orange|gold",
     "purple": "purple|violet",
 }
+_SHADE = {name: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for name, words in _SHADES.items()}
+COLOR_WORDS = frozenset({"grey", *(word for words in _SHADES.values() for word in words.split("|") if word.isalpha())})
+"""Words that name a color; "dark" and "light" are none."""
 _FACETS: dict[str, dict[str, str]] = {
     "sleeves": {
         "long": r"long[- ]sleeve|sleeves are long|\b(?:coat|sweater|hoodie|sweatshirt|jumper)\b",
@@ -123,6 +126,12 @@ def share_said(words: frozenset[str], known: frozenset[str]) -> float:
     general = {name for word in known for name in _GENERAL.get(word, ())}
     said = [word in known or word in general or bool(_GENERAL.get(word, set()) & known) for word in words]
     return sum(said) / len(said) if said else 0.0
+
+
+def color_clash(told: str, seen: str) -> bool:
+    """Whether two texts about the same thing name colors that have nothing in common."""
+    both = [{name for name, shade in _SHADE.items() if shade.search(text)} for text in (told, seen)]
+    return all(both) and not both[0] & both[1]
 
 
 def contradiction(statement: str, known: Iterable[str]) -> str | None:

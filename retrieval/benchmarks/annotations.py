@@ -150,7 +150,7 @@ def merged(rows: Iterable[Annotation], notes: Notes) -> list[Annotation]:
 
 def _objects(path: Path, layout: Layout) -> Iterator[tuple[str, Any]]:
     """The objects of a file with the split whose list they stand in, if the file has a list for each split."""
-    if _is_lines(path):
+    if is_lines(path):
         yield from (("", line.value) for line in json_lines(path, "annotations"))
         return
     content = read_json(path, "annotations")
@@ -176,7 +176,7 @@ def _objects_in(path: Path, content: Json, layout: Layout) -> Iterator[tuple[str
         raise _unfit(path, layout)
 
 
-def _is_lines(path: Path) -> bool:
+def is_lines(path: Path) -> bool:
     """Whether a file has an object on each line instead of one JSON value."""
     try:
         with path.open("rb") as file:

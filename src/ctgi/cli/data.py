@@ -1,12 +1,12 @@
 """`ctgi data`: data sets that people have."""
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from ctgi.cli.console import Terminal, print_json, print_table
+from ctgi.cli.data_audit import LayoutName, Place, audit, patch
 from ctgi.cli.options import AsJson, Quiet
 from ctgi.cli.terminal import plain
 
@@ -22,18 +22,8 @@ data = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Place = Annotated[
-    Path, typer.Argument(metavar="ROOT", help="Folder of the data set, or its annotation file.", show_default=False)
-]
-LayoutName = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        metavar="DATA",
-        help="Its layout, as for ctgi train (default: recognized).",
-        show_default=False,
-    ),
-]
+data.command("audit")(audit)
+data.command("patch")(patch)
 
 
 @data.callback()
