@@ -100,7 +100,9 @@ async def run_captions(interceptor: Interceptor, settings: Settings, count: int,
             file.write(dump(record.to_json()) + b"\n")
 
 
-async def search_gallery(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+async def search_gallery(
+    query: str, k: int, *, refinement: Refinement | None = None, where: str | None = None
+) -> Ranking:
     """Answers at once."""
     return Ranking(tuple(Candidate(image_of(n), 0.5 - n / 97, 0.5 - n / 97, n + 1) for n in range(k)))
 

@@ -181,7 +181,8 @@ async def _conclude(state: AgentState, runtime: Runtime[AgentContext]) -> AgentS
     if searched is None and context.person:
         return {"ranking": [], "stopped": stopped, "truncated_tokens": 0}
     query, refinement = _last_search(state, searched, context)
-    ranking = await context.search_gallery(query, max(_DEPTH, state["length"]), refinement=refinement)
+    narrowed = {"where": searched["where"]} if searched and "where" in searched else {}
+    ranking = await context.search_gallery(query, max(_DEPTH, state["length"]), refinement=refinement, **narrowed)
     return {
         "query": query,
         "ranking": _named_first(found_in(ranking), state.get("named", []), messages),

@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from zlib import crc32
@@ -12,30 +14,44 @@ from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
+from ctgi.retrieval.columns import FILE as COLUMNS
+from ctgi.retrieval.columns import Columns
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery_build import GalleryReport, build_gallery, gallery_folder
 from ctgi.retrieval.gallery_files import (
     check_encoder,
-    embeddings_path,
     find_gallery,
     gallery_for,
-    index_path,
     read_header,
 )
-from ctgi.retrieval.gallery_header import HEADER, Header, has_header, image_root
+from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Entry, Manifest
 from ctgi.retrieval.gallery_names import DamagedGalleryError, gallery_home, index_command, named_by_person
-from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
+from ctgi.retrieval.gallery_rows import open_embeddings
 from ctgi.retrieval.images import ImageRef, display
-from ctgi.retrieval.index import Index, exact_index, is_exact, open_index
+from ctgi.retrieval.index import Index, exact_index, open_index
+from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 from ctgi.retrieval.rerank import matcher_of, reordered
+from ctgi.retrieval.subset import Subset
 
-__all__ = ["Gallery", "GalleryReport", "build_gallery", "damage_of", "gallery_folder", "is_gallery", "open_gallery"]
+__all__ = ["Gallery", "GalleryReport", "build_gallery", "gallery_folder", "is_gallery", "open_gallery"]
 
 DEPTH = 1000
 """Depth of the original ranking in which `rank_before` is looked up."""
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """What part of a gallery is ranked."""
+
+    where: str | None
+    """A condition of SQL over the columns; only images for which it holds are ranked."""
+    group: str | None
+    """A column; of the images with the same value in it only the best is ranked."""
+    images: int
+    """Images that pass the condition."""
 
 
 class Gallery:
@@ -57,7 +73,10 @@ class Gallery:
         self._index = index
         self._rows = rows
         self._encoder = encoder
+        self.narrowing: Narrowing | None = None
         self._captions: int | None = None
+        self._chosen: NDArray[np.bool_] | None = None
+        self._groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self._manifest)
@@ -84,12 +103,17 @@ class Gallery:
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """A digest of encoder and images that distinguishes this gallery from others."""
+        """What distinguishes this gallery from others: encoder, images, captions, filter."""
         header = self.header
         identity: dict[str, str | int] = {
             "fingerprint": header.fingerprint, "count": header.count, "manifest_crc32": header.manifest_crc32,
         }  # fmt: skip
-        return identity if self._captions is None else identity | {"captions_crc32": self._captions}
+        if self._captions is not None:
+            identity["captions_crc32"] = self._captions
+        if self.narrowing:
+            told = {"where": self.narrowing.where, "group": self.narrowing.group}
+            identity |= {name: value for name, value in told.items() if value is not None}
+        return identity
 
     def ref(self, row: int) -> ImageRef:
         """The image of a row."""
@@ -131,10 +155,42 @@ class Gallery:
         place = {text: at for at, text in enumerate(texts)}
         vectors = caption_vectors(texts, self._encoder)
         rows = with_captions(self._rows, {row: place[text] for row, text in owners.items()}, vectors, weight)
-        found = Gallery(self.folder, self.header, self._manifest, exact_index(rows), rows, self._encoder)
-        told = json.dumps([sorted(owners.items()), weight])
+        found, told = copy(self), json.dumps([sorted(owners.items()), weight])
+        found._rows, found._index = rows, exact_index(rows)
         found._captions = crc32(told.encode(errors="surrogatepass"))
         return found, len(owners)
+
+    def columns(self) -> Columns:
+        """What is known of its images beside their pixels, read anew with each call.
+
+        Raises:
+            CtgiError: the file is damaged.
+        """
+        return Columns(self.home / COLUMNS, (entry.path for entry in self._manifest))
+
+    def narrowed(self, columns: Columns, where: str | None = None, group: str | None = None) -> "Gallery":
+        """This gallery with a filter before the ranking; `narrowing` says how many images pass it.
+
+        Args:
+            columns: of this gallery.
+            where: a condition of SQL over the columns; only images for which it holds are ranked.
+            group: a column; of the images with the same value in it only the best is ranked.
+
+        Raises:
+            ArgumentError: not a condition over the columns, or no such column.
+        """
+        found, count = copy(self), len(self)
+        if where is not None:
+            rows = columns.rows(where)
+            found._index, found._chosen, count = (
+                Subset(self._rows, rows),
+                np.isin(np.arange(len(self)), rows),
+                len(rows),
+            )
+        if group is not None:
+            found._groups = _numbered(columns.values(group))
+        found.narrowing = Narrowing(where, group, count)
+        return found
 
     def search(self, query: str, k: int, refinement: Refinement | None = None) -> Ranking:
         """The k best images by S(q, v), or by the fused score of Eq. 7 after a refinement.
@@ -165,9 +221,10 @@ class Gallery:
         rows = self._nearest(query[None], k)[0]
         scores = self._similarities(rows, query)
         order = np.lexsort((rows, -scores))
+        best = order[self._first_of_groups(rows[order])][:k]
         return tuple(
             Candidate(self.ref(int(rows[i])), float(scores[i]), float(scores[i]), place + 1)
-            for place, i in enumerate(order)
+            for place, i in enumerate(best)
         )
 
     def rank_refined(
@@ -178,7 +235,8 @@ class Gallery:
         lam = np.float32(refinement.weight)
         both = np.stack([query, lam * query + (1 - lam) * refined])
         before, after = self._nearest(both, max(DEPTH, k))
-        anchors = [row for sha256 in refinement.anchors for row in self._manifest.rows_with(sha256)]
+        known = [row for sha256 in refinement.anchors for row in self._manifest.rows_with(sha256)]
+        anchors = [row for row in known if self._chosen is None or self._chosen[row]]
         rows = np.union1d(after, np.array(anchors, np.int64))  # ascending, as the order of equal scores wants it
         scores = self._similarities(rows, query)
         fused = blend(
@@ -189,9 +247,10 @@ class Gallery:
             refinement.mode,
         )
         places = self._places(before, query)
+        order = np.argsort(-fused, kind="stable")
         return tuple(
-            Candidate(self.ref(int(rows[i])), float(fused[i]), float(scores[i]), places.get(int(rows[i])))
-            for i in np.argsort(-fused, kind="stable")[:k]
+            Candidate(self.ref(int(rows[i])), float(fused[i]), float(scores[i]), places.get(self._group(int(rows[i]))))
+            for i in order[self._first_of_groups(rows[order])][:k]
         )
 
     @cached_property
@@ -202,8 +261,16 @@ class Gallery:
         return os.path.normpath(Path(self._root) / entry.path)
 
     def _nearest(self, queries: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
-        _, found = self._index.search(np.ascontiguousarray(queries, np.float32), max(1, min(k, len(self))))
-        return [rows[rows >= 0] for rows in found]
+        """Rows of the k nearest groups at least, or all there are; without groups, the k nearest rows."""
+        depth = max(1, min(k, len(self)))
+        while True:
+            _, found = self._index.search(np.ascontiguousarray(queries, np.float32), depth)
+            near = [rows[rows >= 0] for rows in found]
+            if depth == len(self) or all(
+                len(rows) < depth or len(self._first_of_groups(rows)) >= min(k, depth) for rows in near
+            ):
+                return near
+            depth = min(4 * depth, len(self))
 
     def _similarities(self, rows: NDArray[np.int64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Exact cosines from the stored rows, equal for equal rows: an index may estimate them, and BLAS may round."""
@@ -213,8 +280,25 @@ class Gallery:
         return products
 
     def _places(self, rows: NDArray[np.int64], query: NDArray[np.float32]) -> dict[int, int]:
-        order = np.lexsort((rows, -self._similarities(rows, query)))
-        return {int(row): place for place, row in enumerate(rows[order], start=1)}
+        ranked = rows[np.lexsort((rows, -self._similarities(rows, query)))]
+        return {
+            self._group(int(row)): place for place, row in enumerate(ranked[self._first_of_groups(ranked)], start=1)
+        }
+
+    def _group(self, row: int) -> int:
+        return row if self._groups is None else int(self._groups[row])
+
+    def _first_of_groups(self, ranked: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Places in a ranking that keep the best of each group; all of them where nothing is grouped."""
+        if self._groups is None:
+            return np.arange(len(ranked))
+        return np.sort(np.unique(self._groups[ranked], return_index=True)[1])
+
+
+def _numbered(values: Sequence[Value]) -> NDArray[np.int64]:
+    """The same number for the same value; an image without one is a group of its own."""
+    numbers: dict[Value, int] = {}
+    return np.array([~row if value is None else numbers.setdefault(value, row) for row, value in enumerate(values)])
 
 
 def _unchanged(path: str, entry: Entry) -> bool:
@@ -268,58 +352,3 @@ def _open(folder: Path, header: Header, encoder: Encoder | None) -> Gallery:
         raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run {index_command(folder, header)}")
     rows = open_embeddings(folder, header)
     return Gallery(folder, header, Manifest(folder, header), open_index(folder, header, rows), rows, encoder)
-
-
-def damage_of(path: Path) -> list[str]:
-    """What is damaged in the gallery at `path` or in the image folder `path`; reads every byte.
-
-    Raises:
-        CtgiError: there is none, or it cannot be read.
-    """
-    home = find_gallery(path)
-    if home is None:
-        raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
-    folders = [home, *(header.parent for header in sorted(home.glob(f"encoder-*/{HEADER}")))]
-    return [found for folder in folders for found in _lasting_damage(folder)]
-
-
-def _lasting_damage(folder: Path) -> list[str]:
-    """The damage of a gallery that was not replaced during the check."""
-    while True:
-        try:
-            header = read_header(folder)
-        except DamagedGalleryError as damage:
-            return [f"{display(str(folder))}: {damage.what}"]
-        found = list(_damage(folder, header))
-        if not found or _still(folder, header):
-            return found
-
-
-def _still(folder: Path, header: Header) -> bool:
-    try:
-        return read_header(folder) == header
-    except DamagedGalleryError:
-        return False
-
-
-def _damage(folder: Path, header: Header) -> Iterator[str]:
-    if header.count == 0:
-        return
-    try:
-        rows = open_embeddings(folder, header)
-        for _ in Manifest(folder, header):
-            pass
-        open_index(folder, header, rows)
-        if header.embeddings_crc32 is None:
-            yield (
-                f"{display(str(folder))}: made by an earlier version without checksums, so its embeddings cannot be "
-                "checked: run ctgi index --rebuild to make them again"
-            )
-        files = {embeddings_path(folder, header): (header.embeddings_bytes, header.embeddings_crc32)}
-        if not is_exact(header):
-            files[index_path(folder, header)] = header.index_bytes, header.index_crc32
-        for path, (size, expected) in files.items():
-            if not is_whole(folder, header, path, size, expected):
-                yield f"{display(str(path))}: has changed since it was written"
-    except DamagedGalleryError as damage:
-        yield f"{display(str(folder))}: {damage.what}"

@@ -64,6 +64,10 @@ class GalleryReport:
     """The binding of the gallery's encoder."""
     bytes: int = 0
     """Bytes on disk, without the galleries of other encoders."""
+    columns: tuple[str, ...] = ()
+    """What is known of the images beside their pixels."""
+    unmatched: int = 0
+    """Rows of tables whose image is not in the gallery."""
 
 
 class _Found(NamedTuple):

@@ -99,6 +99,13 @@ async def search_gallery(
     weight: Annotated[
         float, Field(ge=0, le=1, description="Share of query against refined_query in the score, 0 to 1.")
     ] = _MTI.lam,
+    where: Annotated[
+        str | None,
+        Field(
+            description="Condition of SQL that an image must meet to be ranked, over what is known of it, "
+            "like \"camera = 'north' and time >= '2026-11-01'\"; an unknown column is answered with all there are."
+        ),
+    ] = None,
     show: Annotated[int, Field(ge=0, le=10, description="How many of the best to return as pictures, 0 to 10.")] = 0,
 ) -> Answer:
     """Find people by a description: the k best images with their ids and scores (cosines, -1 to 1), best first.
@@ -107,9 +114,10 @@ async def search_gallery(
     rank_before is the place by the query alone.
     """
     refinement = _refinement(desk, refined_query, anchors, weight)
-    ranking = await desk.tools["search_gallery"](_worded("query", query), k, refinement=refinement)
+    narrowed = {} if where is None else {"where": where}
+    ranking = await desk.tools["search_gallery"](_worded("query", query), k, refinement=refinement, **narrowed)
     found = ranking.candidates
-    if len(found) < k != _K:  # the default asks for ten or all there are
+    if len(found) < k != _K and where is None:  # the default asks for ten or all there are
         raise ArgumentError(f"k is {k}: expected 1 to {len(found)}, for so many images are in the gallery")
     told = [_told(desk, candidate, refined=refinement is not None) for candidate in found]
     files = [
@@ -122,6 +130,7 @@ async def search_gallery(
         "found": files,
         "query": query,
         "refinement": asdict(refinement) if refinement else None,
+        **narrowed,
         "truncated_tokens": ranking.truncated_tokens,
     }
 

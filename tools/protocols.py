@@ -60,8 +60,13 @@ class AggregateQuery(Protocol):
 class SearchGallery(Protocol):
     """Rank the gallery by a description."""
 
-    async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
-        """Query -> the k best candidates by S(q, v), or by the fused score of Eq. 7 after a refinement."""
+    async def __call__(
+        self, query: str, k: int, *, refinement: Refinement | None = None, where: str | None = None
+    ) -> Ranking:
+        """Query -> the k best candidates by S(q, v), or by the fused score of Eq. 7 after a refinement.
+
+        where: a condition of SQL over what is known of the images; others are not ranked.
+        """
         ...
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ctgi.errors import ArgumentError
 from ctgi.tools.types import Ranking, Refinement
 
 if TYPE_CHECKING:
+    from ctgi.retrieval.columns import Columns
     from ctgi.retrieval.gallery import Gallery
 
 
@@ -18,16 +20,23 @@ class GallerySearch:
         self._gallery = gallery
         self._lock = threading.Lock()  # callers may be in several event loops
 
-    async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+    async def __call__(
+        self, query: str, k: int, *, refinement: Refinement | None = None, where: str | None = None
+    ) -> Ranking:
         """The k best candidates by S(q, v), or by the fused score of Eq. 7.
 
         Raises:
-            ArgumentError: the query is empty, or k is below 1.
+            ArgumentError: the query is empty, k is below 1, or `where` is no condition over the columns.
         """
         if k < 1:
             raise ArgumentError(f"k is {k}: expected at least 1")
-        return await asyncio.to_thread(self._search, query, k, refinement)
+        return await asyncio.to_thread(self._search, query, k, refinement, where)
 
-    def _search(self, query: str, k: int, refinement: Refinement | None) -> Ranking:
+    def _search(self, query: str, k: int, refinement: Refinement | None, where: str | None) -> Ranking:
         with self._lock:
-            return self._gallery.search(query, k, refinement)
+            gallery = self._gallery if where is None else self._gallery.narrowed(self._columns, where)
+            return gallery.search(query, k, refinement)
+
+    @cached_property
+    def _columns(self) -> "Columns":
+        return self._gallery.columns()

@@ -193,6 +193,12 @@ class SearchRecord(Record):
     """Replies that came from the cache."""
     gallery: Text = ""
     encoder: Text = ""
+    where: Text | None = None
+    """The condition that images had to pass to be ranked."""
+    group: Text | None = None
+    """The column of which each value is ranked once."""
+    searched: int | None = None
+    """Images that passed the condition."""
     bindings: dict[str, Text] = Field(default_factory=dict)
     """Tool -> backend."""
     passed_over: dict[str, int] = Field(default_factory=dict)

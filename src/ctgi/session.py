@@ -124,8 +124,12 @@ class Session:
 
     # --- galleries and searches
 
-    def index(self, images: StrPath, *, out: StrPath | None = None) -> "GalleryReport":
+    def index(
+        self, images: StrPath, *, out: StrPath | None = None, metadata: Sequence[StrPath] = ()
+    ) -> "GalleryReport":
         """Embed a folder of person images, or bring its gallery up to date.
+
+        metadata: tables (.csv, .tsv, .jsonl) with a row for each image, for `search`'s where and group.
 
         Raises:
             CtgiError: there is nothing to index, or the gallery cannot be written.
@@ -134,11 +138,13 @@ class Session:
         from ctgi.runs.index import build
 
         folder = Path(out) if out is not None else gallery_folder([str(images)])
-        return build([str(images)], folder, self._warm_encoder(), self.settings, self._events)
+        return build(
+            [str(images)], folder, self._warm_encoder(), self.settings, self._events, metadata=[*map(Path, metadata)]
+        )
 
     def search(
         self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True,
-        captions: StrPath | None = None,
+        captions: StrPath | None = None, where: str | None = None, group: str | None = None,
     ) -> SearchResult:  # fmt: skip
         """Rank a gallery by a description, refined by a dialogue about the best match (MTI).
 
@@ -148,22 +154,26 @@ class Session:
             k: results wanted.
             mti: False is plain retrieval.
             captions: a captions.jsonl of `caption`, searched together with the images.
+            where: only images for which this holds are ranked, like "camera = 'north'"; see `index`'s metadata.
+            group: a column, like "track": of images with the same value only the best is ranked.
 
         Raises:
             CtgiError: an empty query, no gallery, or something that you must fix.
         """
-        return self._loop.run(self._search(query, gallery, k, mti, captions))
+        return self._loop.run(self._search(query, gallery, k, mti, captions, where, group))
 
     async def asearch(
         self, query: str, gallery: StrPath | None = None, *, k: int = 10, mti: bool = True,
-        captions: StrPath | None = None,
+        captions: StrPath | None = None, where: str | None = None, group: str | None = None,
     ) -> SearchResult:  # fmt: skip
         """`search`, to be awaited."""
-        return await self._loop.wait(self._search(query, gallery, k, mti, captions))
+        return await self._loop.wait(self._search(query, gallery, k, mti, captions, where, group))
 
     async def _search(
-        self, query: str, gallery: StrPath | None, k: int, mti: bool, captions: StrPath | None
-    ) -> SearchResult:
+        self, query: str, gallery: StrPath | None, k: int, mti: bool, captions: StrPath | None,
+        where: str | None, group: str | None,
+    ) -> SearchResult:  # fmt: skip
+        from ctgi.runs.columns import narrowed
         from ctgi.runs.search import search
 
         if k < 1:
@@ -174,6 +184,7 @@ class Session:
         opened, made = await asyncio.to_thread(self._open, Path(path))
         if captions is not None:
             opened = await asyncio.to_thread(self._captioned, opened, Path(captions))
+        opened = await asyncio.to_thread(narrowed, opened, where, group, self._events)
         found = await search(
             opened, query, k, self.settings, self._events, mti=mti, trace=self._trace, models=self._warm_models(),
             made=made,

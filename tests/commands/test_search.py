@@ -327,3 +327,43 @@ def test_a_gallery_without_its_images_asks_for_them(ctgi: Run, bind: list[str], 
     done = ctgi("search", "a man", "-g", work / "copy", *bind, "--no-mti")
     assert "none of the 8 indexed images is there" in done.err
     assert "copy them there, or run ctgi index on the folder where they are now" in done.err
+
+
+def test_what_a_table_says_narrows_a_search(ctgi: Run, bind: list[str], people: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in people.glob("*.png"))
+    lines = [f"{name},{'north' if row < 3 else 'south'},2026-11-0{row + 1}T12:00" for row, name in enumerate(names)]
+    table = tmp_path / "seen.csv"
+    table.write_text("\n".join(["path,camera,time", *lines, "elsewhere.png,west,"]))
+    indexed = ctgi("index", people, *bind[2:], "--metadata", table, "--json")
+    assert indexed.code == 0, indexed.err
+    assert (indexed.json["columns"], indexed.json["unmatched"]) == (["camera", "time"], 1)
+    assert "known of 8 of 8 images: camera, time" in indexed.err
+    assert "1 rows of the tables name no image of the gallery" in indexed.err
+    given = ["search", "a man", "-g", people, *bind, "--json"]
+    done = ctgi(*given, "--where", "camera = 'north' and time > '2026-11-02'")
+    assert done.code == 0, done.err
+    assert {Path(found["path"]).name for found in done.json["results"]} == set(names[1:3])
+    assert len(done.json["verified"]) <= 2  # the dialogue looks at no others
+    assert (done.json["where"], done.json["searched"]) == ("camera = 'north' and time > '2026-11-02'", 2)
+    assert "2 of 8 images pass the filter" in done.err
+    replayed = ctgi("trace", "replay", done.json["trace"], "--json")
+    assert replayed.code == 0, replayed.err
+    cameras = ctgi(*given, "--group", "camera", "--no-mti").json
+    assert [found["rank"] for found in cameras["results"]] == [1, 2]
+    assert (cameras["group"], cameras["searched"]) == ("camera", 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--where", "camera = 'north'"], "where: no column camera; the columns are path"),
+        (["--where", "path like 'z%'"], "where: path like 'z%': none of the 8 images passes it"),
+        (["--group", "paht"], "no column paht; did you mean path?"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_an_error(
+    ctgi: Run, bind: list[str], people: Path, options: list[str], told: str
+) -> None:
+    done = ctgi("search", "a man", "-g", people, *bind, "--no-mti", *options)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err

@@ -38,7 +38,9 @@ class WrittenRanking:
     best: float = 0.6
     asked: list[Refinement | None] = field(default_factory=list)
 
-    async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+    async def __call__(
+        self, query: str, k: int, *, refinement: Refinement | None = None, where: str | None = None
+    ) -> Ranking:
         self.asked.append(refinement)
         order = list(range(self.size))
         if refinement:

@@ -14,7 +14,8 @@ from PIL import Image
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval import checksums
-from ctgi.retrieval.gallery import GalleryReport, build_gallery, damage_of, open_gallery
+from ctgi.retrieval.gallery import GalleryReport, build_gallery, open_gallery
+from ctgi.retrieval.gallery_check import damage_of
 from ctgi.retrieval.gallery_header import UnreadableError
 from ctgi.retrieval.gallery_names import DamagedGalleryError
 from tests.support.color_encoder import ColorEncoder

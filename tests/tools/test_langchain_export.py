@@ -243,6 +243,19 @@ def test_an_agent_refines_its_search_by_eq_7(search: GallerySearch) -> None:
     assert told[0]["image_id"] == anchor.sha256[:12]
 
 
+def test_an_agent_narrows_its_search_and_learns_the_columns(search: GallerySearch) -> None:
+    [wrong], [found] = (
+        run(as_langchain_tools({"search_gallery": search}, {}), call("search_gallery", **arguments), AIMessage("done"))
+        for arguments in (
+            {"query": "a man", "where": "camera = 'north'"},
+            {"query": "a man", "k": 5, "where": "path like '1%'"},
+        )
+    )
+    assert "no column camera; the columns are path" in str(wrong.content)
+    assert {Path(one["path"]).name[0] for one in found.artifact["found"]} == {"1"}
+    assert found.artifact["where"] == "path like '1%'"
+
+
 def test_an_agent_talks_with_the_person_and_writes_the_query_anew(
     people: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

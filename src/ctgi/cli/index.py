@@ -29,9 +29,20 @@ Check = Annotated[
 ]
 
 
+Metadata = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--metadata",
+        metavar="FILE",
+        help="Table (.csv, .tsv, .jsonl) with a row for each image, for ctgi search --where. Repeatable.",
+    ),
+]
+
+
 def index(
     images: Images,
     out: Out = None,
+    metadata: Metadata = None,
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
@@ -43,6 +54,9 @@ def index(
 ) -> None:
     """Index person images for searching. Run the same command again to update: only changes are encoded.
 
+    A table with a column path can say more of each image: camera, site, time, or what you like. The sources.jsonl of
+    ctgi crop is read by itself. Later runs add to what is known.
+
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
     from ctgi.cli.arguments import refuse_idle, tell_unused_config
@@ -53,7 +67,14 @@ def index(
     from ctgi.runs.last_gallery import remember
 
     if check:
-        told = {"--out": out, "--index": index_type, "--rebuild": rebuild, "--bind": bind, "--profile": profile}
+        told = {
+            "--out": out,
+            "--metadata": metadata,
+            "--index": index_type,
+            "--rebuild": rebuild,
+            "--bind": bind,
+            "--profile": profile,
+        }
         refuse_idle(told, "with --check, which only reads")
         _check(images, as_json)
         return
@@ -62,7 +83,10 @@ def index(
         binds=bind, profile=profile, config=config, retriever={"index": index_type} if index_type else {}
     )
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
-    report = build(images, out or gallery_folder(images), encoder, settings, Terminal(quiet), rebuild=rebuild)
+    report = build(
+        images, out or gallery_folder(images), encoder, settings, Terminal(quiet),
+        rebuild=rebuild, metadata=metadata or (),
+    )  # fmt: skip
     if not report.total:
         raise CtgiError(
             f"{images[0]}: none of its images could be read, so there is no gallery: repair one of those listed"
@@ -75,7 +99,7 @@ def index(
 
 def _check(images: list[str], as_json: bool) -> None:
     """Report the damage of galleries; exit code 1 if there is any."""
-    from ctgi.retrieval.gallery import damage_of
+    from ctgi.retrieval.gallery_check import damage_of
 
     damage = [found for path in images for found in damage_of(Path(path))]
     if as_json:

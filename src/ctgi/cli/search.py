@@ -51,6 +51,18 @@ Captions = Annotated[
     Path | None,
     typer.Option("--captions", metavar="FILE", help="Captions of the images (ctgi caption) to search as well."),
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Rank only images for which this holds, such as \"camera = 'north' and time >= '2026-11-01'\".",
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", metavar="COLUMN", help="One result for each value of a column, such as track."),
+]
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Page to write, with images inside.")]
 Montage = Annotated[
     Path | None,
@@ -71,6 +83,8 @@ def search(
     query: Query = None,
     gallery: Gallery = None,
     captions: Captions = None,
+    where: Where = None,
+    group: Group = None,
     length: Length = 10,
     no_mti: NoMti = False,
     agent: Agent = False,
@@ -111,6 +125,7 @@ def search(
     tell_unused_config([gallery], config, quiet=quiet)
     from ctgi.cli.conversation import by_agent, chosen, converse
     from ctgi.cli.search_table import print_result
+    from ctgi.runs.columns import narrowed
     from ctgi.runs.index import open_named
     from ctgi.runs.search import search as run
 
@@ -120,6 +135,7 @@ def search(
         from ctgi.runs.captioned import captioned
 
         opened = captioned(opened, captions, events)
+    opened = narrowed(opened, where, group, events)
     conversation = converse(opened, thread, (), events, chosen(bind, profile, config)) if asks_you else None
     work = run(
         opened, query, length, settings, events,

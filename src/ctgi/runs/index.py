@@ -2,6 +2,8 @@
 
 import os
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ctgi.config import Settings
@@ -13,17 +15,27 @@ from ctgi.retrieval.gallery_files import check_encoder, find_gallery, read_heade
 from ctgi.retrieval.gallery_header import image_root
 from ctgi.retrieval.gallery_names import encoder_name
 from ctgi.retrieval.image_kinds import UNREAD, kind_of
+from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
 from ctgi.runs.last_gallery import named_gallery, remember
 
 
 def build(
-    images: list[str], folder: Path, encoder: Encoder, settings: Settings, events: Events, *, rebuild: bool = False
+    images: list[str],
+    folder: Path,
+    encoder: Encoder,
+    settings: Settings,
+    events: Events,
+    *,
+    rebuild: bool = False,
+    metadata: Sequence[Path] = (),
 ) -> GalleryReport:
-    """Build or update the gallery of these images.
+    """Build or update the gallery of these images, and what is known of them beside their pixels.
+
+    metadata: tables (.csv, .tsv, .jsonl) with a row for each image.
 
     Raises:
-        CtgiError: as `build_gallery` does.
+        CtgiError: as `build_gallery` does, or a table cannot be read.
     """
 
     def tell(passed: PassedOver) -> None:
@@ -47,7 +59,8 @@ def build(
         events.warn(
             f"the gallery was damaged ({report.rebuilt}) and is repaired: {report.encoded} images encoded again"
         )
-    return report
+    known = update_metadata(report.folder, metadata, events) if report.total else None
+    return replace(report, columns=known.names, unmatched=known.unmatched) if known else report
 
 
 def open_or_build(

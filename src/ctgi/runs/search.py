@@ -90,6 +90,7 @@ async def search(
     told: dict[str, object] = {
         "cached": cache.reused,
         **_made_by(gallery),
+        **_narrowed(gallery),
         "bindings": {tool: str(settings.binding(tool)) for tool in doing.tools},
         "passed_over": made.passed_over if made else {},
         "not_indexed": tuple(NotIndexed(path=path, reason=reason) for path, reason in made.failed) if made else (),
@@ -121,6 +122,11 @@ def _agents_act(gallery: Gallery, agent: ByAgent) -> Act:
 
 def _made_by(gallery: Gallery) -> dict[str, str]:
     return {"gallery": str(gallery.name), "encoder": gallery.header.spec}
+
+
+def _narrowed(gallery: Gallery) -> dict[str, object]:
+    narrowing = gallery.narrowing
+    return {"where": narrowing.where, "group": narrowing.group, "searched": narrowing.images} if narrowing else {}
 
 
 def _tell_faults(found: SearchRecord, events: Events) -> None:

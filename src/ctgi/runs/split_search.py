@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ctgi.errors import ArgumentError
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend
 from ctgi.retrieval.images import ImageRef
@@ -28,8 +29,12 @@ class SplitSearch:
         self._encoder = encoder
         self._lock = asyncio.Lock()
 
-    async def __call__(self, query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
-        """The k best images, by S(q, v) or by Eq. 7."""
+    async def __call__(
+        self, query: str, k: int, *, refinement: Refinement | None = None, where: str | None = None
+    ) -> Ranking:
+        """The k best images, by S(q, v) or by Eq. 7. Raises ArgumentError with `where`: an evaluation ranks all."""
+        if where is not None:
+            raise ArgumentError("where: nothing is known of these images beside their pixels: search without it")
         before = await self._scores(query)
         scores = before
         if refinement:

@@ -38,7 +38,9 @@ class Evaluations(Searches):
             yield lines
 
 
-async def not_searched(query: str, k: int, *, refinement: Refinement | None = None) -> Ranking:
+async def not_searched(
+    query: str, k: int, *, refinement: Refinement | None = None, where: str | None = None
+) -> Ranking:
     """The search over a data set, which a replay does not have. Raises MissError."""
     raise MissError(
         "this search was not recorded, and the data set is not in the trace: run "

@@ -1,0 +1,162 @@
+"""What is known of images beside their pixels: tables in, conditions over them, nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctgi.errors import ArgumentError, CtgiError
+from ctgi.retrieval.columns import FILE, Columns, ColumnsReport, update_columns
+from ctgi.retrieval.metadata import as_time
+
+PATHS = ["a.jpg", "b.jpg", "sub/c.jpg", "d\udcff.jpg"]
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """Two tables of different kinds, and the folder of the images."""
+    root = tmp_path / "people"
+    root.mkdir()
+    (tmp_path / "seen.csv").write_bytes(
+        "\ufeffpath,camera,time,score,plate\r\n"
+        "people/a.jpg,3,2026-11-01T10:00:00+02:00,0.50,007\r\n"
+        'people/b.jpg,"north, gate",2026-11-02,1e-3,08\r\n'
+        "people/gone.jpg,1,,,\r\n".encode()
+    )
+    (root / "sources.jsonl").write_text(
+        '{"path": "a.jpg", "box": [1, 2, 3, 4], "track": "v:1"}\n{"path": "sub/c.jpg", "track": "v:1"}\n{"path": "b.j'
+    )
+    return root
+
+
+def known(root: Path, *names: str) -> ColumnsReport:
+    return update_columns(root, PATHS, [root / name for name in names], root)
+
+
+def rows(root: Path, where: str) -> list[int]:
+    return Columns(root / FILE, PATHS).rows(where).tolist()
+
+
+def test_tables_add_up_and_what_is_of_no_image_is_counted(tables: Path) -> None:
+    report = known(tables, "sources.jsonl", "../seen.csv")
+    assert report.names == ("box", "track", "camera", "time", "score", "plate")
+    assert (report.images, report.unmatched, report.mixed) == (3, 1, {})
+    assert known(tables).names == report.names  # a later run keeps what it is told nothing of
+    assert Columns(tables / FILE, PATHS).values("Track") == ["v:1", None, "v:1", None]
+    assert update_columns(tables, ["a.jpg"], [], tables).images == 1  # of images that are gone nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("camera = 3", [0]),
+        ("camera = '3'", [0]),
+        ("CAMERA like 'north%'", [1]),
+        ("score > 0.1", [0]),
+        ("plate = '007'", [0]),
+        ("plate = 7", []),
+        ("time >= '2026-11-01T09:00'", [1]),
+        ("time = '2026-11-01 09:00+01:00'", [0]),
+        ("time between '2026-11-01' and '2026-11-02'", [0, 1]),
+        ("json_extract(box, '$[2]') = 3", [0]),
+        ("track is null", [1, 3]),
+        ("path like 'sub/%' or camera is not null", [0, 1, 2]),
+        ('"camera" = 3', [0]),
+        ("1 = 1 -- everything", [0, 1, 2, 3]),
+    ],
+)
+def test_a_condition_picks_rows(tables: Path, where: str, expected: list[int]) -> None:
+    known(tables, "sources.jsonl", "../seen.csv")
+    assert rows(tables, where) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("camrea = 3", "no column camrea; did you mean camera.; the columns are path, box, track, camera"),
+        ('camera = "north"', "no column north; the columns are .*; texts stand in single quotes: 'north'"),
+        ("camera = 'north", "unrecognized token.*expected a condition like camera = 'north'"),
+        ("", "expected a condition"),
+        ("camera = ?", "expected a condition"),
+        ("x" * 20_000, "20,000 characters"),
+        ("1=1; drop table images", "syntax error"),
+        ("1) union select path from images --", "syntax error"),
+        ("(select 1 from sqlite_master)", "prohibited|not authorized"),
+        ("load_extension('x')", "not authorized"),
+        ("randomblob(1000000000) is null", "not authorized"),
+        (
+            "1 in (with recursive n(i) as (select 1 union all select i + 1 from n) select i from n)",
+            "not authorized|proh",
+        ),
+    ],
+)
+def test_what_is_no_condition_is_refused_with_the_columns(tables: Path, where: str, told: str) -> None:
+    known(tables, "sources.jsonl", "../seen.csv")
+    with pytest.raises(ArgumentError, match=told):
+        rows(tables, where)
+    assert rows(tables, "camera = 3") == [0]  # and the next one is answered
+
+
+def test_a_condition_that_never_ends_is_stopped(tmp_path: Path) -> None:
+    columns = Columns(tmp_path / FILE, [f"{number}.jpg" for number in range(2000)])
+    with pytest.raises(ArgumentError, match="takes too long"):
+        columns.rows("path < (select max(a.path || b.path || c.path) from images a, images b, images c)")
+
+
+def test_without_tables_paths_are_known(tmp_path: Path) -> None:
+    columns = Columns(tmp_path / FILE, PATHS)
+    assert columns.names == ("path",)
+    assert columns.rows("path like '%.jpg' and path > 'b'").tolist() == [1, 2]
+    with pytest.raises(ArgumentError, match="no column camera; the columns are path"):
+        columns.rows("camera = 1")
+
+
+def test_a_column_of_numbers_with_a_text_is_told(tables: Path) -> None:
+    (tables / "t.csv").write_text("path,speed\na.jpg,1.5\nb.jpg,2\nsub/c.jpg,n/a\n")
+    assert known(tables, "t.csv").mixed == {"speed": "n/a"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("t.csv", "camera,site\n1,2\n", "t.csv, line 2: it names no image: expected a column path"),
+        ("t.csv", "path,camera,camera\na.jpg,1,2\n", "line 1: has the column 'camera' twice"),
+        ("t.csv", "path,camera\na.jpg,1,2\n", "line 2: 3 cells, but the first line names 2"),
+        ("t.csv", "path,camera\na.jpg,1\n./a.jpg,2\n", "line 3: the second row of a.jpg"),
+        ("t.csv", "path,Camera,camera\na.jpg,1,2\n", "line 2: the column 'camera' is too like 'Camera'"),
+        ("t.jsonl", '{"path": "a.jpg"}\n[1]\n', "line 2: expected a JSON object"),
+        ("t.jsonl", '{"path": "a.jpg"\n{"path": "b.jpg"}\n', "line 1: not JSON"),
+        ("t.xlsx", "", "expected a table that ends in .csv, .tsv or .jsonl"),
+        ("missing.csv", None, "missing.csv: No such file"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named_with_its_line(
+    tables: Path, name: str, text: str | None, told: str
+) -> None:
+    known(tables, "sources.jsonl")
+    if text is not None:
+        (tables / name).write_text(text)
+    with pytest.raises(CtgiError, match=told):
+        known(tables, name)
+    assert rows(tables, "track = 'v:1'") == [0, 2]  # what was known stays
+
+
+def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(CtgiError, match=r"columns\.sqlite: damaged .* remove it, and run ctgi index again"):
+        Columns(tmp_path / FILE, PATHS)
+
+
+def test_times_are_put_in_order() -> None:
+    written = ["2026-11-01", "2026-11-01 00:00:01", "2026-11-01T00:00:01.5Z", "2026-11-01T02:00+01:00"]
+    assert [as_time(text) for text in written] == sorted(as_time(text) for text in written)
+    assert [as_time(text) for text in ("2026-13-01", "around 2026-11-01", "2026")] == [
+        "2026-13-01", "around 2026-11-01", "2026",
+    ]  # fmt: skip
+
+
+def test_rows_are_int64_in_the_gallerys_order(tables: Path) -> None:
+    known(tables, "sources.jsonl")
+    found = Columns(tables / FILE, PATHS[::-1]).rows("track = 'v:1'")
+    assert found.dtype == np.int64
+    assert found.tolist() == [1, 3]
