@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from ctgi.config import RetrieverSettings
+from ctgi.retrieval.encoder import load_encoder
 from tests.support.commands import Run
 from tests.support.foreign_files import best_pth, clip_like_openai, irra_state, openai_names, save_encoder
 
@@ -95,3 +98,11 @@ def test_the_gallery_of_a_run_is_searched_with_its_onnx(ctgi: Run, people: Path)
         )
         rankings.append([(one["path"], round(one["score"], 4)) for one in found.json["results"]])
     assert rankings[0] == rankings[1]
+    encoders = [load_encoder(binding, RetrieverSettings()) for binding in (f"trained:{run}", "onnx:best-onnx")]
+    pixels = torch.randn(3, 3, 96, 32, generator=torch.Generator().manual_seed(5))
+    texts = [["a man"], ["a man", "a woman in a long red coat with a black bag, gray trousers and white shoes " * 3]]
+    for ours, theirs in (
+        [encoder.encode_images(pixels) for encoder in encoders],
+        *([encoder.encode_texts(one).vectors for encoder in encoders] for one in texts),
+    ):
+        np.testing.assert_allclose(theirs, ours, atol=1e-5)

@@ -73,6 +73,23 @@ def test_irra(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not same(encoder, clip_like_openai(quick_gelu=False))
 
 
+@pytest.mark.parametrize("wrapper", ["model", "state_dict", "model_state_dict", "module", None])
+def test_containers_of_training_loops_make_no_difference(tmp_path: Path, wrapper: str | None) -> None:
+    model = two_branches(clip_like_openai())
+    halves = {
+        f"module.{name}": value.half() if value.is_floating_point() else value
+        for name, value in rde_state(model).items()
+    }
+    for selection in (model.image_selection, model.text_selection):  # its statistics fit half precision
+        selection.norm.running_mean.copy_(selection.norm.running_mean.half().float())
+        selection.norm.running_var.copy_(selection.norm.running_var.half().float())
+        for value in selection.parameters():
+            value.data = value.data.half().float()
+    loop = {"epoch": np.int64(60), "best": np.float32(0.7), "optimizer": {"state": {}, "param_groups": [{"lr": 1e-5}]}}
+    torch.save(halves if wrapper is None else {wrapper: halves, **loop}, tmp_path / "best.pth")
+    assert same(load_encoder(f"trained:{tmp_path / 'best.pth'}", PLAIN), model)
+
+
 def test_irra_gives_the_features_of_the_official_code(golden: Callable, tmp_path: Path) -> None:
     for case in golden("irra_e2e"):
         state = {name[2:]: torch.from_numpy(value) for name, value in case.items() if name.startswith("w_")}

@@ -20,10 +20,8 @@ PLAIN = RetrieverSettings()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["irra", "rde"])
-def test_onnx_gives_the_same_vectors(tmp_path: Path, kind: str) -> None:
-    model = clip_like_openai() if kind == "irra" else two_branches(clip_like_openai())
-    run = save_encoder(tmp_path / "best.pt", model)
+def test_onnx_gives_the_same_vectors(tmp_path: Path) -> None:
+    run = save_encoder(tmp_path / "best.pt", two_branches(clip_like_openai()))
     folder = export_model(str(run), "onnx")[0].parent
     theirs, ours = load_encoder(f"onnx:{folder}", PLAIN), load_encoder(f"trained:{run}", PLAIN)
     assert (theirs.fingerprint, theirs.dim) == (ours.fingerprint, ours.dim)
