@@ -166,8 +166,9 @@ def test_evaluation(people: Path, clip: str, tmp_path: Path) -> None:
     metrics = ctgi.evaluate("rstp", root, retriever=clip, limit=4)
     assert metrics["captions"] == 4
     assert set(metrics["t2i"]) >= {"R@1", "mAP", "mINP"}
-    refined = ctgi.evaluate("rstp", root, retriever=clip, limit=2, mti=True, bindings={"images": Looker()})
-    assert refined["mti"]["t2i"]["refined_rate"] == 1
+    refined = ctgi.evaluate("rstp", root, retriever=clip, mti=True, bindings={"images": Looker()})
+    assert refined["mti"]["t2i"]["refined_rate"] > 0.5
+    assert refined["mti"]["t2i"]["calls_per_query"]["verify_match"] == 1
 
 
 def test_what_leaves_the_machine_is_said_once_and_shows_by_default(
