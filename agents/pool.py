@@ -32,6 +32,7 @@ class PoolQuestion(BaseModel):
     bland: tuple[str, ...] = ()
     after: str = ""
     settled_by: tuple[tuple[str, ...], ...] = ()
+    told_by: tuple[str, ...] = ()
     moot_if: tuple[tuple[str, ...], ...] = ()
 
     @field_validator("statement")
@@ -86,6 +87,19 @@ class QuestionPool:
             if any(self._rules[rule].search(text) for rule in question.settled_by)
         )
 
+    def told(self, question: PoolQuestion, text: str) -> frozenset[str] | None:
+        """The answer in a text that settles the question, as words of the pool; None in one that does not.
+
+        The color of the shoes is {"black"} in "a white shirt and black sneakers".
+        """
+        matches = (self._rules[rule].search(text) for rule in question.settled_by)
+        return next((self.named(question, match.group()) for match in matches if match), None)
+
+    def named(self, question: PoolQuestion, answer: str) -> frozenset[str]:
+        """The words of the pool in an answer to the question."""
+        classes = question.told_by or tuple(dict.fromkeys(name for rule in question.settled_by for name in rule))
+        return frozenset(_finder(tuple(word for name in classes for word in self.words[name])).findall(answer.lower()))
+
     def question_about(self, attribute: str) -> PoolQuestion:
         """The question about an attribute; one that a model proposed is its own attribute, its answer a statement."""
         known = self.by_attribute(attribute)
@@ -110,6 +124,13 @@ class QuestionPool:
     def _compile(self, rule: tuple[str, ...]) -> re.Pattern[str]:
         classes = ("|".join(re.escape(word) for word in self.words[name]) for name in rule)
         return re.compile(_GAP.join(rf"\b(?:{words})(?:s|es|-colou?red)?\b" for words in classes), re.IGNORECASE)
+
+
+@cache
+def _finder(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds words and their plurals; of those at one place the longest."""
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})(?:s|es)?\b")
 
 
 def load_pool(path: Path | None = None) -> QuestionPool:
@@ -143,7 +164,8 @@ def _check_references(pool: _PoolFile, path: Path | None) -> None:
             raise CtgiError(f"question pool {path}: attribute {question.attribute!r} stands there twice")
         if question.after and question.after not in attributes:
             raise CtgiError(f"question pool {path}: {question.attribute}: after names no attribute: {question.after!r}")
-        unknown = {name for rule in question.settled_by + question.moot_if for name in rule} - set(pool.words)
+        unknown = {name for rule in (*question.settled_by, *question.moot_if, question.told_by) for name in rule}
+        unknown -= set(pool.words)
         if unknown:
             raise CtgiError(
                 f"question pool {path}: {question.attribute}: no word class {sorted(unknown)[0]!r} in words"

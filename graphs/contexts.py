@@ -10,7 +10,8 @@ from ctgi.agents.abilities import askable, trust_in
 from ctgi.agents.assemble import Models, kept_open, serve_tools
 from ctgi.agents.decider import serve_decider
 from ctgi.agents.judge import Judge
-from ctgi.agents.pool import load_pool
+from ctgi.agents.pool import QuestionPool, load_pool
+from ctgi.agents.splitting import ReadStored, SplittingQuestioner
 from ctgi.config import Settings
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.agent import AgentContext, toolbox
@@ -63,10 +64,17 @@ async def open_mti(
     interceptor: Interceptor = DIRECT,
     cache: ChatCache | None = None,
     models: Models | None = None,
+    stored: ReadStored | None = None,
 ) -> AsyncIterator[MtiContext]:
-    """The MTI graph's context: its tools as bound, behind the interceptor, which opens the gallery when needed."""
+    """The MTI graph's context: its tools as bound, behind the interceptor, which opens the gallery when needed.
+
+    With captions `stored` of the images, the questions are those that tell the candidates apart; see `splitting`.
+    """
     async with kept_open(models) as opened:
-        yield mti_context(settings, open_gallery, opened, interactive=interactive, interceptor=interceptor, cache=cache)
+        yield mti_context(
+            settings, open_gallery, opened,
+            interactive=interactive, interceptor=interceptor, cache=cache, stored=stored,
+        )  # fmt: skip
 
 
 def mti_context(
@@ -77,12 +85,15 @@ def mti_context(
     interactive: bool = False,
     interceptor: Interceptor = DIRECT,
     cache: ChatCache | None = None,
+    stored: ReadStored | None = None,
 ) -> MtiContext:
     """The same over models that the caller closes; needs no event loop."""
     pool = load_pool(settings.mtg.question_pool)
     pool = pool if interactive else askable(pool, settings)
     names = WITHOUT_ANCHOR if interactive else MTI_TOOLS
     tools = serve_tools(settings, names, pool, models, interceptor=interceptor, cache=cache)
+    if stored:
+        tools |= splitting(settings, pool, stored, lambda: GallerySearch(open_gallery()), interceptor)
     return MtiContext(
         **dict.fromkeys(MTI_TOOLS, _not_called) | tools,
         search_gallery=serve_gallery(settings, open_gallery, interceptor),
@@ -93,6 +104,23 @@ def mti_context(
         interactive=interactive,
         interceptor=interceptor,
     )
+
+
+def splitting(
+    settings: Settings,
+    pool: QuestionPool,
+    stored: ReadStored,
+    open_search: Callable[[], SearchGallery],
+    interceptor: Interceptor,
+) -> dict[str, Any]:
+    """propose_questions by what tells the candidates apart; nothing where it is switched off, or a model proposes."""
+    binding = settings.binding("propose_questions")
+    if not settings.mti.split or binding.endpoint != "templates":
+        return {}
+    proposing = interceptor.serve(
+        "propose_questions", binding, lambda: SplittingQuestioner(pool, stored, open_search())
+    )
+    return {"propose_questions": proposing}
 
 
 @asynccontextmanager

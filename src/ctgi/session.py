@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ctgi.retrieval.encoder import Encoder
     from ctgi.retrieval.gallery import Gallery, GalleryReport
     from ctgi.runs.caption import CaptionReport
+    from ctgi.runs.captioned import Captioned
 
 T = TypeVar("T")
 StrPath = str | Path
@@ -71,7 +72,7 @@ class Session:
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
         self._galleries: dict[Path, Gallery] = {}
-        self._with_captions: tuple[object, Gallery] | None = None
+        self._with_captions: tuple[object, Captioned] | None = None
         self._models: Any = None
 
     # --- captions
@@ -182,22 +183,22 @@ class Session:
         if path is None:
             raise CtgiError("no gallery: give an image folder, or set gallery in ctgi.toml")
         opened, made = await asyncio.to_thread(self._open, Path(path))
+        stored = None
         if captions is not None:
-            opened = await asyncio.to_thread(self._captioned, opened, Path(captions))
+            both = await asyncio.to_thread(self._captioned, opened, Path(captions))
+            opened, stored = both.gallery, both.read
         opened = await asyncio.to_thread(narrowed, opened, where, group, self._events)
         found = await search(
             opened, query, k, self.settings, self._events, mti=mti, trace=self._trace, models=self._warm_models(),
-            made=made,
+            made=made, stored=stored,
         )  # fmt: skip
         return SearchResult(**found.made_with())
 
-    def _captioned(self, gallery: "Gallery", file: Path) -> "Gallery":
+    def _captioned(self, gallery: "Gallery", file: Path) -> "Captioned":
         """The gallery with these captions, read once until the file, its corrections or the gallery change."""
-        from ctgi.corrections import corrections_path
-        from ctgi.runs.captioned import captioned
+        from ctgi.runs.captioned import captioned, written_at
 
-        files = [one for one in (file, corrections_path(file)) if one.exists()]
-        state = (gallery, file.absolute(), *(one.stat().st_mtime_ns for one in files))
+        state = (gallery, file.absolute(), written_at(file))
         with self._lock:
             if self._with_captions is None or self._with_captions[0] != state:
                 self._with_captions = (state, captioned(gallery, file, self._events))
@@ -220,7 +221,7 @@ class Session:
 
     def evaluate(
         self, data: str, root: StrPath, *, split: str = "test", captions: str = "human", limit: int | None = None,
-        mti: bool = False, out: StrPath | None = None,
+        mti: bool = False, out: StrPath | None = None, gallery_captions: StrPath | None = None,
     ) -> Json:  # fmt: skip
         """R@1/5/10, mAP and mINP of the retriever on a data set; with `mti` also after a dialogue for each query.
 
@@ -232,6 +233,7 @@ class Session:
             limit: only so many captions as queries, drawn over all people, against the whole gallery.
             mti: also refine every query.
             out: features and replies are kept here, for the next call (default: runs/evaluate-DATA).
+            gallery_captions: a captions.jsonl of `caption`, searched together with the images.
 
         Returns:
             What `ctgi evaluate --json` prints; metrics in per cent under `t2i`, `i2t` and `mti`.
@@ -241,7 +243,8 @@ class Session:
         """
         from ctgi.runs.evaluate import DataSpec, Measuring, evaluate
 
-        spec = DataSpec(data, Path(root), split, captions, limit)
+        told = Path(gallery_captions) if gallery_captions is not None else None
+        spec = DataSpec(data, Path(root), split, captions, limit, gallery_captions=told)
         folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
         measured = Measuring(mti, trace=self._trace)
         work = evaluate(spec, self._warm_encoder(), self.settings, folder, self._events, measured)

@@ -153,6 +153,8 @@ class MtiSettings(_Table):
     """Diagnostic questions asked per round."""
     fusion: Literal["refined", "final"] = "refined"
     """Where the anchor's 1 goes: into the refined term (ICL), or the final score (Eq. 7 read literally)."""
+    split: bool = True
+    """Where captions of the gallery are given: ask first what tells the likeliest candidates apart."""
     wave_growth: int = Field(4, ge=1)
     """Candidates verified at once: 1, then this many times more each wave. 1 verifies strictly one by one."""
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,29 @@ def test_plain_retrieval_asks_no_model(ctgi: Run, command: list[str], double: Sc
     assert set(result["t2i"]) == set(result["i2t"]) == {"R@1", "R@5", "R@10", "mAP", "mINP"}
     assert result["t2i"]["R@10"] == 100
     assert json.loads(Path("runs/evaluate-rstp/result.json").read_text()) == result
+
+
+def test_captions_of_the_images_are_searched_too(
+    ctgi: Run, command: list[str], data: Path, double: ScriptedServer, tmp_path: Path
+) -> None:
+    entries = json.loads((data / "data_captions.json").read_text())
+    lines = [
+        {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "caption": f"{entry['id']} shirts",
+         "turns": [{"attribute": "shoes", "answer": ("boots", "sandals", "heels")[number % 3]}]}
+        for number, entry in enumerate(entries) if (path := data / "imgs" / entry["img_path"]).exists()
+    ]  # fmt: skip
+    file = tmp_path / "captions.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plain = ctgi(*command, "--json").json
+    done = ctgi(*command, "--gallery-captions", file, "--mti", "--json")
+    assert "8 of 8 images have a caption in" in done.err
+    assert (done.json["captioned"], "captioned" in plain) == (8, False)
+    assert plain["t2i"] != done.json["t2i"]
+    asked = [one.prompt for one in double.seen if "What " in one.prompt]
+    assert asked and all("shoes" in question for question in asked)
+    file.write_text(json.dumps({"path": "x.png", "sha256": "0" * 64, "caption": "a man"}) + "\n")
+    refused = ctgi(*command, "--gallery-captions", file)
+    assert (refused.code, "no caption of an image of this split" in refused.err.replace("\n", " ")) == (2, True)
 
 
 def test_every_metric_has_an_interval_over_people(ctgi: Run, command: list[str]) -> None:

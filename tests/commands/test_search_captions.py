@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ctgi import Session
+from ctgi.testing import ScriptedMllm
 from tests.support.commands import Run
 
 
@@ -57,3 +58,29 @@ def test_a_session_searches_captions_too(people: Path, tiny_clip: Path, captions
         assert [one.score for one in both.results] != [one.score for one in plain.results]
         again = session.search("3 zebras", people, mti=False, captions=captions)
         assert [one.score for one in again.results] == [one.score for one in both.results]
+
+
+@pytest.fixture
+def answered(captions: Path) -> Path:
+    """The same with what MTG asked: the hats are alike, the shoes are not."""
+    lines = [json.loads(line) for line in captions.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        shoes = ("boots", "sandals", "sneakers")[number % 3]
+        said = {"hat": "nothing", "shoes": shoes}
+        line["turns"] = [{"note": "by hand"}, *({"attribute": name, "answer": answer} for name, answer in said.items())]
+    captions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return captions
+
+
+@pytest.mark.parametrize(
+    ("mti", "first", "count"),
+    [({}, "shoes", 1), ({"split": False}, "upper_color", 6), ({"max_anchors": 2}, "shoes", 2)],
+)
+def test_what_tells_the_candidates_apart_is_asked(
+    people: Path, tiny_clip: Path, answered: Path, mti: dict[str, object], first: str, count: int
+) -> None:
+    model = ScriptedMllm({"kind of shoes": "white sneakers", "": "yes"})
+    bindings = {"images": model, "search_gallery": f"open_clip:local-dir:{tiny_clip}"}
+    with Session(bindings=bindings, mti=mti) as session:
+        asked = session.search("3 zebras", people, captions=answered).dialogue
+    assert (asked[0].attribute, len(asked)) == (first, count)

@@ -1,5 +1,6 @@
 """The page: ranking, dialogue, marks; each search is a thread with an address of its own."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,24 @@ async def test_a_person_answers_and_the_ranking_follows(people: Path, tmp_path: 
         assert asked > 1
         assert "blue jeans" in last.text
         assert "Ranking after the dialogue" in last.text
+
+
+async def test_with_captions_the_person_is_asked_what_tells_the_candidates_apart(people: Path, tmp_path: Path) -> None:
+    lines = [
+        {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "caption": f"A man in {shoes}."}
+        for path, shoes in zip(sorted(people.glob("*.png")), ("boots", "sandals") * 4, strict=True)
+    ]
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    async with visited(people, ScriptedMllm(), tmp_path, captions=(captions,)) as visit:
+        asked = (await visit.see(await visit.finished("a man", asks="person"))).all("input", name="question")
+        assert asked[0]["value"] == "What kind of shoes is the person wearing?"
+        captions.write_text(captions.read_text().replace("boots", "jeans").replace("sandals", "a skirt"))
+        asked = (await visit.see(await visit.finished("a man", asks="person"))).all("input", name="question")
+        assert asked[0]["value"].startswith("What type of trousers")
+        captions.write_text("no captions at all")
+        asked = (await visit.see(await visit.finished("a man", asks="person"))).all("input", name="question")
+        assert asked[0]["value"].startswith("What color"), "the pool's first question"
 
 
 async def test_an_answer_that_is_sent_twice_counts_once(people: Path, tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ Captions = Annotated[
         "captions in it.",
     ),
 ]
+GalleryCaptions = Annotated[
+    Path | None,
+    typer.Option("--gallery-captions", metavar="FILE", help="Captions of the images (ctgi caption) to search as well."),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -84,6 +88,7 @@ def evaluate(
     retriever: Retriever = None,
     split: Split = "test",
     captions: Captions = "human",
+    gallery_captions: GalleryCaptions = None,
     limit: Limit = None,
     seed: Seed = 0,
     mti: Mti = False,
@@ -132,7 +137,7 @@ def evaluate(
     tell_unused_config([root], config, quiet=quiet)
     from ctgi.runs.evaluate import DataSpec, Measuring
 
-    spec, events = DataSpec(data, root, split, captions, limit, seed), Terminal(quiet)
+    spec, events = DataSpec(data, root, split, captions, limit, seed, gallery_captions), Terminal(quiet)
     if dry_run:
         _estimate(spec, settings, variant, events, as_json)
         return

@@ -49,7 +49,11 @@ Fusion = Annotated[
 ]
 Captions = Annotated[
     Path | None,
-    typer.Option("--captions", metavar="FILE", help="Captions of the images (ctgi caption) to search as well."),
+    typer.Option(
+        "--captions",
+        metavar="FILE",
+        help="Captions of the images (ctgi caption) to search as well; what tells the images apart is asked first.",
+    ),
 ]
 Where = Annotated[
     str | None,
@@ -131,16 +135,18 @@ def search(
 
     events = Terminal(quiet)
     opened, made = open_named(gallery, settings, events)
+    stored = None
     if captions:
         from ctgi.runs.captioned import captioned
 
-        opened = captioned(opened, captions, events)
+        both = captioned(opened, captions, events)
+        opened, stored = both.gallery, both.read
     opened = narrowed(opened, where, group, events)
     conversation = converse(opened, thread, (), events, chosen(bind, profile, config)) if asks_you else None
     work = run(
         opened, query, length, settings, events,
         mti=not no_mti, conversation=conversation, agent=by_agent(asking=interactive) if agent else None,
-        trace=not no_trace, made=made,
+        trace=not no_trace, made=made, stored=stored,
     )  # fmt: skip
     result = asyncio.run(work)
     _write_pictures(result, html, montage, relevant, events)

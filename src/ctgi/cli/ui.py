@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 Captions = Annotated[
     list[Path] | None,
-    typer.Option("--captions", metavar="FILE", help="Captions to read and correct on the page. Repeatable."),
+    typer.Option(
+        "--captions",
+        metavar="FILE",
+        help="Captions to read and correct on the page; those of the first file also choose what is asked. Repeatable.",
+    ),
 ]
 Host = Annotated[
     str,

@@ -1,23 +1,112 @@
 """A gallery that is searched by its images and by the captions that MTG wrote of them."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
-from ctgi.corrections import corrected_captions
+from ctgi.agents.splitting import Stored, StoredCaptions
+from ctgi.captions import CaptionLine
+from ctgi.corrections import corrected_captions, corrections_path
 from ctgi.errors import CtgiError
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.evaluate import EncodedSplit
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
 from ctgi.text import plain
 
 
-def captioned(gallery: Gallery, file: Path, events: Events) -> Gallery:
+@dataclass(frozen=True)
+class Captioned:
+    """What captions add to a search."""
+
+    gallery: Gallery
+    """Compares a query with images and captions."""
+    stored: StoredCaptions
+
+    def read(self) -> StoredCaptions:
+        """What tells the candidates apart."""
+        return self.stored
+
+
+def captioned(gallery: Gallery, file: Path, events: Events) -> Captioned:
     """The gallery with the captions of a captions.jsonl, as people corrected them; told how many images have one.
 
     Raises:
         CtgiError: the file cannot be read, or has a caption of no image of the gallery.
     """
-    captions = {line.sha256: line.caption for line in corrected_captions(file) if line.sha256 and line.has_caption}
-    found, known = gallery.with_captions(captions)
+    stored = read_stored(file)
+    found, known = gallery.with_captions({sha256: one.caption for sha256, one in stored.items()})
     if not known:
         raise CtgiError(f"{plain(str(file))}: no caption of an image of {gallery.name}: run ctgi caption on its images")
     events.tell(f"{known} of {len(gallery)} images have a caption in {plain(str(file))}")
-    return found
+    return Captioned(found, stored)
+
+
+def captioned_split(
+    encoded: EncodedSplit, file: Path, encoder: Encoder, events: Events
+) -> tuple[EncodedSplit, StoredCaptions]:
+    """The same for a split of a data set: its images, each with its caption.
+
+    Raises:
+        CtgiError: the file cannot be read, or has a caption of no image of the split.
+    """
+    stored = read_stored(file)
+    owners = [row for row, image in enumerate(encoded.images) if image.sha256 in stored]
+    if not owners:
+        raise CtgiError(f"{plain(str(file))}: no caption of an image of this split: run ctgi caption on its images")
+    events.tell(f"{len(owners)} of {len(encoded.images)} images have a caption in {plain(str(file))}")
+    vectors = caption_vectors([stored[encoded.images[row].sha256].caption for row in owners], encoder)
+    places = {row: place for place, row in enumerate(owners)}
+    rows = with_captions(encoded.image_features, places, vectors, CAPTION_WEIGHT)
+    return replace(encoded, image_features=rows), stored
+
+
+def read_stored(file: Path) -> dict[str, Stored]:
+    """The captions of a captions.jsonl with the answers that led to them, as people corrected them, by sha256.
+
+    Raises:
+        CtgiError: the file cannot be read.
+    """
+    lines = (line for line in corrected_captions(file) if line.sha256 and line.has_caption)
+    return {line.sha256: Stored(line.caption, dict(_answers(line))) for line in lines}
+
+
+class StoredFile:
+    """The captions of a file for searches that go on for long: read when first needed, and again when it changes."""
+
+    def __init__(self, file: Path, events: Events) -> None:
+        """Nothing is read yet. `events` hears where the file cannot be read."""
+        self._file, self._events = file, events
+        self._lock = Lock()
+        self._state: tuple[int, ...] | None = None
+        self._stored: StoredCaptions = {}
+
+    def read(self) -> StoredCaptions:
+        """What it holds now, nothing where it cannot be read; may be called from several threads."""
+        with self._lock:
+            state = written_at(self._file)
+            if state != self._state:
+                self._stored, self._state = self._read(), state
+            return self._stored
+
+    def _read(self) -> StoredCaptions:
+        try:
+            return read_stored(self._file)
+        except CtgiError as error:
+            self._events.warn(f"{error}: until then the questions come in the pool's order")
+            return {}
+
+
+def _answers(line: CaptionLine) -> Iterable[tuple[str, str]]:
+    """Attributes and answers; turns that lack one of them are passed over."""
+    for turn in line.turns:
+        attribute, answer = turn.get("attribute"), turn.get("answer")
+        if isinstance(attribute, str) and isinstance(answer, str):
+            yield attribute, answer
+
+
+def written_at(file: Path) -> tuple[int, ...]:
+    """When captions and their corrections were last written; another value where they changed."""
+    return tuple(one.stat().st_mtime_ns for one in (file, corrections_path(file)) if one.exists())

@@ -17,6 +17,7 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, measure_images, measure_texts
 from ctgi.retrieval.metrics import QueryMetrics
 from ctgi.retrieval.resampling import intervals
+from ctgi.runs.captioned import captioned_split
 from ctgi.runs.evaluate_mti import MtiRun, measure_refined, mti_row, run_mti, sweep, turn_curves, write_scores
 from ctgi.runs.evaluation import Evaluation, Intervals, MtiEvaluation, Sample, User
 from ctgi.runs.events import Events
@@ -39,6 +40,8 @@ class DataSpec:
     """Only so many captions as queries, drawn over all people, against the whole gallery."""
     seed: int = 0
     """Of that draw."""
+    gallery_captions: Path | None = None
+    """Captions of the images, searched as well."""
 
     def load(self, events: Events) -> tuple[Split, Sample | None]:
         """The split, and how its queries were drawn if not all captions are queries.
@@ -116,13 +119,21 @@ async def evaluate(
     """
     split, sample = await asyncio.to_thread(spec.load, events)
     encoded = await asyncio.to_thread(encode, split, encoder, settings, folder, events)
+    read, captioned = None, None
+    if spec.gallery_captions:
+        encoded, stored = await asyncio.to_thread(captioned_split, encoded, spec.gallery_captions, encoder, events)
+        read, captioned = (lambda: stored), sum(image.sha256 in stored for image in encoded.images)
     texts, images = measure_texts(encoded), measure_images(encoded)
-    result = replace(plain_result(spec.layout, encoder, encoded, settings, texts, images), sample=sample)
+    result = replace(
+        plain_result(spec.layout, encoder, encoded, settings, texts, images),
+        sample=sample,
+        captioned=captioned,
+    )
     by_stage, run = {"t2i": texts}, None
     if measuring.mti:
         run = await run_mti(
             encoded, encoder, settings, folder, events,
-            variant=measuring.variant, users=measuring.users, trace=measuring.trace,
+            variant=measuring.variant, users=measuring.users, trace=measuring.trace, stored=read,
         )  # fmt: skip
         by_stage["mti"] = measure_refined(run, settings.mti.lam, settings.mti.xi)
         around = replace(result.intervals, mti=_around(by_stage["mti"], split.caption_pids))

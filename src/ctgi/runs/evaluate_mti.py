@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ctgi.agents.splitting import ReadStored
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
@@ -121,8 +122,9 @@ async def run_mti(
     variant: str = "ctgi",
     users: Sequence[User] = (),
     trace: bool = True,
+    stored: ReadStored | None = None,
 ) -> MtiRun:
-    """MTI for every caption of the split, many at once.
+    """MTI for every caption of the split, many at once; captions `stored` of the images choose the questions.
 
     Replies are kept in `folder`, and come from it where it has them. `events` hears what failed. With `trace` every
     call is recorded in a trace of this run.
@@ -140,7 +142,7 @@ async def run_mti(
         opening: AbstractAsyncContextManager[MtiContext | AgentContext] = (
             open_agent(settings, lambda: gallery, interceptor=opened.interceptor, cache=opened.cache)
             if variant == AGENT
-            else open_evaluation(settings, gallery, opened.cache, variant, opened.interceptor)
+            else open_evaluation(settings, gallery, opened.cache, variant, opened.interceptor, stored)
         )
         async with opening as context:
             with events.progress("interact", len(queries)) as update:

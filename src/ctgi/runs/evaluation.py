@@ -186,6 +186,8 @@ class Evaluation:
     """Who is looked for."""
     sample: Sample | None = None
     """Where only some of the captions are queries."""
+    captioned: int | None = None
+    """Images whose captions were searched as well; None where images alone were."""
     mti: MtiEvaluation | None = None
 
     def to_json(self) -> Json:
@@ -205,5 +207,6 @@ class Evaluation:
             "people": self.people,
             "gallery": self.gallery,
             **({"sample": asdict(self.sample)} if self.sample else {}),
+            **({} if self.captioned is None else {"captioned": self.captioned}),
             **({"mti": self.mti.to_json()} if self.mti else {}),
         }

@@ -11,12 +11,14 @@ from ctgi.agents.abilities import askable, trust_in
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.judge import Judge
 from ctgi.agents.pool import load_pool
+from ctgi.agents.splitting import ReadStored
 from ctgi.agents.thi import FixedQuestions, Interviewer, keep_all, thi_anchor, thi_asked
 from ctgi.agents.trust import EVERY_YES
 from ctgi.config import Settings
 from ctgi.errors import CtgiError, ToolError
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.agent import AgentContext
+from ctgi.graphs.contexts import splitting
 from ctgi.graphs.mti import TOOLS, MtiContext
 from ctgi.reading import Json
 from ctgi.records import SearchRecord
@@ -51,11 +53,16 @@ def check_variant(variant: str) -> None:
 
 @asynccontextmanager
 async def open_evaluation(
-    settings: Settings, gallery: SearchGallery, cache: ChatCache | None, variant: str, interceptor: Interceptor = DIRECT
+    settings: Settings,
+    gallery: SearchGallery,
+    cache: ChatCache | None,
+    variant: str,
+    interceptor: Interceptor = DIRECT,
+    stored: ReadStored | None = None,
 ) -> AsyncIterator[MtiContext]:
     """MTI's context for an evaluation: every reply kept, candidates verified one by one (queries run side by side).
 
-    `interceptor` stands before all its tools, and before `gallery`.
+    `interceptor` stands before all its tools, and before `gallery`; captions `stored` of its images choose questions.
 
     Raises:
         CtgiError: an unknown variant.
@@ -65,8 +72,12 @@ async def open_evaluation(
     roles = {"answer_question": Interviewer} if icl else None
     mti = settings.mti.model_copy(update={"wave_growth": 1} | ({"max_anchors": 1, "rounds": 1} if icl else {}))
     async with open_tools(settings, TOOLS, pool, cache=cache, roles=roles, interceptor=interceptor) as tools:
+        if icl:
+            tools["propose_questions"] = FixedQuestions()
+        elif stored:
+            tools |= splitting(settings, pool, stored, lambda: gallery, interceptor)
         yield MtiContext(
-            **tools | ({"propose_questions": FixedQuestions()} if icl else {}),
+            **tools,
             search_gallery=interceptor.serve("search_gallery", settings.binding("search_gallery"), lambda: gallery),
             pool=pool,
             trust=EVERY_YES if icl else trust_in(settings),

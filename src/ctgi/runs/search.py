@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
+from ctgi.agents.splitting import ReadStored
 from ctgi.config import Settings
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.agent import Person
@@ -55,6 +56,7 @@ async def search(
     trace: bool = True,
     models: Models | None = None,
     made: GalleryReport | None = None,
+    stored: ReadStored | None = None,
 ) -> SearchRecord:
     """The record that `ctgi search --json` prints.
 
@@ -70,6 +72,7 @@ async def search(
         trace: record every call.
         models: kept open by the caller; None opens them for this search.
         made: what indexing did, where the gallery was made for this search.
+        stored: captions of the images, so that MTI asks what tells the candidates apart.
 
     Raises:
         CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
@@ -79,7 +82,7 @@ async def search(
         if agent:
             found = await _by_agent(gallery, query, length, settings, agent, run, models)
         elif mti:
-            found = await _refined(gallery, query, length, settings, conversation, run, models)
+            found = await _refined(gallery, query, length, settings, conversation, run, models, stored)
         else:
             tool = serve_gallery(settings, lambda: gallery, run.interceptor)
             found = await search_plain(tool, query or "", length, run.interceptor)
@@ -190,6 +193,7 @@ async def _refined(
     conversation: Conversation | None,
     run: Recording,
     models: Models | None,
+    stored: ReadStored | None,
 ) -> SearchRecord:
     opening = open_mti(
         settings,
@@ -198,6 +202,7 @@ async def _refined(
         interceptor=run.interceptor,
         cache=run.cache,
         models=models,
+        stored=stored,
     )
     async with opening as context:
         if conversation is None:

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from langgraph.types import Command
 
 from ctgi.agents.assemble import Models
+from ctgi.agents.splitting import ReadStored
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.contexts import open_mti
@@ -19,6 +21,7 @@ from ctgi.reading import Json
 from ctgi.records import SearchRecord
 from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.captioned import StoredFile
 from ctgi.runs.events import Events
 from ctgi.runs.query import FREE, Ask, graph_config, outcome, start, told_of
 from ctgi.runs.recording import recording
@@ -80,6 +83,8 @@ class Steered:
     models: Models
     trace: bool = True
     """Record every call."""
+    captions: Path | None = None
+    """Captions of the images: what tells the candidates apart is asked first."""
 
     async def look(self, thread: str) -> Moment | None:
         """Where the search stands; None where there is no such thread."""
@@ -112,6 +117,10 @@ class Steered:
                 last = await self._advance(context, config, asks, ask, show, first, begun)
                 done(outcome(last.state, begun, context.interceptor).to_json())
 
+    @cached_property
+    def _read(self) -> ReadStored | None:
+        return StoredFile(self.captions, self.events).read if self.captions else None
+
     @asynccontextmanager
     async def _context(self, asks: Asks) -> AsyncIterator[MtiContext]:
         """Where nobody answers, no model is opened: retrieval is all there is."""
@@ -119,7 +128,7 @@ class Steered:
         with recording(doing, self.settings, self.events, trace=self.trace) as run:
             opening = open_mti(
                 self.settings, lambda: self.gallery, interactive=asks != "model",
-                interceptor=run.interceptor, cache=run.cache, models=self.models,
+                interceptor=run.interceptor, cache=run.cache, models=self.models, stored=self._read,
             )  # fmt: skip
             async with opening as context:
                 yield context

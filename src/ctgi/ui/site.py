@@ -127,7 +127,7 @@ async def open_site(
     folder, models = gallery.home / FOLDER, Models()
     store = Store(folder / FILE)
     async with threads_to_write(folder / THREADS) as saver:
-        desk = Desk(Steered(gallery, settings, events, saver, models, trace), store)
+        desk = Desk(Steered(gallery, settings, events, saver, models, trace, captions[0] if captions else None), store)
         site = Site(settings, gallery, store, desk, captions)
         Thread(target=_read_ahead, args=(site.indexes,), daemon=True).start()
         try:
