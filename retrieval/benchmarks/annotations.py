@@ -3,12 +3,13 @@
 What can only mean one thing is read as meant and counted in `Reading.notes`; anything else is a `Fault`.
 """
 
-import math
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _SPLITS_MEANT = {
     "training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test",
 }  # fmt: skip
 _EXPECTED = {"path": "a path of an image", "split": f"one of {', '.join(SPLITS)}", "id": "a number from 0"}
+_TOO_LARGE = 2**53  # for an id: more digits are not sure to survive other programs
+_DIGITS = 20
 _LISTS = ("annotations", "data", "images", "samples", "items")
 """Keys of a list of objects within an object."""
 
@@ -151,7 +154,10 @@ def merged(rows: Iterable[Annotation], notes: Notes) -> list[Annotation]:
 def _objects(path: Path, layout: Layout) -> Iterator[tuple[str, Any]]:
     """The objects of a file with the split whose list they stand in, if the file has a list for each split."""
     if is_lines(path):
-        yield from (("", line.value) for line in json_lines(path, "annotations"))
+        for line in json_lines(path, "annotations"):
+            if line.is_torn:
+                raise CtgiError(f"annotations {plain(str(path))}, line {line.number}: cut off: copy the file again")
+            yield "", line.value
         return
     content = read_json(path, "annotations")
     if isinstance(content, dict):
@@ -164,10 +170,11 @@ def _objects(path: Path, layout: Layout) -> Iterator[tuple[str, Any]]:
 
 def _objects_in(path: Path, content: Json, layout: Layout) -> Iterator[tuple[str, Any]]:
     lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    splits = {key: value for key, value in lists.items() if _split_meant(key)}
     if path_in(content)[0] and "id" in content:
         yield "", content
-    elif lists and all(_split_meant(key) for key in lists):
-        yield from ((key, entry) for key, entries in lists.items() for entry in entries)
+    elif splits:
+        yield from ((key, entry) for key, entries in splits.items() for entry in entries)
     elif key := next((key for key in _LISTS if key in lists), ""):
         yield from (("", entry) for entry in lists[key])
     elif content and all(isinstance(value, dict) for value in content.values()):
@@ -180,10 +187,11 @@ def is_lines(path: Path) -> bool:
     """Whether a file has an object on each line instead of one JSON value."""
     try:
         with path.open("rb") as file:
-            first, second = file.readline().strip(), file.readline().strip()
+            texts = (line.removeprefix(codecs.BOM_UTF8).strip() for line in file)
+            first, second, *_ = *islice(filter(None, texts), 2), b"", b""
     except OSError:
         return False  # told when it is read
-    return first.removeprefix(b"\xef\xbb\xbf").startswith(b"{") and first.endswith(b"}") and second.startswith(b"{")
+    return first.startswith(b"{") and first.endswith(b"}") and second.startswith(b"{")
 
 
 def _unfit(path: Path, layout: Layout, first: str = "") -> CtgiError:
@@ -255,12 +263,12 @@ class _Reader:
         if "id" not in entry:
             return Fault(place, "id", f"is missing: expected {_EXPECTED['id']}")
         given = entry["id"]
-        if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < _TOO_LARGE:
             return given
-        if isinstance(given, float) and math.isfinite(given) and given >= 0 and given == int(given):
+        if isinstance(given, float) and 0 <= given < _TOO_LARGE and given == int(given):
             self._notes.add("ids with a decimal point", place)
             return int(given)
-        if isinstance(given, str) and given.strip().isdecimal():
+        if isinstance(given, str) and given.strip().isdecimal() and len(given) < _DIGITS and int(given) < _TOO_LARGE:
             self._notes.add("ids written as text", place)
             return int(given)
         return Fault(place, "id", f"{_shown(given)}: expected {_EXPECTED['id']}")

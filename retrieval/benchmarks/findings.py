@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ctgi.described import has_words
 from ctgi.reading import Json
 from ctgi.retrieval.benchmarks.annotations import Annotation, Fault
-from ctgi.retrieval.benchmarks.pictures import in_train_and_elsewhere, in_two_splits, of_two_people
+from ctgi.retrieval.benchmarks.pictures import in_train_and_elsewhere, in_two_splits, nearly, of_two_people
 from ctgi.text import plain
 
 _EXCERPT = 60
@@ -143,7 +143,7 @@ def in_images(members: Sequence[Member], examined: Mapping[str, Examined], root:
         "missing image",
         f"images missing below {plain(str(root))}",
         "check the folder, or download them",
-        (f"{plain(one.name)}{_nearly(root, one.name)}" for one in gone),
+        (f"{plain(one.name)}{nearly(root, one.name)}" for one in gone),
     )
     found.problem(
         "unreadable image",
@@ -184,16 +184,3 @@ def _copies(members: Sequence[Member], examined: Mapping[str, Examined], found: 
 
 def _group(group: Sequence[Member]) -> str:
     return " = ".join(f"{plain(one.name)} ({one.split}, {one.person})" for one in group)
-
-
-def _nearly(root: Path, name: str) -> str:
-    """A file there whose name differs in upper and lower case, or in its ending."""
-    path = root / name
-    try:
-        beside = [one.name for one in path.parent.iterdir()]
-    except OSError:
-        return ""
-    for same in (str.casefold, lambda text: Path(text).stem.casefold()):
-        if there := next((one for one in beside if same(one) == same(path.name)), ""):
-            return f" (but {plain(there)} is there)"
-    return ""

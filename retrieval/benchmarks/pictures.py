@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -187,11 +188,11 @@ def left_out(tree: Tree, grove: Grove) -> list[str]:
     """What of a tree is not used, one line each."""
     lines = []
     if grove.junk:
-        lines.append(f"{grove.junk:,} images numbered {tree.junk} left out: not to be used, as their authors say")
+        lines.append(f"images numbered {tree.junk} left out, not to be used as their authors say: {grove.junk:,}")
     if count := sum(one.person == DISTRACTOR for one in grove.shots):
-        lines.append(f"{count:,} images numbered {tree.distractors} are in the gallery and show nobody looked for")
+        lines.append(f"images numbered {tree.distractors} in the gallery, distractors that nobody looks for: {count:,}")
     if grove.unnamed:
-        lines.append(f"{some(grove.unnamed)} left out: their names tell no person")
+        lines.append(f"images left out, since their names tell no person: {some(grove.unnamed)}")
     if grove.beside:
         lines.append(f"{', '.join(grove.beside)} passed over: no images of one person each")
     return lines + grove.passed.lines()
@@ -295,9 +296,26 @@ def check_images(name: str, root: Path, pictures: Sequence[Picture]) -> None:
     missing = [path for path in names if not (root / path).is_file()]
     if missing:
         raise CtgiError(
-            f"{name}: {some(missing)} of {len(names):,} images missing below {plain(str(root))}: "
-            "check the folder, or download them"
+            f"{name}: {some(missing)} of {len(names):,} images missing below {plain(str(root))}"
+            f"{nearly(root, missing[0])}: check the folder, or download them"
         )
+
+
+def nearly(root: Path, name: str) -> str:
+    """A file there whose name differs from a missing one in case, in how accents are coded, or in its ending."""
+    path = root / name
+    try:
+        beside = sorted(one.name for one in path.parent.iterdir())
+    except (OSError, ValueError):
+        return ""
+    for same in (_folded, lambda text: _folded(Path(text).stem)):
+        if there := next((one for one in beside if same(one) == same(path.name)), ""):
+            return f" (but {plain(there)} is there)"
+    return ""
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def numbered(names: Iterable[Any]) -> dict[Any, int]:

@@ -170,6 +170,10 @@ def test_images_as_identities(rstp: Path) -> None:
 def test_missing_images_are_counted_and_the_first_named(rstp: Path) -> None:
     for name in ("0000_c1.jpg", "0002_c0.jpg", "0003_c0.jpg", "0005_c1.jpg"):
         (rstp / "imgs" / name).unlink()
+    (rstp / "imgs" / "0000_C1.jpg").touch()
+    said = r"imgs \(but 0000_C1.jpg is there\): check"
+    with pytest.raises(CtgiError, match=said):
+        load_dataset("rstp", rstp)
     with pytest.raises(CtgiError, match=r"4 \(0000_c1.jpg, 0002_c0.jpg, 0003_c0.jpg, ...\) of 12 images missing below"):
         load_dataset("rstp", rstp)
 
@@ -184,6 +188,8 @@ def test_missing_images_are_counted_and_the_first_named(rstp: Path) -> None:
         (lambda entries: entries[4].update(id="x"), r"object 4: id 'x': expected a number"),
         (lambda entries: entries[4].update(id=-1), r"object 4: id -1: expected a number"),
         (lambda entries: entries[4].update(id=1.5), r"object 4: id 1.5: expected a number"),
+        (lambda entries: entries[4].update(id=10**30), r"object 4: id 1000.*: expected a number"),
+        (lambda entries: entries[4].update(id="9" * 5000), r"object 4: id '9999.*: expected a number"),
         (lambda entries: entries[4].update(id=True), r"object 4: id True: expected a number"),
         (lambda entries: entries[4].update(id=float("nan")), r"object 4: id nan: expected a number"),
         (lambda entries: entries[4].pop("id"), r"object 4: id is missing: expected a number"),
@@ -238,17 +244,19 @@ def test_a_caption_that_is_one_text_is_one_caption(rstp: Path, caplog: pytest.Lo
     assert "captions that are one text instead of a list: 12" in caplog.text
 
 
-@pytest.mark.parametrize("shape", ["lines", "splits", "wrapped", "by path", "split files"])
+@pytest.mark.parametrize("shape", ["lines", "blank lines", "splits", "wrapped", "by path", "split files"])
 def test_annotations_in_another_shape_are_the_same(rstp: Path, shape: str) -> None:
     expected, file = load_dataset("rstp", rstp), rstp / "data_captions.json"
     entries: list[Entry] = json.loads(file.read_text())
     by_split = {split: [one for one in entries if one["split"] == split] for split in ("train", "val", "test")}
     content: Any = {
-        "splits": {key: [{**one, "split": ""} for one in value] for key, value in by_split.items()},
+        "splits": {key: [{**one, "split": ""} for one in value] for key, value in by_split.items()} | {"licenses": []},
         "wrapped": {"info": {"year": 2026}, "annotations": entries},
         "by path": {one["img_path"]: {key: one[key] for key in ("id", "captions", "split")} for one in entries},
     }.get(shape)
-    file.write_text("".join(f"{json.dumps(one)}\n" for one in entries) if shape == "lines" else json.dumps(content))
+    blank = "\ufeff\n\n" if shape == "blank lines" else ""
+    lines = blank + "".join(f"{json.dumps(one)}\n{blank[1:]}" for one in entries)
+    file.write_text(lines if shape.endswith("lines") else json.dumps(content))
     if shape == "split files":
         file.unlink()
         for split, some in by_split.items():
@@ -257,6 +265,14 @@ def test_annotations_in_another_shape_are_the_same(rstp: Path, shape: str) -> No
         return
     assert load_dataset("rstp", rstp) == expected
     assert load_dataset("rstp", file) == expected, "the file may be named as the root"
+
+
+def test_annotations_that_were_cut_off_are_refused(rstp: Path) -> None:
+    file = rstp / "data_captions.json"
+    lines = [json.dumps(one) for one in json.loads(file.read_text())]
+    file.write_text("\n".join(lines)[:-5])
+    with pytest.raises(CtgiError, match=r"data_captions.json, line 12: cut off: copy the file again"):
+        load_dataset("rstp", rstp)
 
 
 def test_an_image_that_is_listed_twice_counts_once_with_all_its_captions(
@@ -469,8 +485,8 @@ def test_market_ids_stand_in_names(tmp_path: Path, folder: str, caplog: pytest.L
     assert train.image_pids == (0, 0, 1)
     assert (test.image_pids, test.classes) == ((-1, 1), 1), "junk is left out, and a distractor is nobody"
     assert test.captions == (f"This is {folder}query/0001_c3s1_000151_00.jpg.",), "nobody is looked for"
-    assert "1 images numbered -1 left out" in caplog.text
-    assert "1 (query/0007.jpg) left out: their names tell no person" in caplog.text
+    assert "images numbered -1 left out, not to be used as their authors say: 1" in caplog.text
+    assert "images left out, since their names tell no person: 1 (query/0007.jpg)" in caplog.text
 
 
 def test_duke_is_named_as_market_and_a_folder_without_splits_is_train(tmp_path: Path) -> None:

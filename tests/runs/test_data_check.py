@@ -186,7 +186,7 @@ def test_trees_are_recognized_and_counted(tmp_path: Path) -> None:
     found = checked(market)
     assert (found.layout, found.cameras) == ("market1501", 3)
     assert found.splits == {"train": Counts(1, 0, 1), "test": Counts(2, 0, 1)}
-    assert any("-1 left out" in item for item in notes(found)["left out"])
+    assert any("numbered -1 left out" in item for item in notes(found)["left out"])
     assert [checked(root).layout for root in (msmt, prw)] == ["msmt17", "prw"]
     assert checked(msmt).splits == {"train": Counts(1, 0, 1), "test": Counts(1, 0, 1)}
 
