@@ -16,6 +16,7 @@ from ctgi.embedded import ABILITIES
 from ctgi.reading import Json
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
+from ctgi.tools.specs import TOOLS
 from ctgi.tools.types import Reply, Verdict
 
 LEAST_ACCURACY = 0.6
@@ -111,8 +112,10 @@ def is_well_seen(sources: dict[str, Json]) -> bool:
 
 
 def is_embedded(settings: Settings, tool: str) -> bool:
-    """Whether the embedded models serve a tool."""
+    """Whether the embedded models, CLIP and MLLM, serve a tool."""
     binding = settings.binding(tool)
+    if tool in TOOLS and "embedded" in TOOLS[tool].openers:
+        return False  # a detector made from photographs
     return binding.endpoint == "embedded" or settings.endpoint(binding).provider == "embedded"
 
 

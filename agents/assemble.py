@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ctgi.agents.abilities import EMBEDDED_ROLES, is_embedded
+from ctgi.agents.grounder import grounding
 from ctgi.agents.pool import QuestionPool
 from ctgi.agents.prompts import Wording, prompt, worded
 from ctgi.config import Binding, Endpoint, Settings
@@ -20,7 +21,7 @@ from ctgi.tools.specs import TOOLS
 from ctgi.tools.traces.interceptor import DIRECT, Interceptor
 
 Role = Callable[[Mllm], Any]
-Opener = Callable[[Binding, Settings], Mllm]
+Opener = Callable[[Binding, Settings], Any]
 
 
 class Models:
@@ -30,23 +31,23 @@ class Models:
     """
 
     def __init__(self) -> None:
-        self._opened: list[tuple[tuple[Binding, Endpoint, Opener], Mllm]] = []
+        self._opened: list[tuple[tuple[Binding, Endpoint, Opener], Any]] = []
 
-    def get(self, binding: Binding, settings: Settings, opener: Opener = open_mllm) -> Mllm:
-        """The model behind a binding. Raises as `opener` does."""
+    def get(self, binding: Binding, settings: Settings, opener: Opener = open_mllm) -> Any:
+        """The model behind a binding: an Mllm, or what `opener` opens. Raises as `opener` does."""
         wanted = (binding, settings.endpoint(binding), opener)
         for known, mllm in self._opened:
             if known == wanted:
                 return mllm
-        mllm = opener(binding, settings)
-        self._opened.append((wanted, mllm))
-        return mllm
+        opened = opener(binding, settings)
+        self._opened.append((wanted, opened))
+        return opened
 
     async def aclose(self) -> None:
         """Close all models."""
         while self._opened:
-            *_, mllm = self._opened.pop()
-            await mllm.aclose()
+            *_, opened = self._opened.pop()
+            await opened.aclose()
 
 
 @asynccontextmanager
@@ -107,8 +108,9 @@ def serve_tools(
     Raises:
         CtgiError: a binding names no backend, or one that cannot serve this tool.
     """
+    names = [*names]
     embedded = {name: role for name, role in EMBEDDED_ROLES.items() if is_embedded(settings, name)}
-    speakers = {**embedded, **(roles or {})}
+    speakers = {**embedded, **grounding(settings, names), **(roles or {})}
     own = worded(settings.prompts)
     shared: dict[Binding, Mllm] = {}
 
@@ -121,14 +123,14 @@ def serve_tools(
             shared[binding] = cache.wrap(binding, settings, mllm) if cache else mllm
         return shared[binding]
 
-    return {
-        name: interceptor.serve(
-            name,
-            settings.binding(name),
-            partial(_open_tool, name, settings.binding(name), model, pool, role),
-        )
-        for name in names
-    }
+    def open_tool(name: str) -> Any:
+        binding = settings.binding(name)
+        opener = TOOLS[name].openers.get(settings.endpoint(binding).provider or "")
+        if opener:
+            return models.get(binding, settings, _resolved(opener))
+        return _open_tool(name, binding, model, pool, role)
+
+    return {name: interceptor.serve(name, settings.binding(name), partial(open_tool, name)) for name in names}
 
 
 def _open_tool(

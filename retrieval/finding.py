@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ctgi.reading import NOT_UTF8, read_text
 from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of
 from ctgi.text import plain
 
+_IMAGES: tuple[Kind, ...] = ("image",)
 _SHOWN = 6  # endings named in a message
 
 
@@ -60,7 +61,9 @@ def canonical(path: str) -> str:
     return os.path.realpath(path)
 
 
-def find_images(inputs: Sequence[str], passed: PassedOver | None = None) -> Iterator[str]:
+def find_images(
+    inputs: Sequence[str], passed: PassedOver | None = None, *, kinds: Collection[Kind] = _IMAGES
+) -> Iterator[str]:
     """Paths of the images meant by `inputs`, each real file once, in the order given.
 
     Folders are searched through (sorted; names with a leading dot are skipped), globs expanded, and `@list.txt` read
@@ -70,6 +73,7 @@ def find_images(inputs: Sequence[str], passed: PassedOver | None = None) -> Iter
     Args:
         inputs: folders, files, globs, lists.
         passed: counts the files that were left out.
+        kinds: what to take; videos too, if they are among them.
 
     Raises:
         CtgiError: a path is missing, a folder unreadable or without images, a glob without a match.
@@ -78,33 +82,44 @@ def find_images(inputs: Sequence[str], passed: PassedOver | None = None) -> Iter
     given: set[tuple[int, int]] = set()
     counted: set[tuple[int, int]] = set()
     for text in inputs:
-        for path in _expand(text, passed, counted):
+        for path in _expand(text, passed, counted, kinds):
             if _first_time(path, given):
                 yield path
 
 
-def _expand(text: str, passed: PassedOver, counted: set[tuple[int, int]]) -> Iterator[str]:
+def _expand(text: str, passed: PassedOver, counted: set[tuple[int, int]], kinds: Collection[Kind]) -> Iterator[str]:
+    what = "images or videos" if "video" in kinds else "images"
     if os.path.isdir(text):
-        return _images(_walk(text), f"{plain(text)}: no images in this folder", passed, counted)
+        return _images(_walk(text), f"{plain(text)}: no {what} in this folder", passed, counted, kinds)
     if os.path.lexists(text):
         return iter([text])
     if text.startswith("@") and len(text) > 1:
         return _named(text[1:])
     if glob.has_magic(text):
-        return _images(_globbed(text), f"{plain(text)}: no images match this pattern", passed, counted)
+        return _images(_globbed(text), f"{plain(text)}: no {what} match this pattern", passed, counted, kinds)
     raise CtgiError(f"{plain(text)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
 
 
-def _images(files: Iterable[str], otherwise: str, passed: PassedOver, counted: set[tuple[int, int]]) -> Iterator[str]:
+def _images(
+    files: Iterable[str],
+    otherwise: str,
+    passed: PassedOver,
+    counted: set[tuple[int, int]],
+    kinds: Collection[Kind],
+) -> Iterator[str]:
     """The images among `files`; raises CtgiError(`otherwise`) if there is none."""
     empty = True
     for path in files:
         ending = os.path.splitext(path)[1].lower()
         if not image_by_name(ending):
             kind = kind_of(path)
+            if kind != "image" and kind in kinds:
+                empty = False
+                yield path
+                continue
             if _first_time(path, counted):
                 passed.count(path, ending, kind)
-            if kind != "image":
+            if kind not in kinds:
                 continue
         empty = False
         yield path

@@ -11,7 +11,7 @@ Kind = Literal["image", "video", "heif", "other"]
 
 HEAD_BYTES = 64
 UNREAD: dict[Kind, str] = {
-    "video": "a video: extract frames first",
+    "video": "a video: ctgi crop cuts the people out of it",
     "heif": "a HEIC image: pip install 'ctgi[heif]' to read it",
 }
 """Files that users may take for images, and what to do about them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ctgi.errors import ImageError, UnreadError
 from ctgi.retrieval.image_kinds import HEAD_BYTES, UNREAD, image_format, kind_of
@@ -36,8 +36,8 @@ class Picture:
     """RGB and upright; alpha over white, 16 bits scaled to 8, first frame."""
     format: str
     """"jpeg" or "png" if every decoder reads `image` from the file, else empty."""
-    file: BufferedReader
-    """The file, open."""
+    file: BinaryIO
+    """The file, open; empty for a frame of a video."""
 
 
 def ref(path: str) -> ImageRef:
@@ -106,6 +106,20 @@ def image_size(path: str) -> tuple[int, int]:
     return read_image(path).size
 
 
+_HELD: dict[str, tuple[str, "Image"]] = {}
+"""Pictures that are no files, by path: their content and themselves."""
+
+
+@contextmanager
+def held(image: ImageRef, picture: "Image") -> Iterator[None]:
+    """Inside the block, `image` is read as this picture: a frame of a video, whose path only says where it is from."""
+    _HELD[image.path] = image.sha256, picture
+    try:
+        yield
+    finally:
+        del _HELD[image.path]
+
+
 @contextmanager
 def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
     """The image at `path` for the length of a `with` block, after which nothing may refer to it. Else as `read_image`.
@@ -119,6 +133,12 @@ def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
     Raises:
         ImageError: no usable image, other content, or too little memory for the image or the work.
     """
+    if path in _HELD:
+        content, image = _HELD[path]
+        if sha256 not in ("", content):
+            raise ImageError(path, "changed since it was listed")
+        yield Picture(image, "", BytesIO())
+        return
     from ctgi.retrieval.pixels import decoded
 
     with _opened(path) as file:

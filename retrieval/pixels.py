@@ -35,7 +35,7 @@ _TURNS: dict[float | None, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DECODER_ERRORS = (  # decoders raise all of these for damaged files; Warning only under `python -W error`
+DECODER_ERRORS = (  # decoders raise all of these for damaged files; Warning only under `python -W error`
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, Warning, struct.error, zlib.error,
 )  # fmt: skip
@@ -54,7 +54,7 @@ def decoded(path: str, file: BinaryIO, kind: str) -> Iterator[tuple[Image.Image,
     with ExitStack() as held:
         try:
             image, exact = _upright(_loaded(path, file, kind, held))
-        except _DECODER_ERRORS as error:
+        except DECODER_ERRORS as error:
             reason = _reason(error)
         else:
             yield image, exact
@@ -130,7 +130,7 @@ def _rescued(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile
     mend = mended(file.read(), kind)
     if mend is None:
         return None
-    with suppress(*_DECODER_ERRORS):
+    with suppress(*DECODER_ERRORS):
         image = _loaded(path, BytesIO(mend.data), kind, held)
         if not mend.twin or _alike(image, _open(BytesIO(mend.twin), kind)):
             return image
@@ -177,7 +177,7 @@ def _orientation(image: ImageFile) -> float | None:
             if "exif" in image.info:
                 Image.Exif().load(image.info["exif"])  # `getexif` fails only at its first call, which was Pillow's own
             value = image.getexif().get(_ORIENTATION, 1)
-    except _DECODER_ERRORS:
+    except DECODER_ERRORS:
         return None
     return value if isinstance(value, int | float) else None
 

@@ -145,6 +145,13 @@ async def ask_user(
     return said.text, artifact
 
 
+async def detect_people(desk: Desk, image_id: ImageId) -> Answer:
+    """Find the people in an image: the box of each (left, top, right, bottom in px) and its score from 0 to 1."""
+    found, artifact = await desk.call("detect_people", image_id)
+    told = [{"box": [round(edge) for edge in one.box], "score": one.score} for one in found.people]
+    return told, artifact
+
+
 def arguments_of(form: Callable[..., Any], name: str, *, without: Collection[str] = ()) -> type[BaseModel]:
     """The arguments of a form as a pydantic model: its JSON schema has their descriptions, units and ranges.
 

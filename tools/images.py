@@ -46,13 +46,18 @@ def jpeg_url(image: Image.Image, quality: int, *, optimize: bool = False) -> str
 
 
 def _bounded(image: Image.Image, min_pixels: int, max_pixels: int) -> Image.Image:
-    area = image.width * image.height
+    size = bounded_size(*image.size, min_pixels, max_pixels)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def bounded_size(width: int, height: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+    """(width, height) in px in which an image of this size is sent: its area lies in [min_pixels, max_pixels]."""
+    area = width * height
     if min_pixels <= area <= max_pixels:
-        return image
+        return width, height
     scale = math.sqrt((min_pixels if area < min_pixels else max_pixels) / area)
     whole = math.ceil if scale > 1 else math.floor
-    size = (max(1, whole(image.width * scale)), max(1, whole(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return max(1, whole(width * scale)), max(1, whole(height * scale))
 
 
 def _url(kind: str, data: bytes) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.types import Fact, Questions, Ranking, Refinement, Reply, Verdict
+from ctgi.tools.types import Detections, Fact, Questions, Ranking, Refinement, Reply, Verdict
 
 
 class CaptionImage(Protocol):
@@ -75,4 +75,12 @@ class AskUser(Protocol):
 
     async def __call__(self, question: str, image: ImageRef | None = None) -> Reply:
         """Question, perhaps about an image -> what the person typed."""
+        ...
+
+
+class DetectPeople(Protocol):
+    """Find the people in an image."""
+
+    async def __call__(self, image: ImageRef) -> Detections:
+        """Photograph or frame of a video -> a box for each person."""
         ...

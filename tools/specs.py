@@ -7,7 +7,7 @@ then be bound, listed, checked, recorded, replayed and given to an agent.
 from ctgi.bindings import QWEN
 from ctgi.tools import forms, protocols
 from ctgi.tools.tool_spec import Profiles, ToolSpec
-from ctgi.tools.types import Fact, Questions, Ranking, Reply, Verdict
+from ctgi.tools.types import Detections, Fact, Questions, Ranking, Reply, Verdict
 
 _GPT, _CLIP = "openai:gpt-4o", "open_clip:ViT-B-16,openai"
 _SMALL, _SMALL_CLIP = "hf:Qwen/Qwen3-VL-2B-Instruct", "open_clip:ViT-B-16,datacomp_xl_s13b_b90k"
@@ -97,6 +97,20 @@ _SPECS = (
         Profiles("human", "human", "human", "human"),
         forms.ask_user,
         human="ctgi.tools.backends.human:ask_user",
+    ),
+    ToolSpec(
+        "detect_people",
+        protocols.DetectPeople,
+        Detections,
+        Profiles("embedded", "embedded", "embedded"),
+        forms.detect_people,
+        role="ctgi.agents.grounder:Grounder",
+        openers={
+            "embedded": "ctgi.tools.detectors.shipped:open_shipped",
+            "hf": "ctgi.tools.detectors.hf:open_hf_detector",
+            "python": "ctgi.tools.detectors.own:open_own_detector",
+        },
+        prompts=("locate", "locate_in_px"),
     ),
 )
 TOOLS: dict[str, ToolSpec] = {spec.name: spec for spec in _SPECS}

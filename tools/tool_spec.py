@@ -34,6 +34,10 @@ class ToolSpec:
     """Its signature and docstring are what an agent's model reads."""
     role: str | None = None
     """`module:class` that turns a model into this tool; None if no model can serve it."""
+    openers: Mapping[str, str] = field(default_factory=dict)
+    """Providers whose backends serve it without a chat model, each with the `module:function` that opens one: called
+    with (binding, settings), it returns the tool, which has `aclose`.
+    """
     template: str | None = None
     """`module:class` that works without a model, made from the question pool."""
     human: str | None = None

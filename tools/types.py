@@ -4,7 +4,22 @@ from dataclasses import dataclass, field
 
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 
-__all__ = ["Candidate", "Fact", "Questions", "Ranking", "Refinement", "Reply", "Tokens", "Verdict"]
+__all__ = [
+    "Box",
+    "Candidate",
+    "Detection",
+    "Detections",
+    "Fact",
+    "Questions",
+    "Ranking",
+    "Refinement",
+    "Reply",
+    "Tokens",
+    "Verdict",
+]
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in px of the upright image; (0, 0) is its upper left corner."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +74,21 @@ class Questions:
 
     items: tuple[tuple[str, str], ...]
     """(attribute, question) pairs, most telling first."""
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A person in an image."""
+
+    box: Box
+    score: float | None
+    """In [0, 1]; None if the backend gives none."""
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The people in an image, surest first."""
+
+    people: tuple[Detection, ...]
     tokens: Tokens = field(default_factory=Tokens)

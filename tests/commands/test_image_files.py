@@ -51,7 +51,7 @@ PASSED = {".db": 1, ".mp4": 1, ".txt": 1}
 LINES = (
     "2 files taken as images by their content: .photo (1), no extension (1)",
     "3 files passed over: .db (1), .txt (1), .mp4 (1)",
-    "people.mp4 is a video: extract frames first",
+    "people.mp4 is a video: ctgi crop cuts the people out of it",
 )
 
 

@@ -318,7 +318,7 @@ def test_a_file_is_no_gallery(ctgi: Run, bind: list[str], people: Path, work: Pa
     assert (done.code, "is a file; expected a folder of person images" in done.err) == (2, True)
     (work / "people.mp4").write_bytes(b"frames")
     done = ctgi("search", "a man", "-g", "people.mp4", *bind, "--no-mti")
-    assert (done.code, "people.mp4 is a video: extract frames first; expected" in done.err) == (2, True)
+    assert (done.code, "people.mp4 is a video: ctgi crop cuts the people out of it; expected" in done.err) == (2, True)
 
 
 def test_a_gallery_without_its_images_asks_for_them(ctgi: Run, bind: list[str], people: Path, work: Path) -> None:

@@ -184,9 +184,9 @@ def test_videos_are_named_with_what_to_do(tmp_path: Path) -> None:
         list(find_images([str(tmp_path)]))
     assert str(caught.value) == (
         f"{tmp_path}: no images in this folder: 3 files passed over: .mp4 (2), no extension (1): "
-        "more.mp4 is a video: extract frames first (2 more like it)"
+        "more.mp4 is a video: ctgi crop cuts the people out of it (2 more like it)"
     )
-    with pytest.raises(ImageError, match=r"people\.mp4: a video: extract frames first$"):
+    with pytest.raises(ImageError, match=r"people\.mp4: a video: ctgi crop cuts the people out of it$"):
         read_image(str(tmp_path / "people.mp4"))
 
 

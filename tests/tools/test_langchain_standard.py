@@ -21,6 +21,7 @@ from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.images import ref
 from ctgi.testing import ScriptedMllm
 from ctgi.tools.backends.human import ask_user
+from ctgi.tools.detectors.own import OwnDetector
 from ctgi.tools.langchain_export import as_langchain_tools
 from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.specs import TOOLS
@@ -41,6 +42,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "anchors": ["one"], "weight": 0.5,
     },
     "ask_user": {"question": "What color are the shoes?", "image_id": "one"},
+    "detect_people": {"image_id": "one"},
 }  # fmt: skip
 assert set(_EXAMPLES) == set(TOOLS)
 _tools: dict[str, BaseTool] = {}
@@ -66,6 +68,7 @@ def exported(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
         "aggregate_query": TemplateAggregator(),
         "search_gallery": GallerySearch(open_gallery(people, encoder)),
         "ask_user": ask_user,
+        "detect_people": OwnDetector(lambda picture: [(0, 0, picture.width, picture.height, 0.9)], "whole", 1),
     }
     images = {"one": ref(str(people / "0_a.png"))}
     _tools.update((tool.name, tool) for tool in as_langchain_tools(tools, images))

@@ -29,7 +29,7 @@ def check_checkpoint(model: str) -> None:
     Raises:
         CtgiError: it is neither.
     """
-    path = _place(model)
+    path = place_of(model)
     if not path.exists():
         if path.is_absolute() or model.count("/") != 1 or model.startswith((".", "~")):
             raise CtgiError(f"hf:{model}: no such folder: {_EXPECTED} in it, or a model's name on the hub, owner/name")
@@ -37,7 +37,7 @@ def check_checkpoint(model: str) -> None:
         raise CtgiError(f"hf:{model}: no checkpoint: {_EXPECTED} in this folder")
 
 
-def _place(model: str) -> Path:
+def place_of(model: str) -> Path:
     try:
         return Path(model).expanduser()
     except RuntimeError:  # ~ of nobody
@@ -59,8 +59,8 @@ def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
     """
     check_checkpoint(model)
     place, local = _found(model)
-    _be_quiet()
-    with _readable(model, online=not local), explained_memory(f"loading hf:{model}"):
+    be_quiet()
+    with readable(model, online=not local), explained_memory(f"loading hf:{model}"):
         base = base_of(model, place, local=local)
         if base is None:
             network, processor = _load(model, place, place, device, dtype, local=local)
@@ -73,7 +73,7 @@ def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
 
 def _found(model: str) -> tuple[str, bool]:
     """Where transformers finds a model, and whether that is a folder here."""
-    folder = _place(model)
+    folder = place_of(model)
     return (str(folder), True) if folder.exists() else (model, False)
 
 
@@ -87,7 +87,7 @@ def _load_base(model: str, base: str, processor: str | None, device: str, dtype:
             f"hf:{model}: the adapter was trained on {base}, which is not here: write where it is now into "
             f"base_model_name_or_path of its {ADAPTER_CONFIG_NAME}"
         ) from None
-    with _readable(base, online=not local):
+    with readable(base, online=not local):
         return _load(base, place, processor or place, device, dtype, local=local)
 
 
@@ -120,7 +120,7 @@ def _precision(dtype: str, device: str) -> torch.dtype:
     return torch.bfloat16 if dtype == "bfloat16" else torch.float32
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Silence the libraries: their progress bars would disturb ours."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -129,7 +129,7 @@ def _be_quiet() -> None:
 
 
 @contextmanager
-def _readable(model: str, *, online: bool) -> Iterator[None]:
+def readable(model: str, *, online: bool) -> Iterator[None]:
     """Turn loading errors of the libraries into an error that says what to do."""
     trouble = None
     try:

@@ -16,6 +16,7 @@ from ctgi.cli.chat import chat
 from ctgi.cli.checkpoints import import_, inspect
 from ctgi.cli.compare import compare
 from ctgi.cli.console import Notices, tell_bug
+from ctgi.cli.crop import crop
 from ctgi.cli.cross import cross
 from ctgi.cli.data import data
 from ctgi.cli.evaluate import evaluate
@@ -58,6 +59,7 @@ app.command(context_settings={"allow_extra_args": True})(ablate)
 app.command()(caption)
 app.command()(chat)
 app.command()(compare)
+app.command()(crop)
 app.command()(cross)
 app.command(context_settings={"allow_extra_args": True})(evaluate)
 app.command()(export)

@@ -33,7 +33,7 @@ def mcp(
     no_trace: NoTrace = False,
     quiet: Quiet = False,
 ) -> None:
-    """Give the eight tools and the images of a gallery to an MCP client, such as a desktop assistant.
+    """Give the nine tools and the images of a gallery to an MCP client, such as a desktop assistant.
 
     Needs the extra mcp: pip install 'ctgi[mcp]'
 

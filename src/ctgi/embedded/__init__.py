@@ -8,6 +8,8 @@ MLLM = Path(__file__).parent / "mllm"
 """A Qwen2-VL checkpoint folder, as `hf:` and vLLM take it."""
 CLIP = Path(__file__).parent / "clip"
 """An open_clip folder, as `open_clip:local-dir:` takes it."""
+PEOPLE = Path(__file__).parent / "people" / "people.safetensors"
+"""A detector of people: `ctgi.tools.detectors.shipped` reads it; recipes/detector says where it is from."""
 ABILITIES = Path(__file__).parent / "abilities.json"
 """How often the two are right, as measured: `ctgi.agents.abilities` reads it."""
 
