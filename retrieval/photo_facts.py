@@ -1,10 +1,13 @@
 """What a photograph's EXIF data say about where and when it was taken."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
 
+from ctgi.retrieval.image_kinds import HEAD_BYTES, image_format
 from ctgi.retrieval.pixels import DECODER_ERRORS
 
 _DATE, _OFFSET = ExifTags.Base.DateTimeOriginal, ExifTags.Base.OffsetTimeOriginal
@@ -24,7 +27,11 @@ class PhotoFacts:
 def photo_facts(path: str) -> PhotoFacts:
     """The facts of a file; empty ones where it has no EXIF data or they are damaged."""
     try:
-        with Image.open(path) as image:
+        with Path(path).open("rb") as file:
+            kind = image_format(file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size)
+        if kind is None:
+            return PhotoFacts(None, None)
+        with Image.open(path, formats=(kind,)) as image:
             exif = image.getexif()
             return PhotoFacts(_time(exif), _place(exif.get_ifd(ExifTags.IFD.GPSInfo)))
     except DECODER_ERRORS:

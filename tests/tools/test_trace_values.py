@@ -86,6 +86,7 @@ def test_every_tool_of_the_configuration_can_be_recorded() -> None:
         "aggregate_query": (("q", [fact]), {}),
         "search_gallery": (("q", 5), {"refinement": refinement}),
         "ask_user": (("q",), {}),
+        "detect_people": ((IMAGE,), {}),
     }
     assert set(given) == set(TOOLS)
     keys = {call_key(tool, arguments(tool, *call)) for tool, call in given.items()}

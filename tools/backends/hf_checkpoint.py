@@ -38,6 +38,7 @@ def check_checkpoint(model: str) -> None:
 
 
 def place_of(model: str) -> Path:
+    """The folder that a checkpoint's name means, if it means one."""
     try:
         return Path(model).expanduser()
     except RuntimeError:  # ~ of nobody

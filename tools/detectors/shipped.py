@@ -70,7 +70,9 @@ class ShippedDetector:
         pixels = torch.from_numpy(np.array(small)).to(self._device).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.inference_mode():
             boxes, scores = self.network()(pixels.contiguous(memory_format=torch.channels_last))
-        kept = scores[0] >= LEAST_SCORE
+        middle = (boxes[0][:, :2] + boxes[0][:, 2:]) / 2
+        inside = (middle > 0) & (middle < torch.tensor(small.size, device=middle.device))  # padding looks like somebody
+        kept = (scores[0] >= LEAST_SCORE) & inside.all(dim=1)
         there = boxes[0][kept].cpu() * torch.tensor([picture.width / small.width, picture.height / small.height] * 2)
         return [
             Detection((round(left, 1), round(top, 1), round(right, 1), round(bottom, 1)), round(score, 4))

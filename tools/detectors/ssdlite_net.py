@@ -22,6 +22,8 @@ _TAPPED = 13
 _EXTRAS = [(1280, 256, 512), (512, 128, 256), (256, 128, 256), (256, 64, 128)]
 _MAPS = (576, 1280, 512, 256, 256, 128)
 """Channels of the feature maps, finest first."""
+_HALVINGS = 4
+"""Convolutions of stride 2 before the first feature map; each further map has one more."""
 _SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
 _RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
 
@@ -120,11 +122,37 @@ def _sizes(level: int) -> list[tuple[float, float]]:
 def _anchors(level: int, features: Tensor, height: int, width: int) -> Tensor:
     """[rows * columns * shapes, 4] as center and size in px."""
     rows, columns = features.shape[2:]
-    y = (torch.arange(rows) + 0.5) * height / rows
-    x = (torch.arange(columns) + 0.5) * width / columns
+    y, x = _centers(level, height, rows), _centers(level, width, columns)
     sizes = torch.tensor(_sizes(level))
     centers = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flip(-1)[:, :, None].expand(-1, -1, len(sizes), -1)
     return torch.cat([centers, sizes.expand(rows, columns, -1, -1)], -1).reshape(-1, 4).to(features)
+
+
+def _centers(level: int, side: int, count: int) -> Tensor:
+    """Where a feature map's places lie in a picture of this side, in px, as far off as they were in training."""
+    trained = [TRAINED_PX, *_halved(TRAINED_PX, level)][-1]
+    step, first = _lattice(TRAINED_PX, level)
+    learned = (torch.arange(trained) + 0.5) * TRAINED_PX / trained - (torch.arange(trained) * step + first)
+    step, first = _lattice(side, level)
+    return torch.arange(count) * step + first + learned.mean()
+
+
+def _halved(side: int, level: int) -> list[int]:
+    """The sides of all maps up to this level; each halving rounds up."""
+    sides = []
+    for _ in range(_HALVINGS + level):
+        side = -(-side // 2)
+        sides.append(side)
+    return sides
+
+
+def _lattice(side: int, level: int) -> tuple[int, int]:
+    """What a map's places see the middle of: every how many px, and the first. Uneven padding shifts even sides."""
+    step, first = 1, 0
+    for entering in [side, *_halved(side, level)][:-1]:
+        first += step * (1 - entering % 2)
+        step *= 2
+    return step, first
 
 
 def _decoded(codes: Tensor, anchors: Tensor) -> Tensor:
