@@ -78,7 +78,7 @@ def is_whole_jpeg(content: bytes) -> bool:
             return False
         image.draft("L", (width // 8, height // 8))
         image.load()
-    except (*_DECODER_ERRORS, Image.DecompressionBombError):
+    except (*DECODER_ERRORS, Image.DecompressionBombError):
         return False
     return True
 

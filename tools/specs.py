@@ -102,7 +102,7 @@ _SPECS = (
         "detect_people",
         protocols.DetectPeople,
         Detections,
-        Profiles("embedded", "embedded", "embedded"),
+        Profiles("embedded", "embedded", "embedded", "embedded"),
         forms.detect_people,
         role="ctgi.agents.grounder:Grounder",
         openers={

@@ -60,7 +60,7 @@ def test_the_detector_that_ships_finds_people_offline() -> None:
 
 
 def test_the_network_gives_what_tensorflow_gave_for_the_same_picture() -> None:
-    """The two boxes and their scores are those of the package's own graph, run by TensorFlow 2.21; places to a few px."""
+    """The two boxes and their scores are those of the package's own graph, run by TensorFlow 2.21."""
     picture = Image.open(Path(__file__).parents[1] / "assets" / "two_people.jpg")
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
