@@ -262,6 +262,27 @@ def test_a_conversation_too_long_for_the_model_keeps_the_ranking(
     assert len(done.json["results"]) == 5
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Reply('<tool_call>\n{"name": "answer", "arguments": {"image_ids": ["', finish_reason="length"),
+        Reply(tool_calls=[ToolCall("answer", '{"image_ids": ["')], finish_reason="length"),
+    ],
+)
+def test_a_decision_that_was_cut_off_is_not_used_and_the_ranking_stays(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, cut: Reply
+) -> None:
+    says(brain, SEARCH, cut)
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 1
+    assert "cut off at 2,048 tokens" in done.json["stopped"]
+    assert "raise max_tokens under [endpoints.vllm] in ctgi.toml" in done.json["stopped"]
+    assert len(done.json["results"]) == 5
+    says(brain, cut)
+    first = ctgi("search", QUERY, *searching, "--agent", "--no-cache")
+    assert (first.code, "cut off at 2,048 tokens" in first.err) == (1, True)
+
+
 def test_an_answer_in_words_alone_keeps_the_ranking(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
     says(brain, SEARCH, Reply("None of them."))
     done = ctgi("search", QUERY, *searching, "--agent", "--json")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ctgi.tools.specs import TOOLS
 from recipes.embedded.answers import Scene
 from tests.servers.model_servers import COMMANDS, start_transformers
 from tests.servers.server_process import ModelServer
@@ -112,6 +113,32 @@ def test_search_confirms_an_anchor_and_refines_the_query(
     scores = {result["path"]: result["score"] for result in plain["results"]}
     before = {result["path"]: result["score_before"] for result in found["results"]}
     assert before == pytest.approx(scores)
+
+
+def test_vllm_takes_an_agents_tools_and_reads_the_calls_of_its_model(
+    vllm_server: ModelServer, drawn: People, ctgi: Ctgi, tiny_clip: Path, tmp_path: Path
+) -> None:
+    """The embedded model was not taught to call tools: the server makes it, and the arguments are no object."""
+    (tmp_path / "ctgi.toml").write_text(
+        '[agent]\ncalls = 2\n[endpoints.vllm]\nextra_body = {tool_choice = "required"}\n'
+    )
+    agent = ("--agent", "--bind", f"agent=vllm:{vllm_server.model}@{vllm_server.base_url}")
+    retriever = ("--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}")
+    command = ("search", "a man in a red coat", "-g", next(iter(drawn)).parent, "-k", 12, *agent, *retriever, "--json")
+    done = ctgi(*command)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["stopped"] == "its 2 calls are spent"
+    assert {Path(result["path"]) for result in found["results"]} == set(drawn)
+    shown = json.loads(ctgi("trace", "show", "last", "--tool", "agent", "--json").stdout)
+    decided = [call["out"]["calls"] for item in shown["items"] for call in item["calls"]]
+    assert len(decided) == 2
+    assert all(name in TOOLS or name == "answer" for calls in decided for name in (call["name"] for call in calls))
+
+    (tmp_path / "ctgi.toml").unlink()
+    idle = ctgi(*command)
+    assert (idle.returncode, "the agent's model called no tool" in idle.stderr) == (1, True)
+    assert "--enable-auto-tool-choice --tool-call-parser hermes" in idle.stderr
 
 
 def test_a_server_that_dies_ends_the_run_and_the_same_command_goes_on(

@@ -19,6 +19,7 @@ from ctgi.tools.backends.openai_compatible import headers_of, key_of
 from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.backends.refusals import RefusedError, complaint
 from ctgi.tools.backends.thoughts import part
+from ctgi.tools.backends.whole_replies import WholeReplies
 from ctgi.tools.types import Tokens
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def open_tool_caller(binding: Binding, settings: "Settings") -> Mllm:
             f"{binding} needs a key: expected one in the environment variable {endpoint.api_key_env}, which is not "
             "set; nothing was sent"
         )
-    return PerLoop(lambda: ToolCaller(binding.model, endpoint, key))
+    caller = PerLoop(lambda: ToolCaller(binding.model, endpoint, key))
+    return WholeReplies(caller, table=binding.endpoint, max_tokens=endpoint.max_tokens)
 
 
 class ToolCaller:
