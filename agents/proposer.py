@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ctgi.agents.prompts import Wording, prompt, quoted
 from ctgi.retrieval.images import ImageRef
-from ctgi.tools.backends import ChatRequest, Mllm
+from ctgi.tools.backends import ChatReply, ChatRequest, Mllm
 from ctgi.tools.types import Questions
 
 _BULLET = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):])\s*")
@@ -24,7 +24,12 @@ class Proposer:
         """One question per line of the reply that ends in a question mark; a proposed question is its own attribute."""
         text = self.wording("propose").format(query=quoted(query), count=count)
         reply = await self.mllm.chat(ChatRequest(text, image, system=self.wording("system")))
-        lines = (_BULLET.sub("", line).strip() for line in reply.text.splitlines())
-        new = dict.fromkeys(line for line in lines if line.endswith("?") and len(line) <= _MAX_CHARACTERS)
-        questions = [(line, line) for line in new if line not in asked]
-        return Questions(tuple(questions[:count]), reply.tokens)
+        return proposed(reply, count, asked)
+
+
+def proposed(reply: ChatReply, count: int, asked: Sequence[str]) -> Questions:
+    """The questions of a reply, up to `count`; those that were asked before are left out."""
+    lines = (_BULLET.sub("", line).strip() for line in reply.text.splitlines())
+    new = dict.fromkeys(line for line in lines if line.endswith("?") and len(line) <= _MAX_CHARACTERS)
+    questions = [(line, line) for line in new if line not in asked]
+    return Questions(tuple(questions[:count]), reply.tokens)

@@ -34,7 +34,7 @@ _SPECS = (
         forms.answer_question,
         role="ctgi.agents.answerer:Answerer",
         human="ctgi.tools.backends.human:answer_question",
-        prompts=("system", "caption", "answer", "thi_questions"),  # it is asked after the caption's turn
+        prompts=("system", "caption", "answer", "thi_questions", "witness"),  # it is asked after the caption's turn
         example={"question": "What color is the person's upper-body clothing?"},
         looks=True,
     ),
@@ -58,7 +58,7 @@ _SPECS = (
         forms.propose_questions,
         role="ctgi.agents.proposer:Proposer",
         template="ctgi.agents.questioner:TemplateQuestioner",
-        prompts=("system", "propose"),
+        prompts=("system", "propose", "among"),
         example={"query": _QUERY, "count": 2},
     ),
     ToolSpec(

@@ -273,7 +273,7 @@ def test_what_mti_cannot_do_is_said_before_anything_is_encoded(ctgi: Run, comman
     [
         (["--sweep-lam", "0.5"], "add --mti"),
         (["--dialogue", "anchor"], "add --mti"),
-        (["--mti", "--dialogue", "user"], "expected anchor or oracle"),
+        (["--mti", "--dialogue", "user"], "expected anchor, oracle or witness"),
         (["--mti", "--sweep-xi", "a,b"], "expected numbers"),
         (["--mti", "--mti-variant", "other"], "expected one of ctgi, icl"),
         (["--split", "dev"], "no split 'dev'"),

@@ -7,11 +7,13 @@ import typer
 
 from ctgi.cli.console import print_json, to_terminal
 from ctgi.cli.options import AsJson
-from ctgi.cli.terminal import markup
+from ctgi.cli.terminal import markup, plain
+from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.runs.query_results import Comparison, Measurement
 
+_AFTER = {"t2i": "", "mti": ", MTI", "witness": ", witness"}
 First = Annotated[Path, typer.Argument(metavar="A", help="Folder of the results of ctgi evaluate.")]
 Second = Annotated[
     Path | None,
@@ -31,7 +33,11 @@ def compare(first: First, second: Second = None, seed: Seed = 0, as_json: AsJson
     from ctgi.runs.query_results import compare_measurements, read_measurement
 
     if second is None:
-        sides = read_measurement(first, "t2i"), read_measurement(first, "mti")
+        sides = read_measurement(first, "t2i"), read_measurement(first)
+        if sides[1].stage == "t2i":
+            raise CtgiError(
+                f"{plain(str(first))}: measured without MTI: run ctgi evaluate with --mti, or name a second folder"
+            )
     else:
         sides = read_measurement(first), read_measurement(second)
     found = compare_measurements(*sides, seed=seed)
@@ -57,4 +63,4 @@ def _print(found: "Comparison") -> None:
 
 
 def _side(side: "Measurement") -> str:
-    return f"{side.place}, {side.data}, {side.retriever}{', MTI' if side.stage == 'mti' else ''}"
+    return f"{side.place}, {side.data}, {side.retriever}{_AFTER[side.stage]}"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ctgi.runs.evaluate import DataSpec, Measuring
     from ctgi.runs.evaluation import User
 
-_USERS = ("anchor", "oracle")
+_ROUNDS = 5
+_USERS = ("anchor", "oracle", "witness")
 Retriever = Annotated[
     str | None,
     typer.Option(
@@ -70,8 +71,13 @@ Dialogue = Annotated[
     typer.Option(
         "--dialogue",
         metavar="USER",
-        help="Metrics after each turn: anchor, or oracle (sees the target: an upper bound). Repeatable.",
+        help="Metrics after each turn: anchor, or oracle (sees the target: an upper bound), both with --mti; or "
+        "witness (of interactive-pedes). Repeatable.",
     ),
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option("--rounds", metavar="N", min=1, help="With --dialogue witness: questions per query (default: 5)."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only estimate the calls and tokens of MTI; call no model.")]
 Out = Annotated[
@@ -99,6 +105,7 @@ def evaluate(
     sweep_lam: SweepLam = None,
     sweep_xi: SweepXi = None,
     dialogue: Dialogue = None,
+    rounds: Rounds = None,
     dry_run: DryRun = False,
     out: Out = None,
     html: Html = None,
@@ -123,7 +130,8 @@ def evaluate(
 
     data = expect_data(data, ctx.args)
     settings = _settings({"k": top, "lam": lam, "xi": xi}, variant, bind, profile, config, retriever)
-    users = _users(dialogue, mti)
+    users, questions = _users(dialogue, mti), rounds or _ROUNDS
+    witness = "witness" in (dialogue or [])
     lams, xis = _numbers("--sweep-lam", sweep_lam), _numbers("--sweep-xi", sweep_xi)
     if not mti:
         told = {"--top": top, "--lam": lam, "--xi": xi, "--sweep-lam": lams, "--sweep-xi": xis, "--dry-run": dry_run}
@@ -131,6 +139,8 @@ def evaluate(
     else:
         idle = {"--top": top, "--lam": lam, "--xi": xi, "--sweep-lam": lams, "--sweep-xi": xis}
         _check(settings, variant, {**idle, "--dialogue": dialogue, "--dry-run": dry_run}, sweeping=bool(lams or xis))
+    if not witness:
+        refuse_idle({"--rounds": rounds}, "without a witness: add --dialogue witness")
     if limit is None:
         refuse_idle({"--seed": seed != 0}, "without a sample: add --limit")
     expect_file_place("--html", html)
@@ -141,7 +151,7 @@ def evaluate(
     if dry_run:
         _estimate(spec, settings, variant, events, as_json)
         return
-    measured = Measuring(mti, variant, users, lams, xis, trace=not no_trace)
+    measured = Measuring(mti, variant, users, lams, xis, trace=not no_trace, rounds=questions if witness else 0)
     _measure(spec, settings, out or Path("runs") / f"evaluate-{data}", measured, html, events, as_json)
 
 
@@ -167,7 +177,8 @@ def _measure(
         from ctgi.cli.evaluation_table import print_result
 
         print_result(found.result)
-    if found.run and (found.run.failed or found.run.unverified):
+    witness = found.result.witness
+    if (found.run and (found.run.failed or found.run.unverified)) or (witness and witness.failed):
         raise typer.Exit(1)
 
 
@@ -210,10 +221,11 @@ def named_retriever(retriever: str) -> str:
 def _users(dialogue: list[str] | None, mti: bool) -> "list[User]":
     for user in dialogue or []:
         if user not in _USERS:
-            raise CtgiError(f"--dialogue {user!r}: expected anchor or oracle")
-    if dialogue and not mti:
-        raise CtgiError("--dialogue is about MTI: add --mti")
-    return cast("list[User]", list(dict.fromkeys(dialogue or [])))
+            raise CtgiError(f"--dialogue {user!r}: expected anchor, oracle or witness")
+    of_mti = [user for user in dict.fromkeys(dialogue or []) if user != "witness"]
+    if of_mti and not mti:
+        raise CtgiError(f"--dialogue {of_mti[0]} is about MTI: add --mti")
+    return cast("list[User]", of_mti)
 
 
 def _numbers(option: str, text: str | None) -> list[float]:

@@ -30,6 +30,10 @@ def print_result(result: "Evaluation") -> None:
             bri = round(one.curves.bri, 4)
             console.print(markup(f"by turn, {one.user} ({one.note}); BRI {bri}"), highlight=False)
             console.print(_curves(one))
+    if result.witness:
+        one = result.witness.curves
+        console.print(markup(f"by question, {one.user} ({one.note}); BRI {round(one.curves.bri, 4)}"), highlight=False)
+        console.print(_curves(one))
 
 
 def _measured(result: "Evaluation") -> "Table":
@@ -89,14 +93,11 @@ def _curves(one: "TurnCurves") -> "Table":
     from ctgi.runs.evaluation import as_row
 
     hits = one.curves.hits
-    table = Table("turn", "R@1", "R@5", "R@10", "mAP", *(f"Hits@{k}" for k in hits), box=None)
+    table = Table("turn", *_COLUMNS, *(f"Hits@{k}" for k in hits), box=None)
     for turn, metrics in enumerate(one.turns):
         row = as_row(metrics)
         values = [
-            row["R@1"],
-            row["R@5"],
-            row["R@10"],
-            row["mAP"],
+            *(row[name] for name in _COLUMNS),
             *(round(values[turn], 3) for values in hits.values()),
         ]
         table.add_row(str(turn), *(f"{value:.2f}" for value in values))

@@ -12,6 +12,7 @@ from ctgi.files import write_whole
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.mti import TOOLS
 from ctgi.retrieval.benchmarks.datasets import Split, load_dataset
+from ctgi.retrieval.benchmarks.memories import read_memories
 from ctgi.retrieval.benchmarks.sampling import spread_queries
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.evaluate import EncodedSplit, encode_split, measure_images, measure_texts
@@ -19,10 +20,13 @@ from ctgi.retrieval.metrics import QueryMetrics
 from ctgi.retrieval.resampling import intervals
 from ctgi.runs.captioned import captioned_split
 from ctgi.runs.evaluate_mti import MtiRun, measure_refined, mti_row, run_mti, sweep, turn_curves, write_scores
-from ctgi.runs.evaluation import Evaluation, Intervals, MtiEvaluation, Sample, User
+from ctgi.runs.evaluate_witness import TOOLS as WITNESS_TOOLS
+from ctgi.runs.evaluate_witness import WitnessRun, run_witness
+from ctgi.runs.evaluation import Evaluation, Intervals, MtiEvaluation, Sample, User, WitnessEvaluation
 from ctgi.runs.events import Events
 from ctgi.runs.origin import digest_of
 from ctgi.runs.query_results import write_queries
+from ctgi.tools.candidate_sheet import MAX_CANDIDATES
 from ctgi.tools.tool_calls import AGENT
 
 
@@ -97,6 +101,8 @@ class Measuring:
     xis: Sequence[float] = ()
     """Other lambdas and xis to measure with, which is arithmetic."""
     trace: bool = True
+    rounds: int = 0
+    """Questions put to a witness, where the data set has one."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ async def evaluate(
     Raises:
         CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
     """
+    memories = await asyncio.to_thread(read_memories, spec.layout, spec.root) if measuring.rounds else {}
     split, sample = await asyncio.to_thread(spec.load, events)
     encoded = await asyncio.to_thread(encode, split, encoder, settings, folder, events)
     read, captioned = None, None
@@ -138,6 +145,12 @@ async def evaluate(
         by_stage["mti"] = measure_refined(run, settings.mti.lam, settings.mti.xi)
         around = replace(result.intervals, mti=_around(by_stage["mti"], split.caption_pids))
         result = replace(result, mti=mti_result(run, measuring.lams, measuring.xis), intervals=around)
+    if measuring.rounds:
+        questioned = await run_witness(
+            encoded, encoder, memories, measuring.rounds, settings, folder, events, trace=measuring.trace
+        )
+        by_stage["witness"] = questioned.rounds[-1]
+        result = replace(result, witness=_witnessed(questioned, settings))
     write_queries(folder, split, by_stage)
     write_whole(folder / "result.json", json.dumps(result.to_json(), indent=1).encode())
     if run and run.variant != AGENT:  # its order is not made of S and R alone
@@ -169,6 +182,11 @@ def plain_result(
 
 def _around(found: QueryMetrics, pids: Sequence[int]) -> dict[str, tuple[float, float]]:
     return intervals(found.by_name(), [pids[row] for row in found.rows])
+
+
+def _witnessed(run: WitnessRun, settings: Settings) -> WitnessEvaluation:
+    bindings = {tool: str(settings.binding(tool)) for tool in WITNESS_TOOLS}
+    return WitnessEvaluation(run.curves, MAX_CANDIDATES, bindings, run.failed)
 
 
 def mti_result(run: MtiRun, lams: Sequence[float] = (), xis: Sequence[float] = ()) -> MtiEvaluation:

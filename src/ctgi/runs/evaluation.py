@@ -9,9 +9,10 @@ from ctgi.retrieval.dialogue_metrics import DialogueCurves
 from ctgi.retrieval.metrics import Metrics
 from ctgi.retrieval.resampling import LEVEL
 
-User = Literal["anchor", "oracle"]
+User = Literal["anchor", "oracle", "witness"]
 UPPER_BOUND = "the user sees the target image: an upper bound, not the result of a search"
 NO_USER = "answers come from the anchor that the model confirmed: no user, no label"
+WITNESS = "the witness remembers the data set's detailed description of the person and sees no image"
 
 
 def as_row(metrics: Metrics) -> dict[str, float]:
@@ -100,7 +101,7 @@ class TurnCurves:
     @property
     def note(self) -> str:
         """A caution about the numbers."""
-        return UPPER_BOUND if self.user == "oracle" else NO_USER
+        return {"oracle": UPPER_BOUND, "anchor": NO_USER, "witness": WITNESS}[self.user]
 
     def to_json(self) -> Json:
         """One entry of `dialogue`."""
@@ -156,6 +157,28 @@ class MtiEvaluation:
 
 
 @dataclass(frozen=True)
+class WitnessEvaluation:
+    """A retriever that questions a witness."""
+
+    curves: TurnCurves
+    candidates: int
+    """Images that questions are asked in view of, at most."""
+    bindings: Mapping[str, str]
+    """Tool -> backend."""
+    failed: tuple[NotRefined, ...]
+    """Queries whose dialogue ended with an error."""
+
+    def to_json(self) -> Json:
+        """The part `witness`."""
+        return {
+            **self.curves.to_json(),
+            "candidates": self.candidates,
+            "bindings": dict(self.bindings),
+            "failed": [asdict(one) for one in self.failed],
+        }
+
+
+@dataclass(frozen=True)
 class Sample:
     """Queries drawn from a split."""
 
@@ -189,6 +212,7 @@ class Evaluation:
     captioned: int | None = None
     """Images whose captions were searched as well; None where images alone were."""
     mti: MtiEvaluation | None = None
+    witness: WitnessEvaluation | None = None
 
     def to_json(self) -> Json:
         """What `ctgi evaluate --json` prints."""
@@ -209,4 +233,5 @@ class Evaluation:
             **({"sample": asdict(self.sample)} if self.sample else {}),
             **({} if self.captioned is None else {"captioned": self.captioned}),
             **({"mti": self.mti.to_json()} if self.mti else {}),
+            **({"witness": self.witness.to_json()} if self.witness else {}),
         }

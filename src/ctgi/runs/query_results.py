@@ -20,12 +20,13 @@ from ctgi.text import plain
 FILE = "queries.jsonl"
 NAMES = ("R@1", "R@5", "R@10", "mAP", "mINP")
 _RESULT = "result.json"
+_STAGES = ("witness", "mti", "t2i")
 
 
 def write_queries(folder: Path, split: Split, found: Mapping[str, QueryMetrics]) -> None:
     """Write a line for each query that has a match: its caption, image and person, and the metrics in per cent.
 
-    found: the metrics by stage: `t2i`, and `mti` where the queries were refined.
+    found: the metrics by stage: `t2i`, and `mti` or `witness` where the queries were refined.
 
     Raises:
         CtgiError: it cannot be written.
@@ -53,6 +54,12 @@ class _Line(BaseModel):
     pid: int
     t2i: dict[str, float]
     mti: dict[str, float] | None = None
+    witness: dict[str, float] | None = None
+
+    def at(self, stage: str) -> dict[str, float] | None:
+        """The metrics of a stage."""
+        found: dict[str, float] | None = getattr(self, stage)
+        return found
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class Measurement:
 
     place: str
     stage: str
-    """mti where the queries were refined, else t2i."""
+    """t2i, mti or witness."""
     data: str
     """The data set and its split."""
     gallery: str
@@ -74,10 +81,10 @@ class Measurement:
 def read_measurement(place: Path, stage: str | None = None) -> Measurement:
     """An evaluation out of its folder, or out of a file in it.
 
-    stage: t2i or mti; None for mti where there is one.
+    stage: t2i, mti or witness; None for the last of them that there is.
 
     Raises:
-        CtgiError: there is none, it is damaged, or it has no such stage.
+        CtgiError: there is none, or it is damaged.
     """
     folder = place if place.is_dir() else place.parent
     shown = plain(str(folder))
@@ -85,13 +92,11 @@ def read_measurement(place: Path, stage: str | None = None) -> Measurement:
         raise CtgiError(f"{shown}: no {_RESULT} and {FILE} of ctgi evaluate: run it again with --out {shown}")
     result = read_json(folder / _RESULT, "result")
     lines = [*_read(folder / FILE)]
-    chosen = stage or ("mti" if all(line.mti for line in lines) else "t2i")
-    if chosen == "mti" and not all(line.mti for line in lines):
-        raise CtgiError(f"{shown}: measured without MTI: run ctgi evaluate with --mti, or name a second folder")
+    chosen = stage or next(one for one in _STAGES if all(line.at(one) is not None for line in lines))
     seen, queries = Counter[tuple[int, str]](), {}
     for line in lines:
         pair = line.pid, line.caption
-        queries[(*pair, seen[pair])] = (line.mti if chosen == "mti" else line.t2i) or {}
+        queries[(*pair, seen[pair])] = line.at(chosen) or {}
         seen[pair] += 1
     named = [str(result.get(key, "?")) if isinstance(result, dict) else "?" for key in ("data", "split")]
     gallery, retriever = (str(result.get(key)) for key in ("gallery", "retriever"))
