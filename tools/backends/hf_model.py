@@ -23,6 +23,8 @@ from ctgi.tools.types import Tokens
 _ONE_TENSOR_PER_IMAGE = ("qwen2_vl", "qwen2_5_vl")
 """Architectures whose image features are exactly a list of [tokens, D], one per image."""
 KEPT_IMAGES = 64
+NEGLIGIBLE = 1e-6
+"""Spellings of a choice that are less likely than this share of the likeliest one are not followed to their end."""
 COLD = 0.1
 """Temperature below which sampling equals greedy decoding, except for near ties."""
 
@@ -123,16 +125,29 @@ class Checkpoint:
     @torch.inference_mode()
     def choose(self, prompts: Sequence[Prompt], batch_size: int) -> list[ChatReply]:
         """The most probable choice of each prompt, with the probabilities of all."""
-        places = [(row, prefix) for row, prompt in enumerate(prompts) for prefix in _prefixes(prompt)]
         after: list[dict[Prefix, Tensor]] = [{} for _ in prompts]  # log P of the token after each prefix, [V]
-        for start in range(0, len(places), batch_size):
-            some = places[start : start + batch_size]
-            inputs = self._collate([(prompts[row], prefix) for row, prefix in some])
-            step = self.network.generate(**inputs, max_new_tokens=1, output_logits=True, return_dict_in_generate=True)
-            log_probs = step.logits[0].log_softmax(dim=-1).cpu()
-            for (row, prefix), log_prob in zip(some, log_probs, strict=True):
-                after[row][prefix] = log_prob
+        while left := [(row, way) for row, prompt in enumerate(prompts) for way in _next_way(prompt, after[row])]:
+            for start in range(0, len(left), batch_size):
+                some = left[start : start + batch_size]
+                found = self._follow([(prompts[row], way) for row, way in some])
+                for (row, _), known in zip(some, found, strict=True):
+                    after[row] |= known
         return [_chosen(*pair) for pair in zip(prompts, after, strict=True)]
+
+    def _follow(self, ways: Sequence[tuple[Prompt, Prefix]]) -> list[dict[Prefix, Tensor]]:
+        """For each prompt log P of the token after each beginning of a way, and after all of it, [V]."""
+        inputs = self._collate([(prompt, ()) for prompt, _ in ways])
+        step = self.network.generate(
+            **inputs,
+            max_new_tokens=1 + max(len(way) for _, way in ways),
+            logits_processor=[_forcing([way for _, way in ways], inputs["input_ids"].shape[1])],
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        log_probs = [logits.log_softmax(dim=-1).cpu() for logits in step.logits]
+        return [
+            {way[:end]: log_probs[end][row] for end in range(len(way) + 1)} for row, (_, way) in enumerate(ways)
+        ]
 
     def _collate(self, rows: Sequence[tuple[Prompt, Prefix]]) -> dict[str, Any]:
         """Model inputs for prompts, each with the beginning of a reply, padded on the left to one length."""
@@ -221,17 +236,41 @@ def _recording(log_probs: list[Tensor], noise: Noise) -> Callable[[Tensor, Tenso
     return record
 
 
-def _prefixes(prompt: Prompt) -> list[Prefix]:
-    """Every proper prefix of a spelling, each once: the points where the next token's probability is needed."""
+def _forcing(ways: Sequence[Prefix], length: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """A logits processor that makes each row go its way, whatever it would say, after a prompt of this length."""
+
+    def force(input_ids: Tensor, scores: Tensor) -> Tensor:
+        step = input_ids.shape[1] - length
+        forced = scores.clone()  # they are what is reported
+        for row, way in enumerate(ways):
+            if step < len(way):
+                forced[row] = -math.inf
+                forced[row, way[step]] = 0.0
+        return forced
+
+    return force
+
+
+def _next_way(prompt: Prompt, after: dict[Prefix, Tensor]) -> list[Prefix]:
+    """The beginning of a spelling to follow next: the likeliest of those that may still change a share; else none."""
     spellings = [spelling for _, group in prompt.choices for spelling in group]
-    return list(dict.fromkeys(spelling[:end] for spelling in spellings for end in range(len(spelling))))
+    reached = {spelling: _log_prob(spelling, after) for spelling in spellings}
+    floor = max(reached.values()) + math.log(NEGLIGIBLE)
+    left = [one for one in spellings if one[:-1] not in after and reached[one] >= floor]
+    return [max(left, key=lambda one: (reached[one], len(one)))[:-1]] if left else []
+
+
+def _log_prob(spelling: Prefix, after: dict[Prefix, Tensor]) -> float:
+    """Of as much of it as is known: the whole has at most this probability."""
+    return sum(float(after[spelling[:i]][token]) for i, token in enumerate(spelling) if spelling[:i] in after)
 
 
 def _chosen(prompt: Prompt, after: dict[Prefix, Tensor]) -> ChatReply:
-    def log_prob(spelling: Prefix) -> Tensor:
-        return torch.stack([after[spelling[:i]][token] for i, token in enumerate(spelling)]).double().sum()
+    def score(spellings: Sequence[Prefix]) -> Tensor:
+        known = [_log_prob(one, after) if one[:-1] in after else -math.inf for one in spellings]
+        return torch.tensor(known, dtype=torch.float64).logsumexp(dim=0)
 
-    scores = [torch.stack([log_prob(s) for s in group]).logsumexp(dim=0) for _, group in prompt.choices]
+    scores = [score(group) for _, group in prompt.choices]
     words = [choice for choice, _ in prompt.choices]
     shares = dict(zip(words, torch.stack(scores).softmax(dim=0).tolist(), strict=True))
     best = max(words, key=lambda word: shares[word])
