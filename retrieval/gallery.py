@@ -102,6 +102,24 @@ class Gallery:
         return index_command(self.folder, self.header)
 
     @property
+    def encoder(self) -> Encoder | None:
+        """What it was opened with."""
+        return self._encoder
+
+    def is_current(self) -> bool:
+        """Whether it still stands on disk as it was opened: nobody indexed it again meanwhile.
+
+        Raises:
+            CtgiError: it is gone, damaged, or cannot be read.
+        """
+        header = read_header(self.folder, spec=self.header.spec)
+        return header.model_copy(update={"spec": self.header.spec}) == self.header
+
+    def is_of(self, encoder: Encoder) -> bool:
+        """Whether what stands on disk now was made with this encoder. Raises as `is_current` does."""
+        return read_header(self.folder, spec=encoder.spec).fingerprint == encoder.fingerprint
+
+    @property
     def identity(self) -> dict[str, str | int]:
         """What distinguishes this gallery from others: encoder, images, captions, filter."""
         header = self.header

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from functools import cached_property
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ctgi.errors import ArgumentError
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 class GallerySearch:
     """The retriever behind search_gallery."""
 
-    def __init__(self, gallery: "Gallery") -> None:
-        self._gallery = gallery
+    def __init__(self, gallery: "Gallery", renewed: "Callable[[], Gallery] | None" = None) -> None:
+        """Search `gallery`; where it may be indexed again meanwhile, `renewed` opens it as it then is."""
+        self._now = renewed or (lambda: gallery)
+        self._columns_of = lru_cache(maxsize=1)(_columns_of)
         self._lock = threading.Lock()  # callers may be in several event loops
 
     async def __call__(
@@ -34,9 +37,10 @@ class GallerySearch:
 
     def _search(self, query: str, k: int, refinement: Refinement | None, where: str | None) -> Ranking:
         with self._lock:
-            gallery = self._gallery if where is None else self._gallery.narrowed(self._columns, where)
-            return gallery.search(query, k, refinement)
+            gallery = self._now()
+            searched = gallery if where is None else gallery.narrowed(self._columns_of(gallery), where)
+            return searched.search(query, k, refinement)
 
-    @cached_property
-    def _columns(self) -> "Columns":
-        return self._gallery.columns()
+
+def _columns_of(gallery: "Gallery") -> "Columns":
+    return gallery.columns()

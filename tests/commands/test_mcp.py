@@ -23,6 +23,8 @@ from ctgi.cli.console import Terminal
 from ctgi.config import load_settings
 from ctgi.mcp.run import http_app, open_server
 from ctgi.mcp.server import GalleryServer
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import build_gallery
 from ctgi.runs.index import open_named
 from ctgi.testing import ScriptedServer
 from ctgi.tools.specs import TOOLS
@@ -271,3 +273,16 @@ def test_options_and_bindings_that_make_no_sense_are_refused(ctgi: Run, argument
     person = ctgi(*arguments, "-b", "verify_match=human")
     assert (person.code, "verify_match is bound to human" in person.err) == (2, True)
     assert ctgi(*arguments, "--http", "--token", "").code == 2
+
+
+def test_a_gallery_that_is_indexed_again_is_searched_as_it_then_is(arguments: list[str], people: Path) -> None:
+    async def work(client: ClientSession) -> list[int]:
+        before = value(await client.call_tool("search_gallery", {"query": QUERY, "k": 8}))
+        Image.new("RGB", (48, 96), "orange").save(people / "new.png")
+        settings = load_settings(binds=[spec for spec in arguments if "=" in spec])
+        encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+        build_gallery([str(people)], people / ".ctgi", encoder, settings.retriever)
+        after = value(await client.call_tool("search_gallery", {"query": QUERY, "k": 9}))
+        return [len(before), len(after), len((await client.list_resources()).resources)]
+
+    assert asyncio.run(_in_process(arguments, work)) == [8, 9, 9]

@@ -126,7 +126,7 @@ class Checkpoint:
     def choose(self, prompts: Sequence[Prompt], batch_size: int) -> list[ChatReply]:
         """The most probable choice of each prompt, with the probabilities of all."""
         after: list[dict[Prefix, Tensor]] = [{} for _ in prompts]  # log P of the token after each prefix, [V]
-        while left := [(row, way) for row, prompt in enumerate(prompts) for way in _next_way(prompt, after[row])]:
+        while left := [(row, way) for row, prompt in enumerate(prompts) for way in _next_ways(prompt, after[row])]:
             for start in range(0, len(left), batch_size):
                 some = left[start : start + batch_size]
                 found = self._follow([(prompts[row], way) for row, way in some])
@@ -145,9 +145,7 @@ class Checkpoint:
             return_dict_in_generate=True,
         )
         log_probs = [logits.log_softmax(dim=-1).cpu() for logits in step.logits]
-        return [
-            {way[:end]: log_probs[end][row] for end in range(len(way) + 1)} for row, (_, way) in enumerate(ways)
-        ]
+        return [{way[:end]: log_probs[end][row] for end in range(len(way) + 1)} for row, (_, way) in enumerate(ways)]
 
     def _collate(self, rows: Sequence[tuple[Prompt, Prefix]]) -> dict[str, Any]:
         """Model inputs for prompts, each with the beginning of a reply, padded on the left to one length."""
@@ -251,13 +249,15 @@ def _forcing(ways: Sequence[Prefix], length: int) -> Callable[[Tensor, Tensor], 
     return force
 
 
-def _next_way(prompt: Prompt, after: dict[Prefix, Tensor]) -> list[Prefix]:
-    """The beginning of a spelling to follow next: the likeliest of those that may still change a share; else none."""
+def _next_ways(prompt: Prompt, after: dict[Prefix, Tensor]) -> list[Prefix]:
+    """The beginnings of spellings to follow next: first the longest alone, then all that may still change a share."""
     spellings = [spelling for _, group in prompt.choices for spelling in group]
+    if not after:
+        return [max(spellings, key=len)[:-1]]
     reached = {spelling: _log_prob(spelling, after) for spelling in spellings}
     floor = max(reached.values()) + math.log(NEGLIGIBLE)
-    left = [one for one in spellings if one[:-1] not in after and reached[one] >= floor]
-    return [max(left, key=lambda one: (reached[one], len(one)))[:-1]] if left else []
+    left = {one[:-1] for one in spellings if one[:-1] not in after and reached[one] >= floor}
+    return sorted(way for way in left if not any(other[: len(way)] == way for other in left - {way}))
 
 
 def _log_prob(spelling: Prefix, after: dict[Prefix, Tensor]) -> float:

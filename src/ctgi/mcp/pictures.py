@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from mcp import types
 
 from ctgi.errors import ArgumentError
-from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef, read_image
+from ctgi.runs.live_gallery import LiveGallery
 from ctgi.tools.desk import Desk
 
 SCHEME = "ctgi://image/"
@@ -22,8 +22,8 @@ _QUALITY = 90
 class Pictures:
     """The images of a gallery, under the ids that the tools know."""
 
-    def __init__(self, gallery: Gallery, desk: Desk) -> None:
-        self._gallery, self._desk = gallery, desk
+    def __init__(self, live: LiveGallery, desk: Desk) -> None:
+        self._live, self._desk = live, desk
 
     def page(self, cursor: str | None) -> types.ListResourcesResult:
         """Images from this place in the gallery on.
@@ -32,15 +32,15 @@ class Pictures:
             ArgumentError: the cursor is none of ours.
         """
         start = int(cursor) if cursor and cursor.isascii() and cursor.isdecimal() else 0 if not cursor else -1
-        if not 0 <= start <= len(self._gallery):
+        if not 0 <= start <= len(self._live.now):
             raise ArgumentError(f"no page begins at {cursor!r}")
-        rows = range(start, min(start + _PAGE, len(self._gallery)))
-        after = str(rows.stop) if rows.stop < len(self._gallery) else None
+        rows = range(start, min(start + _PAGE, len(self._live.now)))
+        after = str(rows.stop) if rows.stop < len(self._live.now) else None
         return types.ListResourcesResult(resources=list(self._resources(rows)), nextCursor=after)
 
     def _resources(self, rows: Iterable[int]) -> Iterable[types.Resource]:
         for row in rows:
-            image_id = self._desk.id_of(self._gallery.ref(row))
+            image_id = self._desk.id_of(self._live.now.ref(row))
             yield types.Resource.model_validate(
                 {"uri": f"{SCHEME}{image_id}", "name": image_id, "mimeType": "image/jpeg"}
             )
@@ -61,7 +61,7 @@ class Pictures:
         try:
             return self._desk.find(image_id)
         except ArgumentError:
-            for image in self._gallery.refs():
+            for image in self._live.now.refs():
                 self._desk.id_of(image)
             return self._desk.find(image_id)
 

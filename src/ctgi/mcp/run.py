@@ -12,11 +12,12 @@ from ctgi.agents.assemble import open_tools
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
-from ctgi.graphs.contexts import serve_gallery
 from ctgi.mcp.server import GalleryServer
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
+from ctgi.runs.live_gallery import live_gallery
 from ctgi.runs.recording import Act, recording
+from ctgi.tools.search_gallery import GallerySearch
 from ctgi.tools.specs import TOOLS
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ async def open_server(
     with recording(act, settings, events, trace=trace) as run:
         pool = askable(load_pool(settings.mtg.question_pool), settings)
         async with open_tools(settings, _OPENED, pool, interceptor=run.interceptor, cache=run.cache) as tools:
-            search = serve_gallery(settings, lambda: gallery, run.interceptor)
-            yield GalleryServer({**tools, "search_gallery": search}, gallery)
+            live = live_gallery(gallery, settings)
+            search = run.interceptor.serve(
+                "search_gallery", settings.binding("search_gallery"), lambda: GallerySearch(gallery, live.renewed)
+            )
+            yield GalleryServer({**tools, "search_gallery": search}, live)
 
 
 async def serve_stdio(gallery: Gallery, settings: Settings, events: Events, *, trace: bool = True) -> None:

@@ -15,8 +15,8 @@ from ctgi.errors import ArgumentError, CtgiError, ImageError, ToolError
 from ctgi.faults import all_faults
 from ctgi.mcp.content import failure, result
 from ctgi.mcp.pictures import SCHEME, Pictures
-from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef
+from ctgi.runs.live_gallery import LiveGallery
 from ctgi.tools.desk import Desk
 from ctgi.tools.forms import arguments_of
 from ctgi.tools.specs import TOOLS
@@ -36,11 +36,11 @@ _BEAT_S = 1.0
 class GalleryServer:
     """The tools of one gallery for MCP clients."""
 
-    def __init__(self, callables: Mapping[str, Any], gallery: Gallery) -> None:
+    def __init__(self, callables: Mapping[str, Any], live: LiveGallery) -> None:
         """`callables`: what is called, by the tools' names; the client itself is asked for ask_user."""
         self.server: Server[Any, Any] = Server("ctgi", __version__, INSTRUCTIONS)
         self._desk = Desk({**callables, "ask_user": self._ask}, {})
-        self._pictures, self._root = Pictures(gallery, self._desk), gallery.root
+        self._pictures, self._root = Pictures(live, self._desk), live.now.root
         self._arguments: dict[str, type[BaseModel]] = {
             name: arguments_of(spec.form, name) for name, spec in TOOLS.items()
         }

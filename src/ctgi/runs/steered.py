@@ -1,5 +1,6 @@
 """A search that somebody watches and steers: a LangGraph thread that tells each step, waits for a person, and lasts."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.captioned import StoredFile
 from ctgi.runs.events import Events
+from ctgi.runs.live_gallery import LiveGallery
 from ctgi.runs.query import FREE, Ask, graph_config, outcome, start, told_of
 from ctgi.runs.recording import recording
 from ctgi.runs.search import act
@@ -75,7 +77,8 @@ class Moment:
 class Steered:
     """The searches of one gallery, by the names of their threads."""
 
-    gallery: Gallery
+    live: LiveGallery
+    """Searched as it stands when a search is begun or resumed."""
     settings: Settings
     events: Events
     saver: Any
@@ -104,12 +107,13 @@ class Steered:
             beginning: what it begins with; None goes on.
 
         Raises:
-            CtgiError: an empty query, a binding that cannot do its tool, or a server that is gone.
+            CtgiError: an empty query, a binding that cannot do its tool, a gallery or a server that is gone.
         """
         begun = time.perf_counter()
+        gallery = await asyncio.to_thread(self.live.renewed)
         first = beginning and {**start(beginning.query, beginning.length), **beginning.steering.state()}
         steering = beginning.steering if beginning else FREE
-        async with self._context(asks) as context:
+        async with self._context(asks, gallery) as context:
             config = {**graph_config(context, steering), **_thread(thread)}
             known = first or (await self._graph.aget_state(config)).values
             given = {"query": known["query"], "length": known["length"], "resumed": first is None}
@@ -122,12 +126,12 @@ class Steered:
         return StoredFile(self.captions, self.events).read if self.captions else None
 
     @asynccontextmanager
-    async def _context(self, asks: Asks) -> AsyncIterator[MtiContext]:
+    async def _context(self, asks: Asks, gallery: Gallery) -> AsyncIterator[MtiContext]:
         """Where nobody answers, no model is opened: retrieval is all there is."""
-        doing = act(self.gallery, mti=asks != "nobody", interactive=asks == "person")
+        doing = act(gallery, mti=asks != "nobody", interactive=asks == "person")
         with recording(doing, self.settings, self.events, trace=self.trace) as run:
             opening = open_mti(
-                self.settings, lambda: self.gallery, interactive=asks != "model",
+                self.settings, lambda: gallery, interactive=asks != "model",
                 interceptor=run.interceptor, cache=run.cache, models=self.models, stored=self._read,
             )  # fmt: skip
             async with opening as context:

@@ -23,6 +23,7 @@ from ctgi.records import Turn
 from ctgi.reports.caption_views import fate
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
+from ctgi.runs.live_gallery import LiveGallery, live_gallery
 from ctgi.runs.search import unknown_to_models
 from ctgi.runs.steered import Steered
 from ctgi.text import plain
@@ -44,11 +45,16 @@ class Site:
     """One gallery's page; routes find it as `request.app.state.site`."""
 
     settings: Settings
-    gallery: Gallery
+    live: LiveGallery
     store: Store
     desk: Desk
     captions: tuple[Path, ...] = ()
     """Caption files to read and correct."""
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery as the last search found it."""
+        return self.live.now
 
     @cached_property
     def indexes(self) -> tuple[CaptionsIndex, ...]:
@@ -89,7 +95,6 @@ class Site:
         environment.globals |= {
             "pages": PAGES,
             "gallery_name": str(self.gallery.name),
-            "gallery_count": len(self.gallery),
             "sent": sent,
         }
         return environment
@@ -100,7 +105,8 @@ class Site:
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """A template as a text."""
-        return self._templates.get_template(template).render(values)
+        common = {"gallery_count": len(self.gallery), "renewal": self.live.renewal}
+        return self._templates.get_template(template).render({**common, **values})
 
     def macros(self, template: str) -> Any:
         """The macros of a template, to be called one by one."""
@@ -127,8 +133,9 @@ async def open_site(
     folder, models = gallery.home / FOLDER, Models()
     store = Store(folder / FILE)
     async with threads_to_write(folder / THREADS) as saver:
-        desk = Desk(Steered(gallery, settings, events, saver, models, trace, captions[0] if captions else None), store)
-        site = Site(settings, gallery, store, desk, captions)
+        live, stored = live_gallery(gallery, settings), captions[0] if captions else None
+        desk = Desk(Steered(live, settings, events, saver, models, trace, stored), store)
+        site = Site(settings, live, store, desk, captions)
         Thread(target=_read_ahead, args=(site.indexes,), daemon=True).start()
         try:
             yield site

@@ -15,7 +15,7 @@ from ctgi.errors import ToolError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, open_mllm
 from ctgi.tools.backends.hf import open_hf
-from ctgi.tools.backends.hf_model import Prompt, _chosen, _next_way
+from ctgi.tools.backends.hf_model import Prompt, _chosen, _next_ways
 from tests.support.small_qwen import (
     one_by_one,
     plain_inputs,
@@ -216,12 +216,13 @@ def test_bfloat16_on_the_cpu_answers_nearly_the_same(model: Path, images: list[I
 
 def test_a_spelling_is_followed_only_as_far_as_it_can_change_the_shares() -> None:
     yes, no = ((1, 2), (3, 4)), ((5,),)
-    prompt = Prompt({}, {}, "", 0, False, (("yes", yes), ("no", no)))
+    tokens = {"input_ids": torch.zeros(1, 9)}
+    prompt = Prompt(tokens, {}, "", 0, False, (("yes", yes), ("no", no)))
     first = torch.tensor([0, 0.6, 0, 1e-9, 0, 0.4]).log()
     second = torch.tensor([0, 0, 0.5, 0, 0, 0.5]).log()
-    assert _next_way(prompt, {}) == [(1,)], "one pass tells both what comes first and what follows"
+    assert _next_ways(prompt, {}) == [(1,)], "one pass tells both what comes first and what follows"
     known = {(): first, (1,): second}
-    assert _next_way(prompt, known) == [], "the other yes has a billionth"
+    assert _next_ways(prompt, known) == [], "the other yes has a billionth"
     assert _chosen(prompt, known).choices == pytest.approx({"yes": 0.3 / 0.7, "no": 0.4 / 0.7})
     likelier = {(): torch.tensor([0, 0.6, 0, 1e-3, 0, 0.399]).log(), (1,): second}
-    assert _next_way(prompt, likelier) == [(3,)]
+    assert _next_ways(prompt, likelier) == [(3,)]
