@@ -13,6 +13,7 @@ from ctgi.captions import read_captions
 from ctgi.testing import Fault, Reply, Request, ScriptedServer
 from tests.support.commands import Run, start
 from tests.support.people_dataset import save_people_dataset
+from tests.support.traces import lines
 
 ANSI, HTML = "\x1b[31mred\x1b[0m", "<script>alert(1)</script>"
 
@@ -372,6 +373,16 @@ def test_only_the_images_of_a_split_are_captioned(ctgi: Run, double: ScriptedSer
     assert Path("captions-rstp/RSTPReid/imgs").resolve() == root / "imgs"
 
 
+def test_the_list_of_a_split_may_lie_elsewhere(ctgi: Run, double: ScriptedServer, work: Path) -> None:
+    root = save_people_dataset(work / "RSTPReid", train=2, val=1, test=1, views=1)
+    (root / "data_captions.json").rename(work / "list.json")
+    done = ctgi("caption", root, "--split", "val", "--annotations", "list.json", *bind(double), "--json")
+    assert done.code == 0, done.err
+    assert [Path(line.path).name for line in read_captions(Path("captions.jsonl"))] == ["0002_c0.jpg"]
+    given = lines(done.json["trace"])[0]["input"]
+    assert (len(given["inputs"]), given["split"]) == (1, "val"), "the data set, and not every path"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -379,6 +390,8 @@ def test_only_the_images_of_a_split_are_captioned(ctgi: Run, double: ScriptedSer
         (["RSTPReid", "RSTPReid", "--split", "train"], "--split train: expected one data set, and not 2 places"),
         (["RSTPReid/imgs", "--split", "train"], "no image in split 'train': ctgi data check shows what is there"),
         (["nowhere", "--split", "train"], "nowhere: no such folder"),
+        (["RSTPReid", "--split", "test", "--export", "rstp"], "an export replaces the captions of train: leave out"),
+        (["RSTPReid", "--annotations", "a.json"], "--annotations: without effect without --export LAYOUT"),
     ],
 )
 def test_a_split_that_is_not_there(

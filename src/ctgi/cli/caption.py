@@ -96,14 +96,16 @@ def caption(
     from ctgi.config import load_settings
     from ctgi.runs.export import check_export, export_all
 
-    check_layouts("--export", export, images_root, annotations, keep_human)
+    listed = (annotations or Path(images[0]) if export else None) if split else annotations
+    check_layouts("--export", export, images_root, listed, keep_human)
     check_pages(html, table)
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     layouts = export or []
     tell_unused_config(images, config, quiet=quiet)
-    chosen = _of_split(images, split, annotations, quiet=quiet) if split else None
-    if chosen:
+    split_of = (images[0], split) if split else None
+    if split:
+        chosen = _of_split(images, split, layouts, annotations, quiet=quiet)
         images, images_root = chosen.images, images_root or chosen.root
         annotations = annotations or (chosen.annotations if layouts else None)
     check_export(layouts, None if dry_run else annotations)
@@ -116,7 +118,7 @@ def caption(
         return
     from ctgi.runs.caption import caption_images
 
-    work = caption_images(images, out, settings, events, limit=limit, shard=part, trace=not no_trace)
+    work = caption_images(images, out, settings, events, limit=limit, shard=part, trace=not no_trace, split_of=split_of)
     report = asyncio.run(work)
     root = images_root or Path(images[0])
     exported = export_all(out, layouts, events, images_root=root, annotations=annotations, keep_human=keep_human)
@@ -126,15 +128,18 @@ def caption(
         raise typer.Exit(1)
 
 
-def _of_split(images: list[str], split: str, annotations: Path | None, *, quiet: bool) -> "SplitImages":
+def _of_split(
+    images: list[str], split: str, layouts: list[str], annotations: Path | None, *, quiet: bool
+) -> "SplitImages":
     """The images of a split, from the data set's own list."""
     from ctgi.cli.console import notice
     from ctgi.runs.split_images import split_images
 
+    shown = plain(split)
     if len(images) != 1:
-        raise CtgiError(
-            f"--split {plain(split)}: expected one data set, and not {len(images)} places to look for images"
-        )
+        raise CtgiError(f"--split {shown}: expected one data set, and not {len(images)} places to look for images")
+    if layouts and split != "train":
+        raise CtgiError(f"--split {shown}: an export replaces the captions of train: leave out --export")
     chosen = split_images(annotations or Path(images[0]), split, Path(images[0]))
     notice(f"{split} of {chosen.name}: {len(chosen.images):,} images", quiet=quiet)
     return chosen

@@ -147,21 +147,26 @@ async def caption_images(
     shard: Shard | None = None,
     trace: bool = True,
     models: Models | None = None,
+    split_of: tuple[str, str] | None = None,
 ) -> CaptionReport:
     """Caption the images that `out` does not hold yet, and append their records to it.
 
     With `trace` every call is recorded in a trace of this run, which the records name. `models` are kept open by the
-    caller; `events` hears what is passed over, how far the run is, and what failed.
+    caller; `events` hears what is passed over, how far the run is, and what failed. `split_of` is the data set and
+    split whose images `inputs` lists; the trace then names those.
 
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
     report = CaptionReport(str(out))
     paths = await asyncio.to_thread(_found, inputs, report.passed, events)
-    given = {"inputs": [*inputs], "limit": limit, "shard": f"{shard.index}/{shard.count}" if shard else None}
+    asked = [*inputs] if split_of is None else [split_of[0]]
+    given = {"inputs": asked, "limit": limit, "shard": f"{shard.index}/{shard.count}" if shard else None}
+    if split_of:
+        given["split"] = split_of[1]
     with (
         open_captions(out, settings.without_locks) as file,
-        recording(_act(inputs, given), settings, events, trace=trace) as run,
+        recording(_act(asked, given), settings, events, trace=trace) as run,
     ):
         report.trace = run.interceptor.run
         async with open_mtg(settings, run.interceptor, run.cache, models) as context:
