@@ -13,11 +13,16 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+from langchain_mcp_adapters.tools import load_mcp_tools
+from langchain_openai import ChatOpenAI
 from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.memory import create_connected_server_and_client_session
 from PIL import Image
+from pydantic import SecretStr
 
 from ctgi.cli.console import Terminal
 from ctgi.config import load_settings
@@ -26,7 +31,7 @@ from ctgi.mcp.server import GalleryServer
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.gallery import build_gallery
 from ctgi.runs.index import open_named
-from ctgi.testing import ScriptedServer
+from ctgi.testing import Reply, Request, ScriptedServer, ToolCall
 from ctgi.tools.specs import TOOLS
 from tests.support.commands import Run
 from tests.support.traces import calls, images, runs, wordy
@@ -188,9 +193,13 @@ def check(seen: dict[str, Any], people: Path) -> None:
     assert ".png" not in everything
 
 
-def test_a_client_lists_and_calls_everything(arguments: list[str], people: Path) -> None:
+def test_a_client_lists_and_calls_everything(arguments: list[str], people: Path, ctgi: Run) -> None:
     check(asyncio.run(_in_process(arguments, everything)), people)
-    assert len(calls(runs()[-1], "search_gallery")) == 2
+    (run,) = runs()
+    assert len(calls(run, "search_gallery")) == 2
+    replayed = ctgi("trace", "replay", run)
+    assert (replayed.code, "whose client decided what to call: it cannot be replayed" in replayed.err) == (2, True)
+    assert ctgi("trace", "export", run, "--recorded", "--json").json["yes"] == 1
 
 
 @pytest.mark.slow
@@ -233,6 +242,41 @@ def test_without_the_token_or_from_a_page_of_others_nobody_gets_in(
                 return (await http.post("/mcp", headers=sent, json={})).status_code
 
     assert asyncio.run(knock()) == status
+
+
+def test_an_agent_of_langchain_refines_its_search_through_the_adapters_of_others(arguments: list[str]) -> None:
+    """create_agent and langchain-mcp-adapters as they come; a scripted model over HTTP decides."""
+
+    def decide(seen: Request) -> Reply:
+        found = [json.loads(result) for result in seen.results if result.startswith("[{")]
+        second = found[0][1]["image_id"] if found else ""
+        again = {"query": QUERY, "refined_query": f"{QUERY} with white sneakers", "anchors": [second], "weight": 0.5}
+        steps = [
+            ToolCall("search_gallery", {"query": QUERY, "k": 5}),
+            ToolCall("verify_match", {"image_id": second, "description": QUERY}),
+            ToolCall("answer_question", {"image_id": second, "question": "What shoes?"}),
+            ToolCall("aggregate_query", {"query": QUERY, "facts": [FACT]}),
+            ToolCall("search_gallery", again | {"k": 5}),
+        ]
+        made = len(seen.results)
+        return Reply(tool_calls=[steps[made]]) if made < len(steps) else Reply(f"It is {found[-1][0]['image_id']}.")
+
+    async def searches(client: ClientSession) -> list[BaseMessage]:
+        with ScriptedServer(decide, models=("brain",)) as brain:
+            model = ChatOpenAI(model="brain", base_url=brain.url, api_key=SecretStr("none"), use_responses_api=False)
+            agent = create_agent(model, await load_mcp_tools(client))
+            state = await agent.ainvoke({"messages": [HumanMessage("find a man in a coat")]})
+            return list(state["messages"])
+
+    messages = asyncio.run(_in_process(arguments, searches))
+    first, *_, merged, last = [str(message.text) for message in messages if isinstance(message, ToolMessage)]
+    found, refined = json.loads(first), json.loads(last)
+    assert "sneakers" in merged
+    assert refined[0]["image_id"] == found[1]["image_id"]
+    assert refined[0]["rank_before"] == 2
+    assert messages[-1].text == f"It is {found[1]['image_id']}."
+    asked = calls(runs()[-1], "search_gallery")[-1]
+    assert asked["args"]["refinement"]["weight"] == 0.5
 
 
 def test_a_client_that_cannot_ask_its_person_is_told_so(arguments: list[str]) -> None:

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ctgi.agents.prompts import Wording, quoted, worded
 from ctgi.errors import CtgiError, ImageError
+from ctgi.faults import first_fault
 from ctgi.files import write_whole
 from ctgi.reading import Json
+from ctgi.retrieval.images import ImageRef
 from ctgi.settings_tables import PromptSettings
 from ctgi.text import plain
 from ctgi.tools.traces.diff import Right
@@ -16,6 +20,7 @@ from ctgi.tools.traces.format import Call, Item
 from ctgi.tools.traces.found_images import FoundImages
 from ctgi.tools.traces.reader import Trace
 from ctgi.tools.traces.selection import Selection, chosen
+from ctgi.tools.types import Verdict
 
 IMAGE = "<image>"
 """Where the picture stands in a prompt, as ms-swift and LLaMA-Factory read it."""
@@ -73,21 +78,25 @@ def export_verdicts(
     return made
 
 
+_NO_ITEM = Item(item=0, input={}, at=0.0)
+
+
 def _lines(
     judged: Iterable[tuple[Item, Call]], trace: Trace, made: Examples, right: Right | None, found: FoundImages
 ) -> Iterator[bytes]:
-    wording = worded(PromptSettings.model_validate(trace.header.settings.get("prompts") or {}))
+    wording = _wording(trace)
     known: set[str] = set()
     gone: dict[str, str] = {}
     for item, call in judged:
-        if call.error is not None:
+        read = _read(call, trace)
+        if read is None:
             made.failed += 1
             continue
-        image, description = trace.values.images(call.args)["image"], str(call.args["description"])
+        image, description, match = read
         if call.key in known:
             made.repeated += 1
             continue
-        says = right(description, item, image.path, image.sha256) if right else bool(call.out["match"])
+        says = right(description, item, image.path, image.sha256) if right else match
         if says is None:
             made.unlabeled += 1
             continue
@@ -105,6 +114,27 @@ def _lines(
 def _judged(trace: Trace, selection: Selection) -> Iterator[tuple[Item, Call]]:
     for number, calls, _ in chosen(trace, replace(selection, tool="verify_match")):
         yield from ((trace.items[number].item, call) for call in calls)
+    if not selection.items:  # of an MCP client, whose calls belong to no item
+        yield from ((_NO_ITEM, call) for call in trace.loose_calls() if call.tool == "verify_match")
+
+
+def _wording(trace: Trace) -> Wording:
+    try:
+        return worded(PromptSettings.model_validate(trace.header.settings.get("prompts") or {}))
+    except ValidationError as error:
+        raise CtgiError(f"run {trace.header.run}: its prompts cannot be used ({first_fault(error)})") from None
+
+
+def _read(call: Call, trace: Trace) -> tuple[ImageRef, str, bool] | None:
+    """The image, the description, and whether the model took it for a match; None where there is no verdict."""
+    try:
+        image, description = trace.values.images(call.args.get("image")), call.args.get("description")
+        verdict = trace.values.result(call.tool, call.out)
+    except ValueError:  # of a line that was edited, too
+        return None
+    if not (isinstance(image, ImageRef) and isinstance(description, str) and isinstance(verdict, Verdict)):
+        return None
+    return image, description, verdict.match
 
 
 def _line(wording: Wording, description: str, place: str, says: bool) -> bytes:

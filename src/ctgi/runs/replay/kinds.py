@@ -21,6 +21,11 @@ def kind_of(header: Header) -> Kind:
     for kind in KINDS:
         if kind.reads(header):
             return kind
+    if header.graph == "mcp":
+        raise CtgiError(
+            f"run {header.run} is of ctgi mcp, whose client decided what to call: it cannot be replayed; "
+            f"ctgi trace show {header.run} lists its calls"
+        )
     raise CtgiError(
         f"run {header.run} is of the graph {header.graph!r}, which this ctgi lacks: use the ctgi that recorded it"
     )
