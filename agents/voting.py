@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ctgi.agents.languages import without_yes
 from ctgi.agents.pool import PoolQuestion
 from ctgi.agents.statements import state, why_unusable
 from ctgi.agents.wording import contradiction, meaning, share_said
@@ -39,6 +40,8 @@ def _agree(question: PoolQuestion, one: str, other: str) -> bool:
     if any(nothing):
         return all(nothing)
     first, second = (state(question, answer) or answer for answer in (one, other))
-    mine, yours = meaning(one) or meaning(first), meaning(other) or meaning(second)
+    mine, yours = (meaning(without_yes(answer)) for answer in (one, other))
+    if not (mine and yours):  # a bare yes, "a woman": the statement says it
+        mine, yours = meaning(first), meaning(second)
     shared = max(share_said(mine, yours), share_said(yours, mine))
     return shared > _AGREEING and contradiction(first, [second]) is None

@@ -96,8 +96,8 @@ _FACETS: dict[str, dict[str, str]] = {
         for name, words in _SHADES.items()
     },
     "person": {
-        "man": r"^(?:an? |the )?(?:\w+ )?(?:man|boy|gentleman)\b|looks like a (?:man|boy)",
-        "woman": r"^(?:an? |the )?(?:\w+ )?(?:woman|girl|lady)\b|looks like a (?:woman|girl)",
+        "man": r"^(?:an? |the )?(?:\w+ )?(?:man|boy|gentleman)\b|looks like a (?:man|male|boy)\b",
+        "woman": r"^(?:an? |the )?(?:\w+ )?(?:woman|girl|lady)\b|looks like a (?:woman|female|girl|lady)\b",
     },
     "hair": {
         "long": rf"\b(?:long|shoulder-length|medium-length)\b{_GAP}hair\b|hair is (?:long|shoulder)",

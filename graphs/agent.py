@@ -25,7 +25,7 @@ from ctgi.graphs.agent_state import (
     this_request,
     tokens_spent,
 )
-from ctgi.graphs.mti import STOP
+from ctgi.graphs.mti import is_stop
 from ctgi.graphs.mti_state import found_in
 from ctgi.graphs.steps import Host, begin, route, step
 from ctgi.records import Found
@@ -230,7 +230,7 @@ async def _listen(state: AgentState, runtime: Runtime[AgentContext]) -> AgentSta
         person.show(state)
     words = answered["text"] if answered else _last(state).text
     said = (await runtime.context.callables["ask_user"](words)).text
-    if said.strip().lower() in ("", STOP):
+    if not said.strip() or is_stop(said):
         return {"over": True}
     return {"messages": [HumanMessage(said)], "calls": {"ask_user": 1}, "over": False}
 

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from ctgi.agents.judge import Judgment
+from ctgi.agents.languages import words
 from ctgi.agents.pool import PoolQuestion, QuestionPool
 from ctgi.agents.trust import EVERY_YES, Trust
 from ctgi.agents.voting import outvoted
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 TOOLS = ("answer_question", "verify_match", "propose_questions", "aggregate_query")
 STOP = "stop"
 """What a person types to end the questions early."""
+
+
+def is_stop(text: str) -> bool:
+    """Whether a person ends the questions: "stop", "Stop!"."""
+    return words(text) == [STOP]
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,7 @@ async def _ask_person(state: MtiState, runtime: Runtime[MtiContext]) -> MtiState
     """One question to the person; the interrupt stands alone, because the node runs again from its start."""
     (attribute, question), *rest = state["questions"]
     answer = str(interrupt({"question": question, "left": len(rest)}))
-    if answer.strip().lower() == STOP:
+    if is_stop(answer):
         return {"questions": []}
     turn = await _turn(state, runtime, [], attribute, Reply(answer), None)
     return {"questions": rest, "dialogue": [turn], "calls": {"ask_user": 1}}

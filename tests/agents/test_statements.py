@@ -114,10 +114,28 @@ def test_no_sentence_stands_twice_within_statements_of_several() -> None:
         "no idea", "not sure", "hard to say", "I don't remember", "weiss nicht", "Weiß nicht", "Keine Ahnung, leider",
         "je ne sais pas", "aucune idée", "no sé", "non lo so", "não sei", "не знаю", "不知道", "わからない", "몰라요",
         "لا أعرف", "לא יודע", "पता नहीं", "bilmiyorum", "weet ik niet", "nie wiem", "vet inte", "không biết",
+        "maybe", "I couldn't see.", "prefer not to say", "ved ikke", "vet ikke", "en tiedä", "nem tudom", "nu știu",
+        "neviem", "ne znam", "не знам", "no lo recuerdo", "je ne m'en souviens plus",
     ],
 )  # fmt: skip
 def test_a_skipped_question_is_told_from_an_answer(answer: str) -> None:
     assert why_unusable("What color are the shoes?", answer) == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "statement"),
+    [
+        ("vehicle", "The person is with something on wheels."),
+        ("layers", "The person wears several layers."),
+        ("glasses", "The person wears glasses."),
+        ("other_people", "Close by there is another person."),
+    ],
+)
+@pytest.mark.parametrize("yes", ["yes", "Yes.", "Ja", "yes, he is", "是的"])
+def test_a_bare_yes_answers_a_yes_no_question(attribute: str, statement: str, yes: str) -> None:
+    question = load_pool().question_about(attribute)
+    assert why_unusable(question.question, yes, question.bland) is None
+    assert state(question, yes) == statement
 
 
 @pytest.mark.parametrize("answer", ["a skipping rope", "next to the wall, red", "a ski pass", "passing cars", "red"])

@@ -320,7 +320,7 @@ def test_a_person_answers_instead_of_the_anchor(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_questions(tmp_path: Path) -> None:
-    result, questions = talk(tmp_path / "threads.sqlite", "a man", ["red", "stop"])
+    result, questions = talk(tmp_path / "threads.sqlite", "a man", ["red", "Stop!"])
     assert len(questions) == 2
     assert result.refined_query == "A man. The upper-body clothing is red."
 
