@@ -33,6 +33,9 @@ def no_match(verdicts: Sequence[VerdictRecord], anchors: Collection[str]) -> str
     likeliest = max((one for one in verdicts if one.doubt), key=lambda one: one.probability or 0.0, default=None)
     if likeliest:
         return f"{told}; the likeliest, {PurePath(likeliest.path).name}, has {likeliest.doubt}"
+    failed = [one for one in verdicts if one.error]
+    if failed:
+        return f"{told}; {len(failed)} could not be looked at ({failed[0].error})"
     unjudged = next((one.text for one in verdicts if one.text.startswith(NOT_JUDGED)), None)
     return f"{told}; {unjudged}" if unjudged else told
 

@@ -118,7 +118,7 @@ def test_no_anchor_leaves_the_ranking_as_it_was() -> None:
     assert retriever.asked == [None]
     assert [found.path for found in result.results] == [f"im{i}" for i in range(10)]
     assert result.calls == {"search_gallery": 1, "verify_match": 20}
-    assert result.no_match == "none of 20 candidates was confirmed"
+    assert result.no_match == "none of 20 candidates was confirmed; 1 could not be looked at (im7: the file is gone)"
 
 
 def test_a_yes_that_is_not_sure_enough_for_its_rank_is_no_anchor_and_the_reason_is_told() -> None:

@@ -25,7 +25,10 @@ class ColorEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
         counts = [np.bincount(np.frombuffer(text.encode(), np.uint8) % self.dim, minlength=self.dim) for text in texts]
-        return TextFeatures(_unit(np.array(counts, np.float32)), (0,) * len(texts))
+        return TextFeatures(
+            _unit(np.array(counts, np.float32)),
+            tuple(max(0, len(text.split()) - self.context_length) for text in texts),
+        )
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """The page in a real browser: from a query to an exported shortlist, and what must never happen there."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -160,6 +161,39 @@ def test_two_people_and_a_restart_in_the_middle(chromium: Any, visit: Any, serve
     other.wait_for_selector(".turn .answer:text-is('red skirt')")
     assert "red skirt" not in visit.inner_text("main")
     other.context.close()
+
+
+def test_a_lost_connection_goes_on_by_itself_and_a_double_click_is_one_search(
+    visit: Any, people: Path, tmp_path: Path
+) -> None:
+    class Silent(ScriptedMllm):
+        """Judges candidates, and never answers a question."""
+
+        async def chat(self, request: Any) -> Any:
+            return await (super().chat(request) if "match" in request.prompt else asyncio.Event().wait())
+
+    slow, quick = (Served(people, model, tmp_path / "traces") for model in (Silent(says), ScriptedMllm(says)))
+    quick.port, quick.url = slow.port, slow.url
+    slow.start()
+    tab = visit.context.new_page()  # the stream of another port is no request to another machine
+    tab.goto(slow.url)
+    tab.fill("#query", "a man in blue")
+    tab.dblclick("form.ask button")
+    tab.wait_for_url("**/searches/*")
+    tab.wait_for_selector(".verdict.yes")
+    tab.evaluate("window.sameTab = true")
+    slow.stop()
+    tab.wait_for_selector("#lost:not([hidden])")
+    assert tab.locator("#ranking .card").count() == 8
+    quick.start()
+    settled(tab)
+    tab.wait_for_selector(".turn .answer")
+    assert tab.evaluate("window.sameTab")
+    assert not tab.is_visible("#lost")
+    assert "A match was confirmed" in tab.inner_text("#trust")
+    tab.goto(slow.url)
+    assert tab.locator("[aria-labelledby=earlier] li").count() == 1
+    quick.stop()
 
 
 def test_a_long_gallery_is_scrolled_and_only_what_is_near_is_there(

@@ -147,18 +147,6 @@ async def test_a_correction_from_elsewhere_is_refused(people: Path, captions: Pa
     assert not corrections_path(captions).exists()
 
 
-async def test_a_disk_that_is_full_is_told(
-    people: Path, captions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    async with visited(people, ScriptedMllm(), tmp_path, captions=(captions,)) as visit:
-        monkeypatch.setattr("ctgi.corrections.append_whole", full)
-        page = await corrected(visit, address(captions), caption="A woman.")
-        assert "the correction is not saved (No space left on device): free some space" in page.text
-
-
 async def test_filters_stay_in_the_address(people: Path, captions: Path, tmp_path: Path) -> None:
     async with visited(people, ScriptedMllm(), tmp_path, captions=(captions,)) as visit:
         page = await visit.see("/captions/0?text=SNEAKERS&attribute=shoes&below=95&only=")

@@ -155,11 +155,6 @@ async def test_an_empty_query_is_a_page_that_says_so(query: str, people: Path, t
         assert "That did not work" in shown.text
 
 
-async def test_five_thousand_words_are_searched(people: Path, tmp_path: Path) -> None:
-    async with visited(people, ScriptedMllm(), tmp_path) as visit:
-        assert len((await visit.see(await visit.finished("red shoes " * 2500, asks="nobody"))).order) == 8
-
-
 async def test_a_model_that_fails_is_said_and_tried_again(people: Path, tmp_path: Path) -> None:
     down = [EndpointDownError("http://model: no answer: start the server")]
 

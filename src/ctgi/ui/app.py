@@ -25,16 +25,18 @@ def create_app(site: Site) -> FastAPI:
     for subject in (searches, shortlist, gallery, captions, traces):
         app.include_router(subject.router)
     app.mount("/static", StaticFiles(directory=Path(str(files("ctgi.ui") / "static"))))
-    for kind in (CtgiError, ToolError, HTTPException, RequestValidationError):
+    for kind in (CtgiError, ToolError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _problem)
     return app
 
 
 async def _problem(request: Request, error: Exception) -> HTMLResponse:
-    """What is wrong and what cures it, as a page."""
+    """What is wrong and what cures it, as a page; a form that failed can be sent again from there."""
     site: Site = request.app.state.site
     status, title, text = _said(error)
-    return site.page(request, "problem.html.j2", status=status, title=title, problem=text)
+    may_pass = request.method == "POST" and isinstance(error, CtgiError | ToolError)
+    form = (await request.form()).multi_items() if may_pass else []
+    return site.page(request, "problem.html.j2", status=status, title=title, problem=text, form=form)
 
 
 def _said(error: Any) -> tuple[int, str, str]:
@@ -48,4 +50,6 @@ def _said(error: Any) -> tuple[int, str, str]:
         return error.status_code, title, told
     if isinstance(error, RequestValidationError):
         return 422, "That did not work", "The form came without something that it needs, or with too much."
-    return 409, "That did not work", str(error)
+    if isinstance(error, CtgiError | ToolError):
+        return 409, "That did not work", str(error)
+    return 500, "That did not work", "ctgi failed here, which is a fault of ctgi: the terminal says more."

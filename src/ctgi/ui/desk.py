@@ -57,6 +57,7 @@ class Desk:
 
     def __init__(self, steered: Steered, store: Store) -> None:
         self._steered, self._store = steered, store
+        self._encoder = steered.gallery.header.fingerprint
         self._live: dict[str, Live] = {}
 
     async def begin(self, asks: Asks, beginning: Beginning, parent: str | None = None) -> str:
@@ -73,7 +74,7 @@ class Desk:
         if live.moment is None:
             problem = self._problem(live)
             raise problem if isinstance(problem, ToolError) else CtgiError(str(problem))
-        self._store.begin(name, joined(beginning.query), asks, parent)
+        self._store.begin(name, joined(beginning.query), asks, parent, self._encoder)
         if parent:
             self._store.inherit(name, parent)
         if live.task and live.task.done():
@@ -85,23 +86,34 @@ class Desk:
         live = self._live.get(begun.id)
         if live is None:
             moment = await self._steered.look(begun.id)
-            if moment is None or not _is_unfinished(begun, moment) or moment.question is not None:
+            if moment is None or not _is_unfinished(begun, moment) or moment.question is not None or self.is_old(begun):
                 return moment, False
             live = self._live.get(begun.id) or self._set_going(begun.id, cast(Asks, begun.asks), None, moment)
         return live.moment, live.moment is None or live.moment.question is None
 
     async def answer(self, begun: Begun, question: str, text: str) -> None:
-        """What the person says; an answer to another question than the one that waits changes nothing."""
+        """What the person says; an answer to another question than the one that waits changes nothing.
+
+        Raises:
+            CtgiError: it cannot be kept, or another encoder made the search.
+            ToolError: the step that it led to failed.
+        """
+        self._store.check()
         live = self._live.get(begun.id)
         if live is None:
             moment = await self._steered.look(begun.id)
             if moment is None or moment.question != question:
                 return
+            self._check_encoder(begun)
+            if begun.problem:
+                self._store.fail(begun.id, None)
             live = self._live.get(begun.id) or self._set_going(begun.id, cast(Asks, begun.asks), None, moment)
         if live.moment and live.moment.question == question:
             live.answer(question, text)
             while live.moment.question == question and live.task and not live.task.done():
                 await live.change()
+            if live.moment.question == question and (problem := self._problem(live)):
+                raise problem  # it is not kept: whoever said it can say it again
 
     async def follow(self, begun: Begun) -> AsyncIterator[Moment]:
         """Every step from now on, up to the end or the next question."""
@@ -113,12 +125,22 @@ class Desk:
                 return
             await live.change()
 
+    def is_old(self, begun: Begun) -> bool:
+        """Whether the search was made with another encoder than the present one: its scores mean nothing to this."""
+        return begun.encoder not in ("", self._encoder)
+
     async def aclose(self) -> None:
         """Break off what goes on; each search is kept up to its last step."""
         tasks = [live.task for live in self._live.values() if live.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _check_encoder(self, begun: Begun) -> None:
+        if self.is_old(begun):
+            raise CtgiError(
+                "the encoder has changed since this search began: search again; your answers stand on its page"
+            )
 
     def _set_going(self, name: str, asks: Asks, beginning: Beginning | None, moment: Moment | None = None) -> Live:
         self._let_go_of_the_oldest()

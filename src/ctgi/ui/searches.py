@@ -141,7 +141,10 @@ async def view_of(site: Site, begun: Begun) -> SearchView:
 
 
 def _view(site: Site, begun: Begun, moment: Moment | None, running: bool) -> SearchView:
-    return view(begun, moment, site.store.shortlist(begun.id), running=running, unknown=site.unknown(begun.query))
+    return view(
+        begun, moment, site.store.shortlist(begun.id), running=running, unknown=site.unknown(begun.query),
+        old=site.desk.is_old(begun),
+    )  # fmt: skip
 
 
 async def _events(site: Site, begun: Begun, shown: str) -> AsyncIterator[str]:

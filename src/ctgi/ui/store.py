@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ctgi.errors import CtgiError
 from ctgi.text import plain
@@ -16,7 +17,8 @@ FILE = "searches.sqlite"
 _BUSY_S = 10
 _TABLES = """
 create table if not exists searches (
-  id text primary key, parent text, query text not null, asks text not null, began text not null, problem text
+  id text primary key, parent text, query text not null, asks text not null, began text not null, problem text,
+  encoder text not null default ''
 );
 create table if not exists shortlist (
   search text not null, sha256 text not null, path text not null, note text not null default '', added text not null,
@@ -25,8 +27,7 @@ create table if not exists shortlist (
 """
 
 
-@dataclass(frozen=True)
-class Begun:
+class Begun(NamedTuple):
     """One search of the page."""
 
     id: str
@@ -39,6 +40,8 @@ class Begun:
     """ISO 8601, UTC."""
     problem: str | None
     """Why it ended early."""
+    encoder: str
+    """Fingerprint of the encoder; empty where it was not noted."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,24 @@ class Store:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")  # safe from a kill, if not from a power cut
             self._db.executescript(_TABLES)
+            if "encoder" not in [row[1] for row in self._db.execute("pragma table_info(searches)")]:
+                self._db.execute("alter table searches add column encoder text not null default ''")
+        self._unsaved: dict[str, str] = {}
 
-    def begin(self, name: str, query: str, asks: str, parent: str | None) -> None:
+    def begin(self, name: str, query: str, asks: str, parent: str | None, encoder: str) -> None:
         """A new search."""
-        row = (name, parent, query, asks, _now())
-        self._write("insert into searches (id, parent, query, asks, began) values (?, ?, ?, ?, ?)", *row)
+        row = (name, parent, query, asks, _now(), encoder)
+        self._write("insert into searches (id, parent, query, asks, began, encoder) values (?, ?, ?, ?, ?, ?)", *row)
 
     def fail(self, name: str, problem: str | None) -> None:
-        """Why a search ended early; None where it is tried again."""
-        self._write("update searches set problem = ? where id = ?", problem, name)
+        """Why a search ended early, known until the program ends where the disk is full; None: it is tried again."""
+        self._unsaved.pop(name, None)
+        try:
+            self._write("update searches set problem = ? where id = ?", problem, name)
+        except CtgiError:
+            if problem is None:
+                raise
+            self._unsaved[name] = problem
 
     def search(self, name: str) -> Begun | None:
         """The search of this id."""
@@ -113,17 +125,27 @@ class Store:
             child, parent,
         )  # fmt: skip
 
+    def check(self) -> None:
+        """Make sure that what is done now can be kept.
+
+        Raises:
+            CtgiError: the file was deleted.
+        """
+        with _explained(self._path):
+            self._path.stat()  # what is written to a deleted file is lost
+
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
     def _searches(self, where: str, *values: object) -> Iterator[Begun]:
         with self._lock, _explained(self._path):
-            columns = "id, parent, query, asks, began, problem"
-            rows = self._db.execute(f"select {columns} from searches {where}", values).fetchall()
-        return (Begun(*row) for row in rows)
+            columns = "id, parent, query, asks, began, problem, encoder"
+            found = map(Begun._make, self._db.execute(f"select {columns} from searches {where}", values).fetchall())
+        return (one._replace(problem=self._unsaved.get(one.id, one.problem)) for one in found)
 
     def _write(self, statement: str, *values: object) -> None:
+        self.check()
         with self._lock, _explained(self._path), self._db:
             self._db.execute(statement, values)
 
@@ -136,5 +158,8 @@ def _now() -> str:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError:
+        cure = "copy it back, or start ctgi ui again; what is on the page can still be exported"
+        raise CtgiError(f"{plain(str(path))} was deleted while the page was open: nothing is kept: {cure}") from None
     except (sqlite3.Error, OSError) as error:
         raise CtgiError(f"{plain(str(path))}: {error}: free some space, or allow writing to its folder") from None

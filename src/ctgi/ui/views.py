@@ -84,6 +84,8 @@ class SearchView:
     shortlist: tuple[Kept, ...]
     unknown: tuple[str, ...]
     """Words that mean nothing to the embedded models, where these answer."""
+    old: bool
+    """Whether another encoder made it."""
 
     @property
     def cut(self) -> int:
@@ -116,8 +118,9 @@ class SearchView:
 
 
 def view(
-    begun: Begun, moment: Moment | None, kept: list[Kept], *, running: bool = False, unknown: tuple[str, ...] = ()
-) -> SearchView:
+    begun: Begun, moment: Moment | None, kept: list[Kept], *, running: bool = False, unknown: tuple[str, ...] = (),
+    old: bool = False,
+) -> SearchView:  # fmt: skip
     """The page's view of a search."""
     found = moment.found if moment else None
     on_list = frozenset(one.sha256 for one in kept)
@@ -128,12 +131,13 @@ def view(
         cards=_cards(found, on_list) if found else (),
         aside=tuple(moment.state.get("excluded", ())) if moment else (),
         pieces=tuple(pieces),
-        question=moment.question if moment else None,
+        question=moment.question if moment and not old else None,
         left=moment.left if moment else 0,
         running=running,
         stage=_stage(moment) if moment else "Searching",
         shortlist=tuple(kept),
         unknown=unknown,
+        old=old,
     )
 
 

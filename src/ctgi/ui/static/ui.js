@@ -9,6 +9,7 @@ function follow(address) {
   source.addEventListener("error", () => {
     const lost = document.getElementById("lost");
     if (lost) lost.hidden = source.readyState === EventSource.OPEN;
+    if (source.readyState === EventSource.CLOSED) setTimeout(follow, 3000, address); // what stands between gave up
   });
   source.addEventListener("open", () => {
     const lost = document.getElementById("lost");
