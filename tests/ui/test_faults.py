@@ -90,14 +90,15 @@ async def test_a_gallery_that_is_deleted_while_it_is_open(people: Path, tmp_path
         first, second = (await visit.see(address)).order[:2]
         await visit.post(f"{address}/keep", image=first, note="seen twice")
         shutil.rmtree(people / ".ctgi")
-        for where, form in (
-            ("/searches", {"query": "a man in blue", "asks": "nobody"}),
-            (f"{address}/keep", {"image": second, "note": "seen once"}),
-            (f"{dialogue}/answer", {"question": asked, "answer": "blue"}),
+        deleted = "was deleted while the page was open"
+        for where, form, told in (
+            ("/searches", {"query": "a man in blue", "asks": "nobody"}, "ctgi index"),
+            (f"{address}/keep", {"image": second, "note": "seen once"}, deleted),
+            (f"{dialogue}/answer", {"question": asked, "answer": "blue"}, deleted),
         ):
             shown = await visit.post(where, **form)
             assert shown.status_code == 409
-            assert "was deleted while the page was open" in seen(shown.text).text
+            assert told in seen(shown.text).text
             assert form.items() <= kept(seen(shown.text)).items()
         assert await exported(visit, address) == [(first, "seen twice")]
         assert (await visit.see(address)).order[:2] == [first, second]
