@@ -155,7 +155,8 @@ class Video:
         import av
 
         try:
-            return av.open(self.path, metadata_errors="replace")
+            # as a file and nothing else: a name is no address, and a playlist reaches no server
+            return av.open(f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
         except av.FFmpegError as error:
             why = "no such file" if isinstance(error, av.FileNotFoundError) else _why(error)
             raise ImageError(self.path, why) from None

@@ -95,11 +95,34 @@ class Found(Record):
     """Under the query alone; None for an image below the first thousand."""
 
 
+class Origin(Record):
+    """The place in a photograph or video that an image was cut out of by `ctgi crop`."""
+
+    source: Text
+    """The photograph or video."""
+    frame: int | None
+    """In the order shown, from 0; None for a photograph."""
+    time_s: float | None
+    """Since the video's first frame; None for a photograph."""
+    time: Text | None = None
+    """When it was taken, in ISO 8601, where the file says so."""
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom of the person, in px of the upright picture."""
+    size: tuple[int, int]
+    """Width and height of that picture in px."""
+    track: Text = ""
+    """The same for all crops of one person in one video."""
+    camera: Text | None = None
+    site: Text | None = None
+
+
 class Match(Found):
     """One ranked image."""
 
     rank: int
     """From 1."""
+    origin: Origin | None = None
+    """Where it was cut out; None for an image that `ctgi crop` did not make."""
 
 
 class Anchor(Record):

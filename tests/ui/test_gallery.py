@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctgi.retrieval.images import digest
+from ctgi.retrieval.images import digest, image_size
 from ctgi.testing import ScriptedMllm
 from tests.support.caption_records import record, write
 from tests.support.page import visited
@@ -77,3 +77,25 @@ async def test_one_image_has_a_page_with_its_captions(people: Path, tmp_path: Pa
         address = await visit.finished(asks="nobody")
         assert "A girl." in (await visit.see(f"{address}/images/{digest(second)}")).text
         assert (await visit.get(f"/gallery/{'0' * 64}")).status_code == 404
+
+
+async def test_an_image_that_was_cut_out_leads_back_to_the_whole_picture(people: Path, tmp_path: Path) -> None:
+    from ctgi.reading import dump
+
+    shutil.copy(people / "1_a.png", tmp_path / "street.png")
+    size = [*image_size(str(people / "1_a.png"))]
+    row = {
+        "path": "0_a.png", "sha256": "", "source": "../street.png", "frame": None, "time_s": None,
+        "time": "2026-11-01T10:00:00", "box": [2, 4, 20, 40], "size": size, "track": "street/1",
+        "score": 0.9, "worth": 0.5, "camera": "north", "site": None, "place": None,
+    }  # fmt: skip
+    (people / "sources.jsonl").write_bytes(dump(row) + b"\n")
+    async with visited(people, ScriptedMllm(), tmp_path) as visit:
+        sha256 = digest(str(people / "0_a.png"))
+        page = (await visit.get(f"/gallery/{sha256}")).text
+        assert "street.png, box 2, 4, 20, 40, 2026-11-01T10:00:00, north" in page
+        picture = await visit.get(f"/images/{sha256}/scene")
+        assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
+        other = digest(str(people / "2_a.png"))
+        assert "Where it is from" not in (await visit.get(f"/gallery/{other}")).text
+        assert (await visit.get(f"/images/{other}/scene")).status_code == 410

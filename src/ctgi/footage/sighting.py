@@ -10,7 +10,7 @@ from ctgi.footage.frames import Examined
 from ctgi.footage.quality import Look, look
 from ctgi.tools.types import Box, Detection, Detections
 
-_MARGIN = 0.04
+_MARGIN = 0.05
 """Crops have this share of the person's height around the box."""
 
 

@@ -1,11 +1,13 @@
 """sources.jsonl: where each crop is from. Beside the crops, one line for each."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ctgi import records
 from ctgi.reading import Json, dump, parse_json
+from ctgi.records import Match
 from ctgi.tools.types import Box
 
 SOURCES = "sources.jsonl"
@@ -63,26 +65,40 @@ def origin(row: Json) -> Origin | None:
         return None
 
 
-def origins(paths: Iterable[str]) -> dict[str, tuple[Origin, Path]]:
-    """The origins of these images by path, each with the folder of its sources.jsonl; only of those that have one."""
+def origins(paths: Iterable[str]) -> dict[str, records.Origin]:
+    """The origins of these images by path, for those that have one; their sources as paths that can be opened."""
     by_folder: dict[Path, dict[str, str]] = {}
     for path in paths:
         folder = _folder_of(path)
         if folder:
             name = os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
             by_folder.setdefault(folder, {})[name] = path
-    found: dict[str, tuple[Origin, Path]] = {}
+    found: dict[str, records.Origin] = {}
     for folder, wanted in by_folder.items():
         for row in _rows(folder / SOURCES, wanted):
             told = origin(row)
             if told and told.path in wanted:
-                found[wanted[told.path]] = told, folder
+                found[wanted[told.path]] = _opened_from(told, folder)
     return found
 
 
-def source_file(told: Origin, folder: Path) -> Path:
-    """The photograph or video itself, which may be gone."""
-    return Path(os.path.normpath(folder / told.source))
+def origin_of(path: str) -> records.Origin | None:
+    """The origin of one image; None if `ctgi crop` did not make it."""
+    return origins([path]).get(path)
+
+
+def with_origins(results: Sequence[Match]) -> tuple[Match, ...]:
+    """These results, those that `ctgi crop` cut out with their origins."""
+    found = origins([match.path for match in results])
+    return tuple(
+        match.model_copy(update={"origin": found[match.path]}) if match.path in found else match for match in results
+    )
+
+
+def _opened_from(told: Origin, folder: Path) -> records.Origin:
+    source = os.path.normpath(folder / told.source)
+    known = {name: value for name, value in vars(told).items() if name in records.Origin.model_fields}
+    return records.Origin(**known | {"source": source})
 
 
 def _folder_of(path: str) -> Path | None:

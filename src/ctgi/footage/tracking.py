@@ -16,7 +16,7 @@ LOST_AFTER_S = 2.0
 _LONGEST_GAP = 12
 _APART = 0.5
 """Two boxes at this distance or more are not one person; `_distances` says how it is measured."""
-_TALLER, _OTHER_COLORS = 0.5, 1.2
+_TALLER, _OTHER_COLORS = 0.5, 0.7
 """What a difference in height (its logarithm), and in colors (in [0, 1]), weighs against steps of one height."""
 _SPACED_S = 1.0
 """Crops of one track are so far apart in time, that they do not all show the same."""

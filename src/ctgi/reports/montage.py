@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ctgi.errors import CtgiError, ImageError
 from ctgi.files import write_whole
-from ctgi.records import SearchRecord
+from ctgi.footage.scenes import full_picture, moment, source_name
+from ctgi.records import Origin, SearchRecord
 from ctgi.reports.rankings import TOP, Card, Relevant, added, after, before, is_reranked
 from ctgi.retrieval.images import read_image
 from ctgi.text import plain
@@ -25,6 +26,8 @@ WIDTH = 2 * MARGIN + TOP * PHOTO[0] + (TOP - 1) * GAP
 MAX_LINES = 6
 """Lines of a query; what is longer ends in an ellipsis."""
 LABEL_PX = 52
+SCENE_PX = 96
+"""Height of the full picture that a crop is from, below it."""
 INK, MUTED, ACCENT, PAGE, WELL = "#191b20", "#5d626d", "#3450c8", "#ffffff", "#ececE7"
 RIGHT, WRONG, ANCHOR, ANCHOR_TINT = "#1f9d57", "#d8393e", "#d99a1c", "#ffefcc"
 
@@ -81,15 +84,21 @@ def _compose(blocks: list[tuple[str, list[Word], list[Card]]]) -> "Image":
     from PIL import Image, ImageDraw
 
     lines = [_wrap(words, WIDTH - 2 * MARGIN) for _, words, _ in blocks]
-    heights = [30 + 32 * len(wrapped) + 12 + PHOTO[1] + LABEL_PX for wrapped in lines]
+    scenes = [SCENE_PX if any(card.origin for card in cards) else 0 for _, _, cards in blocks]
+    heights = [
+        30 + 32 * len(wrapped) + 12 + PHOTO[1] + LABEL_PX + more for wrapped, more in zip(lines, scenes, strict=True)
+    ]
     canvas = Image.new("RGB", (WIDTH, 2 * MARGIN + sum(heights) + 28 * (len(blocks) - 1)), PAGE)
     draw = ImageDraw.Draw(canvas)
     y = MARGIN
-    for (heading, _, cards), wrapped in zip(blocks, lines, strict=True):
+    for (heading, _, cards), wrapped, more in zip(blocks, lines, scenes, strict=True):
         y = _write(draw, y, heading, wrapped)
         for place, card in enumerate(cards):
-            _place(canvas, draw, card, MARGIN + place * (PHOTO[0] + GAP), y)
-        y += PHOTO[1] + LABEL_PX + 28
+            x = MARGIN + place * (PHOTO[0] + GAP)
+            _place(canvas, draw, card, x, y)
+            if card.origin:
+                _scene(canvas, draw, card.origin, x, y + PHOTO[1] + LABEL_PX)
+        y += PHOTO[1] + LABEL_PX + more + 28
     return canvas
 
 
@@ -173,6 +182,18 @@ def _paste(canvas: "Image", draw: "ImageDraw", card: Card, x: int, y: int) -> No
         _center(draw, x, y + PHOTO[1] // 2 + 12, error.reason, MUTED, 13)
         return
     canvas.paste(photo, (x + (PHOTO[0] - photo.width) // 2, y + (PHOTO[1] - photo.height) // 2))
+
+
+def _scene(canvas: "Image", draw: "ImageDraw", origin: Origin, x: int, y: int) -> None:
+    """The full picture with the person marked, and where it is from; without the picture if the source is gone."""
+    try:
+        picture = full_picture(origin, (PHOTO[0], SCENE_PX - 18))
+    except ImageError:
+        draw.text((x, y), "source not here", fill=MUTED, font=_font(13))
+    else:
+        canvas.paste(picture, (x, y))
+    told = " ".join(filter(None, (source_name(origin), moment(origin))))
+    draw.text((x, y + SCENE_PX - 16), _cut(plain(told), 12), fill=MUTED, font=_font(12))
 
 
 def _mark(draw: "ImageDraw", x: int, y: int, *, good: bool) -> None:

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from fnmatch import fnmatch
 from pathlib import PurePath
 
-from ctgi.records import SearchRecord
+from ctgi.records import Origin, SearchRecord
 
 TOP = 10
 """Images in a row."""
@@ -35,6 +35,8 @@ class Card:
     """Whether it is an anchor that can hardly be trusted."""
     right: bool | None = None
     """Whether it shows the right person; None without ground truth."""
+    origin: Origin | None = None
+    """Where it was cut out; None for an image that ctgi crop did not make."""
 
 
 def named(patterns: Sequence[str]) -> Relevant:
@@ -73,6 +75,7 @@ def after(result: SearchRecord, relevant: Relevant | None) -> list[Card]:
             anchor=item.path in anchors,
             weak=item.path in weak,
             right=_judge(item.path, relevant),
+            origin=item.origin,
         )
         for item in result.results
     ]

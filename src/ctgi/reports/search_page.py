@@ -1,17 +1,25 @@
 """Searches as one self-contained HTML page: the rankings, what the dialogue said, and how it was made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 from ctgi.errors import ImageError
 from ctgi.files import write_whole
+from ctgi.footage.scenes import box_in_words, in_words, moment, source_name
 from ctgi.records import SearchRecord
 from ctgi.reports.pages import template
 from ctgi.reports.pictures import thumbnail_url
 from ctgi.reports.rankings import TOP, Relevant, added, after, anchor_paths, before, is_reranked, weak_paths
 from ctgi.retrieval.gallery_names import encoder_name
 
+_FILTERS: dict[str, Callable[..., object]] = {
+    "encoder_name": encoder_name,
+    "source_name": source_name,
+    "moment": moment,
+    "box_in_words": box_in_words,
+    "in_words": in_words,
+}
 THUMBNAIL_PX = (240, 600)
 """Bounds of an embedded image (width, height): twice the largest size on the page."""
 
@@ -45,7 +53,7 @@ def page_of(
     truths = relevant if isinstance(relevant, Sequence) else [relevant] * len(results)
     ranks = best_ranks if best_ranks is not None else [None] * len(results)
     searches = [_view(*one) for one in zip(results, truths, ranks, strict=True)]
-    page: str = template("search.html.j2", {"encoder_name": encoder_name}, cache(_embed)).render(searches=searches)
+    page: str = template("search.html.j2", _FILTERS, cache(_embed)).render(searches=searches)
     return page
 
 

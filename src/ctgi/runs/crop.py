@@ -20,6 +20,7 @@ from ctgi.footage.folder import Mark, PeopleFolder, content_of, open_people
 from ctgi.footage.frames import Examined, examined
 from ctgi.footage.keeping import CropOptions, Keeper, Source
 from ctgi.footage.report import CropReport
+from ctgi.footage.scenes import clock
 from ctgi.footage.sighting import Sighting, sightings, sightings_in
 from ctgi.footage.tracking import Track, Tracks
 from ctgi.retrieval.finding import find_images
@@ -191,7 +192,7 @@ class _Cropping:
                 if tracks.nobody and (last.tracks > mark.tracks or last.time_s > mark.time_s + _MARKED_S):
                     mark = last
                     self._folder.set(mark)
-                self._note(f"{_clock(last.time_s)} of {_clock(facts.duration_s)}, {self._report.people} people")
+                self._note(f"{clock(last.time_s)} of {clock(facts.duration_s)}, {self._report.people} people")
         for track in tracks.end():
             await asyncio.to_thread(self._keeper.finish, track, source)
         if not frames and not source.mark.frame >= 0:
@@ -250,7 +251,7 @@ class _Cropping:
         short = expected is not None and end_s < expected - max(2.0, 2 * self._options.every_s, 0.05 * expected)
         if damage.end or short:
             why = f" ({damage.end})" if damage.end else ""
-            told.append(f"it ends at {_clock(end_s)} of {_clock(expected)}{why}")
+            told.append(f"it ends at {clock(end_s)} of {clock(expected)}{why}")
         if told:
             self._report.damaged.append((video.path, "; ".join(told)))
 
@@ -276,11 +277,3 @@ def _camera(path: str, inputs: Sequence[str], options: CropOptions) -> str | Non
         if rest and first != os.pardir:
             return first
     return None
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

@@ -7,6 +7,7 @@ from ctgi.agents.abilities import is_embedded, is_mostly_unknown, unknown_words
 from ctgi.agents.assemble import Models
 from ctgi.agents.splitting import ReadStored
 from ctgi.config import Settings
+from ctgi.footage.sources import with_origins
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.agent import Person
 from ctgi.graphs.contexts import WITHOUT_ANCHOR, open_agent, open_mti, serve_gallery
@@ -99,7 +100,8 @@ async def search(
         "not_indexed": tuple(NotIndexed(path=path, reason=reason) for path, reason in made.failed) if made else (),
     }
     _tell_faults(found, events)
-    return found.model_copy(update=({"unknown_words": unknown} if unknown else {}) | told)
+    told |= {"results": with_origins(found.results), **({"unknown_words": unknown} if unknown else {})}
+    return found.model_copy(update=told)
 
 
 def act(gallery: Gallery, *, mti: bool, interactive: bool) -> Act:

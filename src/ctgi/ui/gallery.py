@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from ctgi.errors import ImageError
+from ctgi.footage.sources import origin_of
 from ctgi.ui.captions import captions_of
 from ctgi.ui.pictures import UnknownImageError
 from ctgi.ui.searches import site_of
@@ -51,6 +52,7 @@ def image(request: Request, sha256: str) -> HTMLResponse:
     before, after = (gallery.ref(near).sha256 if 0 <= near < len(gallery) else None for near in (row - 1, row + 1))
     return site_of(request).page(
         request, "gallery_image.html.j2", here="/gallery", sha256=sha256, path=path, row=row, before=before,
+        origin=origin_of(path),
         after=after, copies=len(gallery.rows_of(sha256)), captions=captions_of(request, path, sha256),
     )  # fmt: skip
 
@@ -65,6 +67,12 @@ def small(request: Request, sha256: str) -> Response:
 def full(request: Request, sha256: str) -> Response:
     """As large as a screen."""
     return _picture(request, sha256, "full")
+
+
+@router.get("/images/{sha256}/scene")
+def scene(request: Request, sha256: str) -> Response:
+    """The photograph or frame that it was cut out of, with the person marked."""
+    return _picture(request, sha256, "scene")
 
 
 def _picture(request: Request, sha256: str, size: str) -> Response:

@@ -5,10 +5,16 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ctgi.errors import CtgiError
+from ctgi.errors import CtgiError, ImageError
 from ctgi.files import write_whole
+from ctgi.footage.scenes import full_picture
+from ctgi.footage.sources import origin_of
 from ctgi.retrieval.images import picture_at
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 THUMBNAIL_PX = (240, 600)
 """Bounds (width, height): twice the largest size on the page."""
@@ -56,6 +62,19 @@ class Pictures:
             _keep(kept, small)
             return small
 
+    def scene(self, sha256: str) -> bytes:
+        """The photograph or frame that the image was cut out of, with the person marked.
+
+        Raises:
+            UnknownImageError: it is not of this gallery.
+            ImageError: ctgi crop did not make the image, or its source is gone or cannot be read.
+        """
+        path = self.path(sha256)
+        origin = origin_of(path)
+        if origin is None:
+            raise ImageError(path, "not cut out of a photograph or video")
+        return _encoded(full_picture(origin, FULL_PX))
+
     def full(self, sha256: str) -> bytes:
         """The picture as large as a screen.
 
@@ -70,6 +89,10 @@ def _jpeg(path: str, sha256: str, bounds: tuple[int, int]) -> bytes:
     with picture_at(path, sha256) as picture:
         image = picture.image.copy()
     image.thumbnail(bounds)
+    return _encoded(image)
+
+
+def _encoded(image: "Image") -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return buffer.getvalue()

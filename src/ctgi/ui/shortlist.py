@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from ctgi.footage.sources import origin_of
 from ctgi.reading import dump
 from ctgi.reports.spreadsheet import table
 from ctgi.ui.captions import captions_of
@@ -31,7 +32,7 @@ async def image(request: Request, name: str, sha256: str) -> HTMLResponse:
     captions = await asyncio.to_thread(captions_of, request, path, sha256)
     return site.page(
         request, "image.html.j2", view=view, card=None if at is None else view.cards[at], beside=beside, kept=kept,
-        sha256=sha256, path=path, captions=captions, here="/",
+        sha256=sha256, path=path, captions=captions, origin=await asyncio.to_thread(origin_of, path), here="/",
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from ctgi.agents.senders import senders
 from ctgi.captions_index import CaptionsIndex
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
+from ctgi.footage.scenes import in_words
 from ctgi.graphs.thread_file import threads_to_write
 from ctgi.records import Turn
 from ctgi.reports.caption_views import fate
@@ -89,6 +90,7 @@ class Site:
             "file_name": lambda path: PurePath(path).name or path,
             "fate": _fate,
             "score": _score,
+            "in_words": in_words,
             "upfirst": lambda text: text[:1].upper() + text[1:],
         }
         sent = senders(self.settings, TOOLS)
