@@ -33,8 +33,9 @@ class Places:
     def hit(self, k: int) -> float:
         """Probability that a match is among the first k."""
         above, size, matches = int(self.above[0]), int(self.size[0]), int(self.matches[0])
-        others = size - min(max(k - above, 0), size)
-        return 1 - float(_all_within(np.array([others]), matches, size)[0])
+        if not above < k < above + size:  # the whole group is within the first k, or none of it
+            return float(above < k)
+        return 1 - float(_all_within(np.array([above + size - k]), matches, size)[0])
 
     @property
     def average_precision(self) -> float:
@@ -57,11 +58,21 @@ class Places:
 
 def places(ascending: NDArray[np.float32], wanted: NDArray[np.float32]) -> Places:
     """The places of matches with the scores `wanted` among all scores of a query, [G] in ascending order."""
+    found = np.sort(np.searchsorted(ascending, wanted))[::-1]
+    last = len(ascending) - 1
+    below = ascending[found] - ascending[np.maximum(found - 1, 0)] > SAME
+    above = ascending[np.minimum(found + 1, last)] - ascending[found] > SAME
+    if ((below | (found == 0)) & (above | (found == last))).all():
+        one = np.ones(len(found), np.intp)
+        return Places(last - found, one, one)
+    return _tied(ascending, found)
+
+
+def _tied(ascending: NDArray[np.float32], found: NDArray[np.intp]) -> Places:
+    """The same where some of the matches share their score; `found` are their indices."""
     starts = np.flatnonzero(np.diff(ascending) > SAME) + 1
     ends = np.append(starts, len(ascending))
-    groups, matches = np.unique(
-        np.searchsorted(starts, np.searchsorted(ascending, wanted), side="right"), return_counts=True
-    )
+    groups, matches = np.unique(np.searchsorted(starts, found, side="right"), return_counts=True)
     best_first = groups[::-1]
     end = ends[best_first]
     start = np.where(best_first > 0, ends[best_first - 1], 0)

@@ -42,7 +42,7 @@ def test_models_are_trained_on_one_and_tested_on_all(ctgi: Run, roots: dict[str,
         assert kept["t2i"]["mAP"] == cell["mAP"], (model, name)
         assert cell["intervals"]["R@1"][0] <= cell["R@1"] <= cell["intervals"]["R@1"][1]
     table = Path("crossed/table.md").read_text()
-    assert "| trained on | rstp | icfg |" in table
+    assert "| model | rstp | icfg |" in table
     assert f"| irra-rstp | {cells['irra-rstp', 'rstp']['R@1']:.2f} (" in table
     rows = list(csv.DictReader(Path("crossed/table.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert [(row["model"], row["data"]) for row in rows] == [*cells]

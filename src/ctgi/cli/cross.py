@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 DataSets = Annotated[
     list[str],
-    typer.Option("--data", metavar="LAYOUT=FOLDER", help="A data set: cuhk, icfg or rstp, and its folder. Repeatable."),
+    typer.Option(
+        "--data", metavar="LAYOUT=FOLDER", help="A data set: its layout, as for ctgi train, and its folder. Repeatable."
+    ),
 ]
 Retrievers = Annotated[
     list[str] | None,

@@ -26,7 +26,7 @@ def to_markdown(cells: Sequence[Cell]) -> str:
     """R@1 with its interval and mAP: a row for each model, a column for each data set."""
     models, data = (list(dict.fromkeys(names)) for names in zip(*((one.model, one.data) for one in cells), strict=True))
     found = {(one.model, one.data): one for one in cells}
-    lines = [f"| trained on | {' | '.join(data)} |", f"|---|{'---|' * len(data)}"]
+    lines = [f"| model | {' | '.join(data)} |", f"|---|{'---|' * len(data)}"]
     lines += [f"| {name} | {' | '.join(_cell(found[name, one]) for one in data)} |" for name in models]
     sizes = [f"- {one}: {_size(found[models[0], one])}" for one in data]
     note = "R@1 (95 % interval over people) / mAP, text to image, in per cent."

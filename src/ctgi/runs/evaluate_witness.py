@@ -70,30 +70,20 @@ async def run_witness(
         CtgiError: a binding that cannot do its tool.
         EndpointDownError: a server is gone; run the same again to go on.
     """
-    queries = encoded.split.captions
-    gallery = SplitSearch(queries, encoded.text_features, encoded.images, encoded.image_features, encoder)
-    in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
+    gallery = SplitSearch(
+        encoded.split.captions, encoded.text_features, encoded.images, encoded.image_features, encoder
+    )
     act = Act("evaluate", "witness", TOOLS, {"split": encoded.split.name, "rounds": rounds})
-    turns, failed = [Turns((query,)) for query in queries], []
     kept = open_chat_cache(folder / "calls.sqlite")
+    if is_embedded(settings, "answer_question"):
+        events.announce(
+            "the witness answers with parts of the description, word for word: bind answer_question to a model, like "
+            "--bind answer_question=openai:gpt-4o, for one who understands the question"
+        )
     with recording(act, settings, events, trace=trace, cache=kept) as run:
         async with _opened(settings, run) as tools:
             dialogue = _Dialogue(tools, gallery, encoded, memories, rounds, _sheets(settings, folder))
-
-            async def work(query: int) -> Turns:
-                with run.interceptor.item({"query": queries[query], "caption": query}) as done:
-                    found = await dialogue(query)
-                    done({"texts": list(found.texts)})
-                return found
-
-            with events.progress("question", len(queries)) as update:
-                asked = 0
-                async for query, result in run_many(range(len(queries)), work, in_flight=in_flight):
-                    if isinstance(result, ToolError):
-                        failed.append(NotRefined(query, str(result)))
-                    else:
-                        turns[query] = result
-                    update(asked := asked + 1)
+            turns, failed = await _question_all(dialogue, run, in_flight(settings), events)
     for one in failed:
         events.warn(f"not questioned to the end: caption {one.caption}: {one.reason}")
     measured = tuple([await _measured(encoded, gallery, turns, number) for number in range(rounds + 1)])
@@ -101,6 +91,35 @@ async def run_witness(
     per_query = sum(one.calls for one in turns) / len(turns)
     curves = TurnCurves("witness", tuple(one.mean() for one in measured), dialogue_curves(ranks), per_query)
     return WitnessRun(curves, measured, tuple(failed))
+
+
+def in_flight(settings: Settings) -> int:
+    """Dialogues at once."""
+    return 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
+
+
+async def _question_all(
+    dialogue: "_Dialogue", run: Recording, at_once: int, events: Events
+) -> tuple[list[Turns], list[NotRefined]]:
+    """The dialogue of each query; one that fails keeps its description."""
+    queries = dialogue.encoded.split.captions
+    turns, failed = [Turns((query,)) for query in queries], []
+
+    async def work(query: int) -> Turns:
+        with run.interceptor.item({"query": queries[query], "caption": query}) as done:
+            found = await dialogue(query)
+            done({"texts": list(found.texts)})
+        return found
+
+    with events.progress("question", len(queries)) as update:
+        asked = 0
+        async for query, result in run_many(range(len(queries)), work, in_flight=at_once):
+            if isinstance(result, ToolError):
+                failed.append(NotRefined(query, str(result)))
+            else:
+                turns[query] = result
+            update(asked := asked + 1)
+    return turns, failed
 
 
 def _opened(settings: Settings, run: Recording) -> AbstractAsyncContextManager[dict[str, Any]]:

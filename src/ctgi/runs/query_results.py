@@ -87,9 +87,9 @@ def read_measurement(place: Path, stage: str | None = None) -> Measurement:
         CtgiError: there is none, or it is damaged.
     """
     folder = place if place.is_dir() else place.parent
-    shown = plain(str(folder))
+    shown = plain(str(folder if place.exists() else place))
     if not (folder / FILE).is_file() or not (folder / _RESULT).is_file():
-        raise CtgiError(f"{shown}: no {_RESULT} and {FILE} of ctgi evaluate: run it again with --out {shown}")
+        raise CtgiError(f"{shown}: no {_RESULT} and {FILE} of ctgi evaluate there: run it with --out {shown}")
     result = read_json(folder / _RESULT, "result")
     lines = [*_read(folder / FILE)]
     chosen = stage or next(one for one in _STAGES if all(line.at(one) is not None for line in lines))
