@@ -29,6 +29,12 @@ def test_a_header_is_read_by_its_kind(command: str, graph: str, kind: str, node:
     assert node in found.nodes() if node else found.nodes() == []
 
 
+@pytest.mark.parametrize("graph", ["mcp", "audit", "witness"])
+def test_a_run_without_a_kind_says_what_to_do_instead(graph: str) -> None:
+    with pytest.raises(CtgiError, match="it cannot be replayed; ctgi trace show"):
+        kind_of(replace(HEADER, command="evaluate", graph=graph))
+
+
 def test_a_graph_of_somebody_else_is_named() -> None:
     with pytest.raises(CtgiError, match="of the graph 'mine', which this ctgi lacks"):
         kind_of(replace(HEADER, command="mine", graph="mine"))

@@ -11,6 +11,14 @@ from ctgi.tools.traces.format import Header
 KINDS: tuple[Kind, ...] = (Captions(), Agents(), Evaluations(), Searches(), PlainSearches())
 """The first that reads a header counts."""
 
+_AGAIN = "which goes on with its own replies when you run the same command again"
+_NOT_REPLAYED = {
+    "mcp": "ctgi mcp, whose client decided what to call",
+    "audit": f"ctgi data audit, {_AGAIN}",
+    "witness": f"ctgi evaluate --dialogue witness, {_AGAIN}",
+}
+"""Graphs whose runs have no kind."""
+
 
 def kind_of(header: Header) -> Kind:
     """The kind of a recorded run.
@@ -21,9 +29,9 @@ def kind_of(header: Header) -> Kind:
     for kind in KINDS:
         if kind.reads(header):
             return kind
-    if header.graph == "mcp":
+    if header.graph in _NOT_REPLAYED:
         raise CtgiError(
-            f"run {header.run} is of ctgi mcp, whose client decided what to call: it cannot be replayed; "
+            f"run {header.run} is of {_NOT_REPLAYED[header.graph]}: it cannot be replayed; "
             f"ctgi trace show {header.run} lists its calls"
         )
     raise CtgiError(
