@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 
 import httpx2
@@ -12,6 +13,7 @@ from ctgi.reading import Json
 from ctgi.secrets import all_known, basic_authorization, in_url
 from ctgi.settings_tables import Endpoint
 from ctgi.text import plain
+from ctgi.tools.backends.connections import Connections
 from ctgi.tools.backends.endpoint import Unavailable
 
 MAX_BODY_BYTES = 4_000_000
@@ -52,13 +54,17 @@ class ServerClient:
         self.secrets = all_known({*in_url(url), *((key,) if key else ()), *headers.values()})
         self._timeout_s = endpoint.timeout_s
         self._proxy = proxy_for(url, endpoint.proxies)
-        connections = endpoint.concurrency + 1  # one for the list of models
+        proxy = proxy_of_client(url, endpoint.proxies)
+        # Without TLS there are no certificates to trust, and reading them takes time.
+        safe = trusted() if self.address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+        def one(limits: httpx2.Limits) -> httpx2.AsyncHTTPTransport:
+            return httpx2.AsyncHTTPTransport(verify=safe, trust_env=False, limits=limits, proxy=proxy)
+
         self.http = httpx2.AsyncClient(
             headers={**httpx2.Headers(self._headers(key)), **{name.lower(): headers[name] for name in headers}},
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=min(endpoint.timeout_s, 10)),
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-            proxy=proxy_of_client(url, endpoint.proxies),
-            verify=trusted() if self.address.scheme == "https" else False,  # no certificates without TLS
+            transport=Connections(one, endpoint.concurrency + 1),  # one for the list of models
             trust_env=False,
             follow_redirects=False,
         )
