@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from ctgi.agents.assemble import Models
 from ctgi.config import Settings
 from ctgi.reading import Json
+from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import Mllm
 from ctgi.tools.backends.tool_calling import ToolChat, open_tool_caller
 from ctgi.tools.chat_cache import ChatCache
@@ -26,11 +27,32 @@ class Decider:
 
     async def __call__(self, messages: Sequence[Json]) -> Decision:
         """What the model does next."""
-        said = str(messages[-1].get("content") or "")
-        request = ToolChat(said, messages=tuple(messages), tools=self._tools, max_tokens=self._max_tokens)
+        said, pictures = messages[-1].get("content"), dict[str, ImageRef]()
+        named = tuple(_naming(message, pictures) for message in messages)
+        request = ToolChat(
+            said if isinstance(said, str) else "",
+            messages=named,
+            tools=self._tools,
+            pictures=tuple(pictures.values()),
+            max_tokens=self._max_tokens,
+        )
         reply = await self._model.chat(request)
         step = json.loads(reply.text)
         return Decision(step["text"], _CALLS.validate_python(step["calls"]), reply.tokens, step["refused"])
+
+
+def _naming(message: Json, pictures: dict[str, ImageRef]) -> Json:
+    """The message with its pictures by sha256, which join `pictures`."""
+    parts = message.get("content")
+    if not isinstance(parts, list):
+        return message
+    named = []
+    for part in parts:
+        image = part.get("image")
+        if isinstance(image, ImageRef):
+            pictures[image.sha256] = image
+        named.append({"type": "image", "sha256": image.sha256} if isinstance(image, ImageRef) else part)
+    return {**message, "content": named}
 
 
 def serve_decider(

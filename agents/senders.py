@@ -9,6 +9,7 @@ from ctgi.errors import CtgiError
 from ctgi.network import is_local, place_of, proxy_for, public_url
 from ctgi.tools.backends import MLLMS
 from ctgi.tools.specs import TOOLS
+from ctgi.tools.tool_calls import AGENT
 
 _LANGSMITH = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2")
 
@@ -22,6 +23,7 @@ def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str]
         images: the tools among them that get images in this run; None for all that may.
     """
     looking = [tool for tool, spec in TOOLS.items() if spec.takes_image] if images is None else images
+    looking = [*looking, AGENT] if settings.agent.pictures else looking
     told: dict[tuple[str, str], list[str]] = {}
     for tool in tools:
         if place := _destination(tool, settings):

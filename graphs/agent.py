@@ -77,12 +77,13 @@ class AgentContext:
     @property
     def instructions(self) -> str:
         """What its model is told first."""
-        told = prompt("agent").format(calls=self.settings.calls)
+        sight = prompt("agent_sees" if self.settings.pictures else "agent_blind")
+        told = prompt("agent").format(calls=self.settings.calls, sight=sight)
         return f"{told}\n{prompt('agent_person')}" if self.person else told
 
     def anew(self, person: Person | None = None) -> "AgentContext":
         """The same for another search, whose agent knows no images yet."""
-        return replace(self, tools=toolbox(self.callables), person=person)
+        return replace(self, tools=toolbox(self.callables, pictures=self.settings.pictures), person=person)
 
 
 async def answer(
@@ -95,10 +96,10 @@ async def answer(
     return "answered", {"named": [image.sha256 for image in found], "text": text}
 
 
-def toolbox(callables: Mapping[str, Any]) -> "dict[str, BaseTool]":
-    """These tools and `answer` as a model calls them, at a desk of their own."""
+def toolbox(callables: Mapping[str, Any], *, pictures: bool = False) -> "dict[str, BaseTool]":
+    """These tools and `answer` as a model calls them, at a desk of their own; pictures are named, not held."""
     forms = {name: ALL_TOOLS[name].form for name in callables} | {ANSWER: answer}
-    return {tool.name: tool for tool in on_desk(forms, Desk(callables, {}))}
+    return {tool.name: tool for tool in on_desk(forms, Desk(callables, {}, by_name=True), pictures=pictures)}
 
 
 async def _decide(state: AgentState, runtime: Runtime[AgentContext]) -> AgentState:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from ctgi.reading import Json
 from ctgi.records import Found
+from ctgi.retrieval.images import ImageRef
 from ctgi.tools.tool_calls import Decision
 from ctgi.tools.types import Refinement
 
@@ -58,11 +59,36 @@ def as_message(decision: Decision) -> AIMessage:
 
 
 def as_sent(instructions: str, messages: Sequence[AnyMessage]) -> list[Json]:
-    """The conversation in the chat-completions format, after the instructions."""
+    """The conversation in the chat-completions format, after the instructions.
+
+    Pictures that a tool returned follow its turn in a message of the user, because servers refuse them in a tool's;
+    each is an ImageRef under "image", for who sends it.
+    """
     from langchain_core.messages import convert_to_openai_messages
 
-    sent = convert_to_openai_messages([SystemMessage(instructions), *messages])
-    return sent if isinstance(sent, list) else [sent]
+    sent: list[Json] = []
+    pictures: list[Json] = []
+    for one in (SystemMessage(instructions), *messages):
+        if pictures and not isinstance(one, ToolMessage):
+            sent.append({"role": "user", "content": pictures})
+            pictures = []
+        if isinstance(one, ToolMessage) and isinstance(one.content, list):
+            blocks = [block for block in one.content if isinstance(block, dict)]
+            pictures += _shown(blocks, one.artifact or {})
+            one = one.model_copy(update={"content": blocks[0]["text"]})
+        converted = convert_to_openai_messages([one])
+        sent += converted if isinstance(converted, list) else [converted]
+    return [*sent, {"role": "user", "content": pictures}] if pictures else sent
+
+
+def _shown(blocks: Sequence[Json], artifact: Json) -> list[Json]:
+    """The blocks after a tool's own text: ids, and the pictures that they name."""
+    files = {one["sha256"]: one["path"] for one in (artifact, *artifact.get("found", ())) if "sha256" in one}
+    return [
+        {"type": "image", "image": ImageRef(files[block["file_id"]], block["file_id"])} if block["type"] == "image"
+        else {"type": "text", "text": block["text"]}
+        for block in blocks[1:]
+    ]  # fmt: skip
 
 
 def this_request(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:

@@ -171,7 +171,7 @@ def agent_context(
     search: SearchGallery = interceptor.serve("search_gallery", settings.binding("search_gallery"), open_search)
     asking = {"ask_user": interceptor.serve("ask_user", settings.binding("ask_user"), lambda: ask)} if ask else {}
     callables = {"search_gallery": search, **tools, **asking}
-    known = toolbox(callables)
+    known = toolbox(callables, pictures=settings.agent.pictures)
     defined = [convert_to_openai_tool(tool) for tool in known.values()]
     decide = serve_decider(settings, defined, models, interceptor=interceptor, cache=cache)
     return AgentContext(decide, search, callables, known, settings.agent, interceptor=interceptor)

@@ -193,6 +193,7 @@ class _CachedMllm(_CountedMllm):
 def _key(name: list[object], request: ChatRequest) -> str:
     """The image's content counts, not its path."""
     content = asdict(request) | {"image": request.image.sha256 if request.image else None}
+    content.pop("pictures", None)  # of an agent's conversation, which names them by their content
     return hashlib.sha256(json.dumps([name, content]).encode()).hexdigest()
 
 

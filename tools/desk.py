@@ -28,8 +28,9 @@ def text_block(text: str) -> dict[str, Any]:
 class Desk:
     """The tools of one agent, and the images that its model may name."""
 
-    def __init__(self, tools: Mapping[str, Any], images: Mapping[str, ImageRef]) -> None:
-        self.tools = tools
+    def __init__(self, tools: Mapping[str, Any], images: Mapping[str, ImageRef], *, by_name: bool = False) -> None:
+        """`by_name`: pictures are named by sha256, for a program that puts them in when it sends the conversation."""
+        self.tools, self._by_name = tools, by_name
         self._images = dict(images)
 
     def find(self, image_id: str) -> ImageRef:
@@ -68,6 +69,8 @@ class Desk:
         return [block for image_id in image_ids for block in await self._blocks(image_id)]
 
     async def _blocks(self, image_id: str) -> list[dict[str, Any]]:
+        if self._by_name:
+            return [text_block(f"{image_id}:"), {"type": "image", "file_id": self.find(image_id).sha256}]
         from ctgi.tools.images import data_url
 
         try:

@@ -166,6 +166,8 @@ class AgentSettings(_Table):
     """Tools called; those with wrong arguments count too."""
     tokens: int = Field(200_000, ge=1)
     """Tokens of its own model, read and written: each step reads the conversation again."""
+    pictures: bool = False
+    """Whether its model may ask to see images. They are then sent to it, and again with each further step."""
 
 
 _FILLED_IN = {

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ctgi.agents.senders import senders
+from ctgi.config import load_settings
 from ctgi.testing import Reply, Request, ScriptedServer, ToolCall, http_error
 from tests.support.commands import Run
 from tests.support.traces import calls, images, runs, wordy
@@ -127,6 +129,64 @@ def test_the_model_sees_ids_and_no_paths(
         "search_gallery", "caption_image", "answer_question", "verify_match", "propose_questions", "aggregate_query",
         "answer",
     )  # fmt: skip
+
+
+def test_a_model_that_may_see_images_gets_those_that_it_asks_for_after_the_tools_reply(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, double: ScriptedServer, people: Path
+) -> None:
+    def look_again(seen: Request) -> Reply:
+        second, third = seen_ids(seen)[1:3]
+        calls = [ToolCall("caption_image", {"image_id": second, "show": True}),
+                 ToolCall("verify_match", {"image_id": third, "description": QUERY})]  # fmt: skip
+        return Reply(tool_calls=calls)
+
+    Path("ctgi.toml").write_text("[agent]\npictures = true\n")
+    says(brain, one("search_gallery", query=QUERY, k=5, show=2), look_again, answer(1))
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 0, done.err
+
+    last = brain.seen[-1]
+    roles = [message["role"] for message in last.body["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "user", "assistant", "tool", "tool", "user"]
+    assert all(isinstance(message["content"], str) for message in last.body["messages"] if message["role"] == "tool")
+    first, second = seen_ids(last)[:2]
+    one_image, other, again = last.images
+    assert one_image != other == again
+    assert last.prompts == (QUERY, f"{first}:", f"{second}:", f"{second}:")
+    assert str(people) not in json.dumps(last.body)
+    assert "To see some yourself, set show" in last.system
+    (run,) = runs()
+    assert "base64" not in Path(f".ctgi/traces/{run}.jsonl").read_text()
+
+    asked = len(brain.seen)
+    assert ctgi("search", QUERY, *searching, "--agent", "--json").json["named"] == 1
+    assert len(brain.seen) == asked  # from the cache
+    brain.stop()
+    double.stop()
+    replayed = ctgi("trace", "replay", run, "--json")
+    assert (replayed.code, replayed.json["identical"]) == (0, 1), replayed.err
+
+
+def test_images_that_go_to_the_agents_model_are_announced() -> None:
+    far = "agent=vllm:big@http://far.example/v1"
+    for sees, what in ((True, "images and texts"), (False, "texts")):
+        settings = load_settings(binds=[far], agent={"pictures": sees})
+        assert senders(settings, ["agent"]) == [f"these bindings send {what} to http://far.example/v1: agent"]
+
+
+def test_a_picture_that_changed_is_said_to_the_model(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, people: Path
+) -> None:
+    def spoil(seen: Request) -> Reply:
+        for image in people.glob("*.png"):
+            image.write_bytes(b"gone")
+        return Reply(tool_calls=[ToolCall("search_gallery", {"query": QUERY, "k": 3, "show": 1})])
+
+    Path("ctgi.toml").write_text("[agent]\npictures = true\n")
+    says(brain, SEARCH, spoil, answer(0))
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 0, done.err
+    assert "(cannot be shown: " in brain.seen[-1].prompts[-1]
 
 
 def test_a_search_is_replayed_without_any_server_and_comes_out_the_same(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ctgi.bindings import Binding
-from ctgi.errors import CtgiError, ToolError
+from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.reading import Json
+from ctgi.retrieval.images import ImageRef
 from ctgi.settings_tables import Endpoint
 from ctgi.text import joined
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest, Mllm
@@ -20,6 +21,7 @@ from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.backends.refusals import RefusedError, complaint
 from ctgi.tools.backends.thoughts import part
 from ctgi.tools.backends.whole_replies import WholeReplies
+from ctgi.tools.images import DataUrls
 from ctgi.tools.types import Tokens
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class ToolChat(ChatRequest):
 
     messages: tuple[Json, ...] = ()
     tools: tuple[Json, ...] = ()
+    pictures: tuple[ImageRef, ...] = ()
+    """Those that parts of the messages name: {"type": "image", "sha256": ...}."""
 
 
 def open_tool_caller(binding: Binding, settings: "Settings") -> Mllm:
@@ -79,6 +83,7 @@ class ToolCaller:
         cure = self._client.cure or f"Start it with `ctgi serve {model}`, or check base_url"
         self._limits = Limits(endpoint, self.endpoint, cure)
         self._server = ModelServer(model, self._client, self._limits, endpoint.api_key_env or "")
+        self._urls = DataUrls(endpoint.min_pixels, endpoint.max_pixels, 2 * endpoint.concurrency)
         self._chat = _chat_model(model, endpoint, self._client, key)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
@@ -86,9 +91,10 @@ class ToolCaller:
         if not isinstance(request, ToolChat):
             raise TypeError("expected a ToolChat")
         model = self._chat.bind(tools=list(request.tools))
+        messages = [await self._with_pictures(message, request) for message in request.messages]
 
         async def attempt() -> ChatReply:
-            return read_step(await self._ask(model, list(request.messages)), self._server)
+            return read_step(await self._ask(model, messages), self._server)
 
         async with self._limits.slots:
             return await self._limits.call(attempt)
@@ -100,6 +106,22 @@ class ToolCaller:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    async def _with_pictures(self, message: Json, request: ToolChat) -> Json:
+        """The message as it is sent; a picture that cannot be used is said."""
+        if not isinstance(message.get("content"), list):
+            return message
+        known = {image.sha256: image for image in request.pictures}
+        parts = [await self._part(part, known) for part in message["content"]]
+        return {**message, "content": parts}
+
+    async def _part(self, part: Json, known: dict[str, ImageRef]) -> Json:
+        if part["type"] != "image":
+            return part
+        try:
+            return {"type": "image_url", "image_url": {"url": await self._urls.get(known[part["sha256"]])}}
+        except ImageError as error:
+            return {"type": "text", "text": f"(cannot be shown: {error.reason})"}
 
     async def _ask(self, model: Any, messages: list[Json]) -> "AIMessage":
         from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
