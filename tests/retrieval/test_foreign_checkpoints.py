@@ -110,8 +110,12 @@ def test_rde_and_icl(tmp_path: Path, caplog: pytest.LogCaptureFixture, options: 
     assert encoder.dim == 64 + 32
     assert same(encoder, model)
     assert ("select_ratio 0.3, as published" in caplog.text) == (options is None)
+    assert "not used" not in caplog.text  # its idle layers are nothing to tell
     other = two_branches(clip_like_openai(), 0.8 - ratio)
     assert not same(encoder, other)
+    best_pth(file, rde_state(model) | {"visul_emb_layer.mlp.layers.2.weight": torch.ones(2)})
+    with pytest.raises(CtgiError, match=r"does not have: visul_emb_layer.mlp.layers.2.weight"):
+        load_encoder(f"trained:{file}", PLAIN)
 
 
 def test_tbps_clip(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ Retriever = Annotated[
     typer.Option(
         "--retriever",
         metavar="MODEL",
-        help="Run or checkpoint of ctgi train, IRRA, RDE or others, or open_clip:MODEL,TAG (default: the binding of "
-        "search_gallery).",
+        help="Run or checkpoint of ctgi train, IRRA, RDE or others, open_clip:MODEL,TAG or hf:ORG/NAME (default: the "
+        "binding of search_gallery).",
     ),
 ]
 Captions = Annotated[
