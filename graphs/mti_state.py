@@ -33,6 +33,8 @@ class MtiState(TypedDict, total=False):
     """Confirmed candidates, of every round."""
     excluded: list[str]
     """sha256 of images that a person set aside: never ranked, verified, or an anchor."""
+    filter: "Filter"
+    """Which images are ranked; missing: all."""
     early_stop: bool
     questions: list[tuple[str, str]]
     """(attribute, question) still to be asked."""
@@ -40,6 +42,18 @@ class MtiState(TypedDict, total=False):
     refined_query: str | None
     truncated_tokens: int
     calls: Annotated[dict[str, int], lambda left, right: dict(Counter(left) + Counter(right))]
+
+
+class Filter(Record):
+    """Which images of a gallery are ranked."""
+
+    where: Text | None = None
+    """A condition of SQL over what is known of them."""
+    group: Text | None = None
+    """A column of which each value is ranked once."""
+
+
+ALL = Filter()
 
 
 class Steering(Record):
@@ -116,3 +130,8 @@ def found_in(ranking: Ranking) -> list[Found]:
         )
         for candidate in ranking.candidates
     ]  # fmt: skip
+
+
+def filter_of(state: MtiState) -> Filter:
+    """Which images the search ranks."""
+    return Filter.model_validate(state.get("filter", ALL))

@@ -18,7 +18,7 @@ MALFORMED = (ValueError, TypeError, KeyError, RecursionError)
 _ESCAPED = "\0"
 """In front of a text that is kept as JSON; no name of a file has it."""
 _NODES = {"retrieve", "verify", "propose", "ask_anchor", "ask_person", "aggregate", "rerank", "next_round"}
-_GIVEN = {"query", "length", *Steering.model_fields}
+_GIVEN = {"query", "length", "filter", *Steering.model_fields}
 _AFTER_RETRIEVAL = {"round", "ranking", "cursor", "early_stop", "refined_query", "truncated_tokens", "calls"}
 _NEEDED = {
     "branch:to:ask_person": ("questions",),

@@ -154,6 +154,18 @@ def _text_among_numbers(base: sqlite3.Connection, name: str) -> str | None:
     return str(text) if 2 * texts < values else ""
 
 
+def column_names(home: Path) -> tuple[str, ...]:
+    """What is known of the images of a gallery; empty where only their paths are."""
+    place = home / FILE
+    if not place.exists():
+        return ()
+    try:
+        with closing(_opened(place)) as base:
+            return tuple(_names(base))
+    except sqlite3.Error:
+        return ()
+
+
 class Columns:
     """What is known of the images of an open gallery. Threads may share it."""
 

@@ -74,6 +74,7 @@ class Gallery:
         self._rows = rows
         self._encoder = encoder
         self.narrowing: Narrowing | None = None
+        self._columns: tuple[int | None, Columns] | None = None
         self._captions: int | None = None
         self._chosen: NDArray[np.bool_] | None = None
         self._groups: NDArray[np.int64] | None = None
@@ -179,12 +180,16 @@ class Gallery:
         return found, len(owners)
 
     def columns(self) -> Columns:
-        """What is known of its images beside their pixels, read anew with each call.
+        """What is known of its images beside their pixels, read anew where a table was taken over since.
 
         Raises:
             CtgiError: the file is damaged.
         """
-        return Columns(self.home / COLUMNS, (entry.path for entry in self._manifest))
+        place = self.home / COLUMNS
+        state = place.stat().st_mtime_ns if place.exists() else None
+        if self._columns is None or self._columns[0] != state:
+            self._columns = state, Columns(place, (entry.path for entry in self._manifest))
+        return self._columns[1]
 
     def narrowed(self, columns: Columns, where: str | None = None, group: str | None = None) -> "Gallery":
         """This gallery with a filter before the ranking; `narrowing` says how many images pass it.

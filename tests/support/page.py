@@ -35,15 +35,15 @@ class Visit:
     async def post(self, address: str, origin: str = PAGE, **form: Any) -> httpx2.Response:
         return await self.client.post(address, data=form, headers={"origin": origin})
 
-    async def search(self, query: str = "a man", asks: str = "model") -> str:
+    async def search(self, query: str = "a man", asks: str = "model", **form: str) -> str:
         """Its address, once it has a ranking."""
-        shown = await self.post("/searches", query=query, asks=asks)
+        shown = await self.post("/searches", query=query, asks=asks, **form)
         assert shown.status_code == 200, shown.text
         return shown.url.path
 
-    async def finished(self, query: str = "a man", asks: str = "model") -> str:
+    async def finished(self, query: str = "a man", asks: str = "model", **form: str) -> str:
         """Its address, once it stands still."""
-        address = await self.search(query, asks)
+        address = await self.search(query, asks, **form)
         await self.get(f"{address}/stream")
         return address
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ctgi.errors import EndpointDownError
+from ctgi.retrieval.columns import update_columns
 from ctgi.testing import ScriptedMllm
 from ctgi.tools.traces.reader import open_trace
 from ctgi.ui.parts import PARTS, Parts
@@ -231,3 +232,27 @@ async def test_what_the_page_came_with_is_not_sent_again(people: Path, tmp_path:
         assert known.changed(changed).keys() == {"status", "trust", "dialogue"}
         assert "ranking" in Parts(macros, mark).changed(changed), "a view that moved on meanwhile is sent whole"
         assert "ranking" in Parts(macros).changed(view)
+
+
+async def test_a_filter_holds_for_the_search_and_for_what_goes_on_from_it(people: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in people.glob("*.png"))
+    async with visited(people, ScriptedMllm(SAYS), tmp_path) as visit:
+        assert not (await visit.see("/")).all("input", name="where"), "nothing is known to filter by"
+        table = tmp_path / "seen.csv"
+        table.write_text("path,camera\n" + "".join(f"{name},{row % 2}\n" for row, name in enumerate(names)))
+        update_columns(visit.site.gallery.home, names, [table], people)
+        assert (await visit.see("/")).all("input", name="where")
+        address = await visit.finished("a man", where="camera = 0")
+        shown = await visit.see(address)
+        assert len(shown.order) == 4
+        assert "Only pictures for which camera = 0" in " ".join(shown.text.split())
+        again = (await visit.post(f"{address}/not", image=shown.order[0])).url.path
+        await visit.get(f"{again}/stream")
+        later = await visit.see(again)
+        assert set(later.order) == set(shown.order[1:])
+        assert later.all("input", name="where")[0]["value"] == "camera = 0"
+        assert len((await visit.see(await visit.finished("a man", group="camera"))).order) == 2
+        wrong = await visit.post("/searches", query="a man", where='camera = "<b>"')
+        assert wrong.status_code == 409
+        assert "no column &lt;b&gt;" in wrong.text
+        assert "the columns are path, camera" in wrong.text

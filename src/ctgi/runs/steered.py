@@ -17,12 +17,13 @@ from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.contexts import open_mti
 from ctgi.graphs.mti import MtiContext, build_mti
-from ctgi.graphs.mti_state import MtiState, Steering
+from ctgi.graphs.mti_state import ALL, Filter, MtiState, Steering, filter_of
 from ctgi.reading import Json
 from ctgi.records import SearchRecord
 from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.runs.captioned import StoredFile
+from ctgi.runs.columns import narrowed
 from ctgi.runs.events import Events
 from ctgi.runs.live_gallery import LiveGallery
 from ctgi.runs.query import FREE, Ask, graph_config, outcome, start, told_of
@@ -45,6 +46,8 @@ class Beginning:
     """Results wanted."""
     steering: Steering = FREE
     """What a person has settled beforehand."""
+    filter: Filter = ALL
+    """Which images are ranked."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,19 @@ class Steered:
             CtgiError: an empty query, a binding that cannot do its tool, a gallery or a server that is gone.
         """
         begun = time.perf_counter()
-        gallery = await asyncio.to_thread(self.live.renewed)
-        first = beginning and {**start(beginning.query, beginning.length), **beginning.steering.state()}
+        first = beginning and _first(beginning)
+        known = first or (await self._graph.aget_state(_thread(thread))).values
+        gallery = await asyncio.to_thread(self._gallery, filter_of(known))
         steering = beginning.steering if beginning else FREE
         async with self._context(asks, gallery) as context:
             config = {**graph_config(context, steering), **_thread(thread)}
-            known = first or (await self._graph.aget_state(config)).values
             given = {"query": known["query"], "length": known["length"], "resumed": first is None}
             with context.interceptor.item(given | told_of(steering)) as done:
                 last = await self._advance(context, config, asks, ask, show, first, begun)
                 done(outcome(last.state, begun, context.interceptor).to_json())
+
+    def _gallery(self, given: Filter) -> Gallery:
+        return narrowed(self.live.renewed(), given.where, given.group, self.events)
 
     @cached_property
     def _read(self) -> ReadStored | None:
@@ -163,6 +169,12 @@ class Steered:
     @cached_property
     def _graph(self) -> Any:
         return build_mti(self.saver)
+
+
+def _first(beginning: Beginning) -> MtiState:
+    """The input of a new thread."""
+    given = start(beginning.query, beginning.length) | beginning.steering.state()
+    return given if beginning.filter == ALL else given | {"filter": beginning.filter}
 
 
 def _person(interceptor: Interceptor, ask: Ask) -> Callable[[str, int], Awaitable[Reply]]:

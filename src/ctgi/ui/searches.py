@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from ctgi.graphs.mti import STOP
-from ctgi.graphs.mti_state import Steering, anchors, confirmed, dialogue, ranked
+from ctgi.graphs.mti_state import Filter, Steering, anchors, confirmed, dialogue, filter_of, ranked
 from ctgi.runs.steered import Asks, Beginning, Moment
 from ctgi.ui.parts import PARTS, Parts
 from ctgi.ui.site import Site
@@ -31,9 +31,12 @@ async def home(request: Request) -> HTMLResponse:
 
 
 @router.post("/searches")
-async def begin(request: Request, query: Text, asks: Annotated[Asks, Form()] = "model") -> RedirectResponse:
+async def begin(
+    request: Request, query: Text, asks: Annotated[Asks, Form()] = "model", where: Text = "", group: Text = ""
+) -> RedirectResponse:
     """A new search: its page, once it has a ranking."""
-    name = await site_of(request).desk.begin(asks, Beginning(query, LENGTH))
+    wanted = Filter(where=where.strip() or None, group=group or None)
+    name = await site_of(request).desk.begin(asks, Beginning(query, LENGTH, filter=wanted))
     return _to(name)
 
 
@@ -173,7 +176,7 @@ async def _stood(request: Request, name: str) -> tuple[Site, tuple[Begun, Moment
 
 async def _go_on(site: Site, begun: Begun, moment: Moment, asks: Asks, steering: Steering) -> RedirectResponse:
     """A search of its own that goes on from another one, which stays as it is."""
-    child = Beginning(moment.state["query"], moment.state["length"], steering)
+    child = Beginning(moment.state["query"], moment.state["length"], steering, filter_of(moment.state))
     return _to(await site.desk.begin(asks, child, parent=begun.id))
 
 

@@ -22,6 +22,7 @@ from ctgi.footage.scenes import in_words
 from ctgi.graphs.thread_file import threads_to_write
 from ctgi.records import Turn
 from ctgi.reports.caption_views import fate
+from ctgi.retrieval.columns import column_names
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
 from ctgi.runs.live_gallery import LiveGallery, live_gallery
@@ -61,6 +62,11 @@ class Site:
     def indexes(self) -> tuple[CaptionsIndex, ...]:
         """The caption files, to be browsed."""
         return tuple(map(CaptionsIndex, self.captions))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is known of the images beside their pixels."""
+        return column_names(self.gallery.home)
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -107,7 +113,7 @@ class Site:
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """A template as a text."""
-        common = {"gallery_count": len(self.gallery), "renewal": self.live.renewal}
+        common = {"gallery_count": len(self.gallery), "renewal": self.live.renewal, "columns": self.columns}
         return self._templates.get_template(template).render({**common, **values})
 
     def macros(self, template: str) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from ctgi.graphs.mti_state import ALL, Filter, filter_of
 from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
 from ctgi.reports.rankings import added
 from ctgi.runs.steered import Moment
@@ -86,6 +87,8 @@ class SearchView:
     """Words that mean nothing to the embedded models, where these answer."""
     old: bool
     """Whether another encoder made it."""
+    filter: Filter = ALL
+    """Which images are ranked."""
 
     @property
     def cut(self) -> int:
@@ -138,6 +141,7 @@ def view(
         shortlist=tuple(kept),
         unknown=unknown,
         old=old,
+        filter=filter_of(moment.state) if moment else ALL,
     )
 
 
