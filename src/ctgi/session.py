@@ -221,7 +221,7 @@ class Session:
 
     def evaluate(
         self, data: str, root: StrPath, *, split: str = "test", captions: str = "human", limit: int | None = None,
-        mti: bool = False, out: StrPath | None = None, gallery_captions: StrPath | None = None,
+        mti: bool = False, out: StrPath | None = None, gallery_captions: StrPath | None = None, seed: int = 0,
     ) -> Json:  # fmt: skip
         """R@1/5/10, mAP and mINP of the retriever on a data set; with `mti` also after a dialogue for each query.
 
@@ -234,6 +234,7 @@ class Session:
             mti: also refine every query.
             out: features and replies are kept here, for the next call (default: runs/evaluate-DATA).
             gallery_captions: a captions.jsonl of `caption`, searched together with the images.
+            seed: with `limit`: which captions.
 
         Returns:
             What `ctgi evaluate --json` prints; metrics in per cent under `t2i`, `i2t` and `mti`.
@@ -244,7 +245,7 @@ class Session:
         from ctgi.runs.evaluate import DataSpec, Measuring, evaluate
 
         told = Path(gallery_captions) if gallery_captions is not None else None
-        spec = DataSpec(data, Path(root), split, captions, limit, gallery_captions=told)
+        spec = DataSpec(data, Path(root), split, captions, limit, seed, gallery_captions=told)
         folder = Path(out) if out is not None else Path("runs") / f"evaluate-{data}"
         measured = Measuring(mti, trace=self._trace)
         work = evaluate(spec, self._warm_encoder(), self.settings, folder, self._events, measured)

@@ -44,6 +44,16 @@ def test_the_caption_of_another_person_comes_first(ctgi: Run, command: list[Any]
     assert (data / "data_captions.json").read_bytes() == before
 
 
+def test_a_dry_run_counts_the_calls_and_makes_none(ctgi: Run, command: list[Any], double: ScriptedServer) -> None:
+    expected = ctgi(*command, "--dry-run", "--json").json
+    assert (expected["images"], expected["captions"]) == (6, 12)
+    assert "nothing was sent" in ctgi(*command, "--dry-run").out
+    assert not double.seen
+    assert not Path("found").exists()
+    made = ctgi(*command, "--json").json["calls"]
+    assert expected["calls"] <= made <= expected["calls_most"]
+
+
 def test_what_was_audited_is_not_asked_again(ctgi: Run, command: list[Any], double: ScriptedServer) -> None:
     small = ctgi(*command, "--limit", "2", "--json").json
     asked = len(double.seen)
@@ -84,7 +94,7 @@ def test_the_patch_is_applied_where_one_says(ctgi: Run, command: list[Any], data
     assert changed[0]["captions"] == annotations[0]["captions"][1:]  # it seems to be another person's
     assert changed[1:] == annotations[1:]
     assert json.loads((data / "data_captions.json").read_text()) == annotations
-    assert ctgi("data", "patch", data, "found/corrections.json", "--in-place").code == 0
+    assert ctgi("data", "patch", data, "found/corrections.json", "--in-place", "--json").json["corrected"] == 1
     assert json.loads((data / "data_captions.json").read_text()) == changed
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, DryRun, NoCache, NoTrace, Profile, Quiet
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
+    from ctgi.reading import Json
     from ctgi.runs.audit import AuditReport
 
 _SHOWN = 10
@@ -54,6 +55,7 @@ def audit(
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
+    dry_run: DryRun = False,
     no_cache: NoCache = False,
     no_trace: NoTrace = False,
     as_json: AsJson = False,
@@ -73,7 +75,7 @@ def audit(
     from ctgi.config import load_settings
     from ctgi.reports.audit_page import write_audit_page
     from ctgi.runs.audit import audit as run_audit
-    from ctgi.runs.audit import chosen, write_corrections
+    from ctgi.runs.audit import chosen, estimate, write_corrections
     from ctgi.runs.human_captions import described_images
 
     settings = load_settings(binds=bind, profile=profile, config=config, cache={"enabled": False} if no_cache else {})
@@ -81,6 +83,9 @@ def audit(
     source, events = described_images(root, layout, split), Terminal(quiet)
     folder = out or Path("runs") / f"audit-{source.layout}"
     images = chosen(source.images, limit)
+    if dry_run:
+        _tell_estimate(estimate(images, settings), as_json)
+        return
     report = asyncio.run(run_audit(source.name, images, folder, settings, events, trace=not no_trace))
     write_audit_page(report, folder / "audit.html")
     patches, lost = write_corrections(report, source.files, folder)
@@ -92,6 +97,16 @@ def audit(
         _print(report, folder, patches)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _tell_estimate(expected: "Json", as_json: bool) -> None:
+    if as_json:
+        print_json(expected)
+        return
+    sys.stdout.write(
+        f"{expected['images']:,} images, {expected['captions']:,} captions: {expected['calls']:,} calls, and at most "
+        f"{expected['calls_most'] - expected['calls']:,} more for the parts of doubted captions; nothing was sent\n"
+    )
 
 
 def _print(report: "AuditReport", folder: Path, patches: Sequence[Path]) -> None:
@@ -111,7 +126,10 @@ def _print(report: "AuditReport", folder: Path, patches: Sequence[Path]) -> None
     sys.stdout.write(f"{plain(str(folder))}: {written}\n")
 
 
-def patch(root: Place, patch: Patch, layout: LayoutName = None, out: NewFile = None, in_place: InPlace = False) -> None:
+def patch(
+    root: Place, patch: Patch, layout: LayoutName = None, out: NewFile = None, in_place: InPlace = False,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
     """Write a data set's annotations with corrections: into a new file, or in place if you say so.
 
     The patch is the corrections.json of ctgi data audit, a JSON Patch (RFC 6902). Edit it first: delete what you do
@@ -130,4 +148,7 @@ def patch(root: Place, patch: Patch, layout: LayoutName = None, out: NewFile = N
         raise CtgiError(f"{plain(str(root))}: has several annotation files: give one of them as ROOT: {named}")
     place = out or files[0]
     changed = apply_patch(files[0], patch, place)
-    sys.stdout.write(f"{plain(str(place))}: {changed:,} captions corrected\n")
+    if as_json:
+        print_json({"out": str(place), "corrected": changed})
+    else:
+        sys.stdout.write(f"{plain(str(place))}: {changed:,} captions corrected\n")

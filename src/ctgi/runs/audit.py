@@ -10,6 +10,7 @@ from typing import Any
 from ctgi.agents.abilities import NOT_JUDGED, askable
 from ctgi.agents.assemble import open_tools
 from ctgi.agents.auditor import Auditor
+from ctgi.agents.claims import claims
 from ctgi.agents.pool import QuestionPool, load_pool
 from ctgi.config import Settings
 from ctgi.errors import ToolError
@@ -83,6 +84,22 @@ def chosen(described: Sequence[Described], limit: int | None) -> list[Described]
     if limit is None or limit >= len(described):
         return [*described]
     return [described[row] for row in spread_queries([one.pid for one in described], limit, seed=0)]
+
+
+def estimate(images: Sequence[Described], settings: Settings) -> Json:
+    """The calls that an audit of these images makes; no model is called.
+
+    `calls` are verdicts and answers, `calls_most` also a verdict on each part of every caption.
+    """
+    pool = askable(load_pool(settings.mtg.question_pool), settings)
+    verdicts = answers = parts = 0
+    for image in images:
+        found = [claims(caption, pool) for caption in image.captions]
+        verdicts += len(found)
+        answers += len({question.attribute for caption in found for claim in caption for question in claim.questions})
+        parts += sum(map(len, found))
+    calls = verdicts + answers
+    return {"images": len(images), "captions": verdicts, "calls": calls, "calls_most": calls + parts}
 
 
 async def audit(
