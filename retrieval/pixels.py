@@ -26,6 +26,7 @@ _BAND_PIXELS = 2_000_000
 _LAST_BLOCK_PX = 17  # the largest block of a JPEG and the neighboring pixel that its color is blended into
 _WARNINGS = Lock()
 _ORIENTATION = 0x0112  # EXIF tag
+_SIDEWAYS = (5, 6, 7, 8)
 _TURNS: dict[float | None, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -81,6 +82,16 @@ def is_whole_jpeg(content: bytes) -> bool:
     except (*DECODER_ERRORS, Image.DecompressionBombError):
         return False
     return True
+
+
+def upright_size(file: BinaryIO, kind: str) -> tuple[int, int] | None:
+    """(width, height) in px by the header of a file of format `kind`; None where that cannot be read."""
+    try:
+        image = _open(file, kind)
+    except (*DECODER_ERRORS, Image.DecompressionBombError):
+        return None
+    width, height = image.size
+    return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
 
 def _loaded(path: str, file: BinaryIO, kind: str, held: ExitStack) -> ImageFile:

@@ -64,3 +64,43 @@ def test_a_source_is_read_as_a_file_and_never_as_an_address(ctgi: Run, cropped: 
     for elsewhere in ("http://127.0.0.1:9/a.mp4", "concat:a.mp4|b.mp4"):
         with pytest.raises(ImageError, match="no such file"):
             full_picture(origin.model_copy(update={"source": elsewhere}), (160, 160))
+
+
+SAYS = ["-b", "images=python:tests.commands.test_crop_search:says"]
+
+
+def says(picture: Image.Image, prompt: str) -> str:
+    """A model that sees the same in every image."""
+    return "A man in a coat."
+
+
+def test_a_scene_among_person_images_is_said_and_cropped_on_request(ctgi: Run, work: Path, tiny_clip: Path) -> None:
+    clip = ["-b", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
+    (work / "in").mkdir()
+    draw_blocks([Block(BLUE, (240, 80, 280, 200))]).save(work / "in" / "street.png")
+    draw_blocks([Block(RED, (10, 10, 50, 120))], size=(60, 130)).save(work / "in" / "person.png")
+    told = "in/street.png looks like a scene, 320 x 240 px, not like one person: ctgi crop cuts the people out"
+    assert told in ctgi("index", "in", *clip).err
+    assert "looks like a scene" not in ctgi("index", "in", *clip).err, "nothing new"
+    assert told in ctgi("caption", "in", "--turns", 0, *SAYS).err
+    done = ctgi("index", "in", "--crop", *clip, *FINDER, "--json")
+    assert (done.code, done.json["total"]) == (0, 2)
+    assert "looks like a scene" not in done.err
+    found = ctgi("search", "somebody", "-g", "in", "--crop", "--no-mti", *clip, *FINDER, "--json")
+    sources = {one["origin"]["source"] for one in found.json["results"]}
+    assert sources == {str(work / "in" / name) for name in ("street.png", "person.png")}
+    captioned = ctgi("caption", "in/street.png", "--crop", "--turns", 0, *SAYS, *FINDER, "--out", "c.jsonl")
+    assert captioned.code == 0
+    assert all(json.loads(line)["path"].startswith("people/") for line in Path("c.jsonl").read_text().splitlines())
+
+
+def test_a_video_is_cropped_on_request_and_empty_footage_is_an_error(ctgi: Run, work: Path, tiny_clip: Path) -> None:
+    clip = ["-b", f"search_gallery=open_clip:local-dir:{tiny_clip}", "--no-mti"]
+    write_video(work / "lobby.mp4", blocks_film([Block(RED, (10, 60, 50, 180), (4, 0))], 30))
+    refused = ctgi("search", "somebody", "-g", "lobby.mp4", *clip)
+    assert (refused.code, "is a video: ctgi crop cuts the people out of it" in refused.err) == (2, True)
+    assert len(ctgi("search", "somebody", "-g", "lobby.mp4", "--crop", *clip, *FINDER, "--json").json["results"]) == 3
+    draw_blocks([]).save(work / "empty.png")
+    (work / "people").rename(work / "other")
+    nobody = ctgi("search", "somebody", "-g", "empty.png", "--crop", *clip, *FINDER)
+    assert (nobody.code, "--crop: nobody was found in empty.png" in nobody.err) == (2, True)

@@ -14,6 +14,7 @@ from ctgi.cli.options import (
     CaptionsHtml,
     CaptionsTable,
     Config,
+    Crop,
     DryRun,
     Images,
     KeepHuman,
@@ -69,6 +70,7 @@ def caption(
     config: Config = None,
     turns: Turns = None,
     limit: Limit = None,
+    crop: Crop = False,
     split: SplitOf = None,
     shard: ShardOf = None,
     dry_run: DryRun = False,
@@ -103,6 +105,11 @@ def caption(
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     layouts = export or []
     tell_unused_config(images, config, quiet=quiet)
+    refuse_idle({"--crop": crop}, "with --dry-run, which changes nothing") if dry_run else None
+    if crop:
+        from ctgi.cli.crop import cropped
+
+        images = [cropped(images, bind, profile, config, quiet=quiet)]
     split_of = (images[0], split) if split else None
     if split:
         chosen = _of_split(images, split, layouts, annotations, quiet=quiet)

@@ -9,6 +9,7 @@ import typer
 from ctgi.cli.console import Terminal, print_json
 from ctgi.cli.options import AsJson, Bind, Config, NoCache, NoTrace, Profile, Quiet
 from ctgi.cli.terminal import plain
+from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.footage.report import CropReport
@@ -84,6 +85,28 @@ def crop(
         _print(report)
     if report.failed:
         raise typer.Exit(1)
+
+
+def cropped(
+    footage: list[str], bind: list[str] | None, profile: str | None, config: Path | None, *, quiet: bool
+) -> str:
+    """The folder `people`, with the people of this footage in it, for a command that goes on with them.
+
+    Raises:
+        CtgiError: nobody was found.
+    """
+    import asyncio
+
+    from ctgi.config import load_settings
+    from ctgi.runs.crop import crop_people
+
+    events, out = Terminal(quiet), Path("people")
+    settings = load_settings(binds=bind, profile=profile, config=config)
+    report = asyncio.run(crop_people(footage, out, settings, events))
+    if not any(out.glob("*/*.jpg")):
+        raise CtgiError(f"--crop: nobody was found in {', '.join(map(plain, footage))}: give footage with people in it")
+    events.tell(f"{report.people} people in {report.crops} crops, in {out}; {report.already} sources had been done")
+    return str(out)
 
 
 def _print(report: "CropReport") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Config, Images, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Config, Crop, Images, Profile, Quiet
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
@@ -48,6 +48,7 @@ def index(
     config: Config = None,
     index_type: IndexType = None,
     rebuild: Rebuild = False,
+    crop: Crop = False,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -72,6 +73,7 @@ def index(
             "--metadata": metadata,
             "--index": index_type,
             "--rebuild": rebuild,
+            "--crop": crop,
             "--bind": bind,
             "--profile": profile,
         }
@@ -82,6 +84,10 @@ def index(
     settings = load_settings(
         binds=bind, profile=profile, config=config, retriever={"index": index_type} if index_type else {}
     )
+    if crop:
+        from ctgi.cli.crop import cropped
+
+        images = [cropped(images, bind, profile, config, quiet=quiet)]
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
     report = build(
         images, out or gallery_folder(images), encoder, settings, Terminal(quiet),

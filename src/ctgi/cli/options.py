@@ -72,6 +72,10 @@ Gallery = Annotated[
         "the last one used here).",
     ),
 ]
+Crop = Annotated[
+    bool,
+    typer.Option("--crop", help="First cut the people out of photographs and videos, into ./people (see ctgi crop)."),
+]
 Split = Annotated[str, typer.Option("--split", metavar="SPLIT", help="Split to measure: val or test.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Images to caption at most (default: all).")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal
-from ctgi.cli.options import AsJson, Bind, Config, Gallery, Lam, NoCache, NoTrace, Profile, Quiet, Top, Xi
+from ctgi.cli.options import AsJson, Bind, Config, Crop, Gallery, Lam, NoCache, NoTrace, Profile, Quiet, Top, Xi
 from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def search(
     context: typer.Context,
     query: Query = None,
     gallery: Gallery = None,
+    crop: Crop = False,
     captions: Captions = None,
     where: Where = None,
     group: Group = None,
@@ -134,6 +135,8 @@ def search(
     from ctgi.runs.search import search as run
 
     events = Terminal(quiet)
+    if crop:
+        gallery = _cropped(gallery, bind, profile, config, quiet=quiet)
     opened, made = open_named(gallery, settings, events)
     stored = None
     if captions:
@@ -153,6 +156,16 @@ def search(
     print_result(result, as_json)
     if result.not_indexed or result.stopped or any(asked.error for asked in result.verified):
         raise typer.Exit(1)
+
+
+def _cropped(
+    gallery: Path | None, bind: list[str] | None, profile: str | None, config: Path | None, *, quiet: bool
+) -> Path:
+    from ctgi.cli.crop import cropped
+
+    if gallery is None:
+        raise CtgiError("--crop: nothing to cut people out of: name a video, a photograph or a folder with -g")
+    return Path(cropped([str(gallery)], bind, profile, config, quiet=quiet))
 
 
 def _settings(

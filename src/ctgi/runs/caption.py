@@ -25,6 +25,7 @@ from ctgi.runs.captions_file import CaptionsFile, open_captions
 from ctgi.runs.events import Events, Update
 from ctgi.runs.origin import root_of
 from ctgi.runs.recording import Act, recording
+from ctgi.runs.scene_hint import tell_scenes
 from ctgi.tools.traces.interceptor import Interceptor
 
 
@@ -189,6 +190,7 @@ def _found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[st
     paths = [*find_images(inputs, passed)]
     for line in passed.lines():
         events.tell(line)
+    tell_scenes(paths, events)
     return paths
 
 

@@ -13,11 +13,13 @@ from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
 from ctgi.retrieval.gallery_files import check_encoder, find_gallery, read_header
 from ctgi.retrieval.gallery_header import image_root
+from ctgi.retrieval.gallery_manifest import Manifest
 from ctgi.retrieval.gallery_names import encoder_name
 from ctgi.retrieval.image_kinds import UNREAD, kind_of
 from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
 from ctgi.runs.last_gallery import named_gallery, remember
+from ctgi.runs.scene_hint import tell_scenes
 
 
 def build(
@@ -59,6 +61,10 @@ def build(
         events.warn(
             f"the gallery was damaged ({report.rebuilt}) and is repaired: {report.encoded} images encoded again"
         )
+    if report.encoded:
+        header = read_header(report.folder)
+        root = Path(image_root(report.folder, header))
+        tell_scenes([str(root / entry.path) for entry in Manifest(report.folder, header)], events)
     known = update_metadata(report.folder, metadata, events) if report.total else None
     return replace(report, columns=known.names, unmatched=known.unmatched) if known else report
 
