@@ -20,8 +20,7 @@ CTGI = (sys.executable, "-m", "ctgi")
 SETS = {
     "people": ("--identities", "40", "--test", "39", "--seed", "12345"),
     "rendered": ("--identities", "40", "--test", "39", "--seed", "12345", "--render", "3d"),
-    "here": ("--identities", "40", "--test", "39", "--seed", "2024"),
-    "elsewhere": ("--identities", "40", "--test", "39", "--seed", "2025"),
+    "match": ("--identities", "121", "--val", "40", "--test", "80", "--seed", "86028121"),
     "gallery": ("--identities", "240", "--test", "200", "--seed", "777"),
 }
 
@@ -51,7 +50,8 @@ def on_models(out: Path, options: argparse.Namespace) -> Table:
     table: Table = {
         "abilities": (*python, "benchmarks.abilities", str(people), str(options.photographs), *in_3d,
                       "--scene", options.scene, *few, "--errors", *write),
-        "verdicts": (*python, "benchmarks.embedded_verdicts", str(out / "here"), str(out / "elsewhere"), *write),
+        "verdicts": (*python, "benchmarks.embedded_verdicts", str(out / "match"), "--out", str(out / "verdict-calls"),
+                     *write),
         "claims": (*python, "benchmarks.embedded_answers", str(people), "--limit", "120", *judge),
     }  # fmt: skip
     return table | (
