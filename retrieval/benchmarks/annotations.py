@@ -15,7 +15,7 @@ from typing import Any
 
 from ctgi.described import caption_key, is_absolute, path_in, texts_in, tidy_path, tidy_text
 from ctgi.errors import CtgiError
-from ctgi.reading import Json, json_lines, read_json
+from ctgi.reading import Json, json_lines, read_json, uncollected
 from ctgi.retrieval.benchmarks.layouts import SPLITS, Layout
 from ctgi.text import plain
 
@@ -107,6 +107,7 @@ def read_annotations(files: Sequence[AnnotationFile], layout: Layout) -> Reading
     return found
 
 
+@uncollected()
 def examine_annotations(files: Sequence[AnnotationFile], layout: Layout) -> Reading:
     """As `read_annotations`, but with the faults of objects, which are left out.
 

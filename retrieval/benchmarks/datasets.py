@@ -9,6 +9,7 @@ from typing import Literal
 
 from ctgi.described import has_words
 from ctgi.errors import CtgiError
+from ctgi.reading import uncollected
 from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice
 from ctgi.retrieval.benchmarks.layouts import LAYOUTS, SPLITS
 from ctgi.retrieval.benchmarks.pictures import (
@@ -107,6 +108,7 @@ class DataSet:
         return self.splits[name]
 
 
+@uncollected()
 def load_dataset(spec: str, root: Path, *, captions: str = "human", identity: Identity = "labels") -> DataSet:
     """Load a benchmark by its layout (a key of LAYOUTS or TREES), or `folder`: any folder with a captions file.
 

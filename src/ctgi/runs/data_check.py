@@ -1,5 +1,6 @@
 """`ctgi data check`: what a data set holds, and what is wrong with it, before anybody trains on it."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,7 +134,7 @@ def _check_tree(kind: str, root: Path, events: Events) -> DataCheck:
 
 def _check_folder(root: Path, events: Events) -> DataCheck:
     found, passed = Found(), PassedOver()
-    names = [Path(path).relative_to(root).as_posix() for path in find_images([str(root)], passed)]
+    names = [_below(root, path) for path in find_images([str(root)], passed)]
     splits, people = _folder_people(root, names, found)
     members = [Member(name, splits[name], people[name] or None) for name in names]
     nobody = [one.name for one in members if one.person is None]
@@ -207,8 +208,13 @@ def _strangers(members: Iterable[Member], folder: Path, found: Found) -> None:
         return
     passed = PassedOver()
     try:
-        there = [Path(path).relative_to(folder).as_posix() for path in find_images([str(folder)], passed)]
+        there = [_below(folder, path) for path in find_images([str(folder)], passed)]
     except CtgiError:
         return
     strangers = [name for name in there if name not in known]
     found.note("not annotated", f"images in {plain(str(folder))} that the annotations do not name", "", strangers)
+
+
+def _below(folder: Path, path: str) -> str:
+    """A path that begins with a folder, below it."""
+    return path[len(str(folder)) :].replace(os.sep, "/").lstrip("/")
