@@ -380,6 +380,39 @@ def test_a_server_that_refuses_tools_is_an_error(ctgi: Run, searching: list[obje
     assert FLAGS in done.err
 
 
+@pytest.mark.parametrize("refused", ["temperature", "seed", "max_completion_tokens"])
+def test_a_field_that_the_agents_server_refuses_is_left_out_or_renamed(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, refused: str
+) -> None:
+    says(brain, SEARCH, answer(0))
+    brain.rejects = {refused: 400}
+    done = ctgi("search", QUERY, *searching, "--agent", "--json")
+    assert done.code == 0, done.err
+    assert [refused in request.body for request in brain.seen] == [True, False, False]
+    assert ("max_tokens" in brain.seen[-1].body) == (refused == "max_completion_tokens")
+
+
+def test_the_agents_requests_have_the_form_that_its_endpoint_asks_for(
+    ctgi: Run, searching: list[object], brain: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_KEY", "agent-secret")
+    Path("ctgi.toml").write_text(
+        '[endpoints.far]\nprovider = "vllm"\nleave_out = ["temperature", "system", "max_completion_tokens"]\n'
+        f'base_url = "{brain.url}"\nheaders = {{api-key = "env:AGENT_KEY"}}\n'
+        "extra_body = {chat_template_kwargs = {enable_thinking = false}}\n"
+    )
+    says(brain, SEARCH, answer(0))
+    done = ctgi("search", QUERY, *searching, "-b", "agent=far:brain", "--agent", "--json")
+    assert done.code == 0, done.err
+    sent = brain.seen[-1]
+    assert sent.body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert {"temperature", "max_completion_tokens"}.isdisjoint(sent.body)
+    assert sent.body["max_tokens"] == 2048
+    assert sent.headers["api-key"] == "agent-secret"
+    assert [message["role"] for message in sent.body["messages"]][:2] == ["user", "assistant"]
+    assert sent.prompts[0].startswith("You help to find one person") and sent.prompts[0].endswith(QUERY)
+
+
 def test_a_busy_server_is_asked_again_and_a_wrong_key_is_said(
     ctgi: Run, searching: list[object], brain: ScriptedServer
 ) -> None:

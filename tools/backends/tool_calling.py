@@ -2,9 +2,9 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from ctgi.bindings import Binding
 from ctgi.errors import CtgiError, ImageError, ToolError
@@ -19,6 +19,7 @@ from ctgi.tools.backends.openai_client import ServerClient
 from ctgi.tools.backends.openai_compatible import headers_of, key_of
 from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.backends.refusals import RefusedError, complaint
+from ctgi.tools.backends.request_form import Dialect, GivenUp, RequestForm
 from ctgi.tools.backends.thoughts import part
 from ctgi.tools.backends.whole_replies import WholeReplies
 from ctgi.tools.images import DataUrls
@@ -39,6 +40,9 @@ HOW_TO_CALL_TOOLS = (
 )
 _ABOUT_TOOLS = re.compile(r"\btools?\b|tool[_-]|function.?call", re.IGNORECASE)
 _FILTERED = "content_filter"
+_DIALECT = Dialect(False, 0, "max_completion_tokens", "")
+_SENT = frozenset({"temperature", "seed", "system", "stream", "max_tokens", "max_completion_tokens"})
+"""Fields of a request for the next step that it can do without, or that have another name."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +88,35 @@ class ToolCaller:
         self._limits = Limits(endpoint, self.endpoint, cure)
         self._server = ModelServer(model, self._client, self._limits, endpoint.api_key_env or "")
         self._urls = DataUrls(endpoint.min_pixels, endpoint.max_pixels, 2 * endpoint.concurrency)
-        self._chat = _chat_model(model, endpoint, self._client, key)
+        self._form = RequestForm(model, endpoint, _DIALECT, self.endpoint)
+        self._timeout_s = endpoint.timeout_s
+        self._open_chat = cache(partial(_chat_model, model, endpoint, self._client, key))
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """The model's next step; raises as Mllm.chat says."""
         if not isinstance(request, ToolChat):
             raise TypeError("expected a ToolChat")
-        model = self._chat.bind(tools=list(request.tools))
         messages = [await self._with_pictures(message, request) for message in request.messages]
 
-        async def attempt() -> ChatReply:
-            return read_step(await self._ask(model, messages), self._server)
-
         async with self._limits.slots:
-            return await self._limits.call(attempt)
+            return await self._limits.call(lambda: self._negotiated(messages, request))
+
+    async def _negotiated(self, messages: list[Json], request: ToolChat) -> ChatReply:
+        """One try, with all fields that the server accepts."""
+        given_up, about = self._form.given_up, replace(request, system="in the messages")
+        while True:
+            model = self._open_chat(given_up).bind(tools=list(request.tools))
+            sent = without_system(messages) if "system" in given_up else messages
+            try:
+                reply = read_step(await self._ask(model, sent), self._server)
+                break
+            except RefusedError as refusal:
+                culprits = self._form.named(refusal.complaint, self._form.present(about, given_up)) & _SENT
+                if not culprits:
+                    raise await self._server.refused(refusal.complaint) from None
+                given_up |= culprits
+        self._form.learn(about, given_up)
+        return reply
 
     async def probe(self) -> Abilities:
         """Nothing that other tools would ask of it."""
@@ -129,7 +148,7 @@ class ToolCaller:
         try:
             reply: AIMessage = await model.ainvoke(messages)
         except APITimeoutError:
-            raise Unavailable(f"no answer within {self._chat.request_timeout:g} s") from None
+            raise Unavailable(f"no answer within {self._timeout_s:g} s") from None
         except APIConnectionError as error:
             told = self._server.hide(str(error.__cause__ or error))
             raise Unavailable(told, unreachable=True) from None
@@ -145,40 +164,21 @@ class ToolCaller:
         said = complaint(error.status_code, error.response.content, wait, self._server.hide)
         if said.status in (400, 404, 422, 500, 501) and _ABOUT_TOOLS.search(said.words):
             return CtgiError(f"{self.endpoint} refuses tools ({said.words}): {HOW_TO_CALL_TOOLS}")
-        meant = await self._server.meaning(said)
-        return await self._server.refused(said) if isinstance(meant, RefusedError) else meant
+        return await self._server.meaning(said)
 
 
-def _chat_model(model: str, endpoint: Endpoint, client: ServerClient, key: str | None) -> "ChatOpenAI":
-    """ChatOpenAI over the connections of `client`, so that proxies, certificates and time limits are its own."""
-    import httpx2
-    from pydantic import SecretStr
+def _chat_model(
+    model: str, endpoint: Endpoint, client: ServerClient, key: str | None, given_up: GivenUp
+) -> "ChatOpenAI":
+    from ctgi.tools.backends.chat_openai import chat_model
 
-    from ctgi.tools.backends.chat_openai import LenientChatOpenAI
+    return chat_model(model, endpoint, client, key, given_up)
 
-    sent = {"temperature": endpoint.temperature, "seed": endpoint.seed, "max_tokens": endpoint.max_tokens}
-    without = {"max_tokens" if name == "max_completion_tokens" else name for name in endpoint.leave_out}
-    authorization = client.http.headers.get("authorization")
-    options: dict[str, Any] = {name: value for name, value in sent.items() if name not in without}
-    chat = LenientChatOpenAI(
-        model=model,
-        base_url=str(client.address),
-        api_key=SecretStr(key or "none"),
-        default_headers={"Authorization": authorization} if authorization else None,
-        default_query=dict(parse_qsl(client.address.query.removeprefix("?"))),
-        extra_body=endpoint.extra_body or None,
-        timeout=endpoint.timeout_s,
-        max_retries=0,  # Limits tries again
-        disable_streaming=True,
-        use_responses_api=False,
-        openai_proxy=None,
-        http_socket_options=(),  # else it warns about proxies, which are the client's own business
-        http_async_client=client.http,
-        http_client=httpx2.Client(trust_env=False),
-        **options,
-    )
-    chat.root_async_client.organization = chat.root_async_client.project = None  # of the environment, for OpenAI alone
-    return chat
+
+def without_system(messages: list[Json]) -> list[Json]:
+    """The messages with the instructions before the first prompt, for servers that have no such role."""
+    told, first, *rest = messages
+    return [{**first, "content": f"{told['content']}\n\n{first['content']}"}, *rest]
 
 
 def read_step(message: "AIMessage", server: ModelServer) -> ChatReply:
