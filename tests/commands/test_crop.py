@@ -164,3 +164,90 @@ def test_two_runs_do_not_write_into_one_folder(ctgi: Run, video: Path, tmp_path:
     with open_people(tmp_path / "people"):
         done = ctgi("crop", video, "--out", tmp_path / "people", *FINDER)
     assert (done.code, "another ctgi crop is writing here" in done.err) == (2, True)
+
+
+def test_a_video_without_a_frame_and_one_with_a_corrupt_packet(ctgi: Run, tmp_path: Path) -> None:
+    film = write_video(tmp_path / "a.avi", blocks_film([WALKS], 40), codec="mjpeg")
+    content = bytearray(film.read_bytes())
+    packets = [place for place in range(len(content) - 4) if content[place : place + 4] == b"00dc"][:40]
+    (tmp_path / "none.avi").write_bytes(content[: packets[0]])
+    content[packets[20] + 8 : packets[20] + 600] = bytes(592)
+    film.write_bytes(content)
+    done = ctgi("crop", film, tmp_path / "none.avi", "--out", tmp_path / "people", *FINDER, "--json")
+    assert (done.code, done.json["videos"], done.json["people"]) == (1, 1, 1)
+    assert [(Path(one["path"]).name, one["what"]) for one in done.json["damaged"]] == [
+        ("a.avi", "1 packet is damaged and left out")
+    ]
+    assert [Path(one["path"]).name for one in done.json["failed"]] == ["none.avi"]
+    assert "cannot be read as a video" in done.json["failed"][0]["reason"]
+
+
+def test_a_recording_that_was_cut_off_is_used_up_to_there_and_said_to_be(ctgi: Run, tmp_path: Path) -> None:
+    film = write_video(tmp_path / "a.mkv", blocks_film([WALKS], 60))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
+    done = ctgi("crop", film, "--out", tmp_path / "people", *FINDER, "--json")
+    assert (done.code, done.json["people"]) == (0, 1)
+    assert f"damaged: {film}: it ends at 0:0" in done.err
+
+
+def crowd(picture: Image.Image) -> list[tuple[float, ...]]:
+    """Two hundred people, the last over the edges of the picture."""
+    rows = [(20.0 * (n % 20), 70.0 * (n // 20), 20.0 * (n % 20) + 18, 70.0 * (n // 20) + 68, 0.9) for n in range(199)]
+    return [*rows, (-50, 300, 60, 900, 0.8)]
+
+
+def test_two_hundred_people_in_one_picture_and_a_box_over_its_edge(ctgi: Run, tmp_path: Path) -> None:
+    stripes = [Block(RED, (x, 0, x + 10, 700)) for x in range(0, 400, 20)]
+    draw_blocks(stripes, size=(400, 700)).save(tmp_path / "crowd.png")
+    finder = ["--bind", "detect_people=python:tests.commands.test_crop:crowd", "--no-trace"]
+    done = ctgi("crop", tmp_path / "crowd.png", "--out", tmp_path / "people", *finder, "--json")
+    assert (done.code, done.json["people"] + sum(done.json["left_out"].values())) == (0, 200)
+    for row in rows_of(tmp_path / "people"):
+        with Image.open(tmp_path / "people" / row["path"]) as crop:
+            assert crop.width <= 400
+            assert crop.height <= 700
+
+
+def large(picture: Image.Image) -> list[tuple[float, ...]]:
+    return [(3000, 1000, 3800, 3400, 0.9)] if picture.size == (7680, 4320) else []
+
+
+def test_8k_is_read_and_the_frame_found_again(ctgi: Run, tmp_path: Path) -> None:
+    frame = draw_blocks([Block(RED, (300, 100, 380, 340))], size=(768, 432)).resize(
+        (7680, 4320), Image.Resampling.NEAREST
+    )
+    video = write_video(tmp_path / "8k.mp4", iter([frame]))
+    finder = ["--bind", "detect_people=python:tests.commands.test_crop:large"]
+    ctgi("crop", video, "--out", tmp_path / "people", *finder)
+    (row,) = rows_of(tmp_path / "people")
+    assert (row["size"], row["box"]) == ([7680, 4320], [3000, 1000, 3800, 3400])
+    with Image.open(tmp_path / "people" / row["path"]) as crop:
+        assert crop.height > 2400
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_ten_hours(ctgi: Run, tmp_path: Path) -> None:
+    """One frame in 10 s, in each of which somebody else stands; memory after an hour and after all ten."""
+    import psutil
+
+    people = [Block(RED, (10 + n % 60, 20, 40 + n % 60, 100), frames=range(n, n + 1)) for n in range(3600)]
+    seen: list[int] = []
+
+    def pictures() -> Any:
+        for number in range(3600):
+            yield draw_blocks([people[number]], number, size=(128, 112))
+
+    video = write_video(tmp_path / "long.mp4", pictures(), times=lambda number: number * 100)
+    from ctgi.runs import crop
+
+    class Watched(crop.Keeper):
+        def finish(self, *given: Any, **named: Any) -> None:
+            seen.append(psutil.Process().memory_info().rss)
+            super().finish(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crop, "Keeper", Watched)
+        done = ctgi("crop", video, "--out", tmp_path / "people", *FINDER, "--every", 0, "--no-trace", "--json")
+    assert done.json["video_s"] > 35_000
+    assert len(seen) > 50
+    assert max(seen[len(seen) // 10 :]) - seen[len(seen) // 10] < 60_000_000

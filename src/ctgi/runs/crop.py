@@ -246,7 +246,8 @@ class _Cropping:
     def _tell_damage(self, video: Video, facts: VideoFacts, end_s: float) -> None:
         told, damage = [], video.damage
         if damage.packets:
-            told.append(f"{damage.packets} packet{'' if damage.packets == 1 else 's'} cannot be read and are left out")
+            are = "packet is" if damage.packets == 1 else "packets are"
+            told.append(f"{damage.packets} {are} damaged and left out")
         expected = facts.duration_s
         short = expected is not None and end_s < expected - max(2.0, 2 * self._options.every_s, 0.05 * expected)
         if damage.end or short:
