@@ -31,7 +31,7 @@ def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str]
             told.setdefault((what, place), []).append(tool)
     return [
         f"these bindings send {what} to {place}: {', '.join(names)}" for (what, place), names in told.items()
-    ] + _traced()
+    ] + _traced(settings)
 
 
 def _destination(tool: str, settings: Settings) -> str | None:
@@ -53,10 +53,11 @@ def _destination(tool: str, settings: Settings) -> str | None:
     return f"{place}, through {proxy}" if proxy else place
 
 
-def _traced() -> list[str]:
-    """LangGraph reports to LangSmith if the environment says so."""
+def _traced(settings: Settings) -> list[str]:
+    """LangGraph reports to LangSmith if the environment says so, and what an agent's model sees is reported as well."""
     asked = next((name for name in _LANGSMITH if os.environ.get(name, "").lower() == "true"), None)
     address = os.environ.get("LANGSMITH_ENDPOINT") or "https://api.smith.langchain.com"
     if asked is None or is_local(address):
         return []
-    return [f"LangGraph sends texts and the paths of images to {public_url(address)} ({asked})"]
+    seen = ", and the images that an agent sees," if settings.agent.pictures else ""
+    return [f"LangGraph sends texts and the paths of images{seen} to {public_url(address)} ({asked})"]

@@ -167,11 +167,14 @@ def test_a_model_that_may_see_images_gets_those_that_it_asks_for_after_the_tools
     assert (replayed.code, replayed.json["identical"]) == (0, 1), replayed.err
 
 
-def test_images_that_go_to_the_agents_model_are_announced() -> None:
+def test_images_that_go_to_the_agents_model_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     far = "agent=vllm:big@http://far.example/v1"
     for sees, what in ((True, "images and texts"), (False, "texts")):
         settings = load_settings(binds=[far], agent={"pictures": sees})
         assert senders(settings, ["agent"]) == [f"these bindings send {what} to http://far.example/v1: agent"]
+        monkeypatch.setenv("LANGSMITH_TRACING", "true")
+        assert ("and the images that an agent sees" in senders(settings, ["agent"])[-1]) == sees
+        monkeypatch.delenv("LANGSMITH_TRACING")
 
 
 def test_a_picture_that_changed_is_said_to_the_model(

@@ -259,6 +259,10 @@ def test_a_dry_run_calls_nothing(ctgi: Run, command: list[str], double: Scripted
     assert done.json["calls"] == QUERIES * (8 + 6)
     icl = ctgi(*command, "--mti", "--mti-variant", "icl", "--dry-run", "--json").json
     assert icl["calls"] == QUERIES * (5 + 1)
+    model = f"propose_questions=vllm:double@{double.url}"
+    asking = ctgi(*command, "--mti", "--bind", model, "--dry-run", "--json").json
+    assert asking["calls"] == QUERIES * (8 + 1 + 6)
+    assert asking["input_tokens"] > done.json["input_tokens"]
 
 
 def test_what_mti_cannot_do_is_said_before_anything_is_encoded(ctgi: Run, command: list[str]) -> None:
