@@ -146,7 +146,9 @@ async def measure(base: str, count: int) -> None:
             return [lambda address=address: got(client, address) for address in addresses]
 
         await timed("the first search", [lambda: searched(client, QUERIES[0])])
+        await timed("both captions files read", getting("/captions/compare"))
         await timed("a search by words", [lambda one=one: searched(client, one) for one in QUERIES * 5])
+        await timed("a search, up to the first question", [lambda: searched(client, QUERIES[1], "person")])
         await timed("gallery, first piece", getting("/gallery"))
         await timed("gallery, any piece", getting(*(f"/gallery?start={at}" for at in range(0, count, count // 20))))
         page = await got(client, f"/gallery?start={count // 2}")
@@ -179,11 +181,11 @@ async def got(client: httpx2.AsyncClient, address: str) -> httpx2.Response:
     return answer
 
 
-async def searched(client: httpx2.AsyncClient, query: str) -> None:
-    """From the query to its page."""
-    begun = await client.post("/searches", data={"query": query, "asks": "nobody"})
+async def searched(client: httpx2.AsyncClient, query: str, asks: str = "nobody") -> None:
+    """From the query to its page; where a person is asked, to the first question."""
+    begun = await client.post("/searches", data={"query": query, "asks": asks})
     assert begun.status_code == 303, begun.text
-    await got(client, begun.headers["location"])
+    await got(client, begun.headers["location"] + ("" if asks == "nobody" else "/stream"))
 
 
 async def posted(client: httpx2.AsyncClient, address: str, form: dict[str, str]) -> None:
@@ -207,6 +209,57 @@ def say(name: str, times: Sequence[float]) -> None:
     print(f"{name:40} {1000 * statistics.median(times):6.0f} ms, longest {1000 * max(times):6.0f} ms", flush=True)
 
 
+SCROLL = """async () => {
+  const times = [];
+  let last = performance.now();
+  const end = last + 5000;
+  while (performance.now() < end) {
+    scrollBy(0, 40);
+    await new Promise(requestAnimationFrame);
+    times.push(performance.now() - last);
+    last = performance.now();
+  }
+  return [times.sort((a, b) => a - b), scrollY, document.querySelectorAll("#list li").length];
+}"""
+COMPLETE = """!document.querySelector(".blank") && [...document.querySelectorAll("#list img")].every((one) => {
+  const { top, bottom } = one.getBoundingClientRect();
+  return bottom < 0 || top > innerHeight || (one.complete && one.naturalWidth);
+})"""
+
+
+def scrolled(base: str) -> None:
+    """Print how the gallery scrolls in a browser without a screen."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+
+        def until_complete() -> float:
+            began = time.perf_counter()
+            while not tab.evaluate(COMPLETE):
+                time.sleep(0.02)
+            return time.perf_counter() - began
+
+        began = time.perf_counter()
+        tab.goto(f"{base}/gallery")
+        until_complete()
+        say("browser: gallery, all pictures in view", [time.perf_counter() - began])
+        times, height, items = tab.evaluate(SCROLL)
+        ninety_fifth = times[int(0.95 * len(times))]
+        print(
+            f"browser: {height:,.0f} px scrolled in 5 s: a frame takes {statistics.median(times):.0f} ms, the 95th of "
+            f"100 {ninety_fifth:.0f} ms, the longest {times[-1]:.0f} ms; {items} list items are there"
+        )
+        jumps = []
+        for part in (0.5, 0.9, 0.1, 0.7, 0.3):
+            tab.evaluate(f"scrollTo(0, document.documentElement.scrollHeight * {part})")
+            jumps.append(until_complete())
+        say("browser: jump to any place", jumps)
+        browser.close()
+
+
 async def main(folder: Path, count: int) -> None:
     """Make what is missing, serve, measure."""
     logging.disable(logging.WARNING)
@@ -217,6 +270,7 @@ async def main(folder: Path, count: int) -> None:
     print(describe_machine())
     async with served(folder, settings, encoder) as base:
         await measure(base, count)
+        await asyncio.to_thread(scrolled, base)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """A gallery that is searched by its images and by the captions that MTG wrote of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 
 from ctgi.agents.splitting import Stored, StoredCaptions
 from ctgi.captions import CaptionLine
+from ctgi.captions_index import CaptionsIndex
 from ctgi.corrections import corrected_captions, corrections_path
 from ctgi.errors import CtgiError
 from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
@@ -73,30 +73,38 @@ def read_stored(file: Path) -> dict[str, Stored]:
     return {line.sha256: Stored(line.caption, dict(_answers(line))) for line in lines}
 
 
-class StoredFile:
-    """The captions of a file for searches that go on for long: read when first needed, and again when it changes."""
+class IndexedCaptions(Mapping[str, Stored]):
+    """The captions of a file, each read where it stands when it is asked for."""
 
-    def __init__(self, file: Path, events: Events) -> None:
-        """Nothing is read yet. `events` hears where the file cannot be read."""
-        self._file, self._events = file, events
-        self._lock = Lock()
-        self._state: tuple[int, ...] | None = None
-        self._stored: StoredCaptions = {}
+    def __init__(self, index: CaptionsIndex) -> None:
+        """As of the index's last `refresh`."""
+        self._index = index
 
-    def read(self) -> StoredCaptions:
-        """What it holds now, nothing where it cannot be read; may be called from several threads."""
-        with self._lock:
-            state = written_at(self._file)
-            if state != self._state:
-                self._stored, self._state = self._read(), state
-            return self._stored
-
-    def _read(self) -> StoredCaptions:
+    def __getitem__(self, sha256: str) -> Stored:
+        entry = self._index.find(sha256)
+        if entry is None or not entry.has_caption:
+            raise KeyError(sha256)
         try:
-            return read_stored(self._file)
-        except CtgiError as error:
-            self._events.warn(f"{error}: until then the questions come in the pool's order")
-            return {}
+            line = self._index.corrections.apply(self._index.read(entry))
+        except CtgiError:  # the file was replaced since: the next search sees the new one
+            raise KeyError(sha256) from None
+        return Stored(line.caption, dict(_answers(line)))
+
+    def __iter__(self) -> Iterator[str]:
+        return (entry.image for entry in self._index.entries if entry.has_caption)
+
+    def __len__(self) -> int:
+        return sum(entry.has_caption for entry in self._index.entries)
+
+
+def read_index(index: CaptionsIndex, events: Events) -> StoredCaptions:
+    """What a captions file holds now, nothing where it cannot be read; may be called from several threads."""
+    try:
+        index.refresh()
+    except CtgiError as error:
+        events.warn(f"{error}: until then the questions come in the pool's order")
+        return {}
+    return IndexedCaptions(index)
 
 
 def _answers(line: CaptionLine) -> Iterable[tuple[str, str]]:

@@ -5,14 +5,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from langgraph.types import Command
 
 from ctgi.agents.assemble import Models
 from ctgi.agents.splitting import ReadStored
+from ctgi.captions_index import CaptionsIndex
 from ctgi.config import Binding, Settings
 from ctgi.errors import CtgiError
 from ctgi.graphs.contexts import open_mti
@@ -22,7 +22,7 @@ from ctgi.reading import Json
 from ctgi.records import SearchRecord
 from ctgi.retrieval.gallery import Gallery
 from ctgi.retrieval.images import ImageRef
-from ctgi.runs.captioned import StoredFile
+from ctgi.runs.captioned import read_index
 from ctgi.runs.columns import narrowed
 from ctgi.runs.events import Events
 from ctgi.runs.live_gallery import LiveGallery
@@ -89,7 +89,7 @@ class Steered:
     models: Models
     trace: bool = True
     """Record every call."""
-    captions: Path | None = None
+    captions: CaptionsIndex | None = None
     """Captions of the images: what tells the candidates apart is asked first."""
 
     async def look(self, thread: str) -> Moment | None:
@@ -129,7 +129,7 @@ class Steered:
 
     @cached_property
     def _read(self) -> ReadStored | None:
-        return StoredFile(self.captions, self.events).read if self.captions else None
+        return partial(read_index, self.captions, self.events) if self.captions else None
 
     @asynccontextmanager
     async def _context(self, asks: Asks, gallery: Gallery) -> AsyncIterator[MtiContext]:

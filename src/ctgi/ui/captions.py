@@ -186,7 +186,7 @@ def _index(request: Request, file: int) -> CaptionsIndex:
 
 def _names(request: Request) -> list[str]:
     """The files; those of the same name with their folders."""
-    paths = site_of(request).captions
+    paths = [index.path for index in site_of(request).indexes]
     names = [path.name for path in paths]
     return [path.name if names.count(path.name) == 1 else str(path) for path in paths]
 

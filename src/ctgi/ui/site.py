@@ -50,18 +50,13 @@ class Site:
     live: LiveGallery
     store: Store
     desk: Desk
-    captions: tuple[Path, ...] = ()
-    """Caption files to read and correct."""
+    indexes: tuple[CaptionsIndex, ...] = ()
+    """The caption files, to be browsed and corrected."""
 
     @property
     def gallery(self) -> Gallery:
         """The gallery as the last search found it."""
         return self.live.now
-
-    @cached_property
-    def indexes(self) -> tuple[CaptionsIndex, ...]:
-        """The caption files, to be browsed."""
-        return tuple(map(CaptionsIndex, self.captions))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -141,10 +136,10 @@ async def open_site(
     folder, models = gallery.home / FOLDER, Models()
     store = Store(folder / FILE)
     async with threads_to_write(folder / THREADS) as saver:
-        live, stored = live_gallery(gallery, settings), captions[0] if captions else None
-        desk = Desk(Steered(live, settings, events, saver, models, trace, stored), store)
-        site = Site(settings, live, store, desk, captions)
-        Thread(target=_read_ahead, args=(site.indexes,), daemon=True).start()
+        live, indexes = live_gallery(gallery, settings), tuple(map(CaptionsIndex, captions))
+        desk = Desk(Steered(live, settings, events, saver, models, trace, indexes[0] if indexes else None), store)
+        site = Site(settings, live, store, desk, indexes)
+        Thread(target=_read_ahead, args=(indexes,), daemon=True).start()
         try:
             yield site
         finally:
