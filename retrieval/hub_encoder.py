@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ctgi.errors import CtgiError
 from ctgi.hub import hub
+from ctgi.reading import MALFORMED
 from ctgi.retrieval.open_clip_encoder import OpenClipEncoder
 from ctgi.retrieval.trained_encoder import load_checkpoint_at
 from ctgi.settings_tables import RetrieverSettings
@@ -33,7 +34,7 @@ def _fetched(name: str) -> Path:
         for weights in _WEIGHTS:
             try:
                 folder = Path(snapshot_download(name, allow_patterns=[*_FACTS, weights]))
-            except (OSError, ValueError) as error:
+            except (OSError, *MALFORMED) as error:
                 reason = found.trouble or plain(str(error).strip().partition("\n")[0])[:300]
                 raise CtgiError(
                     f"hf:{plain(name)}: no such folder here, and no download is possible ({reason}): check the name, "

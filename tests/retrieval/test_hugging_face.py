@@ -1,6 +1,8 @@
 """Pairs of towers that are no CLIP, from folders of Hugging Face: the vectors of `transformers`, and a second look."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +11,17 @@ import torch.nn.functional as F
 from huggingface_hub import constants
 from PIL import Image
 
-from ctgi.config import RetrieverSettings
+from ctgi.config import RetrieverSettings, load_settings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.datasets import Split
 from ctgi.retrieval.encoder import load_encoder
 from ctgi.retrieval.evaluate import encode_split, text_to_image
 from ctgi.retrieval.gallery import build_gallery, open_gallery
 from ctgi.retrieval.trained_encoder import read_model
+from ctgi.runs.evaluate import DataSpec, Measuring, evaluate
+from ctgi.runs.events import Logged
 from tests.support.foreign_files import clip_like_openai, save_blip, save_encoder, save_siglip
+from tests.support.small_hub import small_hub
 
 PLAIN = RetrieverSettings()
 TEXTS = ["a red coat", "a black bag a black bag"]
@@ -140,23 +145,37 @@ def test_a_data_set_is_measured_in_the_order_of_the_matching_head(tmp_path: Path
     assert found[0] != found[4]
 
 
-def test_a_model_of_the_hub_is_taken_by_name_from_what_was_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_second_look_is_not_measured_with_a_dialogue(tmp_path: Path) -> None:
+    settings = load_settings(retriever={"rerank": 5})
+    with pytest.raises(CtgiError, match="orders rankings without a dialogue"):
+        encoder: Any = None  # it is not asked
+        asyncio.run(evaluate(DataSpec("rstp", tmp_path), encoder, settings, tmp_path, Logged(), Measuring(mti=True)))
+
+
+def test_a_model_of_the_hub_is_downloaded_once_and_then_taken_from_what_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    here = tmp_path / "blip"
+    save_blip(here)
+    (here / "pytorch_model.bin").write_bytes(b"the same in another format, which nobody needs")
+    with small_hub({"some/blip": here}) as (address, files):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + constants.HUGGINGFACE_CO_URL_TEMPLATE[22:]
+        )
+        encoder = load_encoder("hf:some/blip", PLAIN)
+        assert (encoder.spec, encoder.dim) == ("hf:some/blip", 16)
+        assert f"downloading some/blip from {address}" in caplog.text
+        assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(files)
+        assert "pytorch_model.bin" not in files
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    kept = tmp_path / "models--some--blip"
-    snapshot = kept / "snapshots" / "0123456789012345678901234567890123456789"
-    (kept / "refs").mkdir(parents=True)
-    (kept / "refs" / "main").write_text(snapshot.name)
-    snapshot.mkdir(parents=True)
-    save_blip(snapshot)
-    encoder = load_encoder("hf:some/blip", PLAIN)
-    assert (encoder.spec, encoder.dim) == ("hf:some/blip", 16)
+    np.testing.assert_array_equal(
+        load_encoder("hf:some/blip", PLAIN).encode_texts(TEXTS).vectors, encoder.encode_texts(TEXTS).vectors
+    )
     with pytest.raises(
         CtgiError, match=r"hf:some/other: no such folder here, and no download is possible \(HF_HUB_OFF"
     ):
         load_encoder("hf:some/other", PLAIN)
-    (snapshot / "model.safetensors").rename(snapshot / "model.h5")
-    with pytest.raises(CtgiError, match="expected weights as"):
-        load_encoder("hf:some/blip", PLAIN)

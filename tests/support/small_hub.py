@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,10 @@ class _Hub(BaseHTTPRequestHandler):
             self._refuse("RepoNotFound")
         elif place and (folder / place).is_file():
             self._send(folder / place, whole)
-        elif self.path == f"/api/models/{name}" and name in self.repositories:
+        elif re.search(r"/tree/[^/?]+(\?|$)", self.path):  # of the whole repository
+            files = [{"type": "file", "path": file.name, **_facts(file)} for file in folder.iterdir()]
+            self._reply(json.dumps(files).encode())
+        elif re.fullmatch(r"/api/models/[^/]+/[^/]+(/revision/[^/]+)?", self.path):
             files = [{"rfilename": file.name} for file in folder.iterdir()]
             self._reply(json.dumps({"id": name, "sha": _COMMIT, "siblings": files}).encode())
         else:
@@ -60,6 +64,10 @@ class _Hub(BaseHTTPRequestHandler):
         self.end_headers()
         if whole:
             self.wfile.write(content)
+
+
+def _facts(file: Path) -> dict[str, object]:
+    return {"size": file.stat().st_size, "oid": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctgi.config import Settings
 from ctgi.corrections import told
+from ctgi.errors import CtgiError
 from ctgi.files import write_whole
 from ctgi.graphs.agent import TOOLS as AGENT_TOOLS
 from ctgi.graphs.mti import TOOLS
@@ -123,6 +124,8 @@ async def evaluate(
     Raises:
         CtgiError: a data set that cannot be read, or a binding that cannot do its tool.
     """
+    if settings.retriever.rerank and (measuring.mti or measuring.rounds):
+        raise CtgiError("rerank under [retriever] orders rankings without a dialogue: remove it, or the dialogue")
     memories = await asyncio.to_thread(read_memories, spec.layout, spec.root) if measuring.rounds else {}
     split, sample = await asyncio.to_thread(spec.load, events)
     encoded = await asyncio.to_thread(encode, split, encoder, settings, folder, events)
