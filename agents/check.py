@@ -15,7 +15,7 @@ from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import Abilities
 from ctgi.tools.specs import TOOLS
 from ctgi.tools.tool_spec import ToolSpec
-from ctgi.tools.types import Questions, Verdict
+from ctgi.tools.types import Detections, Questions, Verdict
 
 _QUERY = "a person in a red shirt"
 _UNTRAINED = (
@@ -103,6 +103,8 @@ def _shown(said: Any) -> str:
         return f"{said.text} (P(yes) {said.probability:.2f})"
     if isinstance(said, Questions):
         return "; ".join(question for _, question in said.items)
+    if isinstance(said, Detections):
+        return f"{len(said.people)} people"
     return str(getattr(said, "text", said))
 
 

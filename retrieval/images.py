@@ -55,6 +55,10 @@ def digest(path: str) -> str:
     Raises:
         ImageError: the file cannot be read or is too large.
     """
+    if address := _address(path):
+        from ctgi.retrieval.video import content_of, frame_name
+
+        return frame_name(content_of(address[0]), address[1])
     with _opened(path) as file:
         return _digest(path, file)
 
@@ -139,6 +143,13 @@ def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
             raise ImageError(path, "changed since it was listed")
         yield Picture(image, "", BytesIO())
         return
+    if address := _address(path):
+        from ctgi.retrieval.video import Video
+
+        if sha256 not in ("", digest(path)):
+            raise ImageError(path, "changed since it was listed")
+        yield Picture(Video(address[0]).at(address[1]).picture(), "", BytesIO())
+        return
     from ctgi.retrieval.pixels import decoded
 
     with _opened(path) as file:
@@ -150,6 +161,15 @@ def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
                 yield Picture(image, kind.lower() if exact else "", file)
         except MemoryError:
             raise ImageError(path, "too little memory for an image of this size") from None
+
+
+def _address(path: str) -> tuple[str, float] | None:
+    """The video and the time that `video.mp4#t=1.500` means; None for the path of a file."""
+    if "#t=" not in path or os.path.lexists(path):
+        return None
+    from ctgi.retrieval.video import parted
+
+    return parted(path)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """Videos: their frames upright and with times, and what their file says about where and when."""
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from ctgi.text import plain
 if TYPE_CHECKING:
     from av import VideoFrame
 
+_ENDS_BYTES = 1 << 20
 _THUMB = (96, 54)
 _JUMP_S = 1.0
 """Times that go back by more than this begin anew: recordings that were joined."""
@@ -186,6 +190,31 @@ def parted(path: str) -> tuple[str, float] | None:
     """The video and the time that an address means; None for any other path."""
     found = _ADDRESS.fullmatch(path)
     return (found["path"], float(found["time"])) if found else None
+
+
+def content_of(path: str) -> str:
+    """What tells a file's content from another's, 64 hexadecimal digits: its size, its beginning and its end.
+
+    A video of hours is not read through for it.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(f"{size}:".encode())
+            digest.update(file.read(_ENDS_BYTES))
+            file.seek(max(0, size - _ENDS_BYTES))
+            digest.update(file.read(_ENDS_BYTES))
+    except OSError as error:
+        raise ImageError(path, f"cannot be read: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def frame_name(content: str, time_s: float) -> str:
+    """What stands for a frame's sha256: it is known by its video's content and its time."""
+    return hashlib.sha256(f"{content}#{time_s:.3f}".encode()).hexdigest()
 
 
 class _Clock:

@@ -183,6 +183,13 @@ class NotIndexed(Record):
     reason: Text
 
 
+class PeopleRecord(Record):
+    """The people that were found in one photograph or frame."""
+
+    people: tuple[tuple[float | None, ...], ...]
+    """Left, top, right, bottom in px, and the score, of each."""
+
+
 class SearchRecord(Record):
     """One search: the ranking, and the dialogue that refined it."""
 

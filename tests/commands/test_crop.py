@@ -251,3 +251,20 @@ def test_memory_is_flat_over_ten_hours(ctgi: Run, tmp_path: Path) -> None:
     assert done.json["video_s"] > 35_000
     assert len(seen) > 50
     assert max(seen[len(seen) // 10 :]) - seen[len(seen) // 10] < 60_000_000
+
+
+def nobody(picture: Image.Image) -> list[tuple[float, ...]]:
+    return []
+
+
+def test_a_run_is_replayed_from_its_trace_or_with_another_detector(ctgi: Run, video: Path, tmp_path: Path) -> None:
+    run = ctgi("crop", video, "--out", tmp_path / "people", *FINDER, "--json").json["trace"]
+    shown = ctgi("trace", "show", run)
+    assert "lobby.mp4#t=0.300" in shown.out
+    other = ["--bind", "detect_people=python:tests.commands.test_crop:nobody"]
+    live = ctgi("trace", "replay", run, *other, "--json")
+    assert (live.json["failed"], live.json["identical"]) == ([], 0)
+    assert len(live.json["changed"]) == live.json["items"]
+    video.rename(tmp_path / "elsewhere.mp4")
+    same = ctgi("trace", "replay", run, "--json")
+    assert (same.code, same.json["identical"], same.json["live"]) == (0, same.json["items"], 0)

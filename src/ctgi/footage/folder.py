@@ -1,6 +1,5 @@
 """The folder that crops are written to: nothing in it is half, and an interrupted run goes on where it stopped."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,14 +8,13 @@ from io import FileIO
 from pathlib import Path
 
 from ctgi.appending import append_whole, set_aside
-from ctgi.errors import CtgiError, ImageError
+from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, own, write_whole
 from ctgi.footage.sources import SOURCES, Origin
 from ctgi.reading import Json, dump, json_lines
 from ctgi.text import plain
 
 _PROGRESS = ".crop.jsonl"
-_ENDS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -139,23 +137,3 @@ def open_people(out: Path, without_locks: WithoutLocks = "warn") -> Iterator[Peo
             ) from None
         with closing(PeopleFolder(out, progress)) as folder:
             yield folder
-
-
-def content_of(path: str) -> str:
-    """What tells a file's content from another's, 64 hexadecimal digits: its size, its beginning and its end.
-
-    A video of hours is not read through for it.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest = hashlib.sha256(f"{size}:".encode())
-            digest.update(file.read(_ENDS_BYTES))
-            file.seek(max(0, size - _ENDS_BYTES))
-            digest.update(file.read(_ENDS_BYTES))
-    except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror}") from None
-    return digest.hexdigest()

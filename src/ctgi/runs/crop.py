@@ -1,7 +1,6 @@
 """Photographs and videos to crops of people: detects, tracks, keeps the best of each person and where it is from."""
 
 import asyncio
-import hashlib
 import os
 import time
 from collections import deque
@@ -16,18 +15,19 @@ from ctgi.agents.grounder import for_scenes
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
 from ctgi.errors import ImageError, ToolError
-from ctgi.footage.folder import Mark, PeopleFolder, content_of, open_people
+from ctgi.footage.folder import Mark, PeopleFolder, open_people
 from ctgi.footage.frames import Examined, examined
 from ctgi.footage.keeping import CropOptions, Keeper, Source
 from ctgi.footage.report import CropReport
 from ctgi.footage.scenes import clock
 from ctgi.footage.sighting import Sighting, sightings, sightings_in
 from ctgi.footage.tracking import Track, Tracks
+from ctgi.records import PeopleRecord
 from ctgi.retrieval.finding import find_images
 from ctgi.retrieval.image_kinds import kind_of
 from ctgi.retrieval.images import ImageRef, digest, held, picture_at
 from ctgi.retrieval.photo_facts import photo_facts
-from ctgi.retrieval.video import Frame, Video, VideoFacts, address
+from ctgi.retrieval.video import Frame, Video, VideoFacts, address, content_of, frame_name
 from ctgi.runs.events import Events, Update
 from ctgi.runs.origin import root_of
 from ctgi.runs.recording import Act, recording
@@ -35,7 +35,7 @@ from ctgi.text import plain
 from ctgi.tools.traces.interceptor import Interceptor
 from ctgi.tools.types import Detections
 
-TOOL = "detect_people"
+TOOL, GRAPH = "detect_people", "crop"
 _MARKED_S = 60.0
 """After so long without anybody it is written down how far a video is."""
 _AHEAD = 2
@@ -75,7 +75,7 @@ async def crop_people(
     paths = await asyncio.to_thread(lambda: [*find_images(inputs, report.passed, kinds=("image", "video"))])
     for line in report.passed.lines():
         events.tell(line)
-    act = Act("crop", "crop", (TOOL,), {"inputs": [*inputs], "limit": limit}, root_of(inputs))
+    act = Act("crop", GRAPH, (TOOL,), {"inputs": [*inputs], "limit": limit}, root_of(inputs))
     with open_people(out, settings.without_locks) as folder, recording(act, settings, events, trace=trace) as run:
         report.trace = run.interceptor.run
         async with kept_open(models) as opened:
@@ -157,7 +157,7 @@ class _Cropping:
         image = ImageRef(source.path, await asyncio.to_thread(digest, source.path))
         with self._interceptor.item({"image": image}) as done:
             found: Detections = await self._tool(image)
-            done({"people": len(found.people)})
+            done(people_of(found).to_json())
         await asyncio.to_thread(self._keep_photo, source, image, found)
         self._report.photos += 1
         self._folder.set(replace(source.mark, done=True, tracks=len(found.people)))
@@ -237,7 +237,7 @@ class _Cropping:
         try:
             with self._interceptor.item({"image": image}) as done, held(image, one.picture):
                 found: Detections = await self._tool(image)
-                done({"people": len(found.people)})
+                done(people_of(found).to_json())
                 return found
         except ToolError as error:
             self._report.missed[str(error).replace(image.path, source.path)] += 1
@@ -257,10 +257,14 @@ class _Cropping:
             self._report.damaged.append((video.path, "; ".join(told)))
 
 
+def people_of(found: Detections) -> PeopleRecord:
+    """What a photograph or frame came to, as its trace tells it."""
+    return PeopleRecord(people=tuple((*one.box, one.score) for one in found.people))
+
+
 def frame_ref(path: str, content: str, time_s: float) -> ImageRef:
     """A frame of a video as an image: it is told from others by the video's content and its time."""
-    name = hashlib.sha256(f"{content}#{time_s:.3f}".encode()).hexdigest()
-    return ImageRef(address(path, time_s), name)
+    return ImageRef(address(path, time_s), frame_name(content, time_s))
 
 
 def _resumed(video: Video, every_s: float, mark: Mark) -> Generator[Examined]:

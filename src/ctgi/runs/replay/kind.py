@@ -7,13 +7,13 @@ from typing import Protocol
 
 from ctgi.config import Settings
 from ctgi.reading import Json
-from ctgi.records import CaptionRecord, SearchRecord
+from ctgi.records import CaptionRecord, PeopleRecord, SearchRecord
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.traces.format import Header, Item
 from ctgi.tools.traces.interceptor import Interceptor
 from ctgi.tools.traces.reader import Trace
 
-Work = Callable[[Item], Awaitable[CaptionRecord | SearchRecord]]
+Work = Callable[[Item], Awaitable[CaptionRecord | PeopleRecord | SearchRecord]]
 """Runs one item again."""
 
 

@@ -3,12 +3,13 @@
 from ctgi.errors import CtgiError
 from ctgi.runs.replay.agents import Agents
 from ctgi.runs.replay.captions import Captions
+from ctgi.runs.replay.crops import Crops
 from ctgi.runs.replay.evaluations import Evaluations
 from ctgi.runs.replay.kind import Kind
 from ctgi.runs.replay.searches import PlainSearches, Searches
 from ctgi.tools.traces.format import Header
 
-KINDS: tuple[Kind, ...] = (Captions(), Agents(), Evaluations(), Searches(), PlainSearches())
+KINDS: tuple[Kind, ...] = (Captions(), Crops(), Agents(), Evaluations(), Searches(), PlainSearches())
 """The first that reads a header counts."""
 
 _AGAIN = "which goes on with its own replies when you run the same command again"
