@@ -204,4 +204,5 @@ def read_step(message: "AIMessage", server: ModelServer) -> ChatReply:
     usage = message.usage_metadata
     tokens = Tokens(usage["input_tokens"], usage["output_tokens"]) if usage else Tokens()
     step = {"text": server.hide(said), "calls": calls, "refused": bool(refusal)}
-    return ChatReply(json.dumps(step), tokens=tokens, thoughts=parted.thoughts, cut=cut)
+    text = json.dumps(step).replace("<", "\\u003c")  # or a mark of thoughts in it would be taken for the model's own
+    return ChatReply(text, tokens=tokens, thoughts=parted.thoughts, cut=cut)
