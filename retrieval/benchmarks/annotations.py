@@ -101,6 +101,8 @@ def read_annotations(files: Sequence[AnnotationFile], layout: Layout) -> Reading
         CtgiError: a file cannot be read or is not in this layout, or an object has a fault.
     """
     found = examine_annotations(files, layout)
+    if found.faults and not found.rows:
+        raise _unfit(files[0].path, layout, f"; {found.faults[0]}")
     if found.faults:
         more = f" ({len(found.faults):,} faults in all; ctgi data check lists them)" if len(found.faults) > 1 else ""
         raise CtgiError(f"{found.faults[0]}{more}")
@@ -112,22 +114,21 @@ def examine_annotations(files: Sequence[AnnotationFile], layout: Layout) -> Read
     """As `read_annotations`, but with the faults of objects, which are left out.
 
     Raises:
-        CtgiError: a file cannot be read, or none of its objects is in this layout.
+        CtgiError: a file cannot be read, or there are no objects.
     """
     rows: list[Annotation] = []
     faults: list[Fault] = []
     notes = Notes()
     for file in files:
         reader = _Reader(file, layout, notes)
-        before = len(rows)
         for number, (split, entry) in enumerate(_objects(file.path, layout)):
             one = reader.read(number, entry, split)
             if isinstance(one, Fault):
                 faults.append(one)
             else:
                 rows.append(one)
-        if len(rows) == before and (faults or not rows):
-            raise _unfit(file.path, layout, f"; {faults[0]}" if faults else "")
+    if not rows and not faults:
+        raise _unfit(files[0].path, layout)
     if any(not row.split for row in rows):
         rows = _parted(rows, layout)
         notes.add(f"images without a split, parted by the ids of people, not as in {layout.file_name}, so that figures "

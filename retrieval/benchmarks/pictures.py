@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ctgi.described import tidy_path
+from ctgi.described import is_absolute, tidy_path
 from ctgi.errors import CtgiError
 from ctgi.retrieval.benchmarks.annotations import Annotation, read_annotations
 from ctgi.retrieval.benchmarks.caption_choice import CaptionChoice, Text
@@ -290,8 +290,7 @@ def check_images(name: str, root: Path, pictures: Sequence[Picture]) -> None:
         CtgiError: some are not; the message counts them and names the first.
     """
     names = [one.name for one in pictures]
-    astray = [path for path in names if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]
-    if astray:
+    if astray := [path for path in names if is_outside(path)]:
         raise CtgiError(f"{name}: {some(astray)} outside the image folder {plain(str(root))}: expected paths below it")
     missing = [path for path in names if not (root / path).is_file()]
     if missing:
@@ -299,6 +298,11 @@ def check_images(name: str, root: Path, pictures: Sequence[Picture]) -> None:
             f"{name}: {some(missing)} of {len(names):,} images missing below {plain(str(root))}"
             f"{nearly(root, missing[0])}: check the folder, or download them"
         )
+
+
+def is_outside(name: str) -> bool:
+    """Whether a path leads out of the image folder."""
+    return is_absolute(name) or ".." in name.split("/")
 
 
 def nearly(root: Path, name: str) -> str:

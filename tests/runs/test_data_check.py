@@ -78,6 +78,21 @@ def test_what_is_wrong_is_named_by_object_and_field(rstp: Path) -> None:
     assert found.splits["train"] == Counts(4, 8, 3), "the others are counted"
 
 
+def test_every_object_may_be_wrong(rstp: Path) -> None:
+    edit(rstp, lambda entries: [entry.pop("id") for entry in entries])
+    found = checked(rstp)
+    assert (list(problems(found)), found.splits) == (["fault"], {})
+    assert [one["field"] for one in found.to_json()["faults"]] == ["id"] * 12
+    (rstp / "data_captions.json").write_text("[]")
+    assert list(problems(checked(rstp))) == ["annotations"]
+
+
+def test_paths_that_lead_elsewhere_are_not_followed(rstp: Path) -> None:
+    Image.new("RGB", (16, 32)).save(rstp / "out.png")
+    edit(rstp, lambda entries: (entries[0].update(img_path="../out.png"), entries[1].update(img_path="/etc/a.jpg")))
+    assert problems(checked(rstp)) == {"outside": ["../out.png", "/etc/a.jpg"]}
+
+
 def test_images_and_people_in_two_places(rstp: Path) -> None:
     def change(entries: list[Entry]) -> None:
         entries.append({**entries[0], "img_path": "./0000_c0.jpg", "split": "test"})

@@ -11,7 +11,7 @@ from ctgi.retrieval.benchmarks.annotations import Fault, examine_annotations
 from ctgi.retrieval.benchmarks.datasets import DATA
 from ctgi.retrieval.benchmarks.findings import Finding, Found, Member, in_annotations, in_captions, in_images
 from ctgi.retrieval.benchmarks.layouts import LAYOUTS, SPLITS, Counts, Layout
-from ctgi.retrieval.benchmarks.pictures import check_people, folder_splits, left_out, person_of, told
+from ctgi.retrieval.benchmarks.pictures import check_people, folder_splits, is_outside, left_out, person_of, told
 from ctgi.retrieval.benchmarks.places import annotation_files, image_folder, recognize
 from ctgi.retrieval.benchmarks.trees import TREES, cameras, read_tree
 from ctgi.retrieval.finding import PassedOver, find_images
@@ -178,7 +178,7 @@ def _counts(members: Iterable[Member]) -> dict[str, Counts]:
 def _compare(splits: dict[str, Counts], published: dict[str, Counts], found: Found) -> None:
     for split, expected in published.items():
         counts = splits.get(split, Counts(0, 0, 0))
-        if split == "all":
+        if split == "all" and splits:
             counts = Counts(*map(sum, zip(*splits.values(), strict=True)))
         if counts != expected:
             found.note("counts", f"{split}: {told(counts)}; published: {told(expected)}", "", [split])
@@ -195,7 +195,11 @@ def _gaps(layout: Layout, members: Iterable[Member], found: Found) -> None:
 
 
 def _look_at_images(members: Sequence[Member], folder: Path, events: Events, found: Found) -> None:
-    names = list(dict.fromkeys(one.name for one in members))
+    everything = list(dict.fromkeys(one.name for one in members))
+    names = [name for name in everything if not is_outside(name)]
+    cure = "expected paths below it; correct the annotations"
+    astray = [name for name in everything if is_outside(name)]
+    found.problem("outside", f"paths outside the image folder {plain(str(folder))}", cure, astray)
     with events.progress("read images", len(names)) as update:
         examined = scan_images(folder, names, update)
     in_images(members, examined, folder, found)
@@ -204,7 +208,7 @@ def _look_at_images(members: Sequence[Member], folder: Path, events: Events, fou
 def _strangers(members: Iterable[Member], folder: Path, found: Found) -> None:
     """Images in the folder that no object names."""
     known = {one.name for one in members}
-    if not folder.is_dir():
+    if not folder.is_dir() or not known:
         return
     passed = PassedOver()
     try:
