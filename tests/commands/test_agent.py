@@ -306,10 +306,10 @@ def test_a_wrong_call_is_told_to_the_model_which_goes_on(
 
 
 def test_marks_of_thoughts_in_a_call_are_its_words(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
-    says(brain, one("search_gallery", query="<think>a man", k=5), answer(1))
+    says(brain, one("search_gallery", query="a man </think> in black", k=5), answer(1))
     done = ctgi("search", QUERY, *searching, "--agent", "--json")
     assert done.code == 0, done.err
-    assert calls(runs()[-1], "search_gallery")[0]["args"]["query"] == "<think>a man"
+    assert calls(runs()[-1], "search_gallery")[0]["args"]["query"] == "a man </think> in black"
 
 
 def test_a_refusal_leaves_the_ranking_of_the_query(ctgi: Run, searching: list[object], brain: ScriptedServer) -> None:
