@@ -13,6 +13,8 @@ from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of
 from ctgi.text import plain
 
 _IMAGES: tuple[Kind, ...] = ("image",)
+_SOURCES = "sources.jsonl"
+"""Beside crops, of which it says where they are from: nobody takes it for an image."""
 _SHOWN = 6  # endings named in a message
 
 
@@ -117,7 +119,7 @@ def _images(
                 empty = False
                 yield path
                 continue
-            if _first_time(path, counted):
+            if _first_time(path, counted) and os.path.basename(path) != _SOURCES:
                 passed.count(path, ending, kind)
             if kind not in kinds:
                 continue

@@ -32,6 +32,7 @@ def test_results_lead_back_to_frame_time_and_box(ctgi: Run, cropped: Path, tiny_
     done = ctgi("search", "somebody", "-g", "people", *bind, "--json", "--html", "r.html", "--montage", "r.png")
     results = done.json["results"]
     assert len(results) == len(told)
+    assert "passed over" not in done.err
     for one in results:
         row = told[os.path.relpath(one["path"], "people")]
         assert one["origin"]["source"] == os.path.normpath(cropped / row["source"])
