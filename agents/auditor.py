@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ctgi.agents.claims import Claim, claims
@@ -85,24 +85,28 @@ class Auditor:
     verify: VerifyMatch
     answer: AnswerQuestion
     pool: QuestionPool
-    """Questions that the model can answer."""
+    """Takes captions apart."""
+    askable: QuestionPool
+    """The questions that the model can answer."""
     image: ImageRef
     _answers: dict[str, Reply] = field(default_factory=dict)
 
     async def __call__(self, caption: str) -> Audit:
         """The verdict on the caption and the answers against it; if it is doubted, a verdict on each claim too.
 
+        Claims about what the model cannot see are left alone.
+
         Raises:
             ToolError: a call failed for good.
         """
         verdict = await self.verify(self.image, caption)
         found = claims(caption, self.pool)
-        objections = [
-            one for claim in found for question in claim.questions if (one := await self._object(claim, question))
-        ]
+        asked = questions_of(found, self.askable)
+        objections = [one for claim, question in asked if (one := await self._object(claim, question))]
         checked = {}
         if objections or not verdict.match:
-            checked = {claim.start: await self.verify(self.image, claim.text) for claim in found}
+            seen = {claim.start for claim, _ in asked} | {claim.start for claim in found if not claim.questions}
+            checked = {claim.start: await self.verify(self.image, claim.text) for claim in found if claim.start in seen}
         return Audit(verdict, tuple(objections), checked, tuple(found))
 
     async def _object(self, claim: Claim, question: PoolQuestion) -> Objection | None:
@@ -111,6 +115,13 @@ class Auditor:
         said = self._answers[question.attribute]
         why = _why_against(claim.text, question, said.text)
         return Objection(claim, question, said.text, said.confidence, why) if why else None
+
+
+def questions_of(found: Iterable[Claim], askable: QuestionPool) -> list[tuple[Claim, PoolQuestion]]:
+    """The questions that claims answer, each claim with each of them that the model can answer."""
+    return [
+        (claim, question) for claim in found for question in claim.questions if askable.by_attribute(question.attribute)
+    ]
 
 
 def _why_against(claim: str, question: PoolQuestion, answer: str) -> str | None:

@@ -1,6 +1,7 @@
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -28,9 +29,13 @@ class Eyes:
         return Reply(next((text for word, text in self.answers.items() if word in question), "not visible"), 0.8)
 
 
-def audit(eyes: Eyes, *captions: str) -> list[Audit]:
+def audit(eyes: Eyes, *captions: str, unseen: str = "") -> list[Audit]:
+    """The audits of captions of one image by a model that cannot see one attribute."""
+    pool = load_pool()
+    askable = replace(pool, questions=tuple(one for one in pool.questions if one.attribute != unseen))
+
     async def run() -> list[Audit]:
-        auditor = Auditor(eyes.verify, eyes.answer, load_pool(), ImageRef("a.jpg", "0"))
+        auditor = Auditor(eyes.verify, eyes.answer, load_pool(), askable, ImageRef("a.jpg", "0"))
         return [await auditor(caption) for caption in captions]
 
     return asyncio.run(run())
@@ -74,6 +79,13 @@ def test_a_caption_that_the_model_denies_is_looked_at_claim_by_claim() -> None:
 def test_what_contradicts_and_what_does_not(caption: str, answers: dict[str, str], why: str | None) -> None:
     objections = audit(Eyes({}, answers), caption)[0].objections
     assert why in [one.why for one in objections] if why else objections == ()
+
+
+def test_what_the_model_cannot_see_is_a_claim_of_its_own_and_left_alone() -> None:
+    eyes = Eyes({"White boots, a red scarf.": 0.1}, {"scarf": "blue"})
+    found = audit(eyes, "White boots, a red scarf.", unseen="scarf")[0]
+    assert [found.shows(claim) for claim in found.claims] == [True, None]
+    assert not any("scarf" in question for question in eyes.asked)
 
 
 def test_each_question_about_an_image_is_put_once() -> None:

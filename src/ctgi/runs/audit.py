@@ -9,7 +9,7 @@ from typing import Any
 
 from ctgi.agents.abilities import NOT_JUDGED, askable
 from ctgi.agents.assemble import open_tools
-from ctgi.agents.auditor import Auditor
+from ctgi.agents.auditor import Auditor, questions_of
 from ctgi.agents.claims import claims
 from ctgi.agents.pool import QuestionPool, load_pool
 from ctgi.config import Settings
@@ -91,12 +91,14 @@ def estimate(images: Sequence[Described], settings: Settings) -> Json:
 
     `calls` are verdicts and answers, `calls_most` also a verdict on each part of every caption.
     """
-    pool = askable(load_pool(settings.mtg.question_pool), settings)
+    pool = load_pool(settings.mtg.question_pool)
+    able = askable(pool, settings)
     verdicts = answers = parts = 0
     for image in images:
         found = [claims(caption, pool) for caption in image.captions]
+        asked = [question for caption in found for _, question in questions_of(caption, able)]
         verdicts += len(found)
-        answers += len({question.attribute for caption in found for claim in caption for question in claim.questions})
+        answers += len({question.attribute for question in asked})
         parts += sum(map(len, found))
     calls = verdicts + answers
     return {"images": len(images), "captions": verdicts, "calls": calls, "calls_most": calls + parts}
@@ -118,12 +120,12 @@ async def audit(
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
-    pool = askable(load_pool(settings.mtg.question_pool), settings)
+    pool = load_pool(settings.mtg.question_pool)
     act = Act("audit", "audit", TOOLS, {"data": data})
     with open_audits(out / FILE, settings.without_locks) as file, recording(act, settings, events, trace=trace) as run:
         async with open_tools(settings, TOOLS, pool, cache=run.cache, interceptor=run.interceptor) as tools:
             bindings = {tool: str(settings.binding(tool)) for tool in TOOLS}
-            work = _Auditing(tools, pool, run.interceptor, file, bindings)
+            work = _Auditing(tools, (pool, askable(pool, settings)), run.interceptor, file, bindings)
             with events.progress("audit", len(described)) as update:
                 await work.all(described, in_flight(settings), update)
         report = work.report(data, out, len(described))
@@ -142,10 +144,10 @@ class _Auditing:
     """Audits images; a caption that was audited with the same bindings is not audited again."""
 
     def __init__(
-        self, tools: Mapping[str, Any], pool: QuestionPool, interceptor: Interceptor, file: AuditFile,
-        bindings: dict[str, str],
+        self, tools: Mapping[str, Any], pools: tuple[QuestionPool, QuestionPool], interceptor: Interceptor,
+        file: AuditFile, bindings: dict[str, str],
     ) -> None:  # fmt: skip
-        self._tools, self._pool, self._interceptor = tools, pool, interceptor
+        self._tools, self._pools, self._interceptor = tools, pools, interceptor
         self._file, self._bindings = file, bindings
         self._found: list[AuditedCaption] = []
         self._failed: list[tuple[str, str]] = []
@@ -168,7 +170,7 @@ class _Auditing:
         self._already += sum(audited is not None for audited in known.values())
         if all(known.values()):
             return [audited for audited in known.values() if audited]
-        auditor = Auditor(self._tools["verify_match"], self._tools["answer_question"], self._pool, image)
+        auditor = Auditor(self._tools["verify_match"], self._tools["answer_question"], *self._pools, image)
         with self._interceptor.item({"image": image}) as done:
             found = [known[number] or await self._caption(one, number, auditor) for number in known]
             done({"captions": [audited.to_json() for audited in found]})
