@@ -268,3 +268,19 @@ def test_a_run_is_replayed_from_its_trace_or_with_another_detector(ctgi: Run, vi
     video.rename(tmp_path / "elsewhere.mp4")
     same = ctgi("trace", "replay", run, "--json")
     assert (same.code, same.json["identical"], same.json["live"]) == (0, same.json["items"], 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "cut"),
+    [
+        ((12, 104, 37, 335), True),  # half a person, a little off the left edge
+        ((100, 104, 125, 335), False),  # as slim, but in the middle
+        ((0, 104, 90, 335), False),  # whole, beside the edge
+        ((200, 250, 290, 358), True),  # without legs
+        ((200, 130, 290, 358), False),
+    ],
+)
+def test_who_is_cut_by_the_edge(box: Any, cut: bool) -> None:
+    from ctgi.footage.quality import is_cut
+
+    assert is_cut(box, (640, 360)) is cut

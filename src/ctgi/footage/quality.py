@@ -19,7 +19,7 @@ _MEASURED_PX = 256
 _WINDOW = 9
 _FLAT = 0.3
 """Mean steps from pixel to pixel, of 255, below which nothing can be said."""
-_AT_EDGE = 0.01
+_AT_EDGE = 0.025
 """A box so close to the frame's edge, as a share of the frame, ends there because the frame does."""
 _STOUT, _SLIM = 0.62, 0.22
 """Width to height of a whole person: above the first the legs are missing, below the second a side."""
