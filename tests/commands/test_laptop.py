@@ -6,6 +6,7 @@ from pathlib import Path
 import open_clip
 import pytest
 from huggingface_hub import constants
+from transformers.utils.hub import hf_api
 
 from ctgi.bindings import Binding
 from ctgi.config import load_settings
@@ -29,6 +30,7 @@ def downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     """The files that come from the hub."""
     with small_hub({QWEN: FAMILIES["Qwen3-VL"](tmp_path / "qwen")}) as (address, files):
         monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(hf_api(), "endpoint", address)  # as it was when somebody first asked a hub
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + constants.HUGGINGFACE_CO_URL_TEMPLATE[22:]
         )

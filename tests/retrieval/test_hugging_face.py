@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub import constants
 from PIL import Image
+from transformers.utils.hub import hf_api
 
 from ctgi.config import RetrieverSettings, load_settings
 from ctgi.errors import CtgiError
@@ -163,6 +164,7 @@ def test_a_model_of_the_hub_is_downloaded_once_and_then_taken_from_what_is_here(
     (here / "pytorch_model.bin").write_bytes(b"the same in another format, which nobody needs")
     with small_hub({"some/blip": here}) as (address, files):
         monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(hf_api(), "endpoint", address)  # as it was when somebody first asked a hub
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + constants.HUGGINGFACE_CO_URL_TEMPLATE[22:]
         )
