@@ -77,6 +77,10 @@ def load_content(path: Path, *, device: str | torch.device = "cpu") -> Any:
         raise CtgiError(
             f"{plain(str(path))}: no such checkpoint: give the run folder of ctgi train, or a .pt file"
         ) from None
+    except (KeyError, IndexError):  # the unpickler's own, about its opcodes
+        raise CtgiError(
+            f"{plain(str(path))}: not a checkpoint of tensors and plain values: neither torch nor safetensors wrote it"
+        ) from None
     except UnpicklingError as error:
         raise CtgiError(
             f"{plain(str(path))}: not a checkpoint of tensors and plain values: {_unpickled(error)}"

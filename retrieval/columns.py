@@ -32,6 +32,9 @@ _LONGEST = 10_000
 _STEPS, _STEPS_PER_ROW = 10_000_000, 10_000
 """Steps of SQLite's machine after which a filter is stopped."""
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?(\*/|$)", re.DOTALL)
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T][\d:.]*)?\.?")
+_KEPT_TIME = "____-__-__ __:__:__%"
 _QUOTED = re.compile(r"\"((?:[^\"]|\"\")*)\"|`([^`]*)`|\[([^\]]*)\]")
 
 
@@ -218,15 +221,21 @@ class Columns:
             ArgumentError: it is not an expression over the columns; names them.
         """
         self._check_names(where)
+        _check_form(where)
+        self._check_dates(where)
         told = _LITERAL.sub(lambda found: f"'{as_time(found[1])}'", where)
         with self._lock, self._only_reading():
             try:
                 found = self._base.execute(
-                    f"SELECT {self._row} FROM images WHERE ({told}\n) ORDER BY {self._row}"
+                    f"SELECT {self._row}, ({told}\n) IN (0, 1) FROM images WHERE ({told}\n) ORDER BY {self._row}"
                 ).fetchall()
             except (sqlite3.Error, sqlite3.Warning) as error:
                 raise ArgumentError(self._explained(where, error)) from None
-        return np.array([row for (row,) in found], np.int64)
+        if not all(is_answer for _, is_answer in found):
+            raise ArgumentError(
+                f"where: {plain(where)[:200]}: neither true nor false: compare it, as in camera = 'north'"
+            )
+        return np.array([row for row, _ in found], np.int64)
 
     def values(self, column: str) -> list[Value]:
         """A column's value for each row of the gallery.
@@ -252,6 +261,18 @@ class Columns:
             if name.lower() not in known:
                 cure = "" if did_you_mean(name, self.names) else f"; texts stand in single quotes: '{name}'"
                 raise ArgumentError(f"where: {self._no_column(name)}{plain(cure)}")
+
+    def _check_dates(self, where: str) -> None:
+        """A date in another form would be compared as a text, which is silently wrong."""
+        dates = [text for text in _LITERAL.findall(where) if _DATE.fullmatch(text) and as_time(text) == text]
+        words = {word.lower() for word in re.findall(r"\w+", where)}
+        if dates and any(self._has_times(name) for name in self.names if name.lower() in words):
+            raise ArgumentError(f"where: {plain(dates[0])} is no date of ISO 8601: write it like 2026-11-05")
+
+    def _has_times(self, name: str) -> bool:
+        query = f"SELECT 1 FROM images WHERE {_quoted(name)} LIKE '{_KEPT_TIME}' LIMIT 1"
+        with self._lock:
+            return self._base.execute(query).fetchone() is not None
 
     def _no_column(self, name: str) -> str:
         return plain(
@@ -281,6 +302,22 @@ class Columns:
         finally:
             self._base.set_authorizer(None)
             self._base.set_progress_handler(None, 0)
+
+
+def _check_form(where: str) -> None:
+    """Raise ArgumentError for what would end the condition early, or reach beyond it."""
+    bare = _COMMENT.sub(" ", _QUOTED.sub("x", _LITERAL.sub("0", where)))
+    if not bare.strip():
+        raise ArgumentError("where is empty: expected a condition like camera = 'north'")
+    if "'" in bare or '"' in bare:
+        raise ArgumentError(f"where: {plain(where)[:200]}: a quote is not closed")
+    depth = 0
+    for mark in re.findall("[()]", bare):
+        depth += 1 if mark == "(" else -1
+        if depth < 0:
+            break
+    if depth:
+        raise ArgumentError(f"where: {plain(where)[:200]}: a bracket is not closed, or was never opened")
 
 
 def _permit(action: int, first: str | None, second: str | None, *_: object) -> int:

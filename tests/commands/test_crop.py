@@ -284,3 +284,10 @@ def test_who_is_cut_by_the_edge(box: Any, cut: bool) -> None:
     from ctgi.footage.quality import is_cut
 
     assert is_cut(box, (640, 360)) is cut
+
+
+def test_the_people_do_not_go_among_the_footage(ctgi: Run, video: Path, tmp_path: Path) -> None:
+    done = ctgi("crop", video.parent, "--out", video.parent, *FINDER)
+    assert done.code == 2
+    assert "is the folder of the footage: give another one for the people" in done.err
+    assert not (video.parent / "sources.jsonl").exists()

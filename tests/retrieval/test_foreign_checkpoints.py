@@ -300,3 +300,9 @@ def test_a_named_architecture_takes_the_same_files(tmp_path: Path, caplog: pytes
         assert same(load_encoder(f"open_clip:{model},{file}", PLAIN), expected), (model, file)
         assert said in caplog.text
         assert bool(said) == bool(caplog.records)
+
+
+def test_a_text_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "notes.pth").write_text("hello")
+    with pytest.raises(CtgiError, match=r"notes.pth: not a checkpoint .*: neither torch nor safetensors wrote it"):
+        load_content(tmp_path / "notes.pth")

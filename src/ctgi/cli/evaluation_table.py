@@ -39,7 +39,8 @@ def print_result(result: "Evaluation") -> None:
 def _measured(result: "Evaluation") -> "Table":
     """Each stage with its metrics, and below them how far they reach."""
     around = result.intervals
-    rows = [("text to image", result.t2i, around.t2i), ("image to text", result.i2t, around.i2t)]
+    among = f", among {result.captions:,} captions" if result.sample else ""
+    rows = [("text to image", result.t2i, around.t2i), (f"image to text{among}", result.i2t, around.i2t)]
     rows += [("text to image, MTI", result.mti.t2i.metrics, around.mti or {})] if result.mti else []
     table = _table("", {})
     for label, metrics, ends in rows:

@@ -18,6 +18,7 @@ from ctgi.text import plain
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _INDENTED = re.compile(r"^[\[{]\s*\n( +)")
+_TOKENS = re.compile(r"/processed_tokens/\d+$")
 _HEAD = 4096
 _MANY = 2
 """Answers against a caption from which on it seems to be another person's."""
@@ -151,6 +152,7 @@ def apply_patch(file: Path, patch: Path, out: Path) -> int:
 
     content, operations = annotations_in(file), read_json(patch, "patch")
     shown = plain(str(patch))
+    _check_operations(shown, operations)
     try:
         changed = jsonpatch.JsonPatch(operations).apply(content, in_place=True)
     except jsonpatch.JsonPatchTestFailed:
@@ -161,6 +163,20 @@ def apply_patch(file: Path, patch: Path, out: Path) -> int:
         raise CtgiError(f"{shown}: no JSON Patch that fits {plain(str(file))}: {plain(str(error))[:120]}") from None
     write_whole(out, _written(file, changed))
     return sum(one["op"] != "test" and "was" in one for one in operations)
+
+
+def _check_operations(shown: str, operations: Any) -> None:
+    """Raise CtgiError unless each change comes after a test of what it changes, as in the patches made here."""
+    tested: set[object] = set()
+    for number, one in enumerate(operations if isinstance(operations, list) else [operations]):
+        kind, path = (one.get("op"), one.get("path")) if isinstance(one, dict) else (None, None)
+        if kind == "test" and isinstance(path, str):
+            tested.add(path)
+        elif kind not in ("replace", "remove") or not (path in tested or _TOKENS.search(str(path))):
+            raise CtgiError(
+                f"{shown}, operation {number}: expected a test of a caption, then its replacement or removal, as ctgi "
+                "data audit writes them; nothing was changed"
+            )
 
 
 def annotations_in(file: Path) -> Any:

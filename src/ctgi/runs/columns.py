@@ -52,6 +52,8 @@ def narrowed(gallery: Gallery, where: str | None, group: str | None, events: Eve
     found = gallery.narrowed(gallery.columns(), where, group)
     if found.narrowing and not found.narrowing.images:
         raise CtgiError(f"where: {plain(str(where))}: none of the {len(gallery):,} images passes it")
+    if group is not None and (without := sum(value is None for value in found.columns().values(group))):
+        events.tell(f"{without:,} images have no {plain(group)}, and count each for itself")
     if found.narrowing and where is not None:
         events.tell(f"{found.narrowing.images:,} of {len(gallery):,} images pass the filter")
     return found

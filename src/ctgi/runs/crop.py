@@ -14,7 +14,7 @@ from ctgi.agents.assemble import Models, kept_open, serve_tools
 from ctgi.agents.grounder import for_scenes
 from ctgi.agents.pool import load_pool
 from ctgi.config import Settings
-from ctgi.errors import ImageError, ToolError
+from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.footage.folder import Mark, PeopleFolder, open_people
 from ctgi.footage.frames import Examined, examined
 from ctgi.footage.keeping import CropOptions, Keeper, Source
@@ -69,6 +69,8 @@ async def crop_people(
     Raises:
         CtgiError: set-up, a full disk, or a server that is gone; what is finished is in `out`.
     """
+    if any(os.path.realpath(one) == os.path.realpath(out) for one in inputs):
+        raise CtgiError(f"--out {plain(str(out))} is the folder of the footage: give another one for the people")
     options = options or CropOptions()
     settings = for_scenes(settings)
     report = CropReport(str(out))
