@@ -112,7 +112,7 @@ def test_search_confirms_an_anchor_and_refines_the_query(
     plain = json.loads(ctgi("search", query, "-g", folder, "-k", 12, "--no-mti", *retriever, "--json").stdout)
     scores = {result["path"]: result["score"] for result in plain["results"]}
     before = {result["path"]: result["score_before"] for result in found["results"]}
-    assert before == pytest.approx(scores)
+    assert before == pytest.approx(scores, abs=1e-7)  # texts encoded together are rounded otherwise
 
 
 def test_vllm_takes_an_agents_tools_and_reads_the_calls_of_its_model(
