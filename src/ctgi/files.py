@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 from uuid import uuid4
@@ -163,3 +164,22 @@ def own(file: int, path: Path, without_locks: WithoutLocks = "warn", *, wait: bo
             plain(str(path)),
             reason,
         )
+
+
+def open_owned(path: Path, without_locks: WithoutLocks = "warn", *, wait: bool = False) -> FileIO:
+    """The file at `path`, made if it is not there, open for reading and appending for this process alone; see `own`.
+
+    Raises:
+        OSError: it cannot be opened; a BlockingIOError if another process holds it.
+        CtgiError: the file system has no locks, and that stops.
+    """
+    while True:
+        file = FileIO(path, "a+")
+        try:
+            own(file.fileno(), path, without_locks, wait=wait)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # whoever had it has removed it, or written it anew

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,8 +29,9 @@ from ctgi.errors import CtgiError
 
 if TYPE_CHECKING:
     from ctgi.config import Settings
-    from ctgi.runs.caption import CaptionReport, Shard
+    from ctgi.runs.caption import CaptionReport
     from ctgi.runs.export import ExportReport
+    from ctgi.runs.shards import Shard
     from ctgi.runs.split_images import SplitImages
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to which captions are appended.")]
@@ -117,17 +118,21 @@ def caption(
         annotations = annotations or (chosen.annotations if layouts else None)
     check_export(layouts, None if dry_run else annotations)
     part, events = _parse_shard(shard) if shard else None, Terminal(quiet)
-    out = part.file(out) if part else out
     if dry_run:
         refuse_idle({"--shard": shard}, "with --dry-run: it counts all images")
         refuse_idle({"--html": html, "--csv": table}, "with --dry-run: it captions nothing")
         _estimate(images, out, settings, limit, events, as_json)
         return
     from ctgi.runs.caption import caption_images
+    from ctgi.runs.caption_shards import caption_shard
 
-    work = caption_images(images, out, settings, events, limit=limit, shard=part, trace=not no_trace, split_of=split_of)
+    kept: dict[str, Any] = {"limit": limit, "trace": not no_trace, "split_of": split_of}
+    if part:
+        work = caption_shard(images, out, part, settings, events, **kept)
+    else:
+        work = caption_images(images, out, settings, events, **kept)
     report = asyncio.run(work)
-    root = images_root or Path(images[0])
+    out, root = Path(report.out), images_root or Path(images[0])
     exported = export_all(out, layouts, events, images_root=root, annotations=annotations, keep_human=keep_human)
     write_pages(out, html, table, None, events)
     _print_report(report, exported, as_json)
@@ -153,7 +158,7 @@ def _of_split(
 
 
 def _parse_shard(text: str) -> "Shard":
-    from ctgi.runs.caption import Shard
+    from ctgi.runs.shards import Shard
 
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):

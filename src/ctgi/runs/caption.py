@@ -19,30 +19,14 @@ from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
 from ctgi.reading import Json
 from ctgi.records import CaptionRecord
 from ctgi.retrieval.finding import PassedOver, find_images
-from ctgi.retrieval.images import ImageRef, digest
+from ctgi.retrieval.images import ImageRef, ref
 from ctgi.runs.batch import run_many
-from ctgi.runs.captions_file import CaptionsFile, open_captions
+from ctgi.runs.captions_file import Captioned, CaptionsFile, open_captions
 from ctgi.runs.events import Events, Update
 from ctgi.runs.origin import root_of
 from ctgi.runs.recording import Act, recording
 from ctgi.runs.scene_hint import tell_scenes
 from ctgi.tools.traces.interceptor import Interceptor
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part `index` of `count`, 1-based; images are divided by content, so copies fall into one shard."""
-
-    index: int
-    count: int
-
-    def file(self, out: Path) -> Path:
-        """The file of this part, if all parts together would write `out`."""
-        return out.with_name(f"{out.stem}.{self.index}-of-{self.count}{out.suffix}")
-
-    def takes(self, sha256: str) -> bool:
-        """Whether an image with this content belongs to the shard."""
-        return int(sha256[:8], 16) % self.count == self.index - 1
 
 
 @dataclass
@@ -138,6 +122,19 @@ async def caption_image(
             return await dialogue(build_mtg(), context, image, _bindings(settings))
 
 
+@dataclass(frozen=True)
+class Images:
+    """What a run is to caption."""
+
+    each: Iterable[ImageRef | ImageError]
+    """An error stands for an image that cannot be read."""
+    count: int
+    given: Json
+    """How the user named them, for the trace: `inputs` and more."""
+    elsewhere: Captioned = field(default_factory=Captioned)
+    """Images that another file holds captions of."""
+
+
 async def caption_images(
     inputs: Sequence[str],
     out: Path,
@@ -145,7 +142,6 @@ async def caption_images(
     events: Events,
     *,
     limit: int | None = None,
-    shard: Shard | None = None,
     trace: bool = True,
     models: Models | None = None,
     split_of: tuple[str, str] | None = None,
@@ -160,23 +156,42 @@ async def caption_images(
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
     report = CaptionReport(str(out))
-    paths = await asyncio.to_thread(_found, inputs, report.passed, events)
-    asked = [*inputs] if split_of is None else [split_of[0]]
-    given = {"inputs": asked, "limit": limit, "shard": f"{shard.index}/{shard.count}" if shard else None}
-    if split_of:
-        given["split"] = split_of[1]
+    paths = await asyncio.to_thread(found, inputs, report.passed, events)
+    images = Images(_read(paths), len(paths), {**as_given(inputs, split_of), "limit": limit, "shard": None})
+    return await caption_each(images, report, settings, events, limit=limit, trace=trace, models=models)
+
+
+def as_given(inputs: Sequence[str], split_of: tuple[str, str] | None) -> Json:
+    """How the user named the images: `inputs`, or a data set and its split, as `caption_images` takes them."""
+    return {"inputs": [split_of[0]], "split": split_of[1]} if split_of else {"inputs": [*inputs]}
+
+
+async def caption_each(
+    images: Images,
+    report: CaptionReport,
+    settings: Settings,
+    events: Events,
+    *,
+    limit: int | None = None,
+    trace: bool = True,
+    models: Models | None = None,
+    wait: bool = False,
+) -> CaptionReport:
+    """Caption these images into the file that `report` names, and count in it; else as `caption_images`.
+
+    wait: for another process that is writing this file, instead of an error.
+    """
     with (
-        open_captions(out, settings.without_locks) as file,
-        recording(_act(asked, given), settings, events, trace=trace) as run,
+        open_captions(Path(report.out), settings.without_locks, wait=wait) as file,
+        recording(_act(images.given["inputs"], images.given), settings, events, trace=trace) as run,
     ):
         report.trace = run.interceptor.run
         async with open_mtg(settings, run.interceptor, run.cache, models) as context:
             work = _Captioning(file, context, _bindings(settings), report)
             _tell_other_bindings(file, _bindings(settings), events)
-            todo = _todo(paths, file, report, run.interceptor, limit=limit, shard=shard)
-            total = len(paths) // (shard.count if shard else 1)
+            todo = _todo(images, file, report, run.interceptor, limit)
             try:
-                with events.progress("caption", min(total, limit or total)) as update:
+                with events.progress("caption", min(images.count, limit or images.count)) as update:
                     await work.all(todo, in_flight(settings), update)
             finally:
                 report.calls, report.cached, report.thoughts = run.cache.made, run.cache.reused, run.cache.thoughts
@@ -185,7 +200,7 @@ async def caption_images(
     return report
 
 
-def _found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[str]:
+def found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[str]:
     """All images, listed so that their number is known; files passed over are reported."""
     paths = [*find_images(inputs, passed)]
     for line in passed.lines():
@@ -225,34 +240,31 @@ def in_flight(settings: Settings) -> int:
     return 4 + max(settings.endpoint(settings.binding(name)).concurrency for name in TOOLS) * 5 // 4
 
 
+def _read(paths: Iterable[str]) -> Iterator[ImageRef | ImageError]:
+    for path in paths:
+        try:
+            yield ref(path)
+        except ImageError as error:
+            yield error
+
+
 def _todo(
-    paths: Sequence[str],
-    file: CaptionsFile,
-    report: CaptionReport,
-    interceptor: Interceptor,
-    *,
-    limit: int | None,
-    shard: Shard | None,
+    images: Images, file: CaptionsFile, report: CaptionReport, interceptor: Interceptor, limit: int | None
 ) -> Iterator[ImageRef]:
     """Images without a caption; one that cannot be read is counted, and recorded, as failed here."""
     taken = 0
-    for path in paths:
+    for image in images.each:
         if limit is not None and taken >= limit:
             return
-        try:
-            sha256 = digest(path)
-        except ImageError as error:
-            report.failed.append((path, error.reason))
-            with suppress(ImageError), interceptor.item({"image": ImageRef(path, "")}):
-                raise
-            continue
-        if shard and not shard.takes(sha256):
-            continue
-        if file.holds(path, sha256):
+        if isinstance(image, ImageError):
+            report.failed.append((image.path, image.reason))
+            with suppress(ImageError), interceptor.item({"image": ImageRef(image.path, "")}):
+                raise image
+        elif file.holds(image.path, image.sha256) or images.elsewhere.holds(image.path, image.sha256):
             report.already += 1
-            continue
-        taken += 1
-        yield ImageRef(path, sha256)
+        else:
+            taken += 1
+            yield image
 
 
 class _Captioning:

@@ -11,7 +11,7 @@ from threading import Lock
 from ctgi.appending import append_whole, set_aside
 from ctgi.captions import CaptionLine, caption_line
 from ctgi.errors import CtgiError
-from ctgi.files import WithoutLocks, is_full, own
+from ctgi.files import WithoutLocks, is_full, open_owned
 from ctgi.reading import Json, JsonLine, dump, json_lines, parse_json
 from ctgi.retrieval.finding import canonical
 from ctgi.text import plain
@@ -108,12 +108,12 @@ class CaptionsFile:
 
 
 @contextmanager
-def open_captions(path: Path, without_locks: WithoutLocks = "warn") -> Iterator[CaptionsFile]:
+def open_captions(path: Path, without_locks: WithoutLocks = "warn", *, wait: bool = False) -> Iterator[CaptionsFile]:
     """Open `path` for appending; a torn last line of a killed run is moved to a file beside it first.
 
     A new file left empty is removed.
 
-    without_locks: see `ctgi.files.own`.
+    without_locks, wait: see `ctgi.files.open_owned`.
 
     Raises:
         CtgiError: the folder is missing or not writable, a line is no record, or another process is writing this file.
@@ -121,7 +121,11 @@ def open_captions(path: Path, without_locks: WithoutLocks = "warn") -> Iterator[
     made = [one for one in (path, *path.parents) if not one.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = FileIO(path, "a+")
+        file = open_owned(path, without_locks, wait=wait)
+    except BlockingIOError:
+        raise CtgiError(
+            f"{plain(str(path))}: another ctgi caption is writing this file: wait for it, or choose another --out"
+        ) from None
     except OSError as error:
         raise CtgiError(
             f"{plain(str(path))}: cannot write captions here ({error.strerror}): choose another --out"
@@ -131,12 +135,6 @@ def open_captions(path: Path, without_locks: WithoutLocks = "warn") -> Iterator[
             raise CtgiError(
                 f"{plain(str(path))}: not a file that can be read again, which resuming needs: choose another --out"
             )
-        try:
-            own(file.fileno(), path, without_locks)
-        except BlockingIOError:
-            raise CtgiError(
-                f"{plain(str(path))}: another ctgi caption is writing this file: wait for it, or choose another --out"
-            ) from None
         try:
             yield CaptionsFile(path, file)
         finally:
