@@ -275,7 +275,16 @@ def test_shards_share_out_the_images(ctgi: Run, double: ScriptedServer, people: 
     counts = [ctgi("caption", people, *bind(double), "--shard", f"{i}/2", "--json").json for i in (1, 2)]
     assert sum(count["captioned"] for count in counts) == 8
     assert sum(count["copied"] for count in counts) == 1
-    assert len(records(Path("captions.1-of-2.jsonl"))) + len(records(Path("captions.2-of-2.jsonl"))) == 9
+    parts = [Path(f"captions.{i}-of-2.jsonl") for i in (1, 2)]
+    assert sum(len(records(part)) for part in parts) == 9
+    assert len(records(Path("captions.manifest.jsonl"))) == 1 + 9
+    Path("captions.jsonl").write_bytes(b"".join(part.read_bytes() for part in parts))
+    (people / "1_b.png").write_bytes((people / "1_b.png").read_bytes() + b"!")
+    runs = [ctgi("caption", people, *bind(double), "--shard", f"{i}/3", "--json") for i in (1, 2, 3)]
+    assert sum(run.json["captioned"] for run in runs) == 1
+    assert sum(run.json["already"] for run in runs) == 8
+    assert "9 images, 0 of them new, 1 changed, 0 gone" in runs[0].err
+    assert "changed" not in runs[1].err
     assert ctgi("caption", people, *bind(double), "--shard", "3/2").code == 2
 
 
