@@ -8,8 +8,11 @@ import yaml
 
 from ctgi.agents.pool import load_pool
 from ctgi.agents.prompts import prompt
+from ctgi.synth import words
+from ctgi.synth.phrases import phrases
+from ctgi.synth.words import say
 from recipes.embedded.answers import ABSENT, ANSWERS, Scene, answer
-from recipes.embedded.descriptions import Claim, draw_description, sentence, topics
+from recipes.embedded.descriptions import Claim, draw_description, sentence
 
 POOL = {question.attribute: question.question for question in load_pool(None).questions}
 CAPTION_WORDINGS = ("Describe the person in the image.", "Describe this person.", "What does this person look like?")
@@ -30,6 +33,10 @@ MENTIONED = {
     "action": 0.2,
 }
 """How often a first caption mentions what is there."""
+VAGUE_KINDS = 0.4
+"""How often a first caption names the wider kind: shoes, a jacket, pants, a bag."""
+NO_GENDER = 0.3
+"""How often it says "person"."""
 ASKED_WHERE_ABSENT = {
     "bag": 0.75, "bag_color": 0.5, "backpack": 0.25, "hand_held": 0.6, "hat": 0.2, "hat_color": 0.15, "glasses": 0.2,
     "upper_pattern": 0.35, "lower_pattern": 0.16, "layers": 0.14, "socks": 0.2, "belt": 0.12, "scarf": 0.14,
@@ -81,10 +88,17 @@ def draw_questions(scene: Scene, attributes: list[str], count: int, rng: Random)
 
 
 def caption(scene: Scene, rng: Random) -> str:
-    """A sentence with the person, the main garments and what is carried, as a captioner's first look gives it."""
-    said = topics(scene, rng)
+    """A sentence with the person, the main garments and what is carried, as a captioner's first look gives it.
+
+    It is vague in a share of the cases, so that the likeliest words are exact where the picture is plain, and wide
+    where kinds are hard to tell.
+    """
+    said = phrases(scene.person, scene.view, scene.visible, rng, vague_kinds=VAGUE_KINDS)
+    said["person"] = "person" if rng.random() < NO_GENDER else say(words.PERSON[scene.person.gender], rng)
     told = {
-        topic: Claim(said[topic], True) for topic, share in MENTIONED.items() if topic in said and rng.random() < share
+        topic: Claim(said[topic], True)
+        for topic, share in MENTIONED.items()
+        if said.get(topic, "something") != "something" and rng.random() < share
     }
     while True:
         pieces = sentence(told, rng)

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-EXPOSURE = 0.17
-"""Standard deviation of the natural logarithm of the brightness: a quarter of a stop."""
+EXPOSURE = 0.13
+"""Standard deviation of the natural logarithm of the brightness: a fifth of a stop."""
 CAST = 0.04
 GAMMA = 0.12
 CONTRAST = 0.08
-NOISE = 6.0
+NOISE = 5.0
 """The strongest noise's standard deviation, of 255."""
-SHRUNK = (1.0, 1.0, 1.5, 2.2, 3.2)
+SHRUNK = (1.0, 1.0, 1.0, 1.5, 2.1, 3.0)
 """How many times smaller the camera saw it, a share of a batch each."""
 HIDDEN = 0.12
 """Share of pictures with something before them, at most a tenth of the area."""

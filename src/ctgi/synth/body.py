@@ -119,7 +119,7 @@ def draw_head(brush: Brush, figure: Figure, person: Person, look: Look, rng: Ran
         _draw_ear(brush, head, look, side)
     if head.front > -0.35:
         with brush.clip(skull):
-            _draw_face(brush, head, look, rng)
+            _draw_face(brush, head, person, look, rng)
     brush.round(skull, head.center - head.half_height * 1j, head.center + head.half_height * 1j, head.half_width, 0.35)
     if person.hair_length != "bald":
         _draw_cap(brush, head, person, look)
@@ -133,7 +133,8 @@ def _draw_ear(brush: Brush, head: Head, look: Look, side: int) -> None:
     brush.fill(path, scaled(look.skin, 0.93), Part.SKIN)
 
 
-def _draw_face(brush: Brush, head: Head, look: Look, rng: Random) -> None:
+def _draw_face(brush: Brush, head: Head, person: Person, look: Look, rng: Random) -> None:
+    fine = person.gender == "woman"
     dark = mixed(look.hair, (0.12, 0.08, 0.06), 0.5)
     for side in (-1, 1):
         if head.front + side * -head.right * 0.55 < 0.15:
@@ -142,11 +143,11 @@ def _draw_face(brush: Brush, head: Head, look: Look, rng: Random) -> None:
         brush.tint(ellipse(eye + 0.1j, 1.25, 0.75), scaled(look.skin, 0.6), 0.55)
         brush.tint(ellipse(eye, 0.75, 0.42), (0.1, 0.08, 0.07), 0.85)
         brow = [eye + complex(-1.2, -1.3), eye + complex(0, -1.7), eye + complex(1.2, -1.3)]
-        brush.stroke(smooth(brow, closed=False), dark, 0.55, alpha=0.8)
+        brush.stroke(smooth(brow, closed=False), dark, 0.4 if fine else 0.7, alpha=0.8)
     nose = head.on_face(0, 0.4)
     brush.tint(ellipse(nose + complex(head.right * 0.6, 0), 0.95, 0.8), scaled(look.skin, 0.72), 0.7)
     mouth = head.on_face(0, 0.66)
-    lips = mixed(look.skin, (0.6, 0.2, 0.2), 0.45)
+    lips = mixed(look.skin, (0.62, 0.14, 0.18), rng.uniform(0.4, 0.8) if fine else rng.uniform(0.2, 0.4))
     brush.tint(ellipse(mouth, 1.5 * max(0.45, head.front), 0.5), lips, 0.9)
     if look.beard:
         jaw = ellipse(head.on_face(0, 0.85), head.half_width, 3.2 * head.size)
@@ -162,6 +163,7 @@ def _draw_cap(brush: Brush, head: Head, person: Person, look: Look) -> None:
     cap = head.skull(volume)
     short = person.hair_length == "short"
     nape = (3.6 if short else 6.0) if head.front < 0.3 else (2.4 if short else 5.5)
+    nape += 2.6 * look.hairline if short and person.gender == "woman" else 0.0  # over the ears
     nape_at = head.center + complex(-head.right * 1.5, nape - 9.0) * head.size
     with (
         brush.clip(_face_opening(head, person, look), out=True),

@@ -73,11 +73,11 @@ def _gradient(height: int, width: int, rng: Random) -> Array:
 
 
 def _noisy(light: Array, rng: Random) -> Array:
-    if rng.random() < 0.25:
+    if rng.random() < 0.4:
         return light
     grain = _grain()
     start = rng.randrange(grain.size - light.size)
-    amount = rng.uniform(0.004, 0.035) if rng.random() < 0.92 else rng.uniform(0.035, 0.07)
+    amount = rng.uniform(0.003, 0.025) if rng.random() < 0.93 else rng.uniform(0.025, 0.06)
     return np.asarray(light + grain[start : start + light.size].reshape(light.shape) * np.float32(amount))
 
 

@@ -21,7 +21,7 @@ from ctgi.text import plain
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = 3
+VERSION = 4
 """Raised when the same seed gives other pictures or words than before, so that no set is half old and half new."""
 IMAGES, TABLE, ANNOTATIONS, RECORD = "imgs", "attributes.jsonl", "data_captions.json", "synth.json"
 JPEG_QUALITY = 92

@@ -144,10 +144,10 @@ def draw_look(person: Person, rng: Random) -> Look:
         **_draw_colors(person, rng),
         build=_draw_build(person, rng),
         cut=_draw_cut(person, rng),
-        hair_volume=rng.uniform(0.3, 1.3),
+        hair_volume=rng.uniform(*(0.2, 1.1) if person.gender == "man" else (0.5, 1.6)),
         hairline=rng.uniform(0, 1),
         fringe=rng.uniform(-1, 1),
-        beard=rng.uniform(0.3, 1) if person.gender == "man" and rng.random() < 0.25 else 0.0,
+        beard=rng.uniform(0.15, 1) if person.gender == "man" and rng.random() < 0.4 else 0.0,
         pattern_size=rng.uniform(0.7, 1.6),
         pattern_turn=0.0 if rng.random() < 0.65 else 90.0,
         pattern_share=rng.uniform(0.3, 0.5),
@@ -262,8 +262,8 @@ def _draw_cut(person: Person, rng: Random) -> Cut:
     tucked = kind not in ("sweater", "hoodie", *OUTER, "dress") and rng.random() < 0.3
     cloth = rng.choice(_CLOTHS.get(kind, ("folds", "creases", "drape", "drape")))
     return Cut(
-        loose=rng.uniform(*_LOOSE.get(kind, (0.5, 2.0))),
-        hem=_draw_hem(kind, rng),
+        loose=_draw_loose(person, rng),
+        hem=_draw_hem(person, rng),
         tucked=tucked or (person.belt_color != NONE and kind not in (*OUTER, "dress") and rng.random() < 0.7),
         collar=rng.choice(_COLLARS[kind]),
         front="open" if person.inner_color != NONE else rng.choice(_FRONTS.get(kind, ("closed",))),
@@ -284,9 +284,16 @@ def _draw_cut(person: Person, rng: Random) -> Cut:
     )
 
 
-def _draw_hem(kind: str, rng: Random) -> float:
+def _draw_loose(person: Person, rng: Random) -> float:
+    """Women's clothes follow the waist more often."""
+    loose = rng.uniform(*_LOOSE.get(person.upper_type, (0.5, 2.0)))
+    return loose * (0.5 if person.gender == "woman" and rng.random() < 0.55 else 1.0)
+
+
+def _draw_hem(person: Person, rng: Random) -> float:
+    kind = person.upper_type
     if kind == "coat":
-        return -rng.uniform(12, 34)
+        return -rng.uniform(12, 34 if person.gender == "woman" or rng.random() < 0.2 else 22)
     if kind == "blazer":
         return -rng.uniform(4, 9)
     if rng.random() < 0.12:
@@ -299,4 +306,7 @@ def _draw_leg_width(person: Person, rng: Random) -> float:
         return rng.uniform(1.02, 1.08)
     if person.lower_type == "shorts":
         return rng.uniform(1.2, 1.7)
-    return rng.uniform(1.1, 1.35) if rng.random() < 0.7 else rng.uniform(1.35, 1.75)
+    chance, slim = rng.random(), 0.45 if person.gender == "woman" else 0.12
+    if chance < slim:
+        return rng.uniform(1.03, 1.14)
+    return rng.uniform(1.1, 1.35) if chance < 0.8 else rng.uniform(1.35, 1.75)

@@ -4,6 +4,7 @@ The shares come from word counts over 22,946 captions of benchmark images: black
 blue 27 %, brown 15 %, gray 24 %, red 13 %; shorts 22 %, skirt or dress 14 %; a bag of some kind in about 40 %.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -79,8 +80,20 @@ WINTER_LOWERS = {"trousers": 56, "jeans": 27, "shorts": 1, "skirt": 7, "leggings
 """Under a coat."""
 PATTERNS = {"plain": 70, "striped": 9, "checked": 7, "floral": 4, "dotted": 3, "printed": 7}
 SHOES = {"sneakers": 42, "shoes": 30, "boots": 11, "sandals": 11, "high heels": 6}
-BAGS = {NONE: 58, "backpack": 15, "handbag": 9, "shoulder bag": 12, "suitcase": 6}
+BAGS = {NONE: 55, "backpack": 15, "handbag": 9, "shoulder bag": 13, "suitcase": 8}
 HATS = {NONE: 89, "cap": 6, "hat": 3, "beanie": 2}
+SCARVES = {NONE: 95, "scarf": 5}
+LEANING = {
+    "man": {
+        "high heels": 0.0, "boots": 0.6, "handbag": 0.2, "backpack": 1.3, "suitcase": 1.1, "cap": 1.4, "hat": 0.6,
+        "scarf": 0.6, "blouse": 0.0,
+    },
+    "woman": {
+        "high heels": 2.0, "boots": 1.4, "handbag": 1.8, "backpack": 0.7, "suitcase": 0.9, "cap": 0.6, "hat": 1.4,
+        "scarf": 1.5, "blouse": 1.5,
+    },
+}  # fmt: skip
+"""How much more often a gender wears or carries what is in these tables: it hints at the gender, and no more."""
 GLASSES = {NONE: 83, "glasses": 12, "sunglasses": 5}
 HELD = {NONE: 79, "phone": 6, "umbrella": 3, "book": 3, "bottle": 3, "cup": 3, "plastic bag": 3}
 SIDES = {"front": 36, "back": 28, "left": 18, "right": 18}
@@ -100,15 +113,21 @@ BAG_COLORS = {
     "green": 5, "blue": 7, "navy": 3, "purple": 3,
 }  # fmt: skip
 HAIR_COLORS = {"black": 70, "brown": 15, "blond": 7, "gray": 7, "red": 1}
+TONE_ON_TONE = 0.15
+"""Share of bags in the color of the upper garment."""
 UNIFORM = 0.2
 """Share of color draws that ignore the frequencies, so that rare colors are met often enough to be learned."""
 VIEWS = 5
 
 
-def draw(table: dict[str, int], rng: Random, but: str = "") -> str:
-    """One key by weight; never `but`."""
-    keys = [key for key in table if key != but]
-    return rng.choices(keys, [table[key] for key in keys])[0]
+def draw(table: Mapping[str, float], rng: Random) -> str:
+    """One key by weight."""
+    return rng.choices(list(table), list(table.values()))[0]
+
+
+def _draw_leaning(table: Mapping[str, float], gender: str, rng: Random) -> str:
+    """One key by weight and gender."""
+    return draw({key: share * LEANING[gender].get(key, 1.0) for key, share in table.items()}, rng)
 
 
 def draw_color(table: dict[str, int], rng: Random) -> str:
@@ -132,7 +151,7 @@ def draw_person(rng: Random) -> Person:
         **_draw_hair(gender, rng),
         **upper,
         **_draw_lower(gender, upper["upper_type"], rng),
-        **_draw_things(gender, rng),
+        **_draw_things(gender, upper["upper_color"], rng),
     )
 
 
@@ -150,18 +169,16 @@ def _draw_hair(gender: str, rng: Random) -> dict[str, str]:
     if gender == "man":
         length = draw({"short": 86, "bald": 8, "shoulder-length": 4, "long": 2}, rng)
     else:
-        length = draw({"long": 55, "shoulder-length": 28, "short": 17}, rng)
+        length = draw({"long": 51, "shoulder-length": 27, "short": 22}, rng)
     tied = {"loose": 60, "ponytail": 25, "bun": 15} if length == "long" else {"loose": 1}
     style = NONE if length in ("bald", "short") else draw(tied, rng)
     return {"hair_length": length, "hair_style": style, "hair_color": draw(HAIR_COLORS, rng)}
 
 
 def _draw_upper(gender: str, rng: Random) -> dict[str, str]:
-    kind = draw(UPPERS, rng)
+    kind = _draw_leaning(UPPERS, gender, rng)
     if gender == "woman" and rng.random() < 0.17:
         kind = "dress"
-    elif gender == "man" and kind == "blouse":
-        kind = "T-shirt"
     pattern = draw(PATTERNS, rng)
     if (kind in OUTER and pattern not in ("plain", "checked")) or (gender == "man" and pattern == "floral"):
         pattern = "plain"
@@ -206,23 +223,29 @@ def _draw_lower(gender: str, upper_type: str, rng: Random) -> dict[str, str]:
     }
 
 
-def _draw_things(gender: str, rng: Random) -> dict[str, str]:
-    shoes = draw(SHOES, rng, "high heels" if gender == "man" else "")
-    bag, hat, held = draw(BAGS, rng), draw(HATS, rng), draw(HELD, rng)
+def _draw_things(gender: str, upper_color: str, rng: Random) -> dict[str, str]:
+    shoes, bag, hat, scarf = (_draw_leaning(table, gender, rng) for table in (SHOES, BAGS, HATS, SCARVES))
+    held = draw(HELD, rng)
     return {
         "shoes_type": shoes,
         "shoes_color": draw_color(SHOE_COLORS, rng),
         "socks_color": draw(SHOE_COLORS, rng) if shoes in ("sneakers", "shoes") and rng.random() < 0.25 else NONE,
         "bag": bag,
-        "bag_color": NONE if bag == NONE else draw_color(BAG_COLORS, rng),
+        "bag_color": NONE if bag == NONE else _draw_bag_color(upper_color, rng),
         "hat": hat,
         "hat_color": NONE if hat == NONE else draw_color(BAG_COLORS, rng),
         "glasses": draw(GLASSES, rng),
-        "scarf_color": draw_color(CLOTH, rng) if rng.random() < 0.05 else NONE,
+        "scarf_color": NONE if scarf == NONE else draw_color(CLOTH, rng),
         "belt_color": draw({"black": 60, "brown": 40}, rng) if rng.random() < 0.06 else NONE,
         "held": held,
         "held_color": NONE if held == NONE else draw_color(BAG_COLORS, rng),
     }
+
+
+def _draw_bag_color(upper_color: str, rng: Random) -> str:
+    if upper_color in BAG_COLORS and rng.random() < TONE_ON_TONE:
+        return upper_color
+    return draw_color(BAG_COLORS, rng)
 
 
 def _draw_action(person: Person, rng: Random) -> str:

@@ -38,15 +38,23 @@ def with_article(text: str) -> str:
     return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
-def phrases(person: Person, view: View, visible: Set[str], rng: Random, vague: float = 0.0) -> dict[str, str]:
+def phrases(
+    person: Person,
+    view: View,
+    visible: Set[str],
+    rng: Random,
+    vague: float = 0.0,
+    vague_kinds: float | None = None,
+) -> dict[str, str]:
     """A phrase for each attribute that is there and visible: upper, lower, shoes, bag ... hair.
 
     Action and scene always have one.
 
     visible: names of what the picture shows, as `render` gives them.
     vague: the chance of each word to be a vague one (dark pants, a light top); 0 for exact ones.
+    vague_kinds: the same for nouns (a jacket, not a coat) where it differs from that for colors.
     """
-    writer = Writer(rng, vague)
+    writer = Writer(rng, vague, vague_kinds)
     things = {name: phrase.text for name, phrase in nouns(person, visible, writer).items()}
     if "hair" in visible:
         things["hair"] = hair(person, view, writer)

@@ -67,7 +67,7 @@ def _draw_crop(figure: Figure, person: Person, view: View, rng: Random) -> _Crop
 
 
 def _cut(figure: Figure, top: float, bottom: float, rng: Random) -> tuple[float, float]:
-    """Some are seen down to the knees, some to the hips, some without the crown of the head."""
+    """Some are seen down to the ankles, the knees or the hips, some without the crown of the head."""
     knees, hips = ((figure.at(f"{name}1").imag + figure.at(f"{name}-1").imag) / 2 for name in ("knee", "hip"))
     chance = rng.random()
     if chance < 0.1:
@@ -76,6 +76,8 @@ def _cut(figure: Figure, top: float, bottom: float, rng: Random) -> tuple[float,
         return top, hips + rng.uniform(-24, 8)
     if chance < 0.19:
         return top + rng.uniform(4, 16), bottom
+    if chance < 0.26:
+        return top, bottom - rng.uniform(2, 14)
     return top, bottom
 
 

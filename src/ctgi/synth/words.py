@@ -232,10 +232,11 @@ def say(choices: dict[str, int], rng: Random) -> str:
 class Writer:
     """One person's choice of words: the same word for the same color throughout, and how closely they looked."""
 
-    def __init__(self, rng: Random, vague: float = 0.0) -> None:
-        """`vague`: the chance of a vague word where there is one."""
+    def __init__(self, rng: Random, vague: float = 0.0, vague_kinds: float | None = None) -> None:
+        """`vague`: the chance of a vague word where there is one; `vague_kinds`: the same of nouns alone."""
         self.rng = rng
         self._vague = vague
+        self._vague_kinds = vague if vague_kinds is None else vague_kinds
         self._colors: dict[tuple[str, ...], str] = {}
 
     def color(self, color: str, precise: Synonyms = COLOR, vague: Synonyms = VAGUE_COLOR) -> str:
@@ -246,7 +247,7 @@ class Writer:
 
     def noun(self, value: str, precise: Synonyms, vague: Synonyms) -> str:
         """A word for the thing."""
-        table = vague if value in vague and self.rng.random() < self._vague else precise
+        table = vague if value in vague and self.rng.random() < self._vague_kinds else precise
         return say(table[value], self.rng)
 
     def chance(self, share: float) -> bool:

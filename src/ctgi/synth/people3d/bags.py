@@ -11,6 +11,7 @@ from ctgi.synth.people3d.mannequin import Mannequin, least, step
 from ctgi.synth.people3d.materials import Material
 from ctgi.synth.people3d.meshes import UPRIGHT, Array, Piece, blob, moved, solid, tube
 from ctgi.synth.people3d.rig import about
+from ctgi.synth.person import Person
 
 
 def _vec(x: float, y: float, z: float) -> Array:
@@ -52,17 +53,27 @@ def _straps(body: Mannequin, look: Look, fit: Fit, rng: Random) -> Layer:
 
 
 _SHAPES = {
-    "messenger": (0.05, 0.16, 0.12), "pouch": (0.04, 0.09, 0.075), "tote": (0.045, 0.15, 0.16),
+    "messenger": (0.05, 0.16, 0.12), "handles": (0.06, 0.16, 0.12), "pouch": (0.04, 0.09, 0.075),
+    "tote": (0.045, 0.15, 0.16),
     "duffel": (0.11, 0.22, 0.11), "sling": (0.05, 0.1, 0.13), "flap": (0.05, 0.12, 0.1),
 }  # fmt: skip
-"""Half sizes of shoulder bags: outward, along the hip, up."""
+"""Half sizes of bags that hang from a shoulder: outward, along the hip, up."""
+
+
+def hangs_from_shoulder(person: Person, look: Look) -> bool:
+    """Whether the bag has its place under the arm or at the hip, so that no hand carries it."""
+    return person.bag == "shoulder bag" or (person.bag == "handbag" and look.bag_strap > 0.6)
+
+
+_HANGS = {"tote": (0.12, 0.26), "sling": (0.12, 0.26), "handles": (0.2, 0.36)}
+"""How far above the crotch some kinds hang."""
 
 
 def wear_shoulder_bag(body: Mannequin, look: Look, fit: Fit, rng: Random) -> list[Layer]:
-    """A bag at the hip, its strap across the chest or from the same shoulder."""
+    """A bag at the hip or, with handles, under the arm; its strap across the chest or from the same shoulder."""
     suit, side, kind = body.tights, float(look.bag_side), look.bag_cut
     size = _vec(*_SHAPES[kind]) * look.bag_size**0.5 * rng.uniform(0.9, 1.1)
-    level = body.crotch + (rng.uniform(0.12, 0.26) if kind in ("tote", "sling") else rng.uniform(-0.02, 0.14))
+    level = body.crotch + rng.uniform(*_HANGS.get(kind, (-0.02, 0.14)))
     around = (np.abs(suit.z - level - 0.05) < 0.05) & (body.arms < 0.2)
     out = float(np.abs(suit.x[around]).max()) + fit.thick + fit.loose + size[0] * 0.7
     swing = -look.bag_swing * 0.9
@@ -79,7 +90,7 @@ def wear_shoulder_bag(body: Mannequin, look: Look, fit: Fit, rng: Random) -> lis
 def _long_strap(body: Mannequin, look: Look, fit: Fit, hip: Array, size: Array) -> Layer:
     """Where a plane through a shoulder and the bag cuts the trunk."""
     suit, side = body.tights, float(look.bag_side)
-    start = _vec(-side * 0.105 if look.bag_across else side * 0.14, 0, body.neck - 0.02)
+    start = _vec(-side * 0.105 if look.bag_across and look.bag_cut != "handles" else side * 0.14, 0, body.neck - 0.02)
     along = hip - start
     plane = np.cross(along / np.linalg.norm(along), _vec(0, 1, 0))
     plane = plane / (np.linalg.norm(plane) + 1e-9)

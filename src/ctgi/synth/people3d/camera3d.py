@@ -67,7 +67,7 @@ def place_camera(figure: Figure, view: View, rng: Random) -> Camera:
 
 def _framed(figure: Figure, rng: Random) -> Array:
     """The points that the crop shall hold: things in the hand stick out of it now and then."""
-    whole = rng.random() < 0.75
+    whole = rng.random() < 0.6
     kept = [
         piece.points[piece.keep > 0]
         for piece in figure.pieces
@@ -80,8 +80,9 @@ def _framed(figure: Figure, rng: Random) -> Array:
 def _window(low: Array, high: Array, rng: Random) -> tuple[tuple[float, float], tuple[float, float]]:
     """Left and low, right and high of the picture, on the plane at distance 1."""
     (left, bottom), (right, top) = low.tolist(), high.tolist()
-    if rng.random() < 0.1:
-        bottom += (top - bottom) * rng.uniform(0.12, 0.36)
+    chance = rng.random()
+    if chance < 0.17:
+        bottom += (top - bottom) * (rng.uniform(0.12, 0.36) if chance < 0.1 else rng.uniform(0.02, 0.12))
     height = (top - bottom) / rng.uniform(0.78, 1.04)
     width = height * min(0.62, max(0.3, (right - left) * rng.uniform(0.98, 1.5) / height))
     x = (left + right) / 2 + rng.gauss(0, 0.04) * width

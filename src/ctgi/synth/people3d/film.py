@@ -24,7 +24,7 @@ def develop(shot: Exposure, behind: Array, light: Light, scale: float, rng: Rand
     """
     people = ~np.isin(shot.materials, (-1, Material.FLOOR, Material.WALL))
     white = float(shot.light[people].mean()) if people.any() else 1.0
-    gain = 0.82 / white * 2 ** rng.gauss(0, 0.17)
+    gain = 0.82 / white * 2 ** rng.gauss(0, 0.1)
     image = np.where(
         (shot.materials < 0)[..., None], behind, shot.color * _creases(shot, scale) * (gain * light.balance)
     )

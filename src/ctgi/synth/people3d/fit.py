@@ -61,7 +61,7 @@ def draw_fit(body: Mannequin, person: Person, look: Look, rng: Random) -> Fit:
         loose=0.011 * look.cut.loose,
         skirted=skirted,
         leg_end=leg_end,
-        leg_wide=0.004 if person.lower_type == "leggings" else 0.075 * (look.cut.leg_width - 1),
+        leg_wide=0.004 if person.lower_type == "leggings" else max(0.005, 0.075 * (look.cut.leg_width - 1)),
         shoe_top=body.ankle + _shoe_height(person, leg_end - body.ankle, rng),
     )
 

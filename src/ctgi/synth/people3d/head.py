@@ -32,6 +32,8 @@ def _hair(body: Mannequin, person: Person, look: Look, fit: Fit, rng: Random) ->
     skin, head = body.body, body.joints["head"]
     up, behind = skin.z - body.eye[2], skin.y - head[1]
     line = np.interp(behind, (-0.1, -0.05, 0.0, 0.03, 0.06), (0.066, 0.05, 0.026, -0.03, -0.085))
+    if person.gender == "woman":  # over the ears and down the neck
+        line = line - rng.uniform(0, 0.05) * step(-0.03, 0.02, behind)
     high = 0.018 * (1 - look.hairline) - 0.006
     wide = 0.006 + 0.012 * look.hair_volume + (0.006 if person.hair_length != "short" else 0)
     rough = 0.003 * np.sin(skin.x * 120 + rng.uniform(0, 6)) * np.sin(skin.y * 110) * np.sin(skin.z * 95)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ctgi.synth.look import Look
 from ctgi.synth.parts import Part
-from ctgi.synth.people3d.bags import hold_handbag, roll_suitcase, wear_backpack, wear_shoulder_bag
+from ctgi.synth.people3d.bags import hangs_from_shoulder, hold_handbag, roll_suitcase, wear_backpack, wear_shoulder_bag
 from ctgi.synth.people3d.bodies import load_bodies
 from ctgi.synth.people3d.collars import cut_collar
 from ctgi.synth.people3d.feet import bare_skin, cut_shoes, eyes
@@ -69,7 +69,7 @@ def dress(person: Person, look: Look) -> Outfit:
     layers += dress_head(body, person, look, fit, rng)
     if person.bag == "backpack":
         layers += wear_backpack(body, look, fit, rng)
-    elif person.bag == "shoulder bag":
+    elif hangs_from_shoulder(person, look):
         layers += wear_shoulder_bag(body, look, fit, rng)
     return Outfit(body, tuple(layers))
 

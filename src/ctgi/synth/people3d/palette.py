@@ -57,7 +57,7 @@ def palette(person: Person, look: Look, body: Mannequin) -> dict[str, Any]:
         "face": (look.beard, 1.0 if person.gender == "woman" else 0.4, float(np.abs(body.eyes.x).mean()), 0),
         "front": (
             _front(person, look), chest if person.upper_type == "polo shirt" else -9.0,
-            float(look.cut.stripe), {"emblem": 1, "letters": 2}.get(look.cut.print_kind, 0),
+            {"emblem": 1, "letters": 2}.get(look.cut.print_kind, 0),
         ),
         "trim": linear(look.trim),
         "sole": (*linear(look.sole), body.floor + 0.012),

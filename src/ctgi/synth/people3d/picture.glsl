@@ -3,7 +3,7 @@ uniform vec4 cloth[COUNT];  // pattern, repeats per meter, folds, gloss
 uniform vec4 weave[COUNT];  // kind, strength, nearness, share of the second color
 uniform vec3 sun; uniform vec3 sun_color; uniform vec3 sky; uniform vec3 ground; uniform vec3 side; uniform vec3 side_color;
 uniform vec3 eye; uniform float seed; uniform vec4 print_at; uniform vec3 eyes; uniform vec4 face;
-uniform vec4 front; uniform vec3 trim; uniform vec4 sole; uniform float upright; uniform int owner;
+uniform vec3 front; uniform vec3 trim; uniform vec4 sole; uniform float upright; uniform int owner;
 uniform sampler2D depth; uniform float soft; uniform float shift;
 in vec3 at; in vec3 facing; in vec3 cloth_at; in float keep; flat in int material; in vec4 shadow_at;
 layout(location=0) out vec4 color; layout(location=1) out vec4 extra;
@@ -24,8 +24,8 @@ float pattern(int kind, float s, float share, vec3 q, bool limb){
   if (kind == 4) { vec2 p = fract(vec2(u + .5*floor(mod(v*s,2.))/s, v)*s) - .5; return step(dot(p,p), .06 + .12*share); }
   if (kind == 5) { vec2 p = (q.xz - print_at.xy)/print_at.zw;
     if (q.y > 0. || abs(p.x) > 1. || abs(p.y) > 1.) return 0.;
-    if (front.w < .5) return step(.47, noise(vec3(p*2.6, seed)));
-    if (front.w < 1.5) return step(dot(p,p), 1.)*step(.32, noise(vec3(p*3.2, seed)));
+    if (front.z < .5) return step(.47, noise(vec3(p*2.6, seed)));
+    if (front.z < 1.5) return step(dot(p,p), 1.)*step(.32, noise(vec3(p*3.2, seed)));
     return step(.35, fract(p.y*1.5))*step(.3, noise(vec3(p.x*9., floor(p.y*1.5)*7., seed))); }
   if (kind == 6) { float n = noise(q*s*.8) + .4*noise(q*s*2.3); return smoothstep(.74-.2*share, .78-.2*share, n); }
   return 0.;
@@ -56,7 +56,6 @@ void main(){
     if (front.x > 1.5) { if (line < .005) a = mix(a, trim, .8); }  // a zip
     else { if (line < .003) a *= .6; if (length(vec2(q.x+.004, fract(q.z*10.)/10.-.05)) < .007 && q.z > front.y) a = mix(a, trim, .85); }
   }
-  if (material == LOWER && front.z > .5 && abs(abs(q.y - .01) - .0) < .014 && abs(q.x) > .1) a = mix(a, trim, .9);
   if (material == SHOES && q.z < sole.w) a = sole.rgb;
   if (material == SKIN) {
     a *= .92 + .16*noise(q*30.);

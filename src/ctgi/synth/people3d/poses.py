@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 
 from ctgi.synth.look import Look
+from ctgi.synth.people3d.bags import hangs_from_shoulder
 from ctgi.synth.people3d.feet import HEEL
 from ctgi.synth.people3d.mannequin import Mannequin
 from ctgi.synth.people3d.meshes import Array
@@ -89,7 +90,7 @@ def _tasks(person: Person, look: Look, action: str, rng: Random) -> dict[str, st
     tasks = {"l": "free", "r": "free"}
     if person.bag == "suitcase":
         tasks[bag] = "bag"
-    elif person.bag == "handbag":
+    elif person.bag == "handbag" and not hangs_from_shoulder(person, look):
         tasks[bag] = "forearm" if rng.random() < 0.35 and action != "running" else "bag"
     if action == "talking on the phone":
         tasks[other] = "ear"
