@@ -70,7 +70,7 @@ class HfMllm:
         self._name = f"hf:{model}"
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="ctgi-hf-model")
         self._preparers = ThreadPoolExecutor(PREPARING_THREADS, thread_name_prefix="ctgi-hf-prepare")
-        self._source = (model, device, endpoint.dtype)
+        self._source = (model, device, endpoint.dtype, 2 * endpoint.concurrency)
         self._loaded: Future[Checkpoint] | None = None
         self._processor = threading.Lock()  # tokenizers change their own state while they encode
         self._image = lru_cache(maxsize=2 * endpoint.concurrency)(self._read)

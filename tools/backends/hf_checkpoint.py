@@ -18,7 +18,7 @@ from ctgi.errors import CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
 from ctgi.tools.backends.hf_adapter import base_of, has_processor, with_adapter
-from ctgi.tools.backends.hf_model import Checkpoint
+from ctgi.tools.backends.hf_model import KEPT_IMAGES, Checkpoint
 
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
 
@@ -45,7 +45,7 @@ def place_of(model: str) -> Path:
         return Path(model)
 
 
-def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
+def load_checkpoint(model: str, device: str, dtype: str, images: int = KEPT_IMAGES) -> "Checkpoint":
     """Weights and processor of a checkpoint, or of an adapter and the model that it was trained on.
 
     Code inside the checkpoint is not run.
@@ -54,6 +54,7 @@ def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
         model: a folder, or a name on the hub.
         device: where it is to run.
         dtype: auto is bfloat16 on a GPU and float32 on the CPU.
+        images: number of images that are talked about at the same time; their features are kept.
 
     Raises:
         CtgiError: it cannot be found, read or downloaded, is incomplete, or is not a vision-language chat model.
@@ -69,7 +70,7 @@ def load_checkpoint(model: str, device: str, dtype: str) -> "Checkpoint":
             own = has_processor(place, local=local)
             network, processor = _load_base(model, base, place if own else None, device, dtype)
             network = with_adapter(network, model, place)
-        return Checkpoint(network.to(device).eval(), processor)
+        return Checkpoint(network.to(device).eval(), processor, max(images, KEPT_IMAGES))
 
 
 def _found(model: str) -> tuple[str, bool]:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from typing import Any
 
 import torch
@@ -57,12 +58,13 @@ class Prompt:
 class Checkpoint:
     """A loaded model: greedy replies and choice probabilities for a batch. One thread at a time.
 
-    The features of the last KEPT_IMAGES images are kept, so that further questions about an image do not run the
-    vision tower again.
+    The features of the last images are kept, so that further questions about an image do not run the vision tower
+    again.
     """
 
-    def __init__(self, network: Any, processor: Any) -> None:
+    def __init__(self, network: Any, processor: Any, kept_images: int = KEPT_IMAGES) -> None:
         self.processor = processor
+        self._kept_images = kept_images
         self.network = network
         self._pad = _first_id(processor.tokenizer.pad_token_id, network.generation_config.pad_token_id, 0)
         ends = network.generation_config.eos_token_id or processor.tokenizer.eos_token_id
@@ -161,11 +163,11 @@ class Checkpoint:
     def _images(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         if not prompts:
             return {}
-        inputs = _stacked(prompts, self.network)
         if self.network.config.model_type not in _ONE_TENSOR_PER_IMAGE:
-            return inputs
+            return _stacked(prompts, self.network)
         features = BaseModelOutputWithPooling(pooler_output=self._image_features(prompts))
-        return {"image_grid_thw": inputs["image_grid_thw"], "mm_encoder_outputs": {"image": features}}
+        grids = torch.cat([prompt.image["image_grid_thw"] for prompt in prompts]).to(self.network.device)
+        return {"image_grid_thw": grids, "mm_encoder_outputs": {"image": features}}
 
     def _image_features(self, prompts: Sequence[Prompt]) -> list[Tensor]:
         """Image features, [tokens, D] for each prompt; computed only for images not seen recently."""
@@ -177,7 +179,7 @@ class Checkpoint:
         for image_id, features in found.items():
             self._features[image_id] = features
             self._features.move_to_end(image_id)
-        while len(self._features) > KEPT_IMAGES:
+        while len(self._features) > self._kept_images:
             self._features.popitem(last=False)
         return [found[prompt.image_id] for prompt in prompts]
 
@@ -212,14 +214,34 @@ def _gumbel(prompts: Sequence[Prompt], temperature: float, seed: int) -> Noise:
     Each row has its own randomness, so that a reply does not depend on its neighbors in the batch.
     """
     keys = [f"{seed}/{prompt.image_id}/{prompt.tokens['input_ids'].tolist()}" for prompt in prompts]
-    digests = [int.from_bytes(sha256(key.encode()).digest()[:7]) for key in keys]
-    generators = [torch.Generator().manual_seed(digest) for digest in digests]
+    digests = torch.tensor([int.from_bytes(sha256(key.encode()).digest()[:7]) for key in keys])
+    drawn = count()
 
     def noise(scores: Tensor) -> Tensor:
-        uniform = torch.stack([torch.rand(scores.shape[1], generator=generator) for generator in generators])
-        return -temperature * (-uniform.clamp(1e-20, 1 - 1e-7).log()).log().to(scores.device)
+        uniform = _uniform(digests.to(scores.device), next(drawn), scores.shape[1])
+        return -temperature * (-uniform.clamp(1e-20, 1 - 1e-7).log()).log()
 
     return noise
+
+
+def _uniform(keys: Tensor, step: int, size: int) -> Tensor:
+    """[B, size] numbers in [0, 1), the step-th draw of each key: SplitMix64, all rows at once on the keys' device."""
+    places = torch.arange(step * size + 1, (step + 1) * size + 1, device=keys.device)
+    x = keys[:, None] + places * _signed(0x9E3779B97F4A7C15)  # products wrap around
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ _shifted(x, shift)) * _signed(factor)
+    uniform: Tensor = _shifted(x ^ _shifted(x, 31), 40).float() / 2**24
+    return uniform
+
+
+def _signed(number: int) -> int:
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _shifted(x: Tensor, places: int) -> Tensor:
+    """To the right, zeros coming in: torch's own shift keeps the sign."""
+    moved: Tensor = (x >> places) & (2 ** (64 - places) - 1)
+    return moved
 
 
 def _recording(log_probs: list[Tensor], noise: Noise) -> Callable[[Tensor, Tensor], Tensor]:

@@ -17,6 +17,7 @@ from ctgi.errors import CtgiError, ImageError, ToolError
 from ctgi.retrieval.images import ImageRef, ref
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.hf import HfMllm
+from ctgi.tools.backends.hf_model import KEPT_IMAGES
 from ctgi.tools.traces.call_notes import timing
 from tests.support.small_qwen import (
     COLORS,
@@ -83,6 +84,24 @@ def test_seven_questions_about_an_image_run_the_vision_tower_once(model: Path, i
     afresh = [run(model, one_by_one([request]))[0] for request in requests]
     assert calls == [1]
     assert got == afresh
+
+
+def test_the_features_of_all_images_that_are_talked_about_are_kept(
+    model: Path, images: list[ImageRef], tmp_path: Path
+) -> None:
+    many = []
+    for i in range(KEPT_IMAGES + 6):
+        path = tmp_path / f"{i}.png"
+        Image.new("RGB", (28, 56), (i, 2 * i, 255 - i)).save(path)
+        many.append(ref(str(path)))
+
+    async def ask(mllm: HfMllm) -> int:
+        await together([ChatRequest("Hat?", image, max_tokens=1) for image in many])(mllm)
+        with counted(VISION_TOWER) as again:
+            await together([ChatRequest("Shoes?", image, max_tokens=1) for image in many])(mllm)
+        return again[0]
+
+    assert run(model, ask, concurrency=len(many), batch_size=len(many)) == 0
 
 
 def test_requests_made_at_once_share_a_batch(model: Path, images: list[ImageRef]) -> None:
