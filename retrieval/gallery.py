@@ -34,7 +34,6 @@ from ctgi.retrieval.index import Index, exact_index, open_index
 from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 from ctgi.retrieval.rerank import matcher_of, reordered
-from ctgi.retrieval.subset import Subset
 
 __all__ = ["Gallery", "GalleryReport", "build_gallery", "gallery_folder", "is_gallery", "open_gallery"]
 
@@ -206,7 +205,7 @@ class Gallery:
         if where is not None:
             rows = columns.rows(where)
             found._index, found._chosen, count = (
-                Subset(self._rows, rows),
+                self._index.narrowed(rows),
                 np.isin(np.arange(len(self)), rows),
                 len(rows),
             )

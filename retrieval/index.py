@@ -3,7 +3,6 @@
 import errno
 import mmap
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
+from ctgi.retrieval.approximate import Approximate, reason
 from ctgi.retrieval.checksums import sample
 from ctgi.retrieval.gallery_files import index_path
 from ctgi.retrieval.gallery_header import Header, UnreadableError
 from ctgi.retrieval.gallery_names import DamagedGalleryError
 from ctgi.retrieval.gallery_rows import is_whole
 from ctgi.retrieval.images import display
+from ctgi.retrieval.subset import Subset
 
 Storage = Literal["float32", "float16"]
 
@@ -36,6 +37,10 @@ class Index(Protocol):
         """[Q, D] -> scores and rows, [Q, k] each, best first; -1 if there are no more."""
         ...
 
+    def narrowed(self, chosen: NDArray[np.int64]) -> "Index":
+        """The index of these rows only, ascending, whatever rows it was narrowed to before."""
+        ...
+
 
 class _Exact:
     """Faiss's exhaustive search over the memory-mapped rows: no second copy on disk or in memory."""
@@ -52,31 +57,13 @@ class _Exact:
         )
         return scores, rows
 
+    def narrowed(self, chosen: NDArray[np.int64]) -> Subset:
+        return Subset(self._rows, chosen)
+
 
 def exact_index(rows: NDArray[np.floating]) -> Index:
     """Exhaustive search over rows [N, D]."""
     return _Exact(rows)
-
-
-class _Filled:
-    """A faiss index. If it finds fewer than k, as inverted lists and graphs may, exhaustive search answers."""
-
-    def __init__(self, index: Any, factory: str, rows: NDArray[np.floating]) -> None:
-        self._index = index
-        self._factory = factory
-        self._exact = _Exact(rows)
-
-    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        try:
-            scores, rows = self._index.search(queries, k)
-        except RuntimeError as error:
-            raise CtgiError(
-                f"index {self._factory!r}: faiss cannot search it ({_reason(error)}): run ctgi index with --index Flat"
-            ) from None
-        short = ((rows < 0) | (rows >= len(self._exact))).any(axis=1)
-        if short.any():
-            scores[short], rows[short] = self._exact.search(queries[short], k)
-        return scores, rows
 
 
 def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -> Index:
@@ -99,13 +86,10 @@ def open_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) -
             unreadable = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         if unreadable:
             raise UnreadableError(path, unreadable) from None
-        raise DamagedGalleryError(
-            folder, f"{path.name} is missing or not an index ({_reason(error)})", header
-        ) from None
+        raise DamagedGalleryError(folder, f"{path.name} is missing or not an index ({reason(error)})", header) from None
     if (index.ntotal, index.d) != (header.count, header.dim):
         raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
-    _look_further(index)
-    return _Filled(index, header.index, embeddings)
+    return Approximate(index, header.index, embeddings)
 
 
 def _os_error(path: Path) -> OSError | None:
@@ -135,7 +119,7 @@ def new_index(dim: int, factory: str, dtype: str) -> Any:
         return faiss.index_factory(dim, name, faiss.METRIC_INNER_PRODUCT)
     except (RuntimeError, MemoryError) as error:
         raise CtgiError(
-            f"index {factory!r}: faiss cannot make it for {dim} dimensions ({_reason(error)}): "
+            f"index {factory!r}: faiss cannot make it for {dim} dimensions ({reason(error)}): "
             "expected a factory string like Flat, HNSW32 or IVF256,Flat"
         ) from None
 
@@ -154,10 +138,10 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
         cure = "index more images, or use a smaller one, or Flat"
         if "training points" in str(error):
             raise TooFewError(
-                f"index {header.index!r}: {len(embeddings)} images are too few to train it ({_reason(error)}): {cure}"
+                f"index {header.index!r}: {len(embeddings)} images are too few to train it ({reason(error)}): {cure}"
             ) from None
         raise CtgiError(
-            f"index {header.index!r}: faiss cannot make it of {len(embeddings)} images ({_reason(error)}): {cure}"
+            f"index {header.index!r}: faiss cannot make it of {len(embeddings)} images ({reason(error)}): {cure}"
         ) from None
     path = index_path(folder, header)
     written = path.with_name(f".{path.name}.tmp")
@@ -167,7 +151,7 @@ def build_index(folder: Path, header: Header, embeddings: NDArray[np.floating]) 
         written.unlink(missing_ok=True)
         full = any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
         cure = "free some space" if full else "choose another place with --out"
-        raise CtgiError(f"{display(str(path))}: cannot write the index ({_reason(error)}): {cure}") from None
+        raise CtgiError(f"{display(str(path))}: cannot write the index ({reason(error)}): {cure}") from None
     written.replace(path)
 
 
@@ -184,15 +168,3 @@ def _fill(index: Any, embeddings: NDArray[np.floating]) -> None:
         index.train(np.ascontiguousarray(embeddings[:: max(1, len(embeddings) // _TRAINING_ROWS)], np.float32))
     for start in range(0, len(embeddings), _CHUNK_ROWS):
         _add(index, np.ascontiguousarray(embeddings[start : start + _CHUNK_ROWS], np.float32), start)
-
-
-def _look_further(index: Any) -> None:
-    """Visit the square root of the number of inverted lists; faiss's default of one list misses most neighbors."""
-    inverted = faiss.try_extract_index_ivf(index)
-    if inverted is not None:
-        inverted.nprobe = max(1, round(inverted.nlist**0.5))
-
-
-def _reason(error: Exception) -> str:
-    """Faiss's message without the C++ function it came from."""
-    return re.split(r"\.(?:cpp|h):\d+: ", str(error).strip())[-1][:200]

@@ -33,3 +33,7 @@ class Subset:
             scores, found = np.take_along_axis(scores, best, 1), np.take_along_axis(found, best, 1)
         missing = ((0, 0), (0, max(0, k - found.shape[1])))
         return np.pad(scores, missing, constant_values=-np.inf), np.pad(found, missing, constant_values=-1)
+
+    def narrowed(self, chosen: NDArray[np.int64]) -> "Subset":
+        """The same of other rows."""
+        return Subset(self._rows, chosen)
