@@ -169,5 +169,5 @@ _ALTER: dict[str, Alter] = {
     "gender": _change_gender,
     "action": _change_action,
 }
-_SHARES = [17, 16, 8, 6, 4, 4, 3, 9, 9, 5, 6, 14, 5, 4, 6, 4, 6, 6, 7, 12, 4]
+_SHARES = [17, 16, 8, 8, 4, 4, 3, 9, 9, 5, 6, 14, 5, 4, 6, 4, 6, 6, 7, 20, 4]
 _TOPICS = {"gender": "person", "inner_color": "upper", "sleeves": "upper"}

@@ -191,7 +191,7 @@ def _in_statements(scene: Scene, altered: list[Altered], rng: Random) -> Descrip
     claims = [Claim(text, name not in fields) for name in rng.sample([*asked, *fields], len(asked) + len(fields))
               if (text := _statement(name, fields.get(name, scene)))]  # fmt: skip
     opening = say(words.PERSON[scene.person.gender], rng)
-    start = Claim(as_sentence(f"a {opening}"), None if opening in words.NEUTRAL else True)
+    start = Claim(as_sentence(f"a {opening}"), None if opening in words.NEUTRAL else True, "person")
     text = compose(start.text, [claim.text for claim in claims])
     inside = [claim._replace(text=claim.text.removeprefix("The person ").rstrip(".")) for claim in (start, *claims)]
     return Description(text, all(claim.true is not False for claim in claims), _in_order(text, inside))
@@ -245,7 +245,8 @@ def _of_another(scene: Scene, other: Scene, rng: Random) -> Description:
     seen = draw_lookalike(scene, other, rng) if rng.random() < 0.75 else other
     said = topics(seen, rng)
     shown = [topic for topic in _TOPICS if topic in said]
-    told = {"person": Claim(said["person"], None if said["person"] in words.NEUTRAL else agrees("person", scene, seen))}
+    same = None if said["person"] in words.NEUTRAL else agrees("person", scene, seen)
+    told = {"person": Claim(said["person"], same, "person")}
     for topic in sorted(rng.sample(shown, min(len(shown), rng.choice((2, 3, 3, 4, 5, 6)))), key=_TOPICS.index):
         told[topic] = Claim(said[topic], agrees(topic, scene, seen), topic)
     pieces = sentence(told, rng)

@@ -73,8 +73,10 @@ class Lesson:
 class Lessons(Dataset[Lesson]):
     """The lesson of each step; it depends on the step's number alone, whichever process draws it."""
 
-    def __init__(self, shards: Sequence[Path], processor: Any, size: int, name: str) -> None:
+    def __init__(self, shards: Sequence[Path], processor: Any, size: int, name: str, *, grouped: bool = True) -> None:
+        """Of `size` pictures each, from `shards`; `grouped` as the reading on a processor needs it."""
         self._shards, self._processor, self._size, self._name = list(shards), processor, size, name
+        self._grouped = grouped
         self._packer: Packer | None = None
 
     def __getitem__(self, number: int) -> Lesson:
@@ -90,6 +92,7 @@ class Lessons(Dataset[Lesson]):
         branches = [draw_branches(scene, rng.choice(scenes), rng) for scene in scenes]
         rows, columns = (side // PATCH for side in size)
         packed = self._packer.pack(branches, rows, columns, system=rng.random() < 0.9)
+        packed = packed if self._grouped else replace(packed, groups=[])  # much less to hand over
         return Lesson(size, [number for number, _ in drawn], torch.tensor(mirrored), packed)
 
     def _draw(self, rng: Random) -> tuple[Size, list[tuple[int, Scene]]]:
@@ -133,6 +136,19 @@ def sight_step(speaker: Speaker, pictures: Pictures, size: int) -> Step:
     return step
 
 
+def heads_step(speaker: Speaker, pictures: Pictures, size: int) -> Step:
+    """As `sight_step`, for the heads alone: the tower is looked through as it is."""
+
+    def step(number: int, rng: Random) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = pictures.draw(size, rng)
+        with torch.no_grad():
+            patches, tokens = speaker.look(vary(batch.pixels, rng.getrandbits(62)))
+        loss, right = speaker.heads.loss(patches, tokens, batch)
+        return loss, dict(zip(FIELDS, right.unbind(1), strict=True))
+
+    return step
+
+
 def dialogue_step(speaker: Speaker, lessons: Iterator[Lesson], pictures: Pictures) -> Step:
     """A step of the second lesson: the weighted loss of the replies' tokens, of the claims, and some of the first."""
 
@@ -153,7 +169,7 @@ def _loss(speaker: Speaker, packed: Packed, last: Tensor, middle: Tensor) -> tup
     wanted, weights = packed.wanted, packed.weights
     each = F.cross_entropy(logits, wanted, reduction="none")
     judged = speaker.claim(middle.flatten(0, 1).index_select(0, packed.judged)).float().squeeze(-1)
-    of_claims = F.binary_cross_entropy_with_logits(judged, packed.true)
+    of_claims = F.binary_cross_entropy_with_logits(judged, packed.true, packed.counts)
     right, verdict = (logits.argmax(-1) == wanted).float(), weights == VERDICT
     words = (~verdict & (weights > 0.4)).float()
     figures = {

@@ -11,6 +11,7 @@ from ctgi.agents.prompts import prompt
 from ctgi.synth import words
 from ctgi.synth.phrases import phrases
 from ctgi.synth.words import say
+from recipes.embedded import emphasis
 from recipes.embedded.answers import ABSENT, ANSWERS, Scene, answer
 from recipes.embedded.descriptions import Claim, draw_description, sentence
 
@@ -58,6 +59,8 @@ class Turn:
     claims: list[Claim]
     after: str
     reply: str
+    weight: float = 1.0
+    """How much the reply counts."""
 
     @property
     def prompt(self) -> str:
@@ -118,7 +121,7 @@ def _question(scene: Scene, attribute: str, rng: Random) -> Turn:
     if attribute in OTHER_WORDINGS and rng.random() < 0.2:
         question = rng.choice(OTHER_WORDINGS[attribute])
     asked = prompt("answer").format(question=question) if rng.random() < 0.95 else question
-    return Turn(asked, [], "", answer(attribute, scene))
+    return Turn(asked, [], "", answer(attribute, scene), emphasis.ANSWERS.get(attribute, 1.0))
 
 
 def _verdict(scene: Scene, other: Scene, rng: Random) -> Turn:

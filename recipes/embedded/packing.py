@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ctgi.agents.prompts import prompt
+from recipes.embedded import emphasis
 from recipes.embedded.lessons import Branch, Turn
 from recipes.embedded.qwen2vl import IMAGE
 
@@ -65,11 +66,18 @@ class Packed:
     """[C]: the places of the last tokens of claims."""
     true: Tensor
     """[C]: 1 for a true claim, 0 for a false one."""
+    counts: Tensor
+    """[C]: how much the claim counts."""
 
     def to(self, device: torch.device) -> "Packed":
         """The same on a device, without the groups, which a GPU does not use."""
-        tensors = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if name in _TENSORS}
+        kept = self.pinned() if device.type == "cuda" else self
+        tensors = {name: value.to(device, non_blocking=True) for name, value in vars(kept).items() if name in _TENSORS}
         return replace(self, **tensors, groups=self.groups if device.type == "cpu" else [])
+
+    def pinned(self) -> "Packed":
+        """The same where a GPU fetches it while the program goes on."""
+        return replace(self, **{name: value.pin_memory() for name, value in vars(self).items() if name in _TENSORS})
 
 
 _TENSORS = [field.name for field in fields(Packed) if field.type is Tensor]
@@ -80,8 +88,8 @@ class _Row:
     ids: list[int]
     replies: list[tuple[int, int, float]]
     """Place in the row, token, weight."""
-    claims: list[tuple[int, int]]
-    """Place in the row, and whether it is true."""
+    claims: list[tuple[int, int, float]]
+    """Place in the row, whether it is true, weight."""
     branches: list[int]
     """Their lengths."""
     positions: list[int]
@@ -114,9 +122,10 @@ class Packer:
         own = padded([row.positions for row in packed]) + start
         replies = [(number * length + shared + at, *rest) for number, row in enumerate(packed)
                    for at, *rest in row.replies]  # fmt: skip
-        claims = [(number * length + shared + at, true) for number, row in enumerate(packed) for at, true in row.claims]
+        claims = [(number * length + shared + at, *rest) for number, row in enumerate(packed)
+                  for at, *rest in row.claims]  # fmt: skip
         before, wanted, weights = zip(*replies, strict=True)
-        judged, true = zip(*claims, strict=True) if claims else ((), ())
+        judged, true, counts = zip(*claims, strict=True) if claims else ((), (), ())
         return Packed(
             ids=ids,
             positions=torch.cat([places[:, None].expand(3, len(packed), -1), own.expand(3, -1, -1)], 2),
@@ -129,6 +138,7 @@ class Packer:
             weights=torch.tensor(weights),
             judged=torch.tensor(judged, dtype=torch.long),
             true=torch.tensor(true, dtype=torch.float),
+            counts=torch.tensor(counts, dtype=torch.float),
         )
 
     def _prefix(self, rows: int, columns: int, system: bool) -> tuple[list[int], int, Tensor]:
@@ -164,9 +174,10 @@ class Packer:
         for claim in turn.claims:
             at += len(claim.text)
             if claim.true is not None:
-                row.claims.append((began + _token_before(coded.offsets, at), int(claim.true)))
+                count = emphasis.CLAIMS.get(claim.topic, 1.0)
+                row.claims.append((began + _token_before(coded.offsets, at), int(claim.true), count))
         reply = self._ids(f"{turn.reply}<|im_end|>")
-        weight = VERDICT if turn.claims else 1.5 if len(reply) < 8 else 0.5
+        weight = VERDICT if turn.claims else turn.weight * (1.5 if len(reply) < 8 else 0.5)
         row.ids += coded.ids + reply
         after = began + len(coded.ids)
         row.replies += [

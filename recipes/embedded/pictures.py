@@ -67,27 +67,34 @@ class Supply:
 
                 load_bodies()  # once, before every process would make them; says what is missing
             # Processes started afresh: drawing must not inherit the threads of torch.
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+            # They yield to the training, which waits for a processor more often than it uses one.
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=get_context("spawn"), initializer=os.nice, initargs=(5,)
+            )
             self._made = [self._pool.submit(self._make, path) for path in missing]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """What has not begun is not made."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def arrived(self) -> list[Path]:
         """Shards that are there and were not given before; raises what went wrong where one could not be made."""
         for made in self._made:
-            if made.done():
+            if made.done() and not made.cancelled():
                 made.result()
         fresh = [path for path in self.paths if path not in self._taken and path.exists()]
         self._taken.update(fresh)
         return fresh
 
     @property
-    def taken(self) -> int:
-        """How many shards were given."""
-        return len(self._taken)
+    def taken(self) -> frozenset[Path]:
+        """The shards that were given."""
+        return frozenset(self._taken)
 
 
 def read_shard(path: Path) -> Shard:

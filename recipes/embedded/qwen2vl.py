@@ -3,6 +3,8 @@
 Heads are 64 wide in both parts; in the text part two key-value heads serve four query heads.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -68,6 +70,13 @@ def build_processor(
     )
 
 
+def spelled(processor: Qwen2VLProcessor, texts: Iterable[str]) -> list[str]:
+    """Words of the texts that the tokenizer has no piece of their own for, the commonest first."""
+    words = Counter(word for text in texts for word in re.findall(r" [A-Za-z]+", text))
+    encode = processor.tokenizer.backend_tokenizer.encode
+    return [word.strip() for word, _ in words.most_common() if len(encode(word, add_special_tokens=False).ids) > 1]
+
+
 def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditionalGeneration:
     """Random weights, and a configuration that transformers and vLLM take as any Qwen2-VL."""
     token = processor.tokenizer.convert_tokens_to_ids
@@ -106,6 +115,12 @@ def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditi
     model.generation_config.eos_token_id = token(STOP)
     model.generation_config.pad_token_id = token(END)
     return model
+
+
+def load_model(folder: Path) -> Qwen2VLForConditionalGeneration:
+    """A finished checkpoint, in full precision to be trained further, on torch's default device."""
+    model = Qwen2VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    return model.to(torch.get_default_device())
 
 
 def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, out: Path, shard_size: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
+from recipes.embedded.layers import HEAD, after_reading, angles_of, before_reading, weights_of_reading, working_type
 from recipes.embedded.packing import Packed
+from recipes.embedded.quick import quick
 
 Attend = Callable[[Tensor, int], Tensor]
 """(queries, keys and values side by side [B, L, 3 D], head width) -> [B, L, D]."""
@@ -20,27 +21,29 @@ Attend = Callable[[Tensor, int], Tensor]
 
 def read(text: Any, embedded: Tensor, packed: Packed) -> list[Tensor]:
     """[B, L, D] -> the input of every layer and, last, the normed output of all, [B, L, D] each."""
-    angles = text.rotary_emb(embedded, packed.positions)
-    attend = _masked(packed) if embedded.is_cuda else _grouped(packed)
-    states = [embedded]
-    for layer in text.layers:
-        x = states[-1]
-        attention, normed = layer.self_attn, layer.input_layernorm(x)
-        mixed = attend(_project(attention, normed, angles), attention.head_dim)
-        x = x + attention.o_proj(mixed)
-        states.append(x + layer.mlp(layer.post_attention_layernorm(x)))
+    kind = working_type(embedded.device, embedded)
+    cos, sin = text.rotary_emb(embedded, packed.positions)
+    angles = angles_of(cos.unsqueeze(2), sin.unsqueeze(2), kind)
+    attend = _masked(packed, kind) if embedded.is_cuda else _grouped(packed)
+    states = [embedded.to(kind)]
+    with torch.autocast(embedded.device.type, enabled=False):
+        for layer in text.layers:
+            x, weights = states[-1], weights_of_reading(layer, kind)
+            mixed = attend(quick(before_reading, x)(x, angles, weights[:3]), HEAD)
+            states.append(quick(after_reading, x)(x, mixed, weights[3:]))
     return [*states[:-1], text.norm(states[-1])]
 
 
-def _masked(packed: Packed) -> Attend:
+def _masked(packed: Packed, kind: torch.dtype) -> Attend:
     own = packed.branches
     tokens = torch.arange(own.shape[1], device=own.device)
     seen = (own[:, None] == 0) | (own[:, None] == own[..., None])  # [B, asking, asked]
     seen = (seen & (tokens <= tokens[:, None]))[:, None]
+    bias = torch.zeros(seen.shape, dtype=kind, device=own.device).masked_fill_(~seen, float("-inf"))  # once for all
 
     def attend(rows: Tensor, head_width: int) -> Tensor:
         q, k, v = (_by_head(part, head_width) for part in rows.chunk(3, -1))
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
 
     return attend
 
@@ -58,17 +61,6 @@ def _grouped(packed: Packed) -> Attend:
         return torch.cat([start, mixed.view(batch, length, -1)[:, packed.shared :]], 1)
 
     return attend
-
-
-def _project(attention: Any, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """[B, L, D] -> queries, keys and values side by side, [B, L, 3 D]."""
-    q, k, v = (
-        project(x).view(*x.shape[:2], -1, attention.head_dim)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    q, k = apply_rotary_pos_emb(q, k, *(part.to(q.dtype) for part in angles), unsqueeze_dim=2)
-    k, v = (part.repeat_interleave(attention.num_key_value_groups, dim=2) for part in (k, v))
-    return torch.cat([q, k, v], 2).flatten(2)
 
 
 def _causal(asking: Tensor, asked: Tensor, head_width: int) -> Tensor:

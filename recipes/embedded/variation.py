@@ -1,5 +1,7 @@
 """What changes at each visit of a picture, as photographs differ: light, color, sharpness, noise, things before it."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,11 +48,20 @@ def _shrink(x: Tensor) -> Tensor:
 
 
 def _resampled(x: Tensor, factor: float) -> Tensor:
+    """Made smaller and larger again, down the columns and along the rows: two products, which a GPU does at once."""
     if factor == 1:
         return x
-    size = [max(8, round(side / factor)) for side in x.shape[2:]]
-    small = F.interpolate(x, size, mode="area")
-    return F.interpolate(small, x.shape[2:], mode="bicubic", align_corners=False)
+    rows, columns = (_resampling(side, factor, x.device) for side in x.shape[2:])
+    with torch.autocast(x.device.type, enabled=False):
+        return rows @ x @ columns.T
+
+
+@lru_cache(maxsize=256)
+def _resampling(side: int, factor: float, device: torch.device) -> Tensor:
+    """[side, side]: what each pixel of a line becomes of, the mean over an area and cubic curves between."""
+    line = torch.eye(side, device=device)[None, None]
+    small = F.interpolate(line, (max(8, round(side / factor)), side), mode="area")
+    return F.interpolate(small, (side, side), mode="bicubic", align_corners=False)[0, 0]
 
 
 def _hide(x: Tensor, chance: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recipes.embedded import emphasis
 from recipes.embedded.batches import Batch
 from recipes.embedded.fields import CLASSES, FIELDS
 from recipes.embedded.pictures import PARTS
@@ -31,6 +32,8 @@ class Heads(nn.Module):
         sizes = torch.tensor([len(classes) for classes in CLASSES])
         self.register_buffer("absent", torch.arange(_WIDEST, device=sizes.device) >= sizes[:, None])  # [fields, widest]
         self.register_buffer("weights", torch.ones(len(FIELDS), _WIDEST))
+        shares = torch.tensor([emphasis.FIELDS.get(field, 1.0) for field in FIELDS])
+        self.register_buffer("emphasis", shares / shares.mean())
 
     def weigh(self, fields: Tensor) -> None:
         """Let rare classes count more: by the square root of how rare they are among `fields` [N, fields]."""
@@ -67,4 +70,5 @@ class Heads(nn.Module):
         rows = torch.arange(len(FIELDS), device=wanted.device)
         weights = self.get_buffer("weights")[rows, wanted]
         right = logits.argmax(-1) == wanted
-        return (of_fields * weights).mean(0).sum() * 0.25 + of_parts, right
+        of_all = ((of_fields * weights).mean(0) * self.get_buffer("emphasis")).sum()
+        return of_all * 0.25 + of_parts, right

@@ -97,7 +97,7 @@ def test_a_mask_gives_what_groups_give(parts):
     dialogues = [draw_branches(scenes[seed], scenes[seed + 1], Random(seed)) for seed in range(3)]
     packed = Packer(processor).pack(dialogues, 24, 12, system=True)
     rows = torch.randn(3, packed.ids.shape[1], 3 * 256)
-    masked, grouped = (attend(packed)(rows, 64) for attend in (reading._masked, reading._grouped))
+    masked, grouped = (attend(rows, 64) for attend in (reading._masked(packed, rows.dtype), reading._grouped(packed)))
     real = packed.branches >= 0
     torch.testing.assert_close(masked[real], grouped[real], atol=1e-4, rtol=1e-4)
 

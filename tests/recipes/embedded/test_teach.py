@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_a_finished_lesson_is_not_gone_on_with(tmp_path):
 
 def supplied(folder, seed, workers):
     with Supply(folder, 6, seed, workers=workers) as supply:
-        while supply.taken < len(supply.paths):
+        while len(supply.taken) < len(supply.paths):
             supply.arrived()
     (path,) = supply.paths
     return path
@@ -142,6 +143,8 @@ def test_a_taught_model_is_an_ordinary_checkpoint(tmp_path):
     assert last["step"] == 2
     assert 0 < last["loss"] < 40
     assert max(path.stat().st_size for path in (tmp_path / "out").iterdir()) < 15_000_000
+    again = replace(plan, seed=2, heads_steps=1)
+    teach(tmp_path / "second", tmp_path / "out2", again, start=tmp_path / "out")
     image = tmp_path / "image.png"
     Image.effect_noise((60, 160), 80).convert("RGB").save(image)
     reply = asyncio.run(yes_or_no(str(tmp_path / "out"), str(image)))
