@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from ctgi.retrieval.gallery import open_gallery
-from ctgi.retrieval.gallery_header import FORMAT, Header
+from ctgi.retrieval.gallery_header import Header
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.gallery_writer import GalleryWriter
 from ctgi.retrieval.ranking import Refinement
@@ -26,7 +26,8 @@ def write_gallery(folder: Path, rows: int, dim: int) -> np.ndarray:
     generator = np.random.default_rng(0)
     vectors = generator.standard_normal((rows, dim), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    writer = GalleryWriter(folder, Header(FORMAT, "random", "random", dim, "float32", "..", "Flat"))
+    header = Header(spec="random", fingerprint="random", dim=dim, dtype="float32", root="..", index="Flat")
+    writer = GalleryWriter(folder, header)
     for start in range(0, rows, 50_000):
         names = range(start, min(start + 50_000, rows))
         writer.append([Entry(f"{i:07}.jpg", f"{i:064x}", 1, 1) for i in names], vectors[names.start : names.stop])

@@ -2,9 +2,11 @@
 
 import glob
 import os
+import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from ctgi.errors import CtgiError
@@ -63,6 +65,41 @@ def canonical(path: str) -> str:
     return os.path.realpath(path)
 
 
+def many_canonical() -> Callable[[str], str]:
+    """As `canonical`, for many files in few folders; the folders must stay as they are meanwhile."""
+    real = lru_cache(maxsize=1024)(canonical)
+
+    def name(path: str) -> str:
+        folder, last = os.path.split(path)
+        if last in ("", ".", "..") or os.path.islink(path):
+            return canonical(path)
+        return os.path.join(real(folder), last)
+
+    return name
+
+
+class _Met:
+    """Files met so far, by device and inode, in a temporary file of SQLite's: millions of them take some MB."""
+
+    def __init__(self) -> None:
+        self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._base.execute("PRAGMA journal_mode = OFF")
+        self._base.execute("CREATE TABLE met (device, inode, PRIMARY KEY (device, inode)) WITHOUT ROWID")
+        self._base.execute("BEGIN")
+
+    def __del__(self) -> None:
+        self._base.close()
+
+    def first_time(self, path: str) -> bool:
+        """Whether this file is new, also under another link. A missing file is reported when it is read."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return True
+        place = [number - 2**63 for number in (status.st_dev, status.st_ino)]  # SQLite has only signed ones
+        return self._base.execute("INSERT OR IGNORE INTO met VALUES (?, ?)", place).rowcount == 1
+
+
 def find_images(
     inputs: Sequence[str], passed: PassedOver | None = None, *, kinds: Collection[Kind] = _IMAGES
 ) -> Iterator[str]:
@@ -81,15 +118,14 @@ def find_images(
         CtgiError: a path is missing, a folder unreadable or without images, a glob without a match.
     """
     passed = PassedOver() if passed is None else passed
-    given: set[tuple[int, int]] = set()
-    counted: set[tuple[int, int]] = set()
+    given, counted = _Met(), _Met()
     for text in inputs:
         for path in _expand(text, passed, counted, kinds):
-            if _first_time(path, given):
+            if given.first_time(path):
                 yield path
 
 
-def _expand(text: str, passed: PassedOver, counted: set[tuple[int, int]], kinds: Collection[Kind]) -> Iterator[str]:
+def _expand(text: str, passed: PassedOver, counted: _Met, kinds: Collection[Kind]) -> Iterator[str]:
     what = "images or videos" if "video" in kinds else "images"
     if os.path.isdir(text):
         return _images(_walk(text), f"{plain(text)}: no {what} in this folder", passed, counted, kinds)
@@ -106,7 +142,7 @@ def _images(
     files: Iterable[str],
     otherwise: str,
     passed: PassedOver,
-    counted: set[tuple[int, int]],
+    counted: _Met,
     kinds: Collection[Kind],
 ) -> Iterator[str]:
     """The images among `files`; raises CtgiError(`otherwise`) if there is none."""
@@ -119,7 +155,7 @@ def _images(
                 empty = False
                 yield path
                 continue
-            if _first_time(path, counted) and os.path.basename(path) != _SOURCES:
+            if counted.first_time(path) and os.path.basename(path) != _SOURCES:
                 passed.count(path, ending, kind)
             if kind not in kinds:
                 continue
@@ -211,14 +247,3 @@ def _named(path: str) -> Iterator[str]:
 
 def _is_not_utf8(name: str) -> bool:
     return any("\udc80" <= char <= "\udcff" for char in name)
-
-
-def _first_time(path: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether this file is new, also under another link. A missing file is reported when it is read."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return True
-    known = len(seen)
-    seen.add((status.st_dev, status.st_ino))
-    return len(seen) > known

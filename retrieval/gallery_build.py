@@ -2,6 +2,7 @@
 
 import os
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
@@ -25,6 +27,7 @@ from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index_trial import check_index
 from ctgi.settings_tables import RetrieverSettings
+from ctgi.spool import Spool
 from ctgi.text import plain
 
 if TYPE_CHECKING:
@@ -89,8 +92,12 @@ class _Prepared(NamedTuple):
 class _Run:
     """The state of one run."""
 
-    rows: dict[str, int] = field(default_factory=dict)
-    """Row of each image of the new gallery, by path relative to the root."""
+    rows: "array[int]" = field(default_factory=lambda: array("q"))
+    """Rows of the images of the new gallery."""
+    known: int = 0
+    """Images that the gallery held."""
+    met: int = 0
+    """Those of them that are still among the images."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     passed: PassedOver = field(default_factory=PassedOver)
     added: int = 0
@@ -147,21 +154,20 @@ def build_gallery(
     with writing(out, without_locks):
         writer, rebuilt = resume(out, _wanted(inputs, out, encoder, settings), rebuild=rebuild)
         with closing(writer):
-            run = _Run()
-            todo = _survey(inputs, writer, run)
+            run = _Run(known=writer.known())
+            todo = Spool(_survey(inputs, writer, run))
             if on_found:
                 on_found(run.passed)
             _add(todo, writer, run, encoder, settings, progress or (lambda done, total: None))
-            gone = set(writer.known) - set(run.rows) - {_relative(path, inputs) for path, _ in run.failed}
-            total = _commit(writer, sorted(run.rows.values()), len(run.failed))
+            total, contents = _commit(writer, np.unique(np.array(run.rows, np.int64)), len(run.failed))
             size = disk_bytes(out)
     return GalleryReport(
         out,
         total,
         run.added,
         total - run.added,
-        len(gone),
-        total - _contents(writer, run),
+        run.known - run.met,
+        total - contents,
         run.encoded,
         tuple(run.failed),
         rebuilt,
@@ -209,12 +215,12 @@ def _relative(path: str, inputs: Sequence[str]) -> str:
     return os.path.relpath(path, inputs[0]) if _is_one_folder(inputs) else os.path.relpath(canonical(path))
 
 
-def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Found]:
-    """Yields the images that must be read; unchanged ones are entered into the run directly."""
-    todo = []
+def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> Iterator[_Found]:
+    """The images that must be read; unchanged ones are entered into the run directly."""
     for path in find_images(inputs, run.passed):
         name = _relative(path, inputs)
-        row = writer.known.get(name)
+        row = writer.row_at(name)
+        run.met += row is not None
         try:
             status = Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -223,18 +229,17 @@ def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> list[_Fo
         except OSError as error:
             run.failed.append((path, f"cannot be read: {error.strerror}"))
             if row is not None:
-                run.rows[name] = row
+                run.rows.append(row)
             continue
         entry = Entry(name, "", status.st_size, status.st_mtime_ns)
         if row is not None and writer.entries[row]._replace(sha256="") == entry:
-            run.rows[name] = row
+            run.rows.append(row)
         else:
-            todo.append(_Found(path, entry))
-    return todo
+            yield _Found(path, entry)
 
 
 def _add(
-    todo: list[_Found],
+    todo: Spool[_Found],
     writer: GalleryWriter,
     run: _Run,
     encoder: Encoder,
@@ -244,7 +249,7 @@ def _add(
     def prepare(found: _Found) -> _Prepared:
         try:
             sha256 = digest(found.path)
-            if sha256 in writer.row_of:
+            if writer.row_of(sha256) is not None:
                 return _Prepared(found, sha256)
             with picture_at(found.path) as picture:
                 return _Prepared(found, sha256, encoder.preprocess(picture.image))
@@ -283,10 +288,12 @@ def _append(batch: list[_Prepared], writer: GalleryWriter, run: _Run, encoder: E
     import torch
 
     run.failed.extend((item.found.path, item.failure) for item in batch if item.failure)
-    kept = {item.found.entry.path for item in batch if item.unread} & writer.known.keys()
-    run.rows |= {name: writer.known[name] for name in kept}
+    before = (writer.row_at(item.found.entry.path) for item in batch if item.unread)
+    run.rows.extend(row for row in before if row is not None)
     good = [item for item in batch if not item.failure]
-    fresh = {item.sha256: item.pixels for item in good if item.pixels is not None and item.sha256 not in writer.row_of}
+    fresh = {
+        item.sha256: item.pixels for item in good if item.pixels is not None and writer.row_of(item.sha256) is None
+    }
     vectors = encoder.encode_images(torch.stack(list(fresh.values()))) if fresh else np.empty((0, encoder.dim))
     if not np.isfinite(vectors).all():
         raise CtgiError(
@@ -295,30 +302,26 @@ def _append(batch: list[_Prepared], writer: GalleryWriter, run: _Run, encoder: E
         )
     encoded = dict(zip(fresh, vectors, strict=True))
     entries = [item.found.entry._replace(sha256=item.sha256) for item in good]
-    rows = [encoded[e.sha256] if e.sha256 in encoded else writer.vector(writer.row_of[e.sha256]) for e in entries]
+    rows = [encoded[e.sha256] if e.sha256 in encoded else writer.vector_of(e.sha256) for e in entries]
     if not entries:
         return
     first = len(writer.entries)
     run.added += sum(not _same_content(writer, entry) for entry in entries)
     run.encoded += len(fresh)
     writer.append(entries, np.stack(rows))
-    run.rows |= {entry.path: first + place for place, entry in enumerate(entries)}
+    run.rows.extend(range(first, len(writer.entries)))
 
 
 def _same_content(writer: GalleryWriter, entry: Entry) -> bool:
-    row = writer.known.get(entry.path)
+    row = writer.row_at(entry.path)
     return row is not None and writer.entries[row].sha256 == entry.sha256
 
 
-def _commit(writer: GalleryWriter, rows: list[int], failed: int) -> int:
-    """Drop superseded and vanished rows, and commit. Returns the rows kept."""
-    if not rows and not writer.header.count:
-        return 0
+def _commit(writer: GalleryWriter, rows: NDArray[np.int64], failed: int) -> tuple[int, int]:
+    """Drop superseded and vanished rows, and commit. Returns the rows kept and the different contents of them."""
+    if not len(rows) and not writer.header.count:
+        return 0, 0
     if len(rows) == len(writer.entries):
-        return writer.commit(failed).count
+        return writer.commit(failed).count, writer.entries.places.contents()
     with closing(writer.compact(rows)) as compacted:
-        return compacted.commit(failed).count
-
-
-def _contents(writer: GalleryWriter, run: _Run) -> int:
-    return len({writer.entries[row].sha256 for row in run.rows.values()})
+        return compacted.commit(failed).count, compacted.entries.places.contents()

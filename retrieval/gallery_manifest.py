@@ -2,17 +2,22 @@
 
 import json
 import mmap
+import os
 import re
 import zlib
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.reading import parse_json
+from ctgi.places import Placed, Places
+from ctgi.reading import parse_quickly
 from ctgi.retrieval.gallery_files import manifest_path
 from ctgi.retrieval.gallery_header import Header
 from ctgi.retrieval.gallery_names import DamagedGalleryError
@@ -82,6 +87,60 @@ class Manifest:
         return found[rows], rows
 
 
+class GrowingManifest:
+    """A manifest open for appending. Its entries are read where they stand, so that millions take little memory."""
+
+    def __init__(self, path: Path, rows: int) -> None:
+        """Take over its first `rows` lines, or those before the first that is no entry; what follows is cut off."""
+        self._path = path
+        self._ends = array("q")
+        self.places = Places(self._read(rows))
+        """Row of each path and content."""
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.ftruncate(self.file, self._size)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> Entry:
+        start = self._ends[row - 1] if row else 0
+        return parse_line(os.pread(self.file, self._ends[row] - start, start))
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add rows."""
+        lines = [*map(format_line, entries)]
+        write_all(self.file, b"".join(lines))
+        first = len(self)
+        self._take(lines)
+        self.places.add((row, entry.path, entry.sha256) for row, entry in enumerate(entries, first))
+
+    @property
+    def _size(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _take(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._ends.append(self._size + len(line))
+
+    def _read(self, rows: int) -> Iterator[Placed]:
+        if not rows or not self._path.exists():
+            return
+        with self._path.open("rb") as lines, suppress(ValueError):  # a torn last line
+            for row, line in enumerate(islice(lines, rows)):
+                if not line.endswith(b"\n"):
+                    return
+                entry = parse_line(line)
+                self._take([line])
+                yield row, entry.path, entry.sha256
+
+
+def write_all(file: int, content: bytes) -> None:
+    """Write all of `content`, however little of it the system takes at once."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
+
+
 def format_line(entry: Entry) -> bytes:
     """An entry as a line of the manifest; names that are not UTF-8 survive as escapes."""
     return json.dumps(entry._asdict()).encode() + b"\n"
@@ -93,7 +152,7 @@ def parse_line(line: bytes) -> Entry:
     Raises:
         ValueError: it is not an entry.
     """
-    values = parse_json(line)
+    values = parse_quickly(line)
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     entry = Entry(*(values.get(name) for name in Entry._fields))  # type: ignore[arg-type]  # checked below

@@ -2,9 +2,8 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from ctgi.retrieval.gallery_files import (
     write_header,
 )
 from ctgi.retrieval.gallery_header import HEADER, Header, UnreadableError
-from ctgi.retrieval.gallery_manifest import Entry, Manifest, format_line, parse_line
+from ctgi.retrieval.gallery_manifest import Entry, GrowingManifest, Manifest, write_all
 from ctgi.retrieval.gallery_names import DamagedGalleryError
 from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
 from ctgi.retrieval.images import display
@@ -85,8 +84,7 @@ def _leave_nothing_empty(folder: Path, made: bool) -> None:
 class GalleryWriter:
     """The files of one generation, open for appending. Use inside `writing`.
 
-    entries: the rows in order. row_of: row by sha256 of the content. known: row by path, if the rows of an earlier
-    run belong to the same image folder.
+    entries: the rows in order.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
@@ -97,32 +95,50 @@ class GalleryWriter:
         """
         self.folder = folder
         self.header = header
-        self.entries = _read_entries(folder, header)
-        self.row_of = {entry.sha256: row for row, entry in enumerate(self.entries)}
-        self.known: dict[str, int] = {}
-        manifest, embeddings = manifest_path(folder, header), embeddings_path(folder, header)
-        self._manifest = _open_at(manifest, sum(len(format_line(entry)) for entry in self.entries))
-        self._embeddings = _open_at(embeddings, len(self.entries) * header.row_bytes)
+        self.entries = _open_entries(folder, header)
+        self._knows_paths = False
+        self._embeddings = _open_at(embeddings_path(folder, header), len(self.entries) * header.row_bytes)
 
-    def append(self, entries: Sequence[Entry], vectors: NDArray[np.floating]) -> None:
+    def append(self, entries: list[Entry], vectors: NDArray[np.floating]) -> None:
         """Add rows, embeddings first, so that the manifest never names a missing row."""
-        _write(self._embeddings, np.ascontiguousarray(vectors, self.header.dtype).tobytes())
-        _write(self._manifest, b"".join(map(format_line, entries)))
-        for entry in entries:
-            self.row_of[entry.sha256] = len(self.entries)
-            self.entries.append(entry)
+        write_all(self._embeddings, np.ascontiguousarray(vectors, self.header.dtype).tobytes())
+        self.entries.append(entries)
 
-    def vector(self, row: int) -> NDArray[np.floating]:
+    def know_paths(self) -> None:
+        """Take the rows so far for images of the folder that is indexed now."""
+        self._knows_paths = True
+
+    def known(self) -> int:
+        """How many images of the folder have a row."""
+        return self.entries.places.paths() if self._knows_paths else 0
+
+    def row_at(self, path: str) -> int | None:
+        """The row of the image of the folder at this path."""
+        found = self.entries.places.of_path(path) if self._knows_paths else None
+        return found[0] if found else None
+
+    def row_of(self, sha256: str) -> int | None:
+        """The row of an image with this content."""
+        return self.entries.places.with_content(sha256)
+
+    def vector_of(self, sha256: str) -> NDArray[np.floating]:
+        """The embedding of a content that has a row, as stored: [D]."""
+        row = self.row_of(sha256)
+        if row is None:
+            raise LookupError(sha256)
+        return self._vector(row)
+
+    def _vector(self, row: int) -> NDArray[np.floating]:
         """A row's embedding, as stored: [D]."""
         size = self.header.row_bytes
         return np.frombuffer(os.pread(self._embeddings, size, row * size), self.header.dtype)
 
-    def compact(self, rows: Sequence[int]) -> "GalleryWriter":
+    def compact(self, rows: NDArray[np.int64]) -> "GalleryWriter":
         """A writer of a new generation that holds only these rows."""
         writer = GalleryWriter(self.folder, _next_generation(self.folder, self.header))
         for start in range(0, len(rows), _CHUNK_ROWS):
-            chunk = rows[start : start + _CHUNK_ROWS]
-            writer.append([self.entries[row] for row in chunk], np.stack([self.vector(row) for row in chunk]))
+            chunk = rows[start : start + _CHUNK_ROWS].tolist()
+            writer.append([self.entries[row] for row in chunk], np.stack([self._vector(row) for row in chunk]))
         return writer
 
     def commit(self, failed: int = 0) -> Header:
@@ -131,7 +147,7 @@ class GalleryWriter:
         failed: number of images that could not be read, for the header.
         """
         os.fsync(self._embeddings)
-        os.fsync(self._manifest)
+        os.fsync(self.entries.file)
         size, crc = _checksum(manifest_path(self.folder, self.header))
         header = self.header.model_copy(
             update={
@@ -156,7 +172,7 @@ class GalleryWriter:
 
     def close(self) -> None:
         """Close the files."""
-        os.close(self._manifest)
+        os.close(self.entries.file)
         os.close(self._embeddings)
 
 
@@ -199,7 +215,7 @@ def _go_on(folder: Path, header: Header, wanted: Header) -> GalleryWriter:
     taken = {"root": wanted.root, "index": wanted.index, "spec": wanted.spec, "inputs": wanted.inputs}
     writer = GalleryWriter(folder, header.model_copy(update=taken))
     if header.root == wanted.root:
-        writer.known = {entry.path: row for row, entry in enumerate(writer.entries)}
+        writer.know_paths()
     return writer
 
 
@@ -230,7 +246,7 @@ def _salvage(folder: Path, writer: GalleryWriter) -> None:
         header = read_header(folder)
         if header.embeddings_crc32 is None or header.row_bytes != writer.header.row_bytes:
             return
-        entries = list(Manifest(folder, header))
+        entries = Manifest(folder, header)
         path, size = embeddings_path(folder, header), header.embeddings_bytes
         if not path.is_file():  # gone, or a pipe
             return
@@ -244,7 +260,7 @@ def _salvage(folder: Path, writer: GalleryWriter) -> None:
     except (DamagedGalleryError, FileNotFoundError, IndexError):
         return  # the rest cannot be told from the damage
     if header.root == writer.header.root:
-        writer.known = {entry.path: row for row, entry in enumerate(writer.entries)}
+        writer.know_paths()
 
 
 def remove_stale(folder: Path, header: Header) -> None:
@@ -256,7 +272,7 @@ def remove_stale(folder: Path, header: Header) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _read_entries(folder: Path, header: Header) -> list[Entry]:
+def _open_entries(folder: Path, header: Header) -> GrowingManifest:
     path, embeddings = manifest_path(folder, header), embeddings_path(folder, header)
     if header.count:  # raises if the committed part has changed
         open_embeddings(folder, header)
@@ -264,10 +280,7 @@ def _read_entries(folder: Path, header: Header) -> list[Entry]:
         if not is_whole(folder, header, embeddings, header.embeddings_bytes, header.embeddings_crc32):
             raise DamagedGalleryError(folder, f"{embeddings.name} has changed since it was written")
     rows = embeddings.stat().st_size // header.row_bytes if embeddings.exists() else 0
-    entries: list[Entry] = []
-    if rows and path.exists():
-        with path.open("rb") as lines, suppress(ValueError):  # a torn last line
-            entries.extend(parse_line(line) for line in islice(lines, rows) if line.endswith(b"\n"))
+    entries = GrowingManifest(path, rows)
     if len(entries) < header.count:
         raise DamagedGalleryError(folder, f"{path.name}, line {len(entries) + 1} names no image")
     return entries
@@ -292,12 +305,6 @@ def _open_at(path: Path, size: int) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     os.ftruncate(file, size)
     return file
-
-
-def _write(file: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(file, view) :]
 
 
 def _checksum(path: Path) -> tuple[int, int]:

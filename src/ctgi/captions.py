@@ -120,7 +120,7 @@ def read_captions(path: Path) -> Iterator[CaptionLine]:
     if (records := foreign_captions(path)) is not None:
         yield from map(CaptionLine, records)
         return
-    for line in json_lines(path, "captions"):
+    for line in json_lines(path, "captions", quick=True):
         if line.is_torn:
             logger.warning("%s, line %s: cut off, as by a kill: ignored", plain(str(path)), line.number)
         else:

@@ -11,6 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import orjson
+
 from ctgi.errors import CtgiError
 from ctgi.text import plain
 
@@ -95,9 +97,28 @@ def parse_json(content: bytes | str) -> Any:
         raise TextError(_cause(error)) from None
 
 
+def parse_quickly(content: bytes) -> Any:
+    """As `parse_json`, several times as fast for a line in UTF-8; whole numbers beyond 64 bits become floats.
+
+    Raises as `parse_json` does.
+    """
+    try:
+        value = orjson.loads(content)
+    except ValueError:  # what it is strict about, such as NaN
+        return parse_json(content)
+    return value if _has_few_brackets(content) else parse_json(content)
+
+
+def _has_few_brackets(content: bytes) -> bool:
+    return content.count(b"[") + content.count(b"{") < _DEPTH
+
+
 def _is_shallow(text: str) -> bool:
     """Whether the brackets of a JSON text are nested less than `_DEPTH` deep; faster than a walk over its value."""
-    content = text.encode("utf-8", "surrogatepass").replace(rb"\\", b"").replace(rb"\"", b"")
+    content = text.encode("utf-8", "surrogatepass")
+    if _has_few_brackets(content):
+        return True
+    content = content.replace(rb"\\", b"").replace(rb"\"", b"")
     brackets = _STRING.sub(b"", content.translate(None, _NEITHER).replace(b'""', b""))
     return len(brackets) < _DEPTH or max(accumulate(map(_BRACKETS.__getitem__, brackets))) < _DEPTH
 
@@ -236,19 +257,22 @@ class JsonLine(NamedTuple):
     """Whether it is the beginning of a JSON object at the end of the file: what a kill or a crash leaves."""
 
 
-def json_lines(path: Path, what: str = "", *, after: JsonLine | None = None) -> Iterator[JsonLine]:
+def json_lines(path: Path, what: str = "", *, after: JsonLine | None = None, quick: bool = False) -> Iterator[JsonLine]:
     """The lines of a file one by one, or those after one; a last line that parses needs no line feed.
+
+    quick: several times as fast; whole numbers beyond 64 bits become floats.
 
     Raises:
         CtgiError: the file cannot be read, or a line is not JSON and not torn; says file, line and cure.
     """
+    parse = parse_quickly if quick else parse_json
     try:
         with path.open("rb") as file:
             start = file.seek(after.start + len(after.content) if after else 0)
             for number, content in enumerate(file, after.number + 1 if after else 1):
                 text = content.removeprefix(codecs.BOM_UTF8) if number == 1 else content
                 if text.strip():
-                    yield _json_line(path, what, JsonLine(number, start, content, None), text)
+                    yield _json_line(path, what, JsonLine(number, start, content, None), text, parse)
                 start += len(content)
     except OSError as error:
         raise CtgiError(f"{_name(path, what)}: {error.strerror}") from None
@@ -256,11 +280,11 @@ def json_lines(path: Path, what: str = "", *, after: JsonLine | None = None) -> 
         raise CtgiError(f"{_name(path, what)}: a line is too large for the memory of this machine") from None
 
 
-def _json_line(path: Path, what: str, line: JsonLine, text: bytes) -> JsonLine:
+def _json_line(path: Path, what: str, line: JsonLine, text: bytes, parse: Callable[[bytes], Any]) -> JsonLine:
     if line.number == 1 and text.strip(b"\0") and not _encoding(text).startswith("utf-8"):
         raise CtgiError(f"{_name(path, what)}: in UTF-16, which cannot be read line by line: {_AS_UTF8}")
     try:
-        return line._replace(value=parse_json(text))
+        return line._replace(value=parse(text))
     except TextError as error:
         if not text.endswith(b"\n") and is_torn(text):
             return line._replace(is_torn=True)

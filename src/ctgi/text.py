@@ -23,7 +23,7 @@ def _visible(char: str) -> str:
 
 def is_file_name(text: str) -> bool:
     """Whether a file could be called so; bytes that are no UTF-8 stand as surrogates, others are none."""
-    return "\0" not in text and not _NO_BYTES.search(text)
+    return "\0" not in text and (text.isascii() or not _NO_BYTES.search(text))
 
 
 def joined(text: str) -> str:

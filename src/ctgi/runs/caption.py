@@ -26,6 +26,7 @@ from ctgi.runs.events import Events, Update
 from ctgi.runs.origin import root_of
 from ctgi.runs.recording import Act, recording
 from ctgi.runs.scene_hint import tell_scenes
+from ctgi.spool import Spool
 from ctgi.tools.traces.interceptor import Interceptor
 
 
@@ -200,9 +201,9 @@ async def caption_each(
     return report
 
 
-def found(inputs: Sequence[str], passed: PassedOver, events: Events) -> list[str]:
+def found(inputs: Sequence[str], passed: PassedOver, events: Events) -> Spool[str]:
     """All images, listed so that their number is known; files passed over are reported."""
-    paths = [*find_images(inputs, passed)]
+    paths = Spool(find_images(inputs, passed))
     for line in passed.lines():
         events.tell(line)
     tell_scenes(paths, events)

@@ -1,13 +1,14 @@
 """Captioning in parts: each shard of a collection into a file of its own, by the rows of one manifest."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from ctgi.captions import read_captions
 from ctgi.config import Settings
+from ctgi.places import Placed
 from ctgi.reading import Json
 from ctgi.retrieval.finding import PassedOver
 from ctgi.runs.caption import CaptionReport, Images, as_given, caption_each, found
@@ -85,8 +86,10 @@ def _images(collection: Collection, shard: Shard, listed: Listed, limit: int | N
 
 def _held(out: Path, shard: Shard) -> Captioned:
     """The images of a shard that the file of all parts holds captions of, as after `ctgi captions merge`."""
-    held = Captioned()
-    for line in read_captions(out) if out.is_file() else ():
-        if line.has_caption and (not line.sha256 or shard.takes(line.sha256)):
-            held.add(line.path, line.sha256)
-    return held
+
+    def images() -> Iterator[Placed]:
+        for number, line in enumerate(read_captions(out) if out.is_file() else ()):
+            if line.has_caption and (not line.sha256 or shard.takes(line.sha256)):
+                yield number, line.path, line.sha256
+
+    return Captioned(images(), images)

@@ -1,9 +1,8 @@
 """captions.jsonl: one record per image, appended and flushed as it is finished; what a kill leaves is readable."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from threading import Lock
@@ -12,39 +11,60 @@ from ctgi.appending import append_whole, set_aside
 from ctgi.captions import CaptionLine, caption_line
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks, is_full, open_owned
-from ctgi.reading import Json, JsonLine, dump, json_lines, parse_json
-from ctgi.retrieval.finding import canonical
+from ctgi.places import Placed, Places, key_of
+from ctgi.reading import Json, dump, json_lines, parse_json
+from ctgi.retrieval.finding import canonical, many_canonical
 from ctgi.text import plain
 
 
 class Captioned:
-    """The images with a record; the same file counts once, however its path is written."""
+    """Which images of a captions file have a caption; the same file counts once, however its path is written."""
 
-    def __init__(self) -> None:
-        self._sha256_of: dict[str, str] = {}
-        self._contents: set[str] = set()
+    def __init__(self, images: Iterable[Placed] = (), again: Callable[[], Iterable[Placed]] = tuple) -> None:
+        """Take in the place, path and content of each; `again` tells them once more, if that is needed."""
+        self._places = Places(images)
+        self._again = again
+        self._by_file: Places | None = None
         self._lock = Lock()  # images are looked for in a thread while records are added
 
-    def add(self, path: str, sha256: str) -> None:
+    def add(self, place: int, path: str, sha256: str) -> None:
         """Note a record; a later one of the same file counts. One without a content is of whatever lies there."""
         with self._lock:
-            self._sha256_of[path] = sha256
-            self._contents.add(sha256)
-            if "_by_file" in vars(self):
-                self._by_file[canonical(path)] = sha256
+            self._places.add([(place, path, sha256)])
+            if self._by_file is not None:
+                self._by_file.add([(place, canonical(path), sha256)])
 
     def holds(self, path: str, sha256: str) -> bool:
         """Whether the image at this path, with this content, has a record."""
         fitting = ("", sha256)
+        if _has(self._places, path, fitting):
+            return True
+        if all(self._places.with_content(content) is None for content in fitting):
+            return False
         with self._lock:
-            if self._sha256_of.get(path) in fitting:
-                return True
-            return not self._contents.isdisjoint(fitting) and self._by_file.get(canonical(path)) in fitting
+            if self._by_file is None:
+                name_of = many_canonical()  # takes a look at every path
+                self._by_file = Places((place, name_of(name), content) for place, name, content in self._again())
+        return _has(self._by_file, canonical(path), fitting)
 
-    @cached_property
-    def _by_file(self) -> dict[str, str]:
-        """Content by the one name of each file; made when it is first needed, for that takes a look at every path."""
-        return {canonical(path): sha256 for path, sha256 in self._sha256_of.items()}
+    def find(self, sha256: str) -> int | None:
+        """The last place of an image with this content."""
+        return self._places.with_content(sha256)
+
+
+def _placed(path: Path) -> Iterator[Placed]:
+    """Where the lines with a caption begin, in a file that may be growing, with their path and content."""
+    for line in json_lines(path, "captions", quick=True):
+        if line.is_torn:
+            return
+        record = caption_line(path, line)
+        if record.has_caption:
+            yield line.start, record.path, record.sha256
+
+
+def _has(places: Places, path: str, contents: Collection[str]) -> bool:
+    found = places.of_path(path)
+    return found is not None and found[1] in map(key_of, contents)
 
 
 class CaptionsFile:
@@ -53,12 +73,9 @@ class CaptionsFile:
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path = path
         self._file = file
-        self._captioned = Captioned()
-        self._start_of: dict[str, int] = {}
         self.bindings: dict[str, str] = {}
         """Tool -> backend of the last record."""
-        for line in json_lines(path, "captions"):
-            self._take(line)
+        self._captioned = Captioned(self._read(), lambda: _placed(path))
 
     def holds(self, path: str, sha256: str) -> bool:
         """Whether the image at this path, however it is written, with this content, is captioned already."""
@@ -66,7 +83,7 @@ class CaptionsFile:
 
     def find(self, sha256: str) -> CaptionLine | None:
         """The last line with a caption of an image with this content under whatever path, or None."""
-        start = self._start_of.get(sha256)
+        start = self._captioned.find(sha256)
         if start is None:
             return None
         with self.path.open("rb") as file:
@@ -79,7 +96,10 @@ class CaptionsFile:
         Raises:
             CtgiError: the disk is full or the file cannot be written; the records before it stay whole.
         """
-        self._remember(CaptionLine(record), self._write(dump(record) + b"\n"))
+        start, line = self._write(dump(record) + b"\n"), CaptionLine(record)
+        self.bindings = line.bindings
+        if line.has_caption:
+            self._captioned.add(start, line.path, line.sha256)
 
     def _write(self, content: bytes) -> int:
         """Append a whole line or nothing; returns where it begins."""
@@ -92,19 +112,18 @@ class CaptionsFile:
                 "every caption written so far is kept"
             ) from None
 
-    def _take(self, line: JsonLine) -> None:
-        if line.is_torn:
-            set_aside(self.path, self._file, line, "its image is captioned again")
-            return
-        self._remember(caption_line(self.path, line), line.start)
-        if not line.content.endswith(b"\n"):  # pandas and editors end a file so
-            self._write(b"\n")
-
-    def _remember(self, line: CaptionLine, start: int) -> None:
-        self.bindings = line.bindings
-        if line.has_caption:
-            self._captioned.add(line.path, line.sha256)
-            self._start_of[line.sha256] = start
+    def _read(self) -> Iterator[Placed]:
+        """The lines as `_placed` gives them; mends the end of the file."""
+        for line in json_lines(self.path, "captions", quick=True):
+            if line.is_torn:
+                set_aside(self.path, self._file, line, "its image is captioned again")
+                return
+            record = caption_line(self.path, line)
+            self.bindings = record.bindings
+            if not line.content.endswith(b"\n"):  # pandas and editors end a file so
+                self._write(b"\n")
+            if record.has_caption:
+                yield line.start, record.path, record.sha256
 
 
 @contextmanager

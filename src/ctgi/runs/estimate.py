@@ -1,7 +1,7 @@
 """What captioning or MTI would cost, from image sizes and prompt lengths, without calling a model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ctgi.agents.abilities import askable
@@ -10,6 +10,7 @@ from ctgi.agents.prompts import prompt, worded
 from ctgi.captions import read_captions
 from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
+from ctgi.places import Placed
 from ctgi.reading import Json
 from ctgi.retrieval.finding import PassedOver, find_images
 from ctgi.retrieval.images import digest, image_size
@@ -38,10 +39,7 @@ def estimate(
     Raises:
         CtgiError: an input is missing.
     """
-    captioned = Captioned()
-    for known in read_captions(out) if out.is_file() else ():
-        if known.has_caption:
-            captioned.add(known.path, known.sha256)
+    captioned = Captioned(_captioned(out), lambda: _captioned(out))
     endpoint = settings.endpoint(settings.binding("caption_image"))
     sizes: list[int] = []
     failed = []
@@ -61,6 +59,12 @@ def estimate(
         events.warn(f"cannot be captioned: {one['path']}: {one['reason']}")
     counts = {"images": len(sizes), "already": already, "failed": failed}
     return {**counts, **_cost(sizes, settings), "passed_over": passed.endings}
+
+
+def _captioned(out: Path) -> Iterator[Placed]:
+    for number, line in enumerate(read_captions(out) if out.is_file() else ()):
+        if line.has_caption:
+            yield number, line.path, line.sha256
 
 
 def image_tokens(width: int, height: int, endpoint: Endpoint) -> int:

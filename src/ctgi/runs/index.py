@@ -20,6 +20,7 @@ from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
 from ctgi.runs.last_gallery import named_gallery, remember
 from ctgi.runs.scene_hint import tell_scenes
+from ctgi.spool import Spool
 
 
 def build(
@@ -64,7 +65,7 @@ def build(
     if report.encoded:
         header = read_header(report.folder)
         root = Path(image_root(report.folder, header))
-        tell_scenes([str(root / entry.path) for entry in Manifest(report.folder, header)], events)
+        tell_scenes(Spool(str(root / entry.path) for entry in Manifest(report.folder, header)), events)
     known = update_metadata(report.folder, metadata, events) if report.total else None
     return replace(report, columns=known.names, unmatched=known.unmatched) if known else report
 
