@@ -16,7 +16,7 @@ from ctgi.retrieval.images import digest
 from ctgi.runs import manifest as module
 from ctgi.runs.events import Logged
 from ctgi.runs.manifest import Listed, Manifest
-from ctgi.runs.shards import Shard, parts_of, whole_of
+from ctgi.runs.shards import Shard, parts_of
 
 GIVEN: Json = {"inputs": ["people"]}
 
@@ -155,5 +155,4 @@ def test_part_files_are_told_by_their_names(tmp_path: Path) -> None:
     for name in [*others, *(part.file(out).name for part in parts)]:
         (tmp_path / name).touch()
     assert parts_of(out) == [(part, part.file(out)) for part in parts]
-    assert {whole_of(part.file(out), part) for part in parts} == {out}
     assert parts_of(tmp_path / "none" / "captions.jsonl") == []

@@ -12,6 +12,7 @@ from ctgi.cli.ablate import ablate
 from ctgi.cli.arguments import expect_places
 from ctgi.cli.cache import cache
 from ctgi.cli.caption import caption
+from ctgi.cli.captions import captions
 from ctgi.cli.chat import chat
 from ctgi.cli.checkpoints import import_, inspect
 from ctgi.cli.compare import compare
@@ -74,6 +75,7 @@ app.command()(synth)
 app.command()(train)
 app.command()(ui)
 app.add_typer(cache, name="cache")
+app.add_typer(captions, name="captions")
 app.add_typer(data, name="data")
 app.add_typer(threads, name="threads")
 app.add_typer(tools, name="tools")

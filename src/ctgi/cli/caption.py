@@ -41,6 +41,18 @@ Turns = Annotated[
 ShardOf = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Caption only part I of N, into a file of its own.")
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Caption in shards on the nodes of this Ray cluster: HOST:PORT, or auto on one of its nodes.",
+        show_default=False,
+    ),
+]
+Shards = Annotated[
+    int | None, typer.Option("--shards", metavar="N", min=1, help="With --ray: how many shards (default: 64).")
+]
 Layouts = Annotated[
     list[str] | None,
     typer.Option("--export", metavar="LAYOUT", help="Also write a data set: cuhk, icfg or rstp. Repeatable."),
@@ -74,6 +86,8 @@ def caption(
     crop: Crop = False,
     split: SplitOf = None,
     shard: ShardOf = None,
+    ray: OnRay = None,
+    shards: Shards = None,
     dry_run: DryRun = False,
     export: Layouts = None,
     annotations: Annotations = None,
@@ -105,6 +119,13 @@ def caption(
     mtg, cache = {} if turns is None else {"turns": turns}, {"enabled": False} if no_cache else {}
     settings = load_settings(binds=bind, profile=profile, config=config, mtg=mtg, cache=cache)
     layouts = export or []
+    if ray:
+        given = {"--shard": shard, "--limit": limit, "--dry-run": dry_run}
+        refuse_idle(given, "with --ray, which captions all shards")
+        written = {"--export": export, "--html": html, "--csv": table}
+        refuse_idle(written, "with --ray: run ctgi captions merge, then ctgi export")
+    else:
+        refuse_idle({"--shards": shards}, "without --ray ADDRESS: --shard I/N captions one part here")
     tell_unused_config(images, config, quiet=quiet)
     refuse_idle({"--crop": crop}, "with --dry-run, which changes nothing") if dry_run else None
     if crop:
@@ -124,14 +145,15 @@ def caption(
         _estimate(images, out, settings, limit, events, as_json)
         return
     from ctgi.runs.caption import caption_images
-    from ctgi.runs.caption_shards import caption_shard
+    from ctgi.runs.caption_shards import caption_on_ray, caption_shard
 
-    kept: dict[str, Any] = {"limit": limit, "trace": not no_trace, "split_of": split_of}
-    if part:
-        work = caption_shard(images, out, part, settings, events, **kept)
+    kept: dict[str, Any] = {"trace": not no_trace, "split_of": split_of}
+    if ray:
+        report = caption_on_ray(images, out, settings, events, address=ray, shards=shards or 64, **kept)
+    elif part:
+        report = asyncio.run(caption_shard(images, out, part, settings, events, limit=limit, **kept))
     else:
-        work = caption_images(images, out, settings, events, **kept)
-    report = asyncio.run(work)
+        report = asyncio.run(caption_images(images, out, settings, events, limit=limit, **kept))
     out, root = Path(report.out), images_root or Path(images[0])
     exported = export_all(out, layouts, events, images_root=root, annotations=annotations, keep_human=keep_human)
     write_pages(out, html, table, None, events)

@@ -97,6 +97,14 @@ class CaptionReport:
             "images_per_s": round(self.images_per_s, 3),
         }
 
+    def take_in(self, part: "CaptionReport") -> None:
+        """Add what another report counts: that of a part, whose images no other part has."""
+        for name in ("captioned", "copied", "already", "kept", "calls", "cached", "thoughts", "not_english"):
+            setattr(self, name, getattr(self, name) + getattr(part, name))
+        self.failed += part.failed
+        self.dropped += part.dropped
+        self.tokens += part.tokens
+
     def count(self, record: CaptionRecord) -> None:
         """Add a new record's turns."""
         self.captioned += 1

@@ -1,21 +1,28 @@
 """Captioning in parts: each shard of a collection into a file of its own, by the rows of one manifest."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from ctgi.captions import read_captions
 from ctgi.config import Settings
+from ctgi.errors import CtgiError
+from ctgi.graphs.mtg import TOOLS
 from ctgi.places import Placed
 from ctgi.reading import Json
 from ctgi.retrieval.finding import PassedOver
+from ctgi.runs.beforehand import beforehand
 from ctgi.runs.caption import CaptionReport, Images, as_given, caption_each, found
 from ctgi.runs.captions_file import Captioned
 from ctgi.runs.events import Events
 from ctgi.runs.manifest import Listed, Manifest, manifest_of
-from ctgi.runs.shards import Shard
+from ctgi.runs.on_ray import cluster, run_shards
+from ctgi.runs.shards import Shard, WrittenParts
+from ctgi.secrets import learn
 from ctgi.text import plain
 
 
@@ -93,3 +100,72 @@ def _held(out: Path, shard: Shard) -> Captioned:
                 yield number, line.path, line.sha256
 
     return Captioned(images(), images)
+
+
+def caption_on_ray(
+    inputs: Sequence[str],
+    out: Path,
+    settings: Settings,
+    events: Events,
+    *,
+    address: str,
+    shards: int,
+    trace: bool = True,
+    split_of: tuple[str, str] | None = None,
+) -> CaptionReport:
+    """Caption all images in shards on the nodes of a Ray cluster; the counts of all shards together.
+
+    All nodes need the images and the folder of `out` under the same paths, and the environment variables of keys.
+    Replies are not cached. The cluster is at `address` (see `ctgi.runs.on_ray.cluster`), and the collection is divided
+    into `shards` parts. The other arguments are as for `caption_shard`.
+
+    Raises:
+        CtgiError: no cluster, or shards that ended early; what is finished is in the part files.
+    """
+    settings = portable(settings)
+    for line in beforehand(settings, TOOLS):
+        events.announce(line)
+    collection, report, started = (
+        Collection(out, as_given(inputs, split_of)),
+        CaptionReport(str(out)),
+        time.perf_counter(),
+    )
+    with cluster(address):
+        listed = collection.list(inputs, report.passed, settings, events)
+        for error in listed.failed:
+            report.failed.append((error.path, error.reason))
+            events.warn(f"failed: {error.path}: {error.reason}")
+        parts = [Shard(index, shards) for index in range(1, shards + 1)]
+        written = WrittenParts([part.file(out) for part in parts])
+        unfinished = []
+        with events.progress("caption", listed.images) as update:
+            work = partial(_on_a_node, collection, settings, trace)
+            gpus = any(settings.endpoint(settings.binding(tool)).provider == "hf" for tool in TOOLS)
+            for ended in run_shards(work, parts, events, lambda: update(written.lines()), gpus=gpus):
+                if ended.result:
+                    report.take_in(ended.result)
+                else:
+                    unfinished.append(ended)
+                    if ended.is_down:
+                        break
+    report.seconds = time.perf_counter() - started
+    if unfinished:
+        more = f" ({len(unfinished) - 1} more shards did not finish)" if len(unfinished) > 1 else ""
+        raise CtgiError(f"shard {unfinished[0].shard}: {unfinished[0].error}{more}")
+    return report
+
+
+def _on_a_node(collection: Collection, settings: Settings, trace: bool, shard: Shard, events: Events) -> CaptionReport:
+    learn(settings.secrets())
+    report = CaptionReport(str(shard.file(collection.out)))
+    images = _images(collection, shard, Listed(), None)
+    return asyncio.run(caption_each(images, report, settings, events, trace=trace, wait=True))
+
+
+def portable(settings: Settings) -> Settings:
+    """The settings as another machine takes them: resolved, so that its own configuration has no part in them.
+
+    The cache of replies is off: it is a file of one machine.
+    """
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    return Settings.model_construct(**{**values, "cache": settings.cache.model_copy(update={"enabled": False})})

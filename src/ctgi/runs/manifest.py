@@ -65,13 +65,7 @@ class Manifest:
             CtgiError: there is no manifest, it lists other images, or a row cannot be read.
         """
         for line in self._lines(shard):
-            try:
-                row = parse_json(line)
-            except TextError:
-                raise CtgiError(
-                    f"{plain(str(self.path))}: has a line that is no row: delete the file; the next run makes it anew"
-                ) from None
-            yield ImageRef(row["path"], row["sha256"])
+            yield _parsed(self.path, line)
 
     def count(self, shard: Shard) -> int:
         """How many images a shard has. Raises as `rows` does."""
@@ -148,6 +142,22 @@ class Manifest:
                 else:
                     file.write(line)
         return out
+
+
+def all_rows(path: Path) -> Iterator[ImageRef]:
+    """The images of a manifest, of all shards, whoever made it. Raises as `Manifest.rows` does."""
+    with _reading(path) as file:
+        yield from (_parsed(path, line) for line in file if _is_row(line))
+
+
+def _parsed(path: Path, line: bytes) -> ImageRef:
+    try:
+        row = parse_json(line)
+    except TextError:
+        raise CtgiError(
+            f"{plain(str(path))}: has a line that is no row: delete the file; the next run makes it anew"
+        ) from None
+    return ImageRef(row["path"], row["sha256"])
 
 
 def _is_row(line: bytes) -> bool:

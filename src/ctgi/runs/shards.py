@@ -1,9 +1,13 @@
 """Parts of a collection that are worked on apart: which images are whose, and where each part's captions are."""
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+_BLOCK = 2**20
 _PART = re.compile(r"([1-9][0-9]*)-of-([1-9][0-9]*)")
 
 
@@ -26,9 +30,9 @@ class Shard:
         return int(sha256[:8], 16) % self.count == self.index - 1
 
 
-def whole_of(part: Path, shard: Shard) -> Path:
-    """The file that all parts together would write, of which `part` is the file of one shard."""
-    return part.with_name(f"{part.stem.removesuffix(f'.{shard.index}-of-{shard.count}')}{part.suffix}")
+def shard_of(sha256: str, count: int) -> Shard:
+    """The shard that takes an image."""
+    return Shard(int(sha256[:8], 16) % count + 1, count)
 
 
 def parts_of(out: Path) -> list[tuple[Shard, Path]]:
@@ -42,3 +46,21 @@ def parts_of(out: Path) -> list[tuple[Shard, Path]]:
             if shard.index <= shard.count:
                 found.append((shard, path))
     return sorted(found, key=lambda one: (one[0].count, one[0].index))
+
+
+class WrittenParts:
+    """How many lines the part files have; a look reads what was added since the last one."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._read = dict.fromkeys(files, 0)
+        self._lines = 0
+
+    def lines(self) -> int:
+        """All whole lines by now."""
+        for path in self._read:
+            with suppress(OSError), path.open("rb") as file:
+                file.seek(self._read[path])
+                for block in iter(partial(file.read, _BLOCK), b""):
+                    self._read[path] += len(block)
+                    self._lines += block.count(b"\n")
+        return self._lines

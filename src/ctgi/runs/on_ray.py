@@ -1,0 +1,212 @@
+"""Shards as tasks of a Ray cluster: what dies with its node is run again on another."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ctgi.errors import CtgiError, EndpointDownError
+from ctgi.runs.events import Events
+from ctgi.runs.shards import Shard
+from ctgi.text import plain
+
+T = TypeVar("T")
+RESTARTS = 20
+"""How often a shard is run again because its node or process died."""
+_ANSWER_S = 5
+_LOOK_S = 1.0
+"""Between two looks at how far everything is."""
+
+
+@dataclass(frozen=True)
+class Ended(Generic[T]):
+    """What came of a shard: its result, or what the user has to mend."""
+
+    shard: Shard
+    result: T | None
+    error: str = ""
+    is_down: bool = False
+    """Whether a model server is gone, so that other shards would fail alike."""
+    node: str = ""
+    told: list[str] = field(default_factory=list)
+    """Warnings."""
+
+
+class _Noted:
+    """Listens to a shard on another machine; its warnings come back with the result."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def tell(self, text: str) -> None:
+        pass
+
+    def announce(self, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Any]:
+        yield lambda done, total=None, note="": None
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[None]:
+    """A connection to the Ray cluster at an address: auto, HOST:PORT, ray://HOST:PORT, or local for a new one here.
+
+    Raises:
+        CtgiError: Ray is not installed, or no cluster answers there.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that Ray starts for us
+    try:
+        import ray
+    except ImportError:
+        raise CtgiError("--ray needs Ray: pip install 'ctgi[ray]'") from None
+    _expect_answer(address)
+    with redirect_stdout(StringIO()):  # Ray prints there when a node dies
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = plain(str(error).strip().partition("\n")[0])
+            raise CtgiError(f"--ray {plain(address)}: no connection to a Ray cluster ({reason}): {_CURE}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+_CURE = "ray start --head starts one, and ray status shows whether it runs"
+
+
+def _expect_answer(address: str) -> None:
+    """Find within seconds that nothing listens there: Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CtgiError(f"--ray {plain(address)}: nothing answers there ({plain(reason)}): {_CURE}") from None
+
+
+def run_shards(
+    work: Callable[[Shard, Events], T],
+    shards: Sequence[Shard],
+    events: Events,
+    look: Callable[[], None],
+    *,
+    gpus: bool = False,
+) -> Iterator[Ended[T]]:
+    """Run `work` for each shard on some node, and give what came of each as it ends. Use inside `cluster`.
+
+    A shard that a node cannot do, as where its disk is full, is tried on the others.
+
+    Args:
+        work: a function that pickles; every node has the working directory and ctgi.
+        shards: what to run.
+        events: hears what shards warn of.
+        look: called every second.
+        gpus: whether a shard takes a GPU where the cluster has some.
+    """
+    import ray
+
+    resources: Any = ray.cluster_resources
+    gpu = int(gpus and "GPU" in resources())
+    task: Any = ray.remote(max_retries=RESTARTS, num_cpus=1, num_gpus=gpu, scheduling_strategy="SPREAD")(_run)
+    running = {task.remote(work, shard, str(Path.cwd())): shard for shard in shards}
+    tried: dict[Shard, set[str]] = {}
+    said: set[str] = set()
+    watch = _Watch(events)
+    while running:
+        ready, _ = ray.wait([*running], timeout=_LOOK_S)
+        look()
+        watch.look()
+        for one in ready:
+            shard = running.pop(one)
+            ended: Ended[T] = _result(one, shard)
+            for text in ended.told:
+                if text not in said:
+                    said.add(text)
+                    events.warn(text)
+            left = _untried(ended, tried.setdefault(shard, set())) if ended.error else None
+            if left:
+                events.warn(f"shard {shard} is tried on another node: {ended.error}")
+                again = task.options(scheduling_strategy=_on(left))
+                running[again.remote(work, shard, str(Path.cwd()))] = shard
+            else:
+                yield ended
+
+
+def _run(work: Callable[[Shard, Events], T], shard: Shard, folder: str) -> Ended[T]:
+    """On a node: do a shard, in the working directory of the command."""
+    import ray
+
+    noted, node = _Noted(), ray.get_runtime_context().get_node_id()
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        where = f"{plain(folder)}: cannot be opened on {socket.gethostname()} ({error.strerror})"
+        return Ended(shard, None, f"{where}: all nodes need this folder", node=node)
+    try:
+        return Ended(shard, work(shard, noted), node=node, told=noted.warnings)
+    except CtgiError as error:
+        down = isinstance(error, EndpointDownError)
+        return Ended(shard, None, str(error), down, node, noted.warnings)
+
+
+def _result(one: Any, shard: Shard) -> Ended[Any]:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        ended: Ended[Any] = ray.get(one)
+    except RayTaskError:  # a bug keeps its traceback
+        raise
+    except RayError as error:
+        reason = plain(str(error).strip().partition("\n")[0])
+        return Ended(shard, None, f"ended {RESTARTS} times with its process or node ({reason})")
+    return ended
+
+
+def _untried(ended: Ended[Any], tried: set[str]) -> str | None:
+    """A node on which a shard was not tried yet."""
+    tried.add(ended.node)
+    return min(_nodes() - tried, default=None) if ended.node else None
+
+
+def _on(node: str) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=True)
+
+
+def _nodes() -> set[str]:
+    """The nodes that are there and can work."""
+    import ray
+
+    nodes: Any = ray.nodes
+    return {node["NodeID"] for node in nodes() if node["Alive"] and node["Resources"].get("CPU")}
+
+
+class _Watch:
+    """Says when nodes are gone, and once when none is left."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._nodes: set[str] = set()
+
+    def look(self) -> None:
+        now = _nodes()
+        gone = self._nodes - now
+        if gone:
+            left = "their shards go on elsewhere" if now else "none is left: waiting for one (ray start --address ...)"
+            self._events.warn(f"{len(gone)} of the nodes {'is' if len(gone) == 1 else 'are'} gone: {left}")
+        self._nodes = now

@@ -1,0 +1,127 @@
+"""Captioning on a Ray cluster of two nodes on this machine, which die, and whose disks are full."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ctgi.captions import read_captions
+from ctgi.testing import ScriptedServer
+from tests.support.ray_cluster import SmallCluster, small_cluster
+
+pytestmark = pytest.mark.slow
+IMAGES = 36
+_DISK = """
+import resource, sys
+if any("default_worker" in argument for argument in sys.orig_argv):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+"""
+"""For the workers of a node, a disk that takes few records."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SmallCluster]:
+    with small_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(models=("double",), latency_s=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """The folder of a run, with images that are all different."""
+    (tmp_path / "people").mkdir()
+    for number in range(IMAGES):
+        Image.new("RGB", (64, 160), (number, 20, 30)).save(tmp_path / "people" / f"{number:02}.png")
+    return tmp_path
+
+
+def start(work: Path, address: str, server: ScriptedServer, shards: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", "from ctgi.cli import main; main()", "caption", "people", "--ray", address]
+    command += ["--shards", str(shards), "--turns", "1", "--json", "--no-trace", "--bind", f"images={server.binding}"]
+    one_at_once = {"CTGI_ENDPOINTS__VLLM__CONCURRENCY": "1", "HOME": str(work)}
+    return subprocess.Popen(
+        command, cwd=work, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | one_at_once
+    )
+
+
+def captioned(work: Path) -> list[str]:
+    parts = work.glob("captions.*-of-*.jsonl")
+    return sorted(line.path for part in parts for line in read_captions(part))
+
+
+def await_records(work: Path, count: int) -> None:
+    until(lambda: sum(part.read_bytes().count(b"\n") for part in work.glob("captions.*-of-*.jsonl")) >= count)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if is_so():
+            return
+        time.sleep(0.05)
+    raise AssertionError("not in a minute")
+
+
+EVERY = [f"people/{number:02}.png" for number in range(IMAGES)]
+
+
+def test_a_node_dies_and_then_the_command(cluster: SmallCluster, server: ScriptedServer, work: Path) -> None:
+    """Each while records are written: nothing is lost, nothing is captioned twice, and the same command goes on."""
+    lost, _ = cluster.add(), cluster.add()
+    with start(work, cluster.address, server, 6) as run:
+        await_records(work, 6)
+        cluster.kill(lost)
+        cluster.add()
+        await_records(work, 14)
+        run.kill()
+        run.communicate()
+    part = next(work.glob("captions.*-of-6.jsonl"))
+    until(lambda: not writes(part))
+    with part.open("a") as file:
+        file.write('{"path": "people/')
+    before = captioned(work)
+    assert 14 <= len(before) < IMAGES
+    with start(work, cluster.address, server, 6) as run:
+        out, err = run.communicate()
+    assert run.returncode == 0, err
+    assert json.loads(out)["captioned"] == IMAGES - len(before)
+    assert captioned(work) == EVERY
+    assert part.with_name(f"{part.name}.torn").read_text() == '{"path": "people/\n'
+    assert len(server.seen) < 2 * IMAGES * 2
+
+
+def writes(part: Path) -> bool:
+    """Whether a worker that lost its driver still holds a part file."""
+    import fcntl
+
+    with part.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_a_shard_whose_disk_is_full_goes_to_another_node(
+    cluster: SmallCluster, server: ScriptedServer, work: Path
+) -> None:
+    (work / "disk").mkdir()
+    (work / "disk" / "sitecustomize.py").write_text(_DISK)
+    cluster.add(PYTHONPATH=os.pathsep.join([str(work / "disk"), os.environ["PYTHONPATH"]]))
+    with start(work, cluster.address, server, 3) as run:
+        out, err = run.communicate()
+    assert run.returncode == 0, err
+    assert "is tried on another node: captions." in err
+    assert "cannot write (No space left on device)" in err
+    assert json.loads(out)["failed"] == []
+    assert captioned(work) == EVERY
