@@ -1,39 +1,26 @@
-"""An indexed set of images, opened for searching."""
+"""An indexed set of images, opened for searching, whatever keeps it: a folder with faiss, or LanceDB."""
 
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from zlib import crc32
+from typing import NamedTuple, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
-from ctgi.retrieval.columns import FILE as COLUMNS
-from ctgi.retrieval.columns import Columns
+from ctgi.files import WithoutLocks
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT
+from ctgi.retrieval.columns import ColumnsReport
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.fusion import blend, check_mode
-from ctgi.retrieval.gallery_build import GalleryReport, build_gallery, gallery_folder
-from ctgi.retrieval.gallery_files import (
-    check_encoder,
-    find_gallery,
-    gallery_for,
-    read_header,
-)
-from ctgi.retrieval.gallery_header import Header, has_header, image_root
-from ctgi.retrieval.gallery_manifest import Entry, Manifest
-from ctgi.retrieval.gallery_names import DamagedGalleryError, gallery_home, index_command, named_by_person
-from ctgi.retrieval.gallery_rows import open_embeddings
+from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.gallery_build import GalleryReport, Progress, gallery_folder
 from ctgi.retrieval.images import ImageRef, display
-from ctgi.retrieval.index import Index, exact_index, open_index
-from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 from ctgi.retrieval.rerank import matcher_of, reordered
+from ctgi.settings_tables import RetrieverSettings
 
 __all__ = ["Gallery", "GalleryReport", "build_gallery", "gallery_folder", "is_gallery", "open_gallery"]
 
@@ -51,114 +38,120 @@ class Narrowing:
     """A column; of the images with the same value in it only the best is ranked."""
     images: int
     """Images that pass the condition."""
+    ungrouped: int = 0
+    """Images without a value in the column, which count each for itself."""
+
+    def told(self) -> dict[str, str]:
+        """The condition and the column, as far as they are given."""
+        told = {"where": self.where, "group": self.group}
+        return {name: value for name, value in told.items() if value is not None}
 
 
-class Gallery:
+class Gallery(ABC):
     """Images by row, best found by text. Made by `open_gallery`; threads may search it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        header: Header,
-        manifest: Manifest,
-        index: Index,
-        rows: NDArray[np.floating],
-        encoder: Encoder | None,
-    ) -> None:
-        self.folder = folder
-        self.header = header
-        self._root = image_root(folder, header)
-        self._manifest = manifest
-        self._index = index
-        self._rows = rows
-        self._encoder = encoder
-        self.narrowing: Narrowing | None = None
-        self._columns: tuple[int | None, Columns] | None = None
-        self._captions: int | None = None
-        self._chosen: NDArray[np.bool_] | None = None
-        self._groups: NDArray[np.int64] | None = None
+    narrowing: Narrowing | None = None
 
-    def __len__(self) -> int:
-        return len(self._manifest)
+    def __init__(self, encoder: Encoder | None) -> None:
+        self.encoder = encoder
+        """What it was opened with."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    # --- what it is
 
     @property
+    @abstractmethod
     def root(self) -> str:
         """The folder of the images."""
-        return self._root
 
     @property
+    @abstractmethod
     def home(self) -> Path:
-        """The folder shared with the galleries of other encoders."""
-        return gallery_home(self.folder)
+        """A folder of this machine for what belongs to the gallery; galleries of other encoders may share it."""
 
     @property
-    def name(self) -> Path:
-        """The name for messages."""
-        return named_by_person(self.folder)
+    @abstractmethod
+    def place(self) -> Path:
+        """What `open_gallery` finds it by."""
 
     @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name for messages and for `--gallery`."""
+
+    @property
+    @abstractmethod
     def index_command(self) -> str:
         """The command that updates it."""
-        return index_command(self.folder, self.header)
 
     @property
-    def encoder(self) -> Encoder | None:
-        """What it was opened with."""
-        return self._encoder
+    @abstractmethod
+    def made_with(self) -> str:
+        """The binding of its encoder."""
 
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """The digest of its encoder."""
+
+    @property
+    @abstractmethod
+    def factory(self) -> str | None:
+        """Its index as faiss's factory string; None where faiss does not search it."""
+
+    @property
+    @abstractmethod
+    def failed(self) -> int:
+        """How many images could not be read when it was indexed last."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, str | int]:
+        """What distinguishes this gallery from others: encoder, images, captions, filter."""
+
+    @abstractmethod
     def is_current(self) -> bool:
-        """Whether it still stands on disk as it was opened: nobody indexed it again meanwhile.
+        """Whether it still stands as it was opened: nobody indexed it again meanwhile.
 
         Raises:
             CtgiError: it is gone, damaged, or cannot be read.
         """
-        header = read_header(self.folder, spec=self.header.spec)
-        return header.model_copy(update={"spec": self.header.spec}) == self.header
 
+    @abstractmethod
     def is_of(self, encoder: Encoder) -> bool:
-        """Whether what stands on disk now was made with this encoder. Raises as `is_current` does."""
-        return read_header(self.folder, spec=encoder.spec).fingerprint == encoder.fingerprint
+        """Whether what is there now was made with this encoder. Raises as `is_current` does."""
 
-    @property
-    def identity(self) -> dict[str, str | int]:
-        """What distinguishes this gallery from others: encoder, images, captions, filter."""
-        header = self.header
-        identity: dict[str, str | int] = {
-            "fingerprint": header.fingerprint, "count": header.count, "manifest_crc32": header.manifest_crc32,
-        }  # fmt: skip
-        if self._captions is not None:
-            identity["captions_crc32"] = self._captions
-        if self.narrowing:
-            told = {"where": self.narrowing.where, "group": self.narrowing.group}
-            identity |= {name: value for name, value in told.items() if value is not None}
-        return identity
+    # --- its images
 
+    @abstractmethod
     def ref(self, row: int) -> ImageRef:
         """The image of a row."""
-        entry = self._manifest[row]
-        return ImageRef(self._path(entry), entry.sha256)
 
-    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The stored embeddings of some rows, [N, D], L2-normalized."""
-        return self._rows[rows].astype(np.float32)
-
+    @abstractmethod
     def refs(self) -> Iterator[ImageRef]:
         """All images in row order, streamed."""
-        return map(self.ref, range(len(self)))
 
+    @abstractmethod
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The stored embeddings of some rows, [N, D], L2-normalized."""
+
+    @abstractmethod
     def rows_of(self, sha256: str) -> list[int]:
         """Rows of the images with this content: one, several for copies, none for an image of elsewhere."""
-        return self._manifest.rows_with(sha256)
 
+    @abstractmethod
     def rows_named(self, part: str) -> list[int]:
         """Rows of the images whose path within the gallery holds this text, whatever its case."""
-        wanted = part.casefold()
-        return [row for row, path in enumerate(self._folded_paths) if wanted in path]
 
+    @abstractmethod
     def check(self) -> list[str]:
         """Paths of images deleted or changed since indexing, judged by size and time only."""
-        return [self._path(entry) for entry in self._manifest if not _unchanged(self._path(entry), entry)]
 
+    # --- what is searched
+
+    @abstractmethod
     def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple["Gallery", int]:
         """This gallery, searched by image and caption together, and how many of its images have a caption.
 
@@ -166,53 +159,26 @@ class Gallery:
             captions: sha256 of an image -> its dense caption.
             weight: share of the caption in a score, in [0, 1].
         """
-        owners = {row: captions[image.sha256] for row, image in enumerate(self.refs()) if image.sha256 in captions}
-        if not owners or self._encoder is None:
-            return self, 0
-        texts = list(dict.fromkeys(owners.values()))
-        place = {text: at for at, text in enumerate(texts)}
-        vectors = caption_vectors(texts, self._encoder)
-        rows = with_captions(self._rows, {row: place[text] for row, text in owners.items()}, vectors, weight)
-        found, told = copy(self), json.dumps([sorted(owners.items()), weight])
-        found._rows, found._index = rows, exact_index(rows)
-        found._captions = crc32(told.encode(errors="surrogatepass"))
-        return found, len(owners)
 
-    def columns(self) -> Columns:
-        """What is known of its images beside their pixels, read anew where a table was taken over since.
+    @abstractmethod
+    def column_names(self) -> tuple[str, ...]:
+        """What is known of its images beside their pixels; `path` always is.
 
         Raises:
-            CtgiError: the file is damaged.
+            CtgiError: it cannot be read.
         """
-        place = self.home / COLUMNS
-        state = place.stat().st_mtime_ns if place.exists() else None
-        if self._columns is None or self._columns[0] != state:
-            self._columns = state, Columns(place, (entry.path for entry in self._manifest))
-        return self._columns[1]
 
-    def narrowed(self, columns: Columns, where: str | None = None, group: str | None = None) -> "Gallery":
+    @abstractmethod
+    def narrowed(self, where: str | None = None, group: str | None = None) -> Self:
         """This gallery with a filter before the ranking; `narrowing` says how many images pass it.
 
         Args:
-            columns: of this gallery.
             where: a condition of SQL over the columns; only images for which it holds are ranked.
             group: a column; of the images with the same value in it only the best is ranked.
 
         Raises:
             ArgumentError: not a condition over the columns, or no such column.
         """
-        found, count = copy(self), len(self)
-        if where is not None:
-            rows = columns.rows(where)
-            found._index, found._chosen, count = (
-                self._index.narrowed(rows),
-                np.isin(np.arange(len(self)), rows),
-                len(rows),
-            )
-        if group is not None:
-            found._groups = _numbered(columns.values(group))
-        found.narrowing = Narrowing(where, group, count)
-        return found
 
     def search(self, query: str, k: int, refinement: Refinement | None = None) -> Ranking:
         """The k best images by S(q, v), or by the fused score of Eq. 7 after a refinement.
@@ -222,9 +188,9 @@ class Gallery:
         Raises:
             CtgiError: a text is empty, the fusion mode unknown, or the gallery was opened without an encoder.
         """
-        if self._encoder is None:
-            raise CtgiError(f"{display(str(self.folder))}: opened without an encoder, so it cannot read a query")
-        features = self._encoder.encode_texts([query, *([refinement.query] if refinement else [])])
+        if self.encoder is None:
+            raise CtgiError(f"{display(self.name)}: opened without an encoder, so it cannot read a query")
+        features = self.encoder.encode_texts([query, *([refinement.query] if refinement else [])])
         found = (
             self.rank_refined(features.vectors[0], features.vectors[1], k, refinement)
             if refinement
@@ -233,144 +199,146 @@ class Gallery:
         return Ranking(found, sum(features.truncated))
 
     def _ranked(self, query: str, vector: NDArray[np.float32], k: int) -> tuple[Candidate, ...]:
-        matcher = matcher_of(self._encoder)
+        matcher = matcher_of(self.encoder)
         if matcher is None:
             return self.rank(vector, k)
         return reordered(self.rank(vector, max(k, matcher.depth)), query, matcher)[:k]
 
+    @abstractmethod
     def rank(self, query: NDArray[np.float32], k: int) -> tuple[Candidate, ...]:
         """The k best by a query vector [D]; equal scores keep the gallery's order."""
-        rows = self._nearest(query[None], k)[0]
-        scores = self._similarities(rows, query)
-        order = np.lexsort((rows, -scores))
-        best = order[self._first_of_groups(rows[order])][:k]
-        return tuple(
-            Candidate(self.ref(int(rows[i])), float(scores[i]), float(scores[i]), place + 1)
-            for place, i in enumerate(best)
-        )
 
+    @abstractmethod
     def rank_refined(
         self, query: NDArray[np.float32], refined: NDArray[np.float32], k: int, refinement: Refinement
     ) -> tuple[Candidate, ...]:
         """The k best by Eq. 7. One search with lam * q + (1 - lam) * q_refined finds them."""
-        check_mode(refinement.mode)
-        lam = np.float32(refinement.weight)
-        both = np.stack([query, lam * query + (1 - lam) * refined])
-        before, after = self._nearest(both, max(DEPTH, k))
-        known = [row for sha256 in refinement.anchors for row in self._manifest.rows_with(sha256)]
-        anchors = [row for row in known if self._chosen is None or self._chosen[row]]
-        rows = np.union1d(after, np.array(anchors, np.int64))  # ascending, as the order of equal scores wants it
-        scores = self._similarities(rows, query)
-        fused = blend(
-            scores,
-            self._similarities(rows, refined),
-            np.searchsorted(rows, anchors).tolist(),
-            refinement.weight,
-            refinement.mode,
-        )
-        places = self._places(before, query)
-        order = np.argsort(-fused, kind="stable")
-        return tuple(
-            Candidate(self.ref(int(rows[i])), float(fused[i]), float(scores[i]), places.get(self._group(int(rows[i]))))
-            for i in order[self._first_of_groups(rows[order])][:k]
-        )
-
-    @cached_property
-    def _folded_paths(self) -> list[str]:
-        return [entry.path.casefold() for entry in self._manifest]
-
-    def _path(self, entry: Entry) -> str:
-        return os.path.normpath(Path(self._root) / entry.path)
-
-    def _nearest(self, queries: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
-        """Rows of the k nearest groups at least, or all there are; without groups, the k nearest rows."""
-        depth = max(1, min(k, len(self)))
-        while True:
-            _, found = self._index.search(np.ascontiguousarray(queries, np.float32), depth)
-            near = [rows[rows >= 0] for rows in found]
-            if depth == len(self) or all(
-                len(rows) < depth or len(self._first_of_groups(rows)) >= min(k, depth) for rows in near
-            ):
-                return near
-            depth = min(4 * depth, len(self))
-
-    def _similarities(self, rows: NDArray[np.int64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Exact cosines from the stored rows, equal for equal rows: an index may estimate them, and BLAS may round."""
-        products: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[rows].astype(np.float32), vector)
-        if not np.isfinite(products).all():
-            raise DamagedGalleryError(self.folder, "an embedding is not finite", self.header)
-        return products
-
-    def _places(self, rows: NDArray[np.int64], query: NDArray[np.float32]) -> dict[int, int]:
-        ranked = rows[np.lexsort((rows, -self._similarities(rows, query)))]
-        return {
-            self._group(int(row)): place for place, row in enumerate(ranked[self._first_of_groups(ranked)], start=1)
-        }
-
-    def _group(self, row: int) -> int:
-        return row if self._groups is None else int(self._groups[row])
-
-    def _first_of_groups(self, ranked: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Places in a ranking that keep the best of each group; all of them where nothing is grouped."""
-        if self._groups is None:
-            return np.arange(len(ranked))
-        return np.sort(np.unique(self._groups[ranked], return_index=True)[1])
 
 
-def _numbered(values: Sequence[Value]) -> NDArray[np.int64]:
-    """The same number for the same value; an image without one is a group of its own."""
-    numbers: dict[Value, int] = {}
-    return np.array([~row if value is None else numbers.setdefault(value, row) for row, value in enumerate(values)])
+class ToMake(NamedTuple):
+    """How a gallery that is not there yet can be made on first use."""
+
+    inputs: list[str]
+    out: Path
+    why: str
+    """To be told beforehand; empty where nothing is surprising."""
 
 
-def _unchanged(path: str, entry: Entry) -> bool:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns)
+class Kind(Protocol):
+    """What keeps galleries of one kind; a module with these functions. `place` is as given with `--gallery`."""
+
+    def is_gallery(self, place: Path, encoder: Encoder | None = None) -> bool:
+        """Whether there is a gallery; with `encoder`, one made with it."""
+        ...
+
+    def open_gallery(self, place: Path, encoder: Encoder | None = None) -> Gallery:
+        """As `ctgi.retrieval.gallery.open_gallery`."""
+        ...
+
+    def build_gallery(
+        self,
+        inputs: Sequence[str],
+        out: Path,
+        encoder: Encoder,
+        settings: RetrieverSettings,
+        *,
+        rebuild: bool = False,
+        progress: Progress | None = None,
+        on_found: Callable[[PassedOver], None] | None = None,
+        without_locks: WithoutLocks = "warn",
+    ) -> GalleryReport:
+        """As `ctgi.retrieval.gallery.build_gallery`."""
+        ...
+
+    def update_columns(self, place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
+        """Take over what tables say of the images of a gallery that was just built; None where nothing is known."""
+        ...
+
+    def to_make(self, place: Path, encoder: Encoder) -> ToMake:
+        """How to make the gallery that `is_gallery` did not find. Raises CtgiError where it cannot be made."""
+        ...
+
+    def some_paths(self, place: Path, most: int) -> list[str]:
+        """Paths of images of a gallery that was just built, evenly spread."""
+        ...
+
+    def damage_of(self, place: Path) -> list[str]:
+        """What is damaged."""
+        ...
+
+    def optimize(self, place: Path) -> str:
+        """Make searches fast; returns what was done."""
+        ...
+
+    def home_of(self, place: Path) -> Path | None:
+        """The gallery's `home`; None where there is no gallery."""
+        ...
+
+    def lasting_name(self, place: Path) -> str:
+        """The name that means the same gallery from any working directory."""
+        ...
 
 
-def is_gallery(path: str | Path, encoder: Encoder | None = None) -> bool:
-    """Whether there is a gallery at `path` or in the image folder `path`; with `encoder`, one made with it."""
-    home = find_gallery(Path(path))
-    return home is not None and (encoder is None or has_header(gallery_for(home, encoder.fingerprint)))
+_LANCE = "lance:"
 
 
-def open_gallery(path: str | Path, encoder: Encoder | None = None) -> Gallery:
-    """The gallery at `path` or in the image folder `path`; among those of several encoders, that of `encoder`.
+def kind_of(place: str | Path) -> Kind:
+    """What keeps the gallery that this name means: `lance:FOLDER`, `lance:s3://bucket/people`, or a folder."""
+    module = "ctgi.retrieval.lance.kind" if str(place).startswith(_LANCE) else "ctgi.retrieval.folder_kind"
+    return cast(Kind, import_module(module))
+
+
+def is_gallery(place: str | Path, encoder: Encoder | None = None) -> bool:
+    """Whether there is a gallery at `place` or in the image folder `place`; with `encoder`, one made with it."""
+    return kind_of(place).is_gallery(Path(place), encoder)
+
+
+def open_gallery(place: str | Path, encoder: Encoder | None = None) -> Gallery:
+    """The gallery at `place` or in the image folder `place`; among those of several encoders, that of `encoder`.
 
     While it is being indexed, this is the gallery as it was before or as it is after.
 
     Args:
-        path: a gallery's folder, or an image folder with a gallery in `.ctgi`.
+        place: a gallery's folder, an image folder with a gallery in `.ctgi`, or `lance:` and an address.
         encoder: encodes the queries; without one, only search by vector is possible.
 
     Raises:
         CtgiError: there is none, it is empty or damaged, cannot be read, or is another encoder's.
     """
-    home = find_gallery(Path(path))
-    if home is None:
-        raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
-    folder = gallery_for(home, encoder.fingerprint) if encoder else home
-    spec = encoder.spec if encoder else ""
-    if encoder and not has_header(folder):
-        check_encoder(home, read_header(home, spec=spec), spec, encoder.fingerprint)
-    header = read_header(folder, spec=spec)
-    while True:
-        try:
-            return _open(folder, header, encoder)
-        except DamagedGalleryError:
-            header, before = read_header(folder, spec=spec), header
-            if header == before:  # else it was replaced meanwhile
-                raise
+    return kind_of(place).open_gallery(Path(place), encoder)
 
 
-def _open(folder: Path, header: Header, encoder: Encoder | None) -> Gallery:
-    if encoder is not None:
-        check_encoder(folder, header, encoder.spec, encoder.fingerprint)
-        header = header.model_copy(update={"spec": encoder.spec})  # the same encoder may lie elsewhere by now
-    if header.count == 0:
-        raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run {index_command(folder, header)}")
-    rows = open_embeddings(folder, header)
-    return Gallery(folder, header, Manifest(folder, header), open_index(folder, header, rows), rows, encoder)
+def build_gallery(
+    inputs: Sequence[str],
+    out: str | Path,
+    encoder: Encoder,
+    settings: RetrieverSettings,
+    *,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+    on_found: Callable[[PassedOver], None] | None = None,
+    without_locks: WithoutLocks = "warn",
+) -> GalleryReport:
+    """Make or update the gallery at `out` from these images. Unchanged images are not read again.
+
+    A kill at any moment leaves what was committed, and the next run resumes from there. An image that cannot be read
+    just now keeps its row. A folder then holds exactly these images. LanceDB keeps what other runs indexed beside
+    them: only images that are gone from the given folders are removed.
+
+    Args:
+        inputs: as `find_images` takes them.
+        out: the gallery's place.
+        encoder: encodes the images.
+        settings: batch size, decoding threads, storage type, faiss factory string.
+        rebuild: discard what is there.
+        progress: called with (images done, images to do), not counting unchanged ones.
+        on_found: called with the files that were passed over, before any image is read.
+        without_locks: see `ctgi.files.own`.
+
+    Raises:
+        CtgiError: nothing to index, another process at work, or a disk that is full or read-only.
+    """
+    return kind_of(out).build_gallery(
+        inputs, Path(out), encoder, settings,
+        rebuild=rebuild, progress=progress, on_found=on_found, without_locks=without_locks,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from ctgi.text import plain
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
+R = TypeVar("R")
 Progress = Callable[[int, int | None], None]
 _BATCHES_AHEAD = 2
 _NOTED = 32
@@ -43,7 +45,8 @@ _NOTED = 32
 class GalleryReport:
     """What one run of indexing did. Counts are paths unless stated otherwise."""
 
-    folder: Path
+    folder: str | Path
+    """Where the gallery is: a folder, or `lance:` and an address."""
     total: int
     """Images in the gallery now."""
     added: int
@@ -259,18 +262,16 @@ def _add(
     done = 0
     progress(done, len(todo))
     with ThreadPoolExecutor(max(1, settings.workers)) as pool:
-        prepared = _ahead(pool, prepare, todo, settings.batch_size * _BATCHES_AHEAD)
+        prepared = ahead(pool, prepare, todo, settings.batch_size * _BATCHES_AHEAD)
         while batch := list(islice(prepared, settings.batch_size)):
             _append(batch, writer, run, encoder)
             done += len(batch)
             progress(done, len(todo))
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[_Found], _Prepared], items: Iterable[_Found], window: int
-) -> Iterator[_Prepared]:
+def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], window: int) -> Iterator[R]:
     """Results in order; at most `window` of them are started and not yet consumed."""
-    waiting: deque[Future[_Prepared]] = deque()
+    waiting: deque[Future[R]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
@@ -295,11 +296,7 @@ def _append(batch: list[_Prepared], writer: GalleryWriter, run: _Run, encoder: E
         item.sha256: item.pixels for item in good if item.pixels is not None and writer.row_of(item.sha256) is None
     }
     vectors = encoder.encode_images(torch.stack(list(fresh.values()))) if fresh else np.empty((0, encoder.dim))
-    if not np.isfinite(vectors).all():
-        raise CtgiError(
-            f"{encoder.spec}: the model returned vectors that are not finite, so its weights are damaged: "
-            "download or export them again"
-        )
+    check_finite(vectors, encoder)
     encoded = dict(zip(fresh, vectors, strict=True))
     entries = [item.found.entry._replace(sha256=item.sha256) for item in good]
     rows = [encoded[e.sha256] if e.sha256 in encoded else writer.vector_of(e.sha256) for e in entries]
@@ -310,6 +307,15 @@ def _append(batch: list[_Prepared], writer: GalleryWriter, run: _Run, encoder: E
     run.encoded += len(fresh)
     writer.append(entries, np.stack(rows))
     run.rows.extend(range(first, len(writer.entries)))
+
+
+def check_finite(vectors: NDArray[np.floating], encoder: Encoder) -> None:
+    """Raise CtgiError if there is anything but numbers among what an encoder returned."""
+    if not np.isfinite(vectors).all():
+        raise CtgiError(
+            f"{encoder.spec}: the model returned vectors that are not finite, so its weights are damaged: "
+            "download or export them again"
+        )
 
 
 def _same_content(writer: GalleryWriter, entry: Entry) -> bool:

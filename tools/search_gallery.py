@@ -3,14 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ctgi.errors import ArgumentError
 from ctgi.tools.types import Ranking, Refinement
 
 if TYPE_CHECKING:
-    from ctgi.retrieval.columns import Columns
     from ctgi.retrieval.gallery import Gallery
 
 
@@ -20,7 +18,6 @@ class GallerySearch:
     def __init__(self, gallery: "Gallery", renewed: "Callable[[], Gallery] | None" = None) -> None:
         """Search `gallery`; where it may be indexed again meanwhile, `renewed` opens it as it then is."""
         self._now = renewed or (lambda: gallery)
-        self._columns_of = lru_cache(maxsize=1)(_columns_of)
         self._lock = threading.Lock()  # callers may be in several event loops
 
     async def __call__(
@@ -38,9 +35,5 @@ class GallerySearch:
     def _search(self, query: str, k: int, refinement: Refinement | None, where: str | None) -> Ranking:
         with self._lock:
             gallery = self._now()
-            searched = gallery if where is None else gallery.narrowed(self._columns_of(gallery), where)
+            searched = gallery if where is None else gallery.narrowed(where)
             return searched.search(query, k, refinement)
-
-
-def _columns_of(gallery: "Gallery") -> "Columns":
-    return gallery.columns()

@@ -206,13 +206,12 @@ class Session:
 
     def _open(self, path: Path) -> tuple["Gallery", "GalleryReport | None"]:
         """The gallery, opened once until it is indexed anew."""
-        from ctgi.retrieval.gallery_files import read_header
         from ctgi.runs.index import open_or_build
 
         encoder, place = self._warm_encoder(), path.absolute()
         with self._lock:
             known = self._galleries.get(place)
-            if known and read_header(known.folder) == known.header:
+            if known and known.is_current():
                 return known, None
             self._galleries[place], made = open_or_build(path, encoder, self.settings, self._events)
             return self._galleries[place], made

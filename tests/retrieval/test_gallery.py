@@ -84,7 +84,7 @@ def test_an_anchor_below_the_depth_still_counts(
     indexed(people, encoder)
     gallery = open_gallery(people, encoder)
     last = gallery.search("a man", 8).candidates[-1].image
-    monkeypatch.setattr("ctgi.retrieval.gallery.DEPTH", 2)
+    monkeypatch.setattr("ctgi.retrieval.folder_gallery.DEPTH", 2)
     found = gallery.search("a man", 2, Refinement("a man", (last.sha256,), 0.8, "final")).candidates
     assert (found[0].image, found[0].score, found[0].rank_before) == (last, 1, None)
     with pytest.raises(CtgiError, match="expected one of"):
@@ -215,7 +215,7 @@ def test_each_encoder_has_a_gallery_of_its_own(people: Path, encoder: Encoder, t
     assert counts(indexed(people, other)) == {"total": 8, "reused": 8}
     assert open_gallery(people, other).header.fingerprint == other.fingerprint
     assert open_gallery(people, encoder).search("a man", 8) == first
-    assert open_gallery(people, other).name == open_gallery(people, encoder).name == people
+    assert open_gallery(people, other).name == open_gallery(people, encoder).name == str(people)
 
 
 @pytest.mark.parametrize("index", ["HNSW32", "IVF4,Flat", "SQfp16", "IDMap,Flat", "IDMap2,HNSW8", "PCA4,Flat,RFlat"])

@@ -34,18 +34,18 @@ def order(gallery: Gallery, k: int = 8, refinement: Refinement | None = None) ->
 
 
 def test_a_filter_leaves_the_order_of_the_rest(gallery: Gallery) -> None:
-    even = gallery.narrowed(gallery.columns(), "camera = 0")
+    even = gallery.narrowed("camera = 0")
     assert order(even) == [row for row in order(gallery) if row % 2 == 0]
     assert order(even, 2) == order(even)[:2]
     assert even.narrowing is not None
     assert even.narrowing.images == 4
     assert [found.rank_before for found in even.search("a man in red", 8).candidates] == [1, 2, 3, 4]
     assert even.identity == gallery.identity | {"where": "camera = 0"}
-    assert order(gallery.narrowed(gallery.columns(), "camera = 9")) == []
+    assert order(gallery.narrowed("camera = 9")) == []
 
 
 def test_of_a_group_the_best_is_ranked(gallery: Gallery) -> None:
-    tracks = gallery.narrowed(gallery.columns(), group="track")
+    tracks = gallery.narrowed(group="track")
     seen: set[str | None] = set()
     best = []
     for row in order(gallery):
@@ -56,7 +56,7 @@ def test_of_a_group_the_best_is_ranked(gallery: Gallery) -> None:
     assert len(best) == 5
     assert order(tracks, 3) == best[:3]
     assert [found.rank_before for found in tracks.search("a man in red", 8).candidates] == [1, 2, 3, 4, 5]
-    both = gallery.narrowed(gallery.columns(), "track is not null", "track")
+    both = gallery.narrowed("track is not null", "track")
     assert order(both) == [row for row in best if TRACKS[row] is not None]
 
 
@@ -65,17 +65,17 @@ def test_eq_7_counts_only_what_passes(gallery: Gallery, mode: str) -> None:
     images = list(gallery.refs())
     inside, outside = images[2], images[3]
     refinement = Refinement("a woman in yellow", (inside.sha256, outside.sha256), 0.6, mode)
-    even = gallery.narrowed(gallery.columns(), "camera = 0")
+    even = gallery.narrowed("camera = 0")
     wanted = [row for row in order(gallery, 8, refinement) if row % 2 == 0]
     assert order(even, 8, refinement) == wanted
-    tracks = gallery.narrowed(gallery.columns(), group="track").search("a man in red", 8, refinement).candidates
+    tracks = gallery.narrowed(group="track").search("a man in red", 8, refinement).candidates
     ranks = [found.rank_before for found in tracks]
     assert sorted(rank for rank in ranks if rank) == [1, 2, 3, 4, 5]
 
 
 def test_a_column_that_is_not_there_is_named(gallery: Gallery) -> None:
     with pytest.raises(ArgumentError, match="no column trak; did you mean track"):
-        gallery.narrowed(gallery.columns(), group="trak")
+        gallery.narrowed(group="trak")
 
 
 @pytest.mark.parametrize("chosen", [0, 3, 150, 1000])

@@ -35,7 +35,7 @@ def converse(
     from ctgi.tools.backends.human import ask_user
 
     name, given = thread or uuid.uuid4().hex[:8], iter(answers)
-    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", str(gallery.name), *again])
+    later = shlex.join(["ctgi", "search", "--interactive", "--thread", name, "-g", gallery.name, *again])
     hints = iter([f"to go on later: {later}"])  # told with the first question, when there is something to go on with
 
     async def ask(question: str, left: int) -> str:

@@ -105,9 +105,9 @@ def index(
 
 def _check(images: list[str], as_json: bool) -> None:
     """Report the damage of galleries; exit code 1 if there is any."""
-    from ctgi.retrieval.gallery_check import damage_of
+    from ctgi.retrieval.gallery import kind_of
 
-    damage = [found for path in images for found in damage_of(Path(path))]
+    damage = [found for path in images for found in kind_of(path).damage_of(Path(path))]
     if as_json:
         print_json({"galleries": images, "damage": damage})
     else:

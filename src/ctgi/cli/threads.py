@@ -111,11 +111,11 @@ def fork(
 def _file(path: Path | None, settings: "Settings") -> Path:
     """The threads of the gallery given, else of the one that a search would take, which is then told."""
     from ctgi.graphs.threads import FILE
-    from ctgi.retrieval.gallery_files import find_gallery
+    from ctgi.retrieval.gallery import kind_of
     from ctgi.runs.last_gallery import named_gallery
 
     wanted = named_gallery(path, settings, Terminal(quiet=False))
-    folder = find_gallery(wanted)
+    folder = kind_of(wanted).home_of(wanted)
     if folder is None:
         raise CtgiError(f"{wanted}: no gallery here: give the searched one with -g FOLDER")
     return folder / FILE

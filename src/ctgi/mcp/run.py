@@ -41,7 +41,7 @@ async def open_server(
     for name in _OPENED:
         if settings.binding(name).endpoint == "human":
             raise CtgiError(f"{name} is bound to human, whose terminal an MCP server does not have: bind a model")
-    given = {"gallery": str(gallery.name), "encoder": gallery.header.spec, "images": gallery.identity}
+    given = {"gallery": gallery.name, "encoder": gallery.made_with, "images": gallery.identity}
     act = Act("mcp", "mcp", ("search_gallery", *_OPENED), given, gallery.root)
     with recording(act, settings, events, trace=trace) as run:
         pool = askable(load_pool(settings.mtg.question_pool), settings)

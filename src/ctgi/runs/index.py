@@ -10,17 +10,11 @@ from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.finding import PassedOver
-from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
-from ctgi.retrieval.gallery_files import check_encoder, find_gallery, read_header
-from ctgi.retrieval.gallery_header import image_root
-from ctgi.retrieval.gallery_manifest import Manifest
-from ctgi.retrieval.gallery_names import encoder_name
-from ctgi.retrieval.image_kinds import UNREAD, kind_of
+from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, is_gallery, kind_of, open_gallery
 from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
 from ctgi.runs.last_gallery import named_gallery, remember
-from ctgi.runs.scene_hint import tell_scenes
-from ctgi.spool import Spool
+from ctgi.runs.scene_hint import LOOKED_AT, tell_scenes
 
 
 def build(
@@ -63,10 +57,8 @@ def build(
             f"the gallery was damaged ({report.rebuilt}) and is repaired: {report.encoded} images encoded again"
         )
     if report.encoded:
-        header = read_header(report.folder)
-        root = Path(image_root(report.folder, header))
-        tell_scenes(Spool(str(root / entry.path) for entry in Manifest(report.folder, header)), events)
-    known = update_metadata(report.folder, metadata, events) if report.total else None
+        tell_scenes(kind_of(report.folder).some_paths(Path(report.folder), LOOKED_AT), events)
+    known = update_metadata(report, metadata, events) if report.total else None
     return replace(report, columns=known.names, unmatched=known.unmatched) if known else report
 
 
@@ -78,19 +70,17 @@ def open_or_build(
     Raises:
         CtgiError: there is nothing at `path`, nothing to search, or an unreadable gallery.
     """
-    if find_gallery(path) is None and not path.exists():
-        raise CtgiError(f"{path}: no such folder: give a folder of person images, or a gallery of ctgi index")
     made = None if is_gallery(path, encoder) else _first_use(path, encoder, settings, events)
     gallery = open_gallery(path, encoder)
     _tell_changes(gallery, events)
     chosen = settings.retriever.index
-    if "index" in settings.retriever.model_fields_set and chosen != gallery.header.index:
+    if "index" in settings.retriever.model_fields_set and gallery.factory not in (None, chosen):
         events.warn(
-            f"the gallery has the index {gallery.header.index}, not {chosen} as configured: "
+            f"the gallery has the index {gallery.factory}, not {chosen} as configured: "
             f"run {gallery.index_command} --index {shlex.quote(chosen)} to change it"
         )
-    if gallery.header.failed and not made:
-        events.warn(f"images that could not be indexed: {gallery.header.failed}; {gallery.index_command} lists them")
+    if gallery.failed and not made:
+        events.warn(f"images that could not be indexed: {gallery.failed}; {gallery.index_command} lists them")
     return gallery, made
 
 
@@ -113,7 +103,7 @@ def _tell_changes(gallery: Gallery, events: Events) -> None:
     if not changed:
         return
     shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
-    if len(changed) == gallery.header.count and not any(map(os.path.lexists, changed)):
+    if len(changed) == len(gallery) and not any(map(os.path.lexists, changed)):
         events.warn(
             f"none of the {len(changed)} indexed images is there ({shown}): copy them there, "
             "or run ctgi index on the folder where they are now"
@@ -126,19 +116,11 @@ def _tell_changes(gallery: Gallery, events: Events) -> None:
 
 
 def _first_use(path: Path, encoder: Encoder, settings: Settings, events: Events) -> GalleryReport:
-    """Index an image folder, or the images of another encoder's gallery once more, beside it."""
-    home = find_gallery(path)
-    if path.is_file():
-        what = UNREAD.get(kind_of(str(path)), "a file")
-        raise CtgiError(f"{path} is {what}; expected a folder of person images, or a gallery of ctgi index")
-    if home is None:
-        report = build([str(path)], gallery_folder([str(path)]), encoder, settings, events)
-        if not report.total:
-            raise CtgiError(f"{path}: none of its images could be read, so there is nothing to search")
-        return report
-    header = read_header(home)
-    if header.inputs is not None:  # which images those were, only the person knows: the message says what to run
-        check_encoder(home, header, encoder.spec, encoder.fingerprint)
-    wanted, there = encoder_name(encoder.spec), encoder_name(header.spec)
-    events.tell(f"indexing again for {wanted}: the gallery here was made with {there}, and is kept")
-    return build([image_root(home, header)], home, encoder, settings, events)
+    """Make what is not there yet, where it says of which images."""
+    wanted = kind_of(path).to_make(path, encoder)
+    if wanted.why:
+        events.tell(wanted.why)
+    report = build(wanted.inputs, wanted.out, encoder, settings, events)
+    if not report.total:
+        raise CtgiError(f"{path}: none of its images could be read, so there is nothing to search")
+    return report

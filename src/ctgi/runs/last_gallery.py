@@ -13,14 +13,14 @@ from ctgi.runs.events import Events
 from ctgi.text import plain
 
 
-def remember(gallery: Path) -> None:
+def remember(gallery: str | Path) -> None:
     """Record `gallery` as the last one of this directory, if the home folder is writable."""
-    from ctgi.retrieval.gallery_names import named_by_person
+    from ctgi.retrieval.gallery import kind_of
 
     file = _file()
     if file:
         with suppress(OSError, CtgiError):
-            known = _known(file) | {str(Path.cwd()): str(named_by_person(gallery).resolve())}
+            known = _known(file) | {str(Path.cwd()): kind_of(gallery).lasting_name(Path(gallery))}
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, json.dumps(known).encode())
 

@@ -56,7 +56,7 @@ class LiveGallery:
         """With the encoder that is loaded; only a gallery of other weights makes it worth loading the bound one."""
         known = self.now.encoder
         encoder = known if known and self.now.is_of(known) else self._load()
-        return open_gallery(self.now.home, encoder)
+        return open_gallery(self.now.place, encoder)
 
 
 def live_gallery(gallery: Gallery, settings: Settings) -> LiveGallery:

@@ -9,7 +9,7 @@ from ctgi.retrieval.pixels import upright_size
 from ctgi.runs.events import Events
 from ctgi.text import plain
 
-_LOOKED_AT = 500
+LOOKED_AT = 500
 """Of a large collection some are looked at, evenly spread."""
 _WIDE = 1.2
 """Width to height from which on an image is a scene: people stand upright."""
@@ -18,7 +18,7 @@ _LEAST_PX = 200
 
 def tell_scenes(paths: Sequence[str], events: Events) -> None:
     """Warn of images that look like scenes: they would pass for one person, made of everybody in them."""
-    sample = paths[:: max(1, len(paths) // _LOOKED_AT)]
+    sample = paths[:: max(1, len(paths) // LOOKED_AT)]
     scenes = [(path, size) for path in sample if (size := _size(path)) and _is_scene(size)]
     if scenes:
         path, (width, height) = scenes[0]

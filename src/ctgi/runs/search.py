@@ -126,7 +126,7 @@ def _agents_act(gallery: Gallery, agent: ByAgent) -> Act:
 
 
 def _made_by(gallery: Gallery) -> dict[str, str]:
-    return {"gallery": str(gallery.name), "encoder": gallery.header.spec}
+    return {"gallery": gallery.name, "encoder": gallery.made_with}
 
 
 def _narrowed(gallery: Gallery) -> dict[str, object]:

@@ -57,7 +57,7 @@ class Desk:
 
     def __init__(self, steered: Steered, store: Store) -> None:
         self._steered, self._store = steered, store
-        self._encoder = steered.live.now.header.fingerprint
+        self._encoder = steered.live.now.fingerprint
         self._live: dict[str, Live] = {}
 
     async def begin(self, asks: Asks, beginning: Beginning, parent: str | None = None) -> str:

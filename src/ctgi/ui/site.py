@@ -22,7 +22,6 @@ from ctgi.footage.scenes import in_words
 from ctgi.graphs.thread_file import threads_to_write
 from ctgi.records import Turn
 from ctgi.reports.caption_views import fate
-from ctgi.retrieval.columns import column_names
 from ctgi.retrieval.gallery import Gallery
 from ctgi.runs.events import Events
 from ctgi.runs.live_gallery import LiveGallery, live_gallery
@@ -61,7 +60,7 @@ class Site:
     @property
     def columns(self) -> tuple[str, ...]:
         """What is known of the images beside their pixels."""
-        return column_names(self.gallery.home)
+        return self.gallery.column_names()
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -97,7 +96,7 @@ class Site:
         sent = senders(self.settings, TOOLS)
         environment.globals |= {
             "pages": PAGES,
-            "gallery_name": str(self.gallery.name),
+            "gallery_name": self.gallery.name,
             "sent": sent,
         }
         return environment

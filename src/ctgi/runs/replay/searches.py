@@ -175,7 +175,7 @@ def gallery_of(trace: Trace, settings: Settings, path: Path | None) -> "Gallery"
     gallery = open_gallery(where, load_encoder(str(settings.binding("search_gallery")), settings.retriever))
     recorded = trace.header.input.get("images")
     if isinstance(recorded, dict) and recorded.keys() & {"where", "group"}:
-        gallery = gallery.narrowed(gallery.columns(), recorded.get("where"), recorded.get("group"))
+        gallery = gallery.narrowed(recorded.get("where"), recorded.get("group"))
     if gallery.identity != recorded:
         count = recorded.get("count") if isinstance(recorded, dict) else "?"
         raise CtgiError(

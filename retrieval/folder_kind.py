@@ -1,0 +1,102 @@
+"""Galleries in folders: what `ctgi.retrieval.gallery.Kind` asks of them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+
+from ctgi.errors import CtgiError
+from ctgi.retrieval import gallery_check
+from ctgi.retrieval.columns import FILE, ColumnsReport
+from ctgi.retrieval.columns import update_columns as update_file
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.folder_gallery import FolderGallery, open_folder
+from ctgi.retrieval.gallery import ToMake
+from ctgi.retrieval.gallery_build import build_gallery, gallery_folder
+from ctgi.retrieval.gallery_files import check_encoder, find_gallery, gallery_for, read_header
+from ctgi.retrieval.gallery_header import has_header, image_root
+from ctgi.retrieval.gallery_manifest import Manifest
+from ctgi.retrieval.gallery_names import encoder_name, gallery_home, named_by_person
+from ctgi.retrieval.image_kinds import UNREAD, kind_of
+from ctgi.retrieval.images import display
+from ctgi.retrieval.metadata import SOURCES
+
+__all__ = [
+    "build_gallery", "damage_of", "home_of", "is_gallery", "lasting_name", "open_gallery", "optimize", "some_paths",
+    "to_make", "update_columns",
+]  # fmt: skip
+
+
+def is_gallery(place: Path, encoder: Encoder | None = None) -> bool:
+    """Whether there is a gallery at `place` or in the image folder `place`; with `encoder`, one made with it."""
+    home = find_gallery(place)
+    return home is not None and (encoder is None or has_header(gallery_for(home, encoder.fingerprint)))
+
+
+def open_gallery(place: Path, encoder: Encoder | None = None) -> FolderGallery:
+    """The gallery at `place` or in the image folder `place`; among those of several encoders, that of `encoder`."""
+    home = find_gallery(place)
+    if home is None:
+        raise CtgiError(f"{display(str(place))}: no gallery here: make one with ctgi index {display(str(place))}")
+    return open_folder(home, encoder)
+
+
+def to_make(place: Path, encoder: Encoder) -> ToMake:
+    """An image folder is indexed, or the images of another encoder's gallery once more, beside it."""
+    home = find_gallery(place)
+    if home is None and not place.exists():
+        raise CtgiError(f"{place}: no such folder: give a folder of person images, or a gallery of ctgi index")
+    if place.is_file():
+        what = UNREAD.get(kind_of(str(place)), "a file")
+        raise CtgiError(f"{place} is {what}; expected a folder of person images, or a gallery of ctgi index")
+    if home is None:
+        return ToMake([str(place)], gallery_folder([str(place)]), "")
+    header = read_header(home)
+    if header.inputs is not None:  # which images those were, only the person knows: the message says what to run
+        check_encoder(home, header, encoder.spec, encoder.fingerprint)
+    wanted, there = encoder_name(encoder.spec), encoder_name(header.spec)
+    why = f"indexing again for {wanted}: the gallery here was made with {there}, and is kept"
+    return ToMake([image_root(home, header)], home, why)
+
+
+def some_paths(place: Path, most: int) -> list[str]:
+    """Paths of images, evenly spread over the gallery."""
+    header = read_header(place)
+    root, manifest = Path(image_root(place, header)), Manifest(place, header)
+    return [str(root / manifest[row].path) for row in range(0, len(manifest), max(1, len(manifest) // most))]
+
+
+def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
+    """Take over what tables, and the sources.jsonl beside crops, say of the images; None where nothing does."""
+    header, home = read_header(place), gallery_home(place)
+    root, paths = Path(image_root(place, header)), [entry.path for entry in Manifest(place, header)]
+    found = [*_sources(root, paths), *tables]
+    if not found and not (home / FILE).exists():
+        return None
+    return update_file(home, paths, found, root)
+
+
+def _sources(root: Path, paths: Iterable[str]) -> list[Path]:
+    """The tables that lie in the folders of the images, or above them within the root."""
+    folders = {folder for path in paths for folder in PurePath(path).parents}
+    return sorted(root / folder / SOURCES for folder in folders if (root / folder / SOURCES).is_file())
+
+
+def damage_of(place: Path) -> list[str]:
+    """What is damaged; reads every byte."""
+    return gallery_check.damage_of(place)
+
+
+def optimize(place: Path) -> str:
+    """Nothing: `ctgi index` leaves a folder as it is searched."""
+    if find_gallery(place) is None:
+        raise CtgiError(f"{display(str(place))}: no gallery here: make one with ctgi index {display(str(place))}")
+    return "nothing to do: a gallery in a folder is complete as ctgi index leaves it"
+
+
+def home_of(place: Path) -> Path | None:
+    """The folder that the galleries of all encoders share."""
+    return find_gallery(place)
+
+
+def lasting_name(place: Path) -> str:
+    """The absolute path."""
+    return str(named_by_person(place).resolve())

@@ -1,0 +1,321 @@
+"""Fills a gallery on LanceDB from image files; several processes may fill the same one."""
+
+import os
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.errors import CtgiError, ImageError, UnreadError
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.finding import PassedOver, canonical, find_images
+from ctgi.retrieval.gallery_build import GalleryReport, Progress, ahead, check_finite
+from ctgi.retrieval.gallery_manifest import Entry
+from ctgi.retrieval.images import digest, picture_at
+from ctgi.retrieval.lance.gallery import root_of
+from ctgi.retrieval.lance.place import LancePlace
+from ctgi.retrieval.lance.tables import COMMIT_ROWS, PATH, LanceTable, TableHeader
+from ctgi.settings_tables import RetrieverSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_COMMIT_SECONDS = 120
+"""A slow encoder commits fewer rows than COMMIT_ROWS, so that a kill costs no more than this."""
+_DIGESTED = 1000
+"""Contents that are looked up together."""
+_BATCHES_AHEAD = 2
+
+
+class _Image(NamedTuple):
+    path: str
+    entry: Entry
+    """Its sha256 is not known yet."""
+
+
+class _Read(NamedTuple):
+    image: _Image
+    sha256: str = ""
+    pixels: "Tensor | None" = None
+    failure: str = ""
+    unread: bool = False
+    """The current content of the file is unknown."""
+
+
+@dataclass
+class _Run:
+    """The state of one run. Names are as the table has them."""
+
+    kept: "array[int]" = field(default_factory=lambda: array("q"))
+    """Hashes of the names whose rows stay."""
+    before: dict[str, str] = field(default_factory=dict)
+    """Contents that the table has of images that are being read."""
+    lost: list[str] = field(default_factory=list)
+    """Names whose rows go, because there is no image any more."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    passed: PassedOver = field(default_factory=PassedOver)
+    added: int = 0
+    reused: int = 0
+    encoded: int = 0
+
+    def keep(self, name: str) -> None:
+        self.kept.append(hash(name))
+
+
+class Filling:
+    """Rows on their way into a table, committed together."""
+
+    def __init__(self, place: LancePlace, wanted: TableHeader, *, rebuild: bool = False) -> None:
+        """Fill the gallery at `place`, which is made with the first commit.
+
+        Args:
+            place: where.
+            wanted: the encoder and the folder of the images, for a new gallery.
+            rebuild: begin anew with an empty table.
+
+        Raises:
+            CtgiError: another encoder's gallery is there, or it cannot be read.
+        """
+        self._place, self._wanted, self._rebuild = place, wanted, rebuild
+        self.table = None if rebuild else LanceTable.found(place)
+        if self.table:
+            self.table = LanceTable.to_write(place, wanted)
+        self._rows: dict[str, tuple[Entry, NDArray[np.floating]]] = {}
+        self._committed = time.monotonic()
+
+    def add(self, entry: Entry, vector: NDArray[np.floating]) -> None:
+        """Take in a row; it is safe after the next commit."""
+        self._rows[entry.path] = entry, vector
+        if len(self._rows) >= COMMIT_ROWS or time.monotonic() - self._committed > _COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write what was taken in.
+
+        Raises:
+            CtgiError: it cannot be written.
+        """
+        if self._rows:
+            if self.table is None:
+                self.table = LanceTable.to_write(self._place, self._wanted, rebuild=self._rebuild)
+            entries, vectors = zip(*self._rows.values(), strict=True)
+            self.table.upsert(entries, np.stack(vectors))
+            self._rows.clear()
+        self._committed = time.monotonic()
+
+    def vectors_of(self, contents: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+        """The embeddings of these contents, as far as there are any."""
+        waiting = {entry.sha256: vector for entry, vector in self._rows.values()}
+        found = {one: waiting[one] for one in contents if one in waiting}
+        missing = [one for one in contents if one not in found]
+        return found | dict(self.table.vectors_of(missing) if self.table and missing else {})
+
+
+def fill(
+    inputs: Sequence[str],
+    place: LancePlace,
+    encoder: Encoder,
+    settings: RetrieverSettings,
+    *,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+    on_found: Callable[[PassedOver], None] | None = None,
+) -> GalleryReport:
+    """`ctgi.retrieval.gallery.build_gallery` for LanceDB.
+
+    Raises:
+        CtgiError: nothing to index, another encoder's gallery, or the place cannot be written.
+    """
+    started = time.monotonic()
+    if settings.index != "Flat":
+        raise CtgiError(
+            f"[retriever] index = {settings.index!r} is for faiss: a gallery on LanceDB is indexed by "
+            f"ctgi index --optimize {place}: leave it out"
+        )
+    next(find_images(inputs), None)  # says what is missing before anything is made
+    run, root = _Run(), _root(inputs)
+    filling = Filling(place, _wanted(root, place, encoder, settings), rebuild=rebuild)
+    if filling.table:
+        root = root_of(place, filling.table.header.root)
+    try:
+        _add(
+            _survey(inputs, root, filling, run), filling, run, encoder, settings, progress or (lambda done, total: None)
+        )
+    except BaseException:
+        with suppress(CtgiError):
+            filling.commit()  # Ctrl-C loses nothing
+        raise
+    filling.commit()
+    if on_found:
+        on_found(run.passed)
+    removed = _remove(inputs, root, filling.table, run) if filling.table else 0
+    return _report(place, filling.table, run, removed, encoder, time.monotonic() - started)
+
+
+def _wanted(root: str, place: LancePlace, encoder: Encoder, settings: RetrieverSettings) -> TableHeader:
+    folder = Path(place.address).resolve()
+    inside = not place.is_remote and folder.is_relative_to(root)
+    kept = os.path.relpath(root, folder) if inside else root
+    return TableHeader(encoder.spec, encoder.fingerprint, encoder.dim, settings.storage, kept)
+
+
+def _root(inputs: Sequence[str]) -> str:
+    """The absolute folder that names are relative to in a new gallery."""
+    is_folder = len(inputs) == 1 and Path(inputs[0]).is_dir()
+    return str(Path(inputs[0]).resolve() if is_folder else Path.cwd())
+
+
+def _name(path: str, root: str) -> str:
+    """A path as the table has it: from the root if it is below, else absolute."""
+    full = canonical(path)
+    return os.path.relpath(full, root) if Path(full).is_relative_to(root) else full
+
+
+def _survey(inputs: Sequence[str], root: str, filling: Filling, run: _Run) -> Iterator[_Image]:
+    """The images that must be read; unchanged ones are entered into the run directly."""
+    paths = find_images(inputs, run.passed)
+    while some := list(islice(paths, COMMIT_ROWS)):
+        found = [image for path in some if (image := _found(path, root, run))]
+        known = filling.table.known([image.entry.path for image in found]) if filling.table else {}
+        for image in found:
+            row = known.get(image.entry.path)
+            if row and row._replace(sha256="") == image.entry:
+                run.keep(row.path)
+                run.reused += 1
+            else:
+                run.before |= {row.path: row.sha256} if row else {}
+                yield image
+
+
+def _found(path: str, root: str, run: _Run) -> _Image | None:
+    name = _name(path, root)
+    try:
+        name.encode()
+        status = Path(path).stat()
+    except UnicodeEncodeError:
+        run.failed.append((path, "its name is not UTF-8, which LanceDB cannot keep: rename it"))
+    except (FileNotFoundError, NotADirectoryError):
+        run.failed.append((path, "no such file"))
+        run.lost.append(name)
+    except OSError as error:
+        run.failed.append((path, f"cannot be read: {error.strerror}"))
+        run.keep(name)
+    else:
+        return _Image(path, Entry(name, "", status.st_size, status.st_mtime_ns))
+    return None
+
+
+def _add(
+    todo: Iterator[_Image],
+    filling: Filling,
+    run: _Run,
+    encoder: Encoder,
+    settings: RetrieverSettings,
+    progress: Progress,
+) -> None:
+    done = 0
+    progress(done, None)
+    with ThreadPoolExecutor(max(1, settings.workers)) as pool:
+        hashed = ahead(pool, _hashed, todo, _DIGESTED)
+        while some := list(islice(hashed, _DIGESTED)):
+            known = filling.vectors_of([one.sha256 for one in some if one.sha256])
+            decode = partial(_decoded, encoder, known)
+            read = ahead(pool, decode, some, settings.batch_size * _BATCHES_AHEAD)
+            while batch := list(islice(read, settings.batch_size)):
+                _take(batch, known, filling, run, encoder)
+                done += len(batch)
+                progress(done, None)
+
+
+def _hashed(image: _Image) -> _Read:
+    try:
+        return _Read(image, digest(image.path))
+    except ImageError as error:
+        return _Read(image, failure=error.reason, unread=isinstance(error, UnreadError))
+
+
+def _decoded(encoder: Encoder, known: dict[str, NDArray[np.floating]], read: _Read) -> _Read:
+    if read.failure or read.sha256 in known:
+        return read
+    try:
+        with picture_at(read.image.path) as picture:
+            return read._replace(pixels=encoder.preprocess(picture.image))
+    except ImageError as error:
+        return read._replace(failure=error.reason, unread=isinstance(error, UnreadError))
+
+
+def _take(
+    batch: list[_Read], known: dict[str, NDArray[np.floating]], filling: Filling, run: _Run, encoder: Encoder
+) -> None:
+    """Encode each content once, and take in a row for each path."""
+    import torch
+
+    for read in batch:
+        if read.failure:
+            run.failed.append((read.image.path, read.failure))
+            run.keep(read.image.entry.path) if read.unread else run.lost.append(read.image.entry.path)
+    good = [read for read in batch if not read.failure]
+    fresh = {read.sha256: read.pixels for read in good if read.pixels is not None and read.sha256 not in known}
+    if fresh:
+        vectors = encoder.encode_images(torch.stack(list(fresh.values())))
+        check_finite(vectors, encoder)
+        known.update(zip(fresh, vectors, strict=True))
+        run.encoded += len(fresh)
+    for read in good:
+        entry = read.image.entry._replace(sha256=read.sha256)
+        same = run.before.pop(entry.path, None) == entry.sha256
+        run.added += not same
+        run.reused += same
+        run.keep(entry.path)
+        filling.add(entry, known[entry.sha256])
+
+
+def _remove(inputs: Sequence[str], root: str, table: LanceTable, run: _Run) -> int:
+    """Remove the rows of images that are gone from the given folders, or can no longer be read as images."""
+    kept = np.unique(np.array(run.kept, np.int64))
+    folders = [_name(path, root) for path in inputs if Path(path).is_dir()]
+    gone = set(table.known(run.lost))
+    if folders:
+        for batch in table.batches([PATH]):
+            names: list[str] = batch[PATH].to_pylist()
+            hashes = np.fromiter(map(hash, names), np.int64, len(names))
+            for place in np.flatnonzero(~np.isin(hashes, kept)):
+                name = names[place]
+                if _is_below(name, folders) and not os.path.lexists(Path(root) / name):
+                    gone.add(name)
+    table.delete(sorted(gone))
+    return len(gone)
+
+
+def _is_below(name: str, folders: Sequence[str]) -> bool:
+    return any((folder == "." and not name.startswith("/")) or name.startswith(f"{folder}/") for folder in folders)
+
+
+def _report(
+    place: LancePlace, table: LanceTable | None, run: _Run, removed: int, encoder: Encoder, seconds: float
+) -> GalleryReport:
+    total, contents = (table.count(), table.contents()) if table else (0, 0)
+    return GalleryReport(
+        folder=str(place),
+        total=total,
+        added=run.added,
+        reused=run.reused,
+        removed=removed,
+        duplicates=total - contents,
+        encoded=run.encoded,
+        failed=tuple(run.failed),
+        rebuilt="",
+        seconds=seconds,
+        passed_over=dict(run.passed.endings),
+        encoder=encoder.spec,
+        bytes=table.bytes() if table else 0,
+    )

@@ -1,0 +1,80 @@
+"""Galleries on LanceDB: what `ctgi.retrieval.gallery.Kind` asks of them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ctgi.files import WithoutLocks
+from ctgi.retrieval.columns import ColumnsReport
+from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.gallery import ToMake
+from ctgi.retrieval.gallery_build import GalleryReport, Progress
+from ctgi.retrieval.lance.build import fill
+from ctgi.retrieval.lance.gallery import LanceGallery, open_lance
+from ctgi.retrieval.lance.place import LancePlace
+from ctgi.retrieval.lance.tables import LanceTable
+from ctgi.settings_tables import RetrieverSettings
+
+
+def is_gallery(place: Path, encoder: Encoder | None = None) -> bool:
+    """Whether there is a gallery; with `encoder`, one made with it."""
+    table = LanceTable.found(LancePlace.of(place))
+    return table is not None and (encoder is None or table.header.fingerprint == encoder.fingerprint)
+
+
+def open_gallery(place: Path, encoder: Encoder | None = None) -> LanceGallery:
+    """The gallery there."""
+    return open_lance(LancePlace.of(place), encoder)
+
+
+def build_gallery(
+    inputs: Sequence[str],
+    out: Path,
+    encoder: Encoder,
+    settings: RetrieverSettings,
+    *,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+    on_found: Callable[[PassedOver], None] | None = None,
+    without_locks: WithoutLocks = "warn",
+) -> GalleryReport:
+    """Add these images; LanceDB needs no locks."""
+    return fill(inputs, LancePlace.of(out), encoder, settings, rebuild=rebuild, progress=progress, on_found=on_found)
+
+
+def to_make(place: Path, encoder: Encoder) -> ToMake:
+    """It cannot be made: nothing says of which images. Raises CtgiError, which says how to."""
+    open_gallery(place, encoder)
+    raise AssertionError("opened what is not there")
+
+
+def some_paths(place: Path, most: int) -> list[str]:
+    """Paths of images, evenly spread over the gallery."""
+    gallery = open_gallery(place)
+    return [gallery.ref(row).path for row in range(0, len(gallery), max(1, len(gallery) // most))]
+
+
+def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
+    """Not yet."""
+    return None
+
+
+def damage_of(place: Path) -> list[str]:
+    """Nothing yet."""
+    return []
+
+
+def optimize(place: Path) -> str:
+    """Not yet."""
+    return ""
+
+
+def home_of(place: Path) -> Path | None:
+    """The folder of this machine for what belongs to the gallery; None where there is no gallery."""
+    where = LancePlace.of(place)
+    return where.home if LanceTable.found(where) else None
+
+
+def lasting_name(place: Path) -> str:
+    """The name that means the same gallery from any working directory."""
+    return str(LancePlace.of(place).lasting)
