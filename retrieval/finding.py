@@ -1,4 +1,4 @@
-"""Finds images: folders, files, patterns and lists to paths; counts the files passed over."""
+"""Finds images: folders, files, patterns, lists, archives and addresses to paths; counts the files passed over."""
 
 import glob
 import os
@@ -11,13 +11,19 @@ from pathlib import Path
 
 from ctgi.errors import CtgiError
 from ctgi.reading import NOT_UTF8, read_text
-from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of
+from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of, tells_nothing
+from ctgi.retrieval.sources import parquet, tar
+from ctgi.retrieval.sources.found import Found
+from ctgi.retrieval.sources.listing import Listed, file_at, listed, looks_like_a_list, named_in
+from ctgi.retrieval.sources.reading import holds_image
+from ctgi.retrieval.sources.references import column_of, file_of, is_reference, is_remote, is_shard, reads_as_reference
 from ctgi.text import plain
 
 _IMAGES: tuple[Kind, ...] = ("image",)
 _SOURCES = "sources.jsonl"
 """Beside crops, of which it says where they are from: nobody takes it for an image."""
 _SHOWN = 6  # endings named in a message
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
 
 
 @dataclass
@@ -61,8 +67,8 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def canonical(path: str) -> str:
-    """The canonical path of a file: absolute, links resolved. The file need not exist."""
-    return os.path.realpath(path)
+    """The canonical path of a file: absolute, links resolved. The file need not exist. An address is canonical."""
+    return path if is_remote(path) else os.path.realpath(path)
 
 
 def many_canonical() -> Callable[[str], str]:
@@ -117,52 +123,190 @@ def find_images(
     Raises:
         CtgiError: a path is missing, a folder unreadable or without images, a glob without a match.
     """
-    passed = PassedOver() if passed is None else passed
-    given, counted = _Met(), _Met()
-    for text in inputs:
-        for path in _expand(text, passed, counted, kinds):
-            if given.first_time(path):
-                yield path
+    return (found.path for found in _Search(passed, kinds).all(inputs))
 
 
-def _expand(text: str, passed: PassedOver, counted: _Met, kinds: Collection[Kind]) -> Iterator[str]:
-    what = "images or videos" if "video" in kinds else "images"
-    if os.path.isdir(text):
-        return _images(_walk(text), f"{plain(text)}: no {what} in this folder", passed, counted, kinds)
-    if os.path.lexists(text):
-        return iter([text])
-    if text.startswith("@") and len(text) > 1:
-        return _named(text[1:])
-    if glob.has_magic(text):
-        return _images(_globbed(text), f"{plain(text)}: no {what} match this pattern", passed, counted, kinds)
-    raise CtgiError(f"{plain(text)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
+def find_sources(inputs: Sequence[str], passed: PassedOver | None = None, *, reading: bool = False) -> Iterator[Found]:
+    """The images meant by `inputs`, wherever they lie: each as a path or reference, with its size where that is known.
+
+    Takes what `find_images` takes, and beside it tar archives and Parquet files (named, or in a folder that holds no
+    image itself), addresses in object storage (`s3://`, `gs://`, `hf://`: a file, all below it, or a pattern) and on
+    web servers (`https://`: an archive, a picture, or a list of addresses). `#column=NAME` behind an input names the
+    column of its Parquet files. Everything is drawn as it is needed.
+
+    Args:
+        inputs: as for `find_images`, archives and addresses.
+        passed: counts the files that were left out.
+        reading: each image is read as soon as it is yielded, so that an archive is read through once.
+
+    Raises:
+        CtgiError: as `find_images`; storage cannot be reached, or what reads it is not installed.
+    """
+    return _Search(passed, _IMAGES, sources=True, reading=reading).all(inputs)
 
 
-def _images(
-    files: Iterable[str],
-    otherwise: str,
-    passed: PassedOver,
-    counted: _Met,
-    kinds: Collection[Kind],
-) -> Iterator[str]:
-    """The images among `files`; raises CtgiError(`otherwise`) if there is none."""
-    empty = True
-    for path in files:
-        ending = os.path.splitext(path)[1].lower()
-        if not image_by_name(ending):
-            kind = kind_of(path)
-            if kind != "image" and kind in kinds:
+def is_streamed(text: str) -> bool:
+    """Whether this input is drawn from the network, so that it should be read while it is listed."""
+    return is_remote(column_of(text)[0])
+
+
+class _Search:
+    """One search: what is taken, and what was passed over."""
+
+    def __init__(
+        self, passed: PassedOver | None, kinds: Collection[Kind], *, sources: bool = False, reading: bool = False
+    ) -> None:
+        self._passed = PassedOver() if passed is None else passed
+        self._kinds, self._sources, self._reading = kinds, sources, reading
+        self._counted = _Met()
+
+    def all(self, inputs: Sequence[str]) -> Iterator[Found]:
+        """All that the inputs mean; a file under two names once."""
+        given = _Met()
+        for text in inputs:
+            for found in self._expand(text):
+                if reads_as_reference(found.path) or given.first_time(found.path):
+                    yield found
+
+    def _expand(self, text: str) -> Iterator[Found]:
+        place, column = column_of(text) if self._sources else (text, "")
+        what = "images or videos" if "video" in self._kinds else "images"
+        if self._sources and is_remote(place):
+            return self._at(place, column)
+        if os.path.isdir(place):
+            return self._images(_walk(place), f"{plain(place)}: no {what} in this folder", column)
+        if os.path.lexists(place):
+            return self._named(place, column)
+        if text.startswith("@") and len(text) > 1:
+            return (found for path in _listed_in(place[1:]) for found in self._named(path, column))
+        if self._sources and is_reference(place) and os.path.lexists(file_of(place)):
+            return iter([Found(place)])
+        if glob.has_magic(place):
+            return self._images(_globbed(place), f"{plain(place)}: no {what} match this pattern", column)
+        raise CtgiError(f"{plain(place)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
+
+    def _named(self, path: str, column: str) -> Iterator[Found]:
+        """What a file that is named means: itself, or what is in it."""
+        if self._sources and is_remote(path):
+            return self._at(path, column)
+        if not self._sources or is_reference(path):
+            return iter([Found(path)])
+        if is_shard(path) and os.path.isfile(path):
+            return self._filled(self._in_shards([path], column), f"{plain(path)}: no images in it")
+        if path.lower().endswith(_COMPRESSED):
+            fault = "a compressed archive, in which nothing can be read alone: uncompress it to .tar first"
+            return iter([Found(path, fault=fault)])
+        return iter([Found(path)])
+
+    def _images(self, files: Iterable[str], otherwise: str, column: str) -> Iterator[Found]:
+        """The images among files, or else those in the archives among them.
+
+        Raises:
+            CtgiError: with `otherwise`, if there is none.
+        """
+        return self._filled(self._chosen(files, column), otherwise)
+
+    def _chosen(self, files: Iterable[str], column: str) -> Iterator[Found]:
+        shards: list[str] = []
+        empty = True
+        for path in files:
+            if self._sources and is_shard(path):
+                shards.append(path)
+            elif self._takes(path):
                 empty = False
-                yield path
+                yield Found(path)
+        if empty:
+            yield from self._in_shards(shards, column)
+        else:
+            self._pass_over(shards)
+
+    def _takes(self, path: str) -> bool:
+        """Whether a file is wanted; if its extension does not say that it is an image, it is counted."""
+        ending = os.path.splitext(path)[1].lower()
+        if image_by_name(ending):
+            return True
+        kind = kind_of(path)
+        if kind != "image" and kind in self._kinds:
+            return True
+        if self._counted.first_time(path) and os.path.basename(path) != _SOURCES:
+            self._passed.count(path, ending, kind)
+        return kind in self._kinds
+
+    def _in_shards(self, paths: Iterable[str], column: str) -> Iterator[Found]:
+        for path in paths:
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                yield Found(path, fault=f"cannot be read: {error.strerror}")
                 continue
-            if counted.first_time(path) and os.path.basename(path) != _SOURCES:
-                passed.count(path, ending, kind)
-            if kind not in kinds:
-                continue
-        empty = False
-        yield path
-    if empty:
-        raise CtgiError(": ".join([otherwise, *(passed.lines() or ["expected files such as .jpg, .png or .webp"])]))
+            yield from self._in_shard(Listed(path, status.st_size, status.st_mtime_ns), column)
+
+    def _in_shard(self, shard: Listed, column: str) -> Iterator[Found]:
+        if ".parquet" in os.path.basename(shard.uri).lower():
+            return parquet.rows(shard.uri, column, shard.size, shard.stamp)
+        return tar.members(shard.uri, shard.stamp, self._passed, reading=self._reading)
+
+    def _at(self, address: str, column: str) -> Iterator[Found]:
+        """What an address means."""
+        if not address.lower().startswith("http"):
+            return self._filled(self._stored(address, column), f"{plain(address)}: no images are stored here")
+        if is_reference(address) and file_of(address) != address:
+            return iter([Found(address)])
+        if is_shard(address):
+            return self._filled(self._in_shard(file_at(address), column), f"{plain(address)}: no images in it")
+        if not looks_like_a_list(address):
+            return iter([Found(address)])
+        return (found for one in named_in(address) for found in self._linked(one, column))
+
+    def _linked(self, address: str, column: str) -> Iterator[Found]:
+        """An entry of a list on a web server."""
+        if not is_shard(address):
+            return iter([Found(address)])
+        try:
+            return self._in_shard(file_at(address), column)
+        except CtgiError as error:
+            return iter([Found(address, fault=str(error).partition(": ")[2])])
+
+    def _stored(self, address: str, column: str) -> Iterator[Found]:
+        if file_of(address) != address:
+            yield Found(address)
+            return
+        shards: list[Listed] = []
+        empty = True
+        for one in listed(address):
+            if is_shard(one.uri):
+                shards.append(one)
+            elif one.uri == address or self._takes_object(one.uri):
+                empty = False
+                yield Found(one.uri, one.size, one.stamp)
+        if not empty:
+            self._pass_over(one.uri for one in shards)
+            return
+        for one in shards:
+            yield from self._in_shard(one, column)
+
+    def _takes_object(self, uri: str) -> bool:
+        """Whether an object is an image, by the rules for files; one whose name tells nothing is looked into."""
+        ending = os.path.splitext(uri)[1].lower()
+        if image_by_name(ending):
+            return True
+        is_image = tells_nothing(ending) and holds_image(uri)
+        self._passed.count(uri, ending, "image" if is_image else "other")
+        return is_image
+
+    def _pass_over(self, shards: Iterable[str]) -> None:
+        for path in shards:
+            self._passed.count(path, os.path.splitext(path)[1].lower(), "shard")
+
+    def _filled(self, images: Iterator[Found], otherwise: str) -> Iterator[Found]:
+        """The images, of which there is one at least; raises CtgiError(`otherwise`) if there is none."""
+        empty = True
+        for found in images:
+            empty = False
+            yield found
+        if empty:
+            expected = ["expected files such as .jpg, .png or .webp"]
+            raise CtgiError(": ".join([otherwise, *(self._passed.lines() or expected)]))
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -233,12 +377,12 @@ def _folders(start: str) -> Iterator[str]:
         waiting.extend(os.path.join(folder, entry.name) for entry in _listing(folder or ".", seen) if _is_folder(entry))
 
 
-def _named(path: str) -> Iterator[str]:
+def _listed_in(path: str) -> Iterator[str]:
     lines = read_text(Path(path), "list of images", errors="surrogateescape").split("\n")
     names = [(number, name) for number, line in enumerate(lines, 1) if (name := line.strip()) and name[0] != "#"]
     if not names:
         raise CtgiError(f"list of images {plain(path)}: no images are listed in it")
-    found = [(number, os.path.join(os.path.dirname(path), name)) for number, name in names]
+    found = [(number, name if is_remote(name) else os.path.join(os.path.dirname(path), name)) for number, name in names]
     odd = [(number, name) for number, name in found if _is_not_utf8(name)]
     if odd and not any(os.path.lexists(name) for _, name in odd):  # else the names of the files are not UTF-8 either
         raise CtgiError(f"list of images {plain(path)}, line {odd[0][0]}: {NOT_UTF8}")

@@ -1,7 +1,6 @@
 """A gallery in a folder, searched by faiss."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
@@ -28,6 +27,8 @@ from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.index import Index, exact_index, open_index
 from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Refinement
+from ctgi.retrieval.sources.reading import is_unchanged
+from ctgi.retrieval.sources.references import placed
 
 
 class FolderGallery(Gallery):
@@ -149,8 +150,12 @@ class FolderGallery(Gallery):
         return [row for row, path in enumerate(self._folded_paths) if wanted in path]
 
     def check(self) -> list[str]:
-        """Paths of images deleted or changed since indexing, judged by size and time only."""
-        return [self._path(entry) for entry in self._manifest if not _unchanged(self._path(entry), entry)]
+        """Paths of images deleted or changed since indexing, judged by size and time only, and not in the network."""
+        return [
+            self._path(entry)
+            for entry in self._manifest
+            if not is_unchanged(self._path(entry), entry.size, entry.mtime_ns)
+        ]
 
     def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
         """This gallery, searched by image and caption together, and how many of its images have a caption.
@@ -250,7 +255,7 @@ class FolderGallery(Gallery):
         return [entry.path.casefold() for entry in self._manifest]
 
     def _path(self, entry: Entry) -> str:
-        return os.path.normpath(Path(self._root) / entry.path)
+        return placed(self._root, entry.path)
 
     def _nearest(self, queries: NDArray[np.float32], k: int) -> list[NDArray[np.int64]]:
         """Rows of the k nearest groups at least, or all there are; without groups, the k nearest rows."""
@@ -291,14 +296,6 @@ def _numbered(values: Sequence[Value]) -> NDArray[np.int64]:
     """The same number for the same value; an image without one is a group of its own."""
     numbers: dict[Value, int] = {}
     return np.array([~row if value is None else numbers.setdefault(value, row) for row, value in enumerate(values)])
-
-
-def _unchanged(path: str, entry: Entry) -> bool:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns)
 
 
 def open_folder(home: Path, encoder: Encoder | None = None) -> FolderGallery:

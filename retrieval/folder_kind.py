@@ -18,6 +18,7 @@ from ctgi.retrieval.gallery_names import encoder_name, gallery_home, named_by_pe
 from ctgi.retrieval.image_kinds import UNREAD, kind_of
 from ctgi.retrieval.images import display
 from ctgi.retrieval.metadata import SOURCES
+from ctgi.retrieval.sources.references import is_remote, placed
 
 __all__ = [
     "build_gallery", "damage_of", "home_of", "is_gallery", "lasting_name", "open_gallery", "optimize", "some_paths",
@@ -60,8 +61,8 @@ def to_make(place: Path, encoder: Encoder) -> ToMake:
 def some_paths(place: Path, most: int) -> list[str]:
     """Paths of images, evenly spread over the gallery."""
     header = read_header(place)
-    root, manifest = Path(image_root(place, header)), Manifest(place, header)
-    return [str(root / manifest[row].path) for row in range(0, len(manifest), max(1, len(manifest) // most))]
+    root, manifest = image_root(place, header), Manifest(place, header)
+    return [placed(root, manifest[row].path) for row in range(0, len(manifest), max(1, len(manifest) // most))]
 
 
 def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
@@ -76,7 +77,7 @@ def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
 
 def _sources(root: Path, paths: Iterable[str]) -> list[Path]:
     """The tables that lie in the folders of the images, or above them within the root."""
-    folders = {folder for path in paths for folder in PurePath(path).parents}
+    folders = {folder for path in paths if not is_remote(path) for folder in PurePath(path).parents}
     return sorted(root / folder / SOURCES for folder in folders if (root / folder / SOURCES).is_file())
 
 

@@ -147,7 +147,7 @@ class Gallery(ABC):
 
     @abstractmethod
     def check(self) -> list[str]:
-        """Paths of images deleted or changed since indexing, judged by size and time only."""
+        """Paths of images deleted or changed since indexing, judged by size and time only, and not in the network."""
 
     # --- what is searched
 

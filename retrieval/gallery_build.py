@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import PassedOver, canonical, find_images
+from ctgi.retrieval.finding import PassedOver, canonical, find_sources, is_streamed
 from ctgi.retrieval.gallery_files import disk_bytes, gallery_for, read_header
 from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Entry
@@ -26,6 +26,9 @@ from ctgi.retrieval.gallery_names import FOLDER, index_command
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index_trial import check_index
+from ctgi.retrieval.sources.found import Found
+from ctgi.retrieval.sources.reading import open_bytes, read_ahead
+from ctgi.retrieval.sources.references import Member, file_of, is_remote, parted
 from ctgi.settings_tables import RetrieverSettings
 from ctgi.spool import Spool
 from ctgi.text import plain
@@ -76,14 +79,19 @@ class GalleryReport:
     """Rows of tables whose image is not in the gallery."""
 
 
-class _Found(NamedTuple):
+class _Todo(NamedTuple):
     path: str
     entry: Entry
-    """Its sha256 is not known yet."""
+    """Its sha256 is not known yet, nor its size where that is 0."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.entry.size
 
 
 class _Prepared(NamedTuple):
-    found: _Found
+    found: _Todo
     sha256: str = ""
     pixels: "Tensor | None" = None
     failure: str = ""
@@ -115,8 +123,9 @@ def gallery_folder(inputs: Sequence[str]) -> Path:
     """
     if _is_one_folder(inputs):
         return Path(inputs[0]) / FOLDER
-    if len(inputs) == 1 and not any(mark in inputs[0] for mark in "@*?[") and not os.path.lexists(inputs[0]):
-        next(find_images(inputs), None)  # says what is missing
+    is_a_path = len(inputs) == 1 and not any(mark in inputs[0] for mark in "@*?[") and not is_streamed(inputs[0])
+    if is_a_path and not os.path.lexists(inputs[0]):
+        next(find_sources(inputs), None)  # says what is missing
     raise CtgiError("these images are not one folder: say where the gallery should go with --out FOLDER")
 
 
@@ -137,13 +146,14 @@ def build_gallery(
     indexed, no new gallery is made. An image that cannot be read just now keeps its row.
 
     Args:
-        inputs: as `find_images` takes them.
+        inputs: as `find_sources` takes them.
         out: the gallery's folder. If another encoder's gallery is there, this one goes into a subfolder.
         encoder: encodes the images.
         settings: batch size, decoding threads, storage type, faiss factory string.
         rebuild: discard what is there.
         progress: called with (images done, images to do), not counting unchanged ones.
-        on_found: called with the files that were passed over, before any image is read.
+        on_found: called with the files that were passed over, before any image is read; after that, where images are
+            drawn from the network.
         without_locks: see `ctgi.files.own`.
 
     Raises:
@@ -152,16 +162,20 @@ def build_gallery(
     started = time.monotonic()
     check_index(encoder.dim, settings.index, settings.storage)  # a wrong factory string should not cost an hour
     _refuse_gallery(inputs)
-    next(find_images(inputs), None)  # says what is missing before anything is made
+    next(find_sources(inputs), None)  # says what is missing before anything is made
     out = gallery_for(out, encoder.fingerprint)
     with writing(out, without_locks):
         writer, rebuilt = resume(out, _wanted(inputs, out, encoder, settings), rebuild=rebuild)
         with closing(writer):
             run = _Run(known=writer.known())
-            todo = Spool(_survey(inputs, writer, run))
-            if on_found:
-                on_found(run.passed)
+            todo: Iterable[_Todo] = _survey(inputs, writer, run)
+            streamed, told = any(map(is_streamed, inputs)), on_found or (lambda passed: None)
+            if not streamed:
+                todo = Spool(todo)
+                told(run.passed)
             _add(todo, writer, run, encoder, settings, progress or (lambda done, total: None))
+            if streamed:
+                told(run.passed)
             total, contents = _commit(writer, np.unique(np.array(run.rows, np.int64)), len(run.failed))
             size = disk_bytes(out)
     return GalleryReport(
@@ -215,43 +229,79 @@ def _root(inputs: Sequence[str]) -> str:
 
 
 def _relative(path: str, inputs: Sequence[str]) -> str:
+    if is_remote(path):
+        return path
     return os.path.relpath(path, inputs[0]) if _is_one_folder(inputs) else os.path.relpath(canonical(path))
 
 
-def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> Iterator[_Found]:
+def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> Iterator[_Todo]:
     """The images that must be read; unchanged ones are entered into the run directly."""
-    for path in find_images(inputs, run.passed):
-        name = _relative(path, inputs)
-        row = writer.row_at(name)
-        run.met += row is not None
+    last = ""
+    for found in find_sources(inputs, run.passed, reading=True):
+        name = _relative(found.path, inputs)
         try:
-            status = Path(path).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            run.failed.append((path, "no such file"))
+            entry = _entry(found, name)
+        except ImageError as error:
+            run.failed.append((found.path, error.reason))
+            kept = _rows_behind(found, name, last, writer) if isinstance(error, UnreadError) else []
+            run.met += len(kept) if found.fault else writer.row_at(name) is not None
+            run.rows.extend(kept)
             continue
-        except OSError as error:
-            run.failed.append((path, f"cannot be read: {error.strerror}"))
-            if row is not None:
-                run.rows.append(row)
-            continue
-        entry = Entry(name, "", status.st_size, status.st_mtime_ns)
-        if row is not None and writer.entries[row]._replace(sha256="") == entry:
+        last, row = found.path, writer.row_at(name)
+        run.met += row is not None
+        if row is not None and entry.size and writer.entries[row]._replace(sha256="") == entry:
             run.rows.append(row)
         else:
-            yield _Found(path, entry)
+            yield _Todo(found.path, entry)
+
+
+def _entry(found: Found, name: str) -> Entry:
+    """The entry of an image without its sha256. Raises ImageError if it cannot be read."""
+    if found.fault:
+        raise UnreadError(found.path, found.fault)
+    if is_remote(found.path) or found.stamp is not None:
+        return Entry(name, "", found.size or 0, found.stamp or 0)
+    try:
+        status = Path(found.path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(found.path, "no such file") from None
+    except OSError as error:
+        raise UnreadError(found.path, f"cannot be read: {error.strerror}") from None
+    return Entry(name, "", status.st_size, status.st_mtime_ns)
+
+
+def _rows_behind(found: Found, name: str, last: str, writer: GalleryWriter) -> list[int]:
+    """The rows that stay, of an image that cannot be read, or of those in an archive behind the last that can be."""
+    if not found.fault:
+        return [row] if (row := writer.row_at(name)) is not None else []
+    inside = parted(last) if file_of(last) == found.path else None
+    end = inside.offset if isinstance(inside, Member) else -1
+    kept = []
+    for row in range(len(writer.entries)):
+        path = writer.entries[row].path
+        if path.startswith(f"{name}#") and _offset(path) > end and writer.row_at(path) == row:
+            kept.append(row)
+    return kept
+
+
+def _offset(path: str) -> int:
+    inside = parted(path)
+    return inside.offset if isinstance(inside, Member) else 0
 
 
 def _add(
-    todo: Spool[_Found],
+    todo: Iterable[_Todo],
     writer: GalleryWriter,
     run: _Run,
     encoder: Encoder,
     settings: RetrieverSettings,
     progress: Progress,
 ) -> None:
-    def prepare(found: _Found) -> _Prepared:
+    def prepare(found: _Todo) -> _Prepared:
         try:
             sha256 = digest(found.path)
+            if not found.size:
+                found = found._replace(entry=found.entry._replace(size=len(open_bytes(found.path))))
             if writer.row_of(sha256) is not None:
                 return _Prepared(found, sha256)
             with picture_at(found.path) as picture:
@@ -259,14 +309,14 @@ def _add(
         except ImageError as error:
             return _Prepared(found, failure=error.reason, unread=isinstance(error, UnreadError))
 
-    done = 0
-    progress(done, len(todo))
+    done, total = 0, len(todo) if isinstance(todo, Spool) else None
+    progress(done, total)
     with ThreadPoolExecutor(max(1, settings.workers)) as pool:
-        prepared = ahead(pool, prepare, todo, settings.batch_size * _BATCHES_AHEAD)
+        prepared = ahead(pool, prepare, read_ahead(todo), settings.batch_size * _BATCHES_AHEAD)
         while batch := list(islice(prepared, settings.batch_size)):
             _append(batch, writer, run, encoder)
             done += len(batch)
-            progress(done, len(todo))
+            progress(done, total)
 
 
 def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], window: int) -> Iterator[R]:

@@ -7,12 +7,13 @@ import struct
 from importlib.util import find_spec
 from typing import Literal
 
-Kind = Literal["image", "video", "heif", "other"]
+Kind = Literal["image", "video", "heif", "shard", "other"]
 
 HEAD_BYTES = 64
 UNREAD: dict[Kind, str] = {
     "video": "a video: ctgi crop cuts the people out of it",
     "heif": "a HEIC image: pip install 'ctgi[heif]' to read it",
+    "shard": "an archive beside images: name it by itself to take the images in it",
 }
 """Files that users may take for images, and what to do about them."""
 
@@ -63,6 +64,11 @@ _TGA_DEPTHS = {1: (8,), 2: (16, 24, 32), 3: (8, 16), 9: (8,), 10: (16, 24, 32), 
 def image_by_name(ending: str) -> bool:
     """Whether files with this extension (lower case) count as images without being opened."""
     return ending in _IMAGES or (ending in _HEIF and _heif_installed())
+
+
+def tells_nothing(ending: str) -> bool:
+    """Whether only the content of a file with this extension (lower case) shows what it is."""
+    return ending not in _VIDEOS and ending not in _OTHERS and ending not in _HEIF
 
 
 def kind_of(path: str) -> Kind:

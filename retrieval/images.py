@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ctgi.errors import ImageError, UnreadError
 from ctgi.retrieval.image_kinds import HEAD_BYTES, UNREAD, image_format, kind_of
+from ctgi.retrieval.sources.reading import MAX_BYTES, open_bytes
+from ctgi.retrieval.sources.recent import recent
+from ctgi.retrieval.sources.references import is_reference
 from ctgi.text import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_BYTES = 400_000_000
-"""Size limit of a file: the largest image that is read, uncompressed at 4 bytes per pixel."""
-
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image by path and content hash; the bytes stay on disk."""
+    """An image by path and content hash; the bytes stay where they are."""
 
     path: str
     sha256: str
@@ -59,7 +59,7 @@ def digest(path: str) -> str:
         from ctgi.retrieval.video import content_of, frame_name
 
         return frame_name(content_of(address[0]), address[1])
-    with _opened(path) as file:
+    with opened(path) as file:
         return _digest(path, file)
 
 
@@ -71,7 +71,7 @@ def examine(path: str) -> tuple[str, str]:
     """
     from ctgi.retrieval.pixels import decoded, is_whole_jpeg
 
-    with _opened(path) as file, _explained(path):
+    with opened(path) as file, _explained(path):
         content = file.read()
     sha256 = hashlib.sha256(content).hexdigest()
     try:
@@ -152,7 +152,7 @@ def picture_at(path: str, sha256: str = "") -> Iterator[Picture]:
         return
     from ctgi.retrieval.pixels import decoded
 
-    with _opened(path) as file:
+    with opened(path) as file:
         kind = _format(path, file)
         if sha256 and _digest(path, file) != sha256:
             raise ImageError(path, "changed since it was listed")
@@ -173,8 +173,15 @@ def _address(path: str) -> tuple[str, float] | None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BufferedReader]:
-    """The open file at `path`, of a size that an image may have."""
+def opened(path: str) -> Iterator[BufferedReader | BytesIO]:
+    """The open file at `path`, or the bytes that a reference names, of a size that an image may have.
+
+    Raises:
+        ImageError: it cannot be read, is empty or too large.
+    """
+    if (content := recent.get(path)) is not None or is_reference(path):
+        yield BytesIO(open_bytes(path) if content is None else content)
+        return
     with _explained(path):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
@@ -189,10 +196,11 @@ def _opened(path: str) -> Iterator[BufferedReader]:
         yield file
 
 
-def _format(path: str, file: BufferedReader) -> str:
+def _format(path: str, file: BufferedReader | BytesIO) -> str:
     """Pillow's name of the file's format."""
     with _explained(path):
-        return _kind(path, file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size)
+        head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
+        return _kind(path, head, size)
 
 
 def _kind(path: str, head: bytes, size: int) -> str:
@@ -202,7 +210,7 @@ def _kind(path: str, head: bytes, size: int) -> str:
     return kind
 
 
-def _digest(path: str, file: BufferedReader) -> str:
+def _digest(path: str, file: BufferedReader | BytesIO) -> str:
     with _explained(path):
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()

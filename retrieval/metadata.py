@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ctgi.errors import CtgiError
 from ctgi.reading import json_lines, read_text
+from ctgi.retrieval.sources.references import is_remote
 from ctgi.text import is_file_name, joined, plain
 
 Value = str | int | float | None
@@ -113,6 +114,8 @@ def _path_of(file: Path, line: int, row: Mapping[str, Any]) -> str:
 
 
 def _places(path: str, file: Path, root: Path) -> tuple[str, ...]:
+    if is_remote(path):
+        return (path,)
     bases = file.absolute().parent, root
     return tuple(dict.fromkeys(os.path.relpath(os.path.normpath(base / path), root) for base in bases))
 

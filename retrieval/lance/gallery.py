@@ -18,6 +18,8 @@ from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.lance.place import LancePlace, explained
 from ctgi.retrieval.lance.tables import MTIME, PATH, SHA256, SIZE, VECTOR, LanceTable, any_of, matrix, quoted
 from ctgi.retrieval.ranking import Candidate, Refinement
+from ctgi.retrieval.sources.reading import is_unchanged
+from ctgi.retrieval.sources.references import placed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +148,7 @@ class LanceGallery(Gallery):
         if self._count > _CHECKED:
             return []
         rows = self._rows([PATH, SIZE, MTIME])
-        return [path for name, *state in _columns(rows) if not _unchanged(path := self._path(name), state)]
+        return [path for name, *state in _columns(rows) if not is_unchanged(path := self._path(name), *state)]
 
     def _rows_where(self, where: str) -> list[int]:
         found: list[int] = self._rows(["_rowoffset"], where)["_rowoffset"].to_pylist()
@@ -158,7 +160,7 @@ class LanceGallery(Gallery):
             return (query.where(where) if where else query).to_arrow().select([*columns])
 
     def _path(self, name: str) -> str:
-        return os.path.normpath(Path(self.root) / name)
+        return placed(self.root, name)
 
     def _ref(self, name: str, sha256: str) -> ImageRef:
         return ImageRef(self._path(name), sha256)
@@ -299,11 +301,3 @@ def _in_order(found: "pa.Table") -> list[str]:
 
 def _columns(rows: "pa.Table") -> Iterator[tuple[Any, ...]]:
     return zip(*(column.to_pylist() for column in rows.columns), strict=True)
-
-
-def _unchanged(path: str, state: Sequence[int]) -> bool:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return False
-    return [status.st_size, status.st_mtime_ns] == [*state]

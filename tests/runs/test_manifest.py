@@ -11,8 +11,9 @@ import pytest
 
 from ctgi.errors import CtgiError
 from ctgi.reading import Json
-from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.finding import find_sources
 from ctgi.retrieval.images import digest
+from ctgi.retrieval.sources.found import Found
 from ctgi.runs import manifest as module
 from ctgi.runs.events import Logged
 from ctgi.runs.manifest import Listed, Manifest
@@ -35,7 +36,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def update(manifest: Manifest, people: Path) -> Listed:
-    return manifest.update([*find_images([str(people)])], Logged())
+    return manifest.update([*find_sources([str(people)])], Logged())
 
 
 def paths(manifest: Manifest, count: int) -> list[str]:
@@ -45,7 +46,7 @@ def paths(manifest: Manifest, count: int) -> list[str]:
 def test_each_image_is_read_once_and_belongs_to_one_shard(tmp_path: Path, people: Path, read: list[str]) -> None:
     manifest = Manifest(tmp_path / "new" / "m.jsonl", GIVEN)
     assert update(manifest, people) == Listed(8, new=8)
-    everything = [*find_images([str(people)])]
+    everything = [one.path for one in find_sources([str(people)])]
     assert read == everything
     assert update(manifest, people) == Listed(8)
     assert sorted(paths(manifest, 3)) == paths(manifest, 1) == everything
@@ -116,7 +117,7 @@ def test_rows_are_of_the_images_that_were_named(tmp_path: Path, people: Path, re
     other = Manifest(manifest.path, {"inputs": ["other"]})
     one = str(people / "0_a.png")
     read.clear()
-    assert other.update([one], Logged()) == Listed(1, gone=7)
+    assert other.update([Found(one)], Logged()) == Listed(1, gone=7)
     assert read == []
     assert paths(other, 2) == [one]
     with pytest.raises(CtgiError, match="lists other images, of a run begun meanwhile"):
@@ -137,8 +138,8 @@ def test_of_several_processes_one_makes_it(tmp_path: Path, people: Path) -> None
     """Three begin at once; each image has one row, and one process alone read it."""
     code = (
         "import sys; from pathlib import Path; from ctgi.runs.manifest import Manifest; from ctgi.runs.events import "
-        "Logged; from ctgi.retrieval.finding import find_images\n"
-        "listed = Manifest(Path('m.jsonl'), {'inputs': ['people']}).update([*find_images(sys.argv[1:])], Logged())\n"
+        "Logged; from ctgi.retrieval.finding import find_sources\n"
+        "listed = Manifest(Path('m.jsonl'), {'inputs': ['people']}).update([*find_sources(sys.argv[1:])], Logged())\n"
         "print(listed.new)"
     )
     command = [sys.executable, "-c", code, str(people)]

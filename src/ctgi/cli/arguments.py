@@ -1,6 +1,7 @@
 """What is wrong with a command's arguments, found before any work starts."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,20 +24,37 @@ _PLACES = {
     *("--train-config", "-g", "-o", "-r"),
 }
 """Options of a file or folder."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_TAKE_ADDRESSES = {("caption", "--out"), ("caption", "-o")}
+"""(command, option) of those that take addresses of object storage, too."""
 
 
 def expect_places(arguments: Sequence[str]) -> None:
     """Refuse a place without a name, as of a shell variable that is not set: it would mean the working directory.
 
+    An address is no place either, but for those that take one: it would mean a folder of that name here.
+
     Raises:
-        CtgiError: the place of an option is empty.
+        CtgiError: the place of an option is empty, or an address.
     """
     for option, place in zip(arguments, (*arguments[1:], None), strict=True):
         name, equals, given = option.partition("=")
-        if name in _PLACES and (given if equals else place) == "":
+        value = given if equals else place
+        if name in _PLACES and value and _ADDRESS.match(value) and (arguments[0], name) not in _TAKE_ADDRESSES:
+            raise CtgiError(
+                f"{name} {plain(value.partition('?')[0].rpartition('@')[2])}: expected a file or folder of this machine"
+            )
+        if name in _PLACES and value == "":
             raise CtgiError(
                 f"{name} is empty, perhaps from a variable that is not set: give a value, or leave the option out"
             )
+
+
+def in_column(images: list[str], column: str | None) -> list[str]:
+    """The inputs, with the column of the pictures in their Parquet files."""
+    from ctgi.retrieval.sources.references import with_column
+
+    return images if column is None else [with_column(one, column) for one in images]
 
 
 def refuse_idle(given: Mapping[str, object], why: str) -> None:

@@ -13,6 +13,7 @@ from ctgi.cli.options import (
     Bind,
     CaptionsHtml,
     CaptionsTable,
+    Column,
     Config,
     Crop,
     DryRun,
@@ -83,6 +84,7 @@ def caption(
     config: Config = None,
     turns: Turns = None,
     limit: Limit = None,
+    column: Column = None,
     crop: Crop = False,
     split: SplitOf = None,
     shard: ShardOf = None,
@@ -108,11 +110,12 @@ def caption(
     """
     import asyncio
 
-    from ctgi.cli.arguments import refuse_idle, tell_unused_config
+    from ctgi.cli.arguments import in_column, refuse_idle, tell_unused_config
     from ctgi.cli.export import check_layouts, check_pages, write_pages
     from ctgi.config import load_settings
     from ctgi.runs.export import check_export, export_all
 
+    images = in_column(images, column)
     listed = (annotations or Path(images[0]) if export else None) if split else annotations
     check_layouts("--export", export, images_root, listed, keep_human)
     check_pages(html, table)

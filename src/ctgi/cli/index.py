@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Config, Crop, Images, Profile, Quiet
+from ctgi.cli.options import AsJson, Bind, Column, Config, Crop, Images, Profile, Quiet
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
@@ -43,6 +43,7 @@ def index(
     images: Images,
     out: Out = None,
     metadata: Metadata = None,
+    column: Column = None,
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
@@ -60,7 +61,7 @@ def index(
 
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
-    from ctgi.cli.arguments import refuse_idle, tell_unused_config
+    from ctgi.cli.arguments import in_column, refuse_idle, tell_unused_config
     from ctgi.config import load_settings
     from ctgi.retrieval.encoder import load_encoder
     from ctgi.retrieval.gallery import gallery_folder
@@ -71,6 +72,7 @@ def index(
         told = {
             "--out": out,
             "--metadata": metadata,
+            "--column": column,
             "--index": index_type,
             "--rebuild": rebuild,
             "--crop": crop,
@@ -80,6 +82,7 @@ def index(
         refuse_idle(told, "with --check, which only reads")
         _check(images, as_json)
         return
+    images = in_column(images, column)
     tell_unused_config(images, config, quiet=quiet)
     settings = load_settings(
         binds=bind, profile=profile, config=config, retriever={"index": index_type} if index_type else {}

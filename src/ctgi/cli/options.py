@@ -49,7 +49,15 @@ TrainSets = Annotated[
 # --- what is worked on
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGES", help="Folders, image files, quoted globs, or lists of paths (@list.txt)."),
+    typer.Argument(
+        metavar="IMAGES",
+        help="Folders, image files, tar or Parquet files, quoted globs, lists of paths (@list.txt), or addresses "
+        "(s3://, gs://, hf://, https://).",
+    ),
+]
+Column = Annotated[
+    str | None,
+    typer.Option("--column", metavar="NAME", help="Column of the pictures in Parquet files (default: the only one)."),
 ]
 Data = Annotated[
     str | None,

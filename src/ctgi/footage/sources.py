@@ -8,6 +8,7 @@ from pathlib import Path
 from ctgi import records
 from ctgi.reading import Json, dump, parse_json
 from ctgi.records import Match
+from ctgi.retrieval.sources.references import is_remote
 from ctgi.tools.types import Box
 
 SOURCES = "sources.jsonl"
@@ -103,6 +104,8 @@ def _opened_from(told: Origin, folder: Path) -> records.Origin:
 
 def _folder_of(path: str) -> Path | None:
     """The nearest folder above an image that has a sources.jsonl."""
+    if is_remote(path):
+        return None
     return next((folder for folder in Path(path).absolute().parents if (folder / SOURCES).is_file()), None)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,21 @@ from ctgi.graphs.contexts import open_mtg
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
 from ctgi.reading import Json
 from ctgi.records import CaptionRecord
-from ctgi.retrieval.finding import PassedOver, find_images
+from ctgi.retrieval.finding import PassedOver, find_sources, is_streamed
 from ctgi.retrieval.images import ImageRef, ref
+from ctgi.retrieval.sources.found import Found
+from ctgi.retrieval.sources.reading import read_ahead
 from ctgi.runs.batch import run_many
 from ctgi.runs.captions_file import Captioned, CaptionsFile, open_captions
 from ctgi.runs.events import Events, Update
 from ctgi.runs.origin import root_of
 from ctgi.runs.recording import Act, recording
-from ctgi.runs.scene_hint import tell_scenes
+from ctgi.runs.scene_hint import LOOKED_AT, tell_scenes
 from ctgi.spool import Spool
 from ctgi.tools.traces.interceptor import Interceptor
+
+_FIRST = 16
+"""Images from the network of which it is looked first whether they show scenes."""
 
 
 @dataclass
@@ -137,7 +143,8 @@ class Images:
 
     each: Iterable[ImageRef | ImageError]
     """An error stands for an image that cannot be read."""
-    count: int
+    count: int | None
+    """None where they are drawn from the network and not counted beforehand."""
     given: Json
     """How the user named them, for the trace: `inputs` and more."""
     elsewhere: Captioned = field(default_factory=Captioned)
@@ -165,8 +172,12 @@ async def caption_images(
         CtgiError: set-up, a full disk, or a server that is gone (EndpointDownError); what is finished is in `out`.
     """
     report = CaptionReport(str(out))
-    paths = await asyncio.to_thread(found, inputs, report.passed, events)
-    images = Images(_read(paths), len(paths), {**as_given(inputs, split_of), "limit": limit, "shard": None})
+    given = {**as_given(inputs, split_of), "limit": limit, "shard": None}
+    if any(map(is_streamed, inputs)):
+        images = Images(_read(_drawn(inputs, report.passed, events)), None, given)
+    else:
+        listed = await asyncio.to_thread(found, inputs, report.passed, events)
+        images = Images(_read(listed), len(listed), given)
     return await caption_each(images, report, settings, events, limit=limit, trace=trace, models=models)
 
 
@@ -200,7 +211,7 @@ async def caption_each(
             _tell_other_bindings(file, _bindings(settings), events)
             todo = _todo(images, file, report, run.interceptor, limit)
             try:
-                with events.progress("caption", min(images.count, limit or images.count)) as update:
+                with events.progress("caption", _total(images, limit)) as update:
                     await work.all(todo, in_flight(settings), update)
             finally:
                 report.calls, report.cached, report.thoughts = run.cache.made, run.cache.reused, run.cache.thoughts
@@ -209,13 +220,27 @@ async def caption_each(
     return report
 
 
-def found(inputs: Sequence[str], passed: PassedOver, events: Events) -> Spool[str]:
+def found(inputs: Sequence[str], passed: PassedOver, events: Events) -> Spool[Found]:
     """All images, listed so that their number is known; files passed over are reported."""
-    paths = Spool(find_images(inputs, passed))
+    images = Spool(find_sources(inputs, passed))
     for line in passed.lines():
         events.tell(line)
-    tell_scenes(paths, events)
-    return paths
+    tell_scenes([one.path for one in images[:: max(1, len(images) // LOOKED_AT)]], events)
+    return images
+
+
+def _drawn(inputs: Sequence[str], passed: PassedOver, events: Events) -> Iterator[Found]:
+    """All images, drawn from the network as they are needed and read ahead; what was passed over is reported last."""
+    images = read_ahead(find_sources(inputs, passed, reading=True))
+    first = [*islice(images, _FIRST)]
+    tell_scenes([one.path for one in first], events)
+    yield from chain(first, images)
+    for line in passed.lines():
+        events.tell(line)
+
+
+def _total(images: Images, limit: int | None) -> int | None:
+    return limit if images.count is None else min(images.count, limit or images.count)
 
 
 def _act(inputs: Sequence[str], given: Json) -> Act:
@@ -249,10 +274,10 @@ def in_flight(settings: Settings) -> int:
     return 4 + max(settings.endpoint(settings.binding(name)).concurrency for name in TOOLS) * 5 // 4
 
 
-def _read(paths: Iterable[str]) -> Iterator[ImageRef | ImageError]:
-    for path in paths:
+def _read(images: Iterable[Found]) -> Iterator[ImageRef | ImageError]:
+    for one in images:
         try:
-            yield ref(path)
+            yield ImageError(one.path, one.fault) if one.fault else ref(one.path)
         except ImageError as error:
             yield error
 

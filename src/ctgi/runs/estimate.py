@@ -12,8 +12,9 @@ from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
 from ctgi.places import Placed
 from ctgi.reading import Json
-from ctgi.retrieval.finding import PassedOver, find_images
+from ctgi.retrieval.finding import PassedOver, find_sources
 from ctgi.retrieval.images import digest, image_size
+from ctgi.retrieval.sources.reading import read_ahead
 from ctgi.runs.captions_file import Captioned
 from ctgi.runs.events import Events
 
@@ -45,8 +46,11 @@ def estimate(
     failed = []
     already = 0
     passed = PassedOver()
-    for path in find_images(inputs, passed):
+    for found in read_ahead(find_sources(inputs, passed, reading=True)):
+        path = found.path
         try:
+            if found.fault:
+                raise ImageError(path, found.fault)
             if captioned.holds(path, digest(path)):
                 already += 1
             elif limit is None or len(sizes) < limit:

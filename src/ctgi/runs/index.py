@@ -11,6 +11,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, is_gallery, kind_of, open_gallery
+from ctgi.retrieval.sources.references import file_of, is_remote
 from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
 from ctgi.runs.last_gallery import named_gallery, remember
@@ -57,7 +58,8 @@ def build(
             f"the gallery was damaged ({report.rebuilt}) and is repaired: {report.encoded} images encoded again"
         )
     if report.encoded:
-        tell_scenes(kind_of(report.folder).some_paths(Path(report.folder), LOOKED_AT), events)
+        some = kind_of(report.folder).some_paths(Path(report.folder), LOOKED_AT)
+        tell_scenes([path for path in some if not is_remote(path)], events)
     known = update_metadata(report, metadata, events) if report.total else None
     return replace(report, columns=known.names, unmatched=known.unmatched) if known else report
 
@@ -103,7 +105,7 @@ def _tell_changes(gallery: Gallery, events: Events) -> None:
     if not changed:
         return
     shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
-    if len(changed) == len(gallery) and not any(map(os.path.lexists, changed)):
+    if len(changed) == len(gallery) and not any(os.path.lexists(file_of(path)) for path in changed):
         events.warn(
             f"none of the {len(changed)} indexed images is there ({shown}): copy them there, "
             "or run ctgi index on the folder where they are now"

@@ -6,7 +6,7 @@ and a run finds what has changed.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -20,6 +20,9 @@ from ctgi.errors import CtgiError, ImageError
 from ctgi.files import WithoutLocks, is_full, lock, open_owned, whole_file
 from ctgi.reading import Json, TextError, dump, parse_json
 from ctgi.retrieval.images import ImageRef, digest
+from ctgi.retrieval.sources.found import Found
+from ctgi.retrieval.sources.reading import read_ahead
+from ctgi.retrieval.sources.references import is_reference
 from ctgi.runs.events import Events
 from ctgi.runs.shards import Shard
 from ctgi.text import plain
@@ -79,7 +82,7 @@ class Manifest:
                 )
             yield from (line for line in file if _is_row(line) and shard.takes(line[_SHA256]))
 
-    def update(self, images: Sequence[str], events: Events, without_locks: WithoutLocks = "warn") -> Listed:
+    def update(self, images: Sequence[Found], events: Events, without_locks: WithoutLocks = "warn") -> Listed:
         """Bring the rows in line with `images`: what is new or changed is read, what is gone is taken out.
 
         Of several processes one does it, and the others wait. After a kill it goes on where the rows end.
@@ -87,11 +90,15 @@ class Manifest:
         Raises:
             CtgiError: it cannot be written, or the file system has no locks and that stops.
         """
-        wanted = np.fromiter((hash(_state(path)) for path in images), np.int64, len(images))
+        faults = [ImageError(one.path, one.fault) for one in images if one.fault]
+        images = [one for one in images if not one.fault] if faults else images
+        wanted = np.fromiter((hash(_state(one)) for one in images), np.int64, len(images))
         if self._is_in_line(wanted):
-            return Listed(len(images))
+            return Listed(len(images), failed=faults)
         with _locked(self.path, without_locks) as file:
-            return self._updated(file, images, wanted, events)
+            listed = self._updated(file, images, wanted, events)
+        listed.failed[:0] = faults
+        return listed
 
     def _is_in_line(self, wanted: NDArray[np.int64]) -> bool:
         """Whether there is nothing to do; several processes may find so at once."""
@@ -101,7 +108,7 @@ class Manifest:
             lock(file.fileno(), shared=True, wait=True)
             return file.readline() == self._head and np.array_equal(np.sort(_keys(file)), np.sort(wanted))
 
-    def _updated(self, file: FileIO, images: Sequence[str], wanted: NDArray[np.int64], events: Events) -> Listed:
+    def _updated(self, file: FileIO, images: Sequence[Found], wanted: NDArray[np.int64], events: Events) -> Listed:
         with _reading(self.path) as there:
             is_same, known = there.readline() == self._head, _keys(there)
         if not file.tell():
@@ -109,16 +116,16 @@ class Manifest:
         missing = np.flatnonzero(~np.isin(wanted, known)).tolist()
         failed = []
         with events.progress("list", len(missing)) as update:
-            for done, place in enumerate(missing, 1):
-                state = _state(images[place])
+            for done, one in enumerate(read_ahead(images[place] for place in missing), 1):
+                state = _state(one)
                 try:
-                    self._append(file, _ROW + digest(images[place]).encode() + state)
+                    self._append(file, _ROW + digest(one.path).encode() + state)
                 except ImageError as error:
                     failed.append(error)
                 update(done)
         stale = known[~np.isin(known, wanted)]
         out = self._without({*stale.tolist()}) if stale.size or not is_same else set()
-        changed = len(out.intersection(images[place] for place in missing)) if out else 0
+        changed = len(out.intersection(images[place].path for place in missing)) if out else 0
         new = len(missing) - len(failed) - changed
         return Listed(len(images) - len(failed), new, changed, len(out) - changed, failed)
 
@@ -169,14 +176,14 @@ def _keys(file: BinaryIO) -> NDArray[np.int64]:
     return np.fromiter((hash(line[_STATE]) for line in file if _is_row(line)), np.int64)
 
 
-def _state(path: str) -> bytes:
+def _state(image: Found) -> bytes:
     """The end of the row of an image as it is now. Times are compared for equality alone, so clocks may differ."""
-    try:
-        found = Path(path).stat()
-        size, mtime_ns = found.st_size, found.st_mtime_ns
-    except (OSError, ValueError):  # reading it says why
-        size, mtime_ns = 0, 0
-    return b'", ' + dump({"path": path, "size": size, "mtime_ns": mtime_ns})[1:] + b"\n"
+    size, mtime_ns = image.size or 0, image.stamp or 0
+    if not is_reference(image.path):
+        with suppress(OSError, ValueError):  # reading it says why
+            there = Path(image.path).stat()
+            size, mtime_ns = there.st_size, there.st_mtime_ns
+    return b'", ' + dump({"path": image.path, "size": size, "mtime_ns": mtime_ns})[1:] + b"\n"
 
 
 @contextmanager

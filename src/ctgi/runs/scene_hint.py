@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from ctgi.errors import ImageError
 from ctgi.retrieval.image_kinds import HEAD_BYTES, image_format
+from ctgi.retrieval.images import opened
 from ctgi.retrieval.pixels import upright_size
 from ctgi.runs.events import Events
 from ctgi.text import plain
@@ -37,8 +38,9 @@ def _is_scene(size: tuple[int, int]) -> bool:
 def _size(path: str) -> tuple[int, int] | None:
     """By its header alone; None if that cannot be read: whoever reads the image says why."""
     try:
-        with Path(path).open("rb") as file:
-            kind = image_format(file.read(HEAD_BYTES), os.fstat(file.fileno()).st_size)
+        with opened(path) as file:
+            head, size = file.read(HEAD_BYTES), file.seek(0, os.SEEK_END)
+            kind = image_format(head, size)
             return upright_size(file, kind) if kind else None
-    except (OSError, ValueError):
+    except (ImageError, OSError, ValueError):
         return None

@@ -1,7 +1,6 @@
 """Images of the gallery as the page shows them: found by content, made smaller once, kept as JPEG files."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from ctgi.files import write_whole
 from ctgi.footage.scenes import full_picture
 from ctgi.footage.sources import origin_of
 from ctgi.retrieval.images import picture_at
+from ctgi.retrieval.sources.references import file_of, is_remote
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +45,7 @@ class Pictures:
         paths = self._paths_of(sha256)
         if not paths:
             raise UnknownImageError("no image of this gallery has this id")
-        return next(filter(os.path.exists, paths), paths[0])
+        return next((path for path in paths if is_remote(path) or Path(file_of(path)).exists()), paths[0])
 
     def thumbnail(self, sha256: str) -> bytes:
         """A small picture, made at its first showing.

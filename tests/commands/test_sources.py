@@ -1,0 +1,134 @@
+"""Captioning, indexing and searching images that lie in archives, tables and buckets."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ctgi.retrieval.images import read_image
+from tests.support.commands import Run
+from tests.support.storage import object_storage, picture, save_tar
+
+MODEL = ["--bind", "images=python:tests.commands.test_sources:says"]
+
+
+def says(image: Image.Image | None, prompt: str) -> str:
+    """A model that names the main color."""
+    if image is None or "yes or no" in prompt.lower():
+        return "yes"
+    red, green, blue = image.resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
+    return f"A person in {'red' if red > max(green, blue) else 'blue' if blue > green else 'green'} clothes."
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Any]:
+    with object_storage("people") as client:
+        yield client
+
+
+@pytest.fixture
+def encoder(tiny_clip: Path) -> list[str]:
+    return ["--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}"]
+
+
+@pytest.fixture
+def shard(people: Path, tmp_path: Path) -> Path:
+    """The eight images of `people` with a text beside each, in an archive."""
+    files = {path.name: path.read_bytes() for path in sorted(people.iterdir())}
+    return save_tar(tmp_path / "shard.tar", files | {f"{name}.txt": b"a text" for name in files})
+
+
+def records(path: str = "captions.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_an_archive_is_captioned_and_a_second_run_has_nothing_to_do(ctgi: Run, shard: Path) -> None:
+    first = ctgi("caption", shard, *MODEL, "--turns", 0, "--json")
+    assert (first.code, first.json["captioned"], first.json["passed_over"]) == (0, 8, {".txt": 8})
+    again = ctgi("caption", shard, *MODEL, "--turns", 0, "--json")
+    assert (again.code, again.json["captioned"], again.json["already"]) == (0, 0, 8)
+    assert all(read_image(record["path"]).size == (48, 96) for record in records())
+    estimated = ctgi("caption", shard, "--out", "other.jsonl", "--dry-run", "--json")
+    assert estimated.json["images"] == 8
+
+
+def test_a_damaged_archive_fails_and_what_is_whole_in_it_is_captioned(ctgi: Run, shard: Path) -> None:
+    shard.write_bytes(shard.read_bytes()[:4000])
+    done = ctgi("caption", shard, *MODEL, "--turns", 0, "--json")
+    assert done.code == 1
+    assert done.json["captioned"] > 0
+    assert done.json["failed"][-1]["path"] == str(shard)
+    assert "copy it again" in done.json["failed"][-1]["reason"]
+
+
+def test_shards_of_a_run_share_the_images_of_an_archive(ctgi: Run, shard: Path) -> None:
+    done = [ctgi("caption", shard, *MODEL, "--turns", 0, "--shard", f"{part}/2", "--json") for part in (1, 2)]
+    assert [one.code for one in done] == [0, 0]
+    assert sum(one.json["captioned"] + one.json["copied"] for one in done) == 8
+
+
+def test_a_gallery_of_an_archive_is_searched_and_its_pictures_are_shown(
+    ctgi: Run, shard: Path, encoder: list[str]
+) -> None:
+    done = ctgi("index", shard, "--out", "g", *encoder, "--json")
+    assert (done.code, done.json["total"], done.json["encoded"]) == (0, 8, 8)
+    assert ctgi("index", shard, "--out", "g", *encoder, "--json").json["added"] == 0
+    found = ctgi(
+        "search", "red", "-g", "g", *encoder, *MODEL, "--html", "r.html", "--montage", "m.png", "-k", 8, "--json"
+    )
+    assert found.code == 0
+    assert {read_image(one["path"]).size for one in found.json["results"]} == {(48, 96)}
+    assert Path("r.html").read_text().count("data:image/") >= 8
+    assert read_image("m.png").width > 100
+    shard.unlink()
+    assert "none of the 8 indexed images is there" in ctgi("search", "red", "-g", "g", *encoder, "--no-mti").err
+
+
+def test_a_changed_archive_is_read_again_and_a_damaged_one_keeps_its_rows(
+    ctgi: Run, shard: Path, encoder: list[str]
+) -> None:
+    ctgi("index", shard, "--out", "g", *encoder)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:4000])
+    damaged = ctgi("index", shard, "--out", "g", *encoder, "--json")
+    assert (damaged.code, damaged.json["total"], damaged.json["removed"]) == (1, 8, 0)
+    shard.write_bytes(whole)
+    assert ctgi("index", shard, "--out", "g", *encoder, "--json").json["total"] == 8
+
+
+def test_a_column_of_a_parquet_file_is_indexed_by_name(ctgi: Run, encoder: list[str]) -> None:
+    pq.write_table(pa.table({"a": [picture("red")], "b": [picture("blue")]}), "people.parquet")
+    assert "choose one with --column: a, b" in ctgi("index", "people.parquet", "--out", "g", *encoder).err
+    done = ctgi("index", "people.parquet", "--column", "b", "--out", "g", *encoder, "--json")
+    assert (done.code, done.json["total"]) == (0, 1)
+    found = ctgi("search", "blue", "-g", "g", *encoder, "--no-mti", "--json")
+    assert [one["path"].rpartition("/")[2] for one in found.json["results"]] == ["people.parquet#0,0,b"]
+
+
+def test_a_bucket_is_captioned_indexed_and_searched(ctgi: Run, bucket: Any, people: Path, encoder: list[str]) -> None:
+    for path in people.iterdir():
+        bucket.put_object(Bucket="people", Key=f"crops/{path.name}", Body=path.read_bytes())
+    bucket.put_object(Bucket="people", Key="crops/readme.txt", Body=b"x")
+    done = ctgi("caption", "s3://people/crops", *MODEL, "--turns", 0, "--json")
+    assert (done.code, done.json["captioned"], done.json["passed_over"]) == (0, 8, {".txt": 1})
+    assert records()[0]["path"] == "s3://people/crops/0_a.png"
+    assert ctgi("caption", "s3://people/crops", *MODEL, "--turns", 0, "--json").json["already"] == 8
+    made = ctgi("index", "s3://people/crops", "--out", "g", *encoder, "--json")
+    assert (made.code, made.json["total"]) == (0, 8)
+    assert ctgi("index", "s3://people/crops", "--out", "g", *encoder, "--json").json["encoded"] == 0
+    found = ctgi("search", "red", "-g", "g", *encoder, *MODEL, "--html", "r.html", "--json")
+    assert found.json["results"][0]["path"].startswith("s3://people/crops/")
+    assert Path("r.html").read_text().count("data:image/") >= 8
+
+
+def test_places_that_are_addresses_are_refused(ctgi: Run, people: Path) -> None:
+    done = ctgi("index", people, "--out", "s3://people/gallery")
+    assert (done.code, Path("s3:").exists()) == (2, False)
+    assert "--out s3://people/gallery: expected a file or folder of this machine" in done.err
+    assert "expected a file or folder of this machine" in ctgi("search", "red", "-g", "s3://people/crops").err
+    assert "say where the gallery should go with --out" in ctgi("index", "s3://people/crops").err
