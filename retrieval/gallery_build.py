@@ -240,7 +240,7 @@ def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> Iterator
     for found in find_sources(inputs, run.passed, reading=True):
         name = _relative(found.path, inputs)
         try:
-            entry = _entry(found, name)
+            entry = entry_of(found, name)
         except ImageError as error:
             run.failed.append((found.path, error.reason))
             kept = _rows_behind(found, name, last, writer) if isinstance(error, UnreadError) else []
@@ -255,8 +255,12 @@ def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> Iterator
             yield _Todo(found.path, entry)
 
 
-def _entry(found: Found, name: str) -> Entry:
-    """The entry of an image without its sha256. Raises ImageError if it cannot be read."""
+def entry_of(found: Found, name: str) -> Entry:
+    """The entry of an image without its sha256, and with a size of 0 where that is not known before it is read.
+
+    Raises:
+        ImageError: it cannot be read; UnreadError if that says nothing about its content.
+    """
     if found.fault:
         raise UnreadError(found.path, found.fault)
     if is_remote(found.path) or found.stamp is not None:

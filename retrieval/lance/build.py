@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import PassedOver, canonical, find_images
-from ctgi.retrieval.gallery_build import GalleryReport, Progress, ahead, check_finite
+from ctgi.retrieval.finding import PassedOver, canonical, find_sources
+from ctgi.retrieval.gallery_build import GalleryReport, Progress, ahead, check_finite, entry_of
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.lance.gallery import root_of
 from ctgi.retrieval.lance.place import LancePlace
 from ctgi.retrieval.lance.tables import COMMIT_ROWS, PATH, LanceTable, TableHeader
+from ctgi.retrieval.sources.found import Found
+from ctgi.retrieval.sources.reading import open_bytes, read_ahead
+from ctgi.retrieval.sources.references import is_remote, is_shard
 from ctgi.settings_tables import RetrieverSettings
 
 if TYPE_CHECKING:
@@ -31,15 +34,21 @@ if TYPE_CHECKING:
 
 _COMMIT_SECONDS = 120
 """A slow encoder commits fewer rows than COMMIT_ROWS, so that a kill costs no more than this."""
+_LISTED = 500
 _DIGESTED = 1000
-"""Contents that are looked up together."""
+"""Names and contents that are looked up together."""
 _BATCHES_AHEAD = 2
 
 
 class _Image(NamedTuple):
     path: str
     entry: Entry
-    """Its sha256 is not known yet."""
+    """Its sha256 is not known yet, nor its size where that is 0."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.entry.size
 
 
 class _Read(NamedTuple):
@@ -59,6 +68,8 @@ class _Run:
     """Hashes of the names whose rows stay."""
     before: dict[str, str] = field(default_factory=dict)
     """Contents that the table has of images that are being read."""
+    shut: list[str] = field(default_factory=list)
+    """Names of archives that could not be read to their end; the rows of what is in them stay."""
     lost: list[str] = field(default_factory=list)
     """Names whose rows go, because there is no image any more."""
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -141,7 +152,7 @@ def fill(
             f"[retriever] index = {settings.index!r} is for faiss: a gallery on LanceDB is indexed by "
             f"ctgi index --optimize {place}: leave it out"
         )
-    next(find_images(inputs), None)  # says what is missing before anything is made
+    next(find_sources(inputs), None)  # says what is missing before anything is made
     run, root = _Run(), _root(inputs)
     filling = Filling(place, _wanted(root, place, encoder, settings), rebuild=rebuild)
     if filling.table:
@@ -176,19 +187,21 @@ def _root(inputs: Sequence[str]) -> str:
 
 def _name(path: str, root: str) -> str:
     """A path as the table has it: from the root if it is below, else absolute."""
+    if is_remote(path):
+        return path
     full = canonical(path)
     return os.path.relpath(full, root) if Path(full).is_relative_to(root) else full
 
 
 def _survey(inputs: Sequence[str], root: str, filling: Filling, run: _Run) -> Iterator[_Image]:
     """The images that must be read; unchanged ones are entered into the run directly."""
-    paths = find_images(inputs, run.passed)
-    while some := list(islice(paths, COMMIT_ROWS)):
-        found = [image for path in some if (image := _found(path, root, run))]
+    sources = find_sources(inputs, run.passed, reading=True)
+    while some := list(islice(sources, _LISTED)):
+        found = [image for one in some if (image := _found(one, root, run))]
         known = filling.table.known([image.entry.path for image in found]) if filling.table else {}
         for image in found:
             row = known.get(image.entry.path)
-            if row and row._replace(sha256="") == image.entry:
+            if row and image.size and row._replace(sha256="") == image.entry:
                 run.keep(row.path)
                 run.reused += 1
             else:
@@ -196,21 +209,19 @@ def _survey(inputs: Sequence[str], root: str, filling: Filling, run: _Run) -> It
                 yield image
 
 
-def _found(path: str, root: str, run: _Run) -> _Image | None:
-    name = _name(path, root)
+def _found(found: Found, root: str, run: _Run) -> _Image | None:
+    name = _name(found.path, root)
     try:
         name.encode()
-        status = Path(path).stat()
+        return _Image(found.path, entry_of(found, name))
     except UnicodeEncodeError:
-        run.failed.append((path, "its name is not UTF-8, which LanceDB cannot keep: rename it"))
-    except (FileNotFoundError, NotADirectoryError):
-        run.failed.append((path, "no such file"))
+        run.failed.append((found.path, "its name is not UTF-8, which LanceDB cannot keep: rename it"))
+    except UnreadError as error:
+        run.failed.append((found.path, error.reason))
+        run.shut.append(name) if found.fault else run.keep(name)
+    except ImageError as error:
+        run.failed.append((found.path, error.reason))
         run.lost.append(name)
-    except OSError as error:
-        run.failed.append((path, f"cannot be read: {error.strerror}"))
-        run.keep(name)
-    else:
-        return _Image(path, Entry(name, "", status.st_size, status.st_mtime_ns))
     return None
 
 
@@ -225,7 +236,7 @@ def _add(
     done = 0
     progress(done, None)
     with ThreadPoolExecutor(max(1, settings.workers)) as pool:
-        hashed = ahead(pool, _hashed, todo, _DIGESTED)
+        hashed = ahead(pool, _hashed, read_ahead(todo), _DIGESTED)
         while some := list(islice(hashed, _DIGESTED)):
             known = filling.vectors_of([one.sha256 for one in some if one.sha256])
             decode = partial(_decoded, encoder, known)
@@ -238,7 +249,10 @@ def _add(
 
 def _hashed(image: _Image) -> _Read:
     try:
-        return _Read(image, digest(image.path))
+        sha256 = digest(image.path)
+        if not image.size:
+            image = image._replace(entry=image.entry._replace(size=len(open_bytes(image.path))))
+        return _Read(image, sha256)
     except ImageError as error:
         return _Read(image, failure=error.reason, unread=isinstance(error, UnreadError))
 
@@ -280,9 +294,9 @@ def _take(
 
 
 def _remove(inputs: Sequence[str], root: str, table: LanceTable, run: _Run) -> int:
-    """Remove the rows of images that are gone from the given folders, or can no longer be read as images."""
+    """Remove the rows of images that are gone from the given folders, archives and addresses, or are no images now."""
     kept = np.unique(np.array(run.kept, np.int64))
-    folders = [_name(path, root) for path in inputs if Path(path).is_dir()]
+    folders = [_name(path, root) for path in inputs if Path(path).is_dir() or is_shard(path) or is_remote(path)]
     gone = set(table.known(run.lost))
     if folders:
         for batch in table.batches([PATH]):
@@ -290,14 +304,16 @@ def _remove(inputs: Sequence[str], root: str, table: LanceTable, run: _Run) -> i
             hashes = np.fromiter(map(hash, names), np.int64, len(names))
             for place in np.flatnonzero(~np.isin(hashes, kept)):
                 name = names[place]
-                if _is_below(name, folders) and not os.path.lexists(Path(root) / name):
+                is_shut = any(name.startswith(f"{one}#") for one in run.shut)
+                if _is_below(name, folders) and not is_shut and not os.path.lexists(Path(root) / name):
                     gone.add(name)
     table.delete(sorted(gone))
     return len(gone)
 
 
 def _is_below(name: str, folders: Sequence[str]) -> bool:
-    return any((folder == "." and not name.startswith("/")) or name.startswith(f"{folder}/") for folder in folders)
+    within = tuple(f"{folder}{mark}" for folder in folders for mark in "/#")
+    return name.startswith(within) or ("." in folders and not name.startswith("/") and not is_remote(name))
 
 
 def _report(

@@ -9,8 +9,10 @@ import pytest
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, open_gallery
+from ctgi.retrieval.images import read_image
 from ctgi.retrieval.ranking import Refinement
 from tests.support.color_encoder import ColorEncoder
+from tests.support.storage import save_tar
 
 ENCODER = ColorEncoder()
 SETTINGS = RetrieverSettings(batch_size=3)
@@ -40,6 +42,22 @@ def test_it_finds_what_a_folder_finds(both: tuple[Gallery, Gallery]) -> None:
     assert {image.path for image in lance.refs()} == {image.path for image in folder.refs()}
     assert lance.root == folder.root
     assert lance.check() == []
+
+
+def test_images_in_an_archive_are_kept_by_reference(people: Path, tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in sorted(people.iterdir())}
+    shard, place = save_tar(tmp_path / "people.tar", files), f"lance:{tmp_path}/db"
+    assert build_gallery([str(shard)], place, ENCODER, SETTINGS).total == 8
+    assert build_gallery([str(shard)], place, ENCODER, SETTINGS).reused == 8
+    gallery = open_gallery(place, ENCODER)
+    assert {read_image(image.path).size for image in gallery.refs()} == {(48, 96)}
+    assert gallery.check() == []
+    shard.write_bytes(shard.read_bytes()[:2000])
+    damaged = build_gallery([str(shard)], place, ENCODER, SETTINGS)
+    assert (damaged.total, damaged.removed, damaged.failed[-1][0]) == (8, 0, str(shard))
+    save_tar(shard, dict([*files.items()][:3]))
+    fewer = build_gallery([str(shard)], place, ENCODER, SETTINGS)
+    assert (fewer.total, fewer.removed) == (3, 5)
 
 
 @pytest.mark.parametrize("mode", ["refined", "final"])
