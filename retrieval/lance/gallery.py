@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,14 +10,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ctgi.errors import ArgumentError, CtgiError
+from ctgi.errors import CtgiError
 from ctgi.retrieval.caption_rows import CAPTION_WEIGHT
+from ctgi.retrieval.conditions import KEPT_TIME, Conditions
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
-from ctgi.retrieval.gallery import DEPTH, Gallery
+from ctgi.retrieval.gallery import DEPTH, Gallery, Narrowing
 from ctgi.retrieval.images import ImageRef, display
+from ctgi.retrieval.lance.filters import Kind, names_in, translated
+from ctgi.retrieval.lance.known import identifier, kinds_of, stored_name
 from ctgi.retrieval.lance.place import LancePlace, explained
 from ctgi.retrieval.lance.tables import MTIME, PATH, SHA256, SIZE, VECTOR, LanceTable, any_of, matrix, quoted
+from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
 from ctgi.retrieval.sources.references import placed
@@ -24,10 +29,14 @@ from ctgi.retrieval.sources.references import placed
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Group = str | tuple[str | int | float]
+"""A value of a column that groups images, or the path of an image without one."""
+
 _PROBES = 24
 """Lists of an index that are read at least; more where a filter leaves too few rows in them."""
-_REFINE = 10
-"""So many times the wanted rows are compared exactly."""
+_COMPARED, _REFINE = 1000, 2
+"""An index only chooses so many rows, or so many times those wanted, which are then compared exactly."""
+_RANKED = (PATH, SHA256, VECTOR)
 _CHECKED = 100_000
 """In a larger gallery, images are not looked up on disk when it is opened."""
 
@@ -173,15 +182,84 @@ class LanceGallery(Gallery):
 
     def column_names(self) -> tuple[str, ...]:
         """What is known of its images beside their pixels."""
-        return ()
+        return tuple(self._kinds)
 
     def narrowed(self, where: str | None = None, group: str | None = None) -> Self:
-        """This gallery with a filter before the ranking."""
-        raise ArgumentError(f"{display(self.name)}: where and group need a gallery in a folder")
+        """This gallery with a filter before the ranking, which LanceDB applies where it means the same by it."""
+        found, count, ungrouped = copy(self), self._count, 0
+        if where is not None:
+            found._filter = self._condition(where)
+            count = found._passing()
+        if group is not None:
+            name = Conditions(self._affinities()).named(group)
+            found._group = None if name == PATH else stored_name(name)  # each path is a group of its own
+            ungrouped = self._counted(f"{identifier(name)} IS NULL")
+        found.narrowing = Narrowing(where, group, count, ungrouped)
+        return found
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, Kind]:
+        with explained(self._place):
+            return kinds_of(self._table.schema)
+
+    def _affinities(self, names: Sequence[str] | None = None) -> dict[str, str]:
+        """The columns as SQLite takes them, all or some."""
+        kinds = self._kinds if names is None else {name: self._kinds[name] for name in names}
+        return {name: "TEXT" if kind == "text" else "NUMERIC" for name, kind in kinds.items()}
+
+    def _condition(self, where: str) -> str:
+        """A condition of SQL as one of LanceDB; what LanceDB would answer otherwise, SQLite answers.
+
+        Raises:
+            ArgumentError: not a condition over the columns.
+        """
+        sample = Conditions(self._affinities(), self._with_times(names_in(where, [*self._kinds])))
+        told = sample.checked(where)
+        sample.rows(where)  # says what else is wrong
+        columns = {name.lower(): (identifier(name), kind) for name, kind in self._kinds.items()}
+        condition = translated(told, {PATH: (PATH, "text"), **columns})
+        return condition if condition is not None else self._rows_by_id(where)
+
+    def _with_times(self, names: Sequence[str]) -> Iterator[list[Value]]:
+        """For each of these columns that has times a row with one, so that other forms of dates are found."""
+        for name in names:
+            if self._kinds[name] == "text":
+                query = self._table.search().select([stored_name(name)]).where(f"{identifier(name)} LIKE '{KEPT_TIME}'")
+                with explained(self._place):
+                    found = query.limit(1).to_arrow()[stored_name(name)].to_pylist()
+                yield from (["", *(time if name == one else None for one in self._kinds)] for time in found)
+
+    def _rows_by_id(self, where: str) -> str:
+        names = names_in(where, [*self._kinds])
+        ids: list[int] = []
+        passing = Conditions(self._affinities(names), self._streamed(names, ids)).rows(where)
+        chosen = ",".join(str(ids[row]) for row in passing.tolist())
+        return f"_rowid IN ({chosen})" if chosen else "false"
+
+    def _streamed(self, names: Sequence[str], ids: list[int]) -> Iterator[Sequence[Value]]:
+        """The path and these columns of all rows; their ids are added to `ids`."""
+        columns = [PATH, *map(stored_name, names)]
+        query = self._table.search().select(columns).with_row_id(True)
+        with explained(self._place):
+            for batch in query.to_batches():
+                ids += batch["_rowid"].to_pylist()
+                yield from zip(*(batch[column].to_pylist() for column in columns), strict=True)
+
+    def _passing(self) -> int:
+        if self._filter == "false":
+            return 0
+        if self._filter and self._filter.startswith("_rowid"):
+            return self._filter.count(",") + 1
+        return self._counted(str(self._filter))
+
+    def _counted(self, condition: str) -> int:
+        with explained(self._place):
+            found: int = self._table.count_rows(condition)
+        return found
 
     def rank(self, query: NDArray[np.float32], k: int) -> tuple[Candidate, ...]:
         """The k best by a query vector [D]; equal scores in the order of the paths."""
-        found = _Ranked(self._nearest(query, k, [PATH, SHA256, VECTOR]), query)
+        found = self._ranked_rows(self._nearest(query, k, _RANKED), query)
         return tuple(
             Candidate(self._ref(*found.image(row)), found.score(row), found.score(row), place)
             for place, row in enumerate(found.best(found.scores)[:k], 1)
@@ -195,46 +273,73 @@ class LanceGallery(Gallery):
 
         check_mode(refinement.mode)
         lam = np.float32(refinement.weight)
-        before = self._nearest(query, max(DEPTH, k), [PATH])
-        places = {path: place for place, path in enumerate(_in_order(before), 1)}
-        found = self._nearest(lam * query + (1 - lam) * refined, k + len(refinement.anchors), [PATH, SHA256, VECTOR])
+        places = self._places(self._nearest(query, max(DEPTH, k), [PATH]))
+        found = self._nearest(lam * query + (1 - lam) * refined, k + len(refinement.anchors), _RANKED)
         if refinement.anchors:
-            anchors = self._rows([PATH, SHA256, VECTOR], self._and(any_of(SHA256, refinement.anchors)))
-            found = pa.concat_tables([found.select([PATH, SHA256, VECTOR]), anchors])
-        ranked = _Ranked(found, query)
-        fused = blend(
-            ranked.scores, ranked.similarities(refined), ranked.rows_of(refinement.anchors), refinement.weight,
-            refinement.mode,
-        )  # fmt: skip
+            anchors = self._rows([*_RANKED, *self._grouped], self._and(any_of(SHA256, refinement.anchors)))
+            found = pa.concat_tables([found.select(anchors.column_names), anchors])
+        rows = self._ranked_rows(found, query)
+        anchored = rows.with_contents(refinement.anchors)
+        fused = blend(rows.scores, rows.similarities(refined), anchored, refinement.weight, refinement.mode)
         return tuple(
-            Candidate(
-                self._ref(*ranked.image(row)), float(fused[row]), ranked.score(row), places.get(ranked.image(row)[0])
-            )
-            for row in ranked.best(fused)[:k]
+            Candidate(self._ref(*rows.image(row)), float(fused[row]), rows.score(row), places.get(rows.group(row)))
+            for row in rows.best(fused)[:k]
         )
 
+    @property
+    def _grouped(self) -> list[str]:
+        return [] if self._group is None else [self._group]
+
     def _nearest(self, vector: NDArray[np.float32], k: int, columns: Sequence[str]) -> "pa.Table":
+        """Rows of the k nearest groups at least, or all there are; without groups, the k nearest rows."""
+        depth = k
+        while True:
+            found = self._search(vector, depth, [*columns, *self._grouped])
+            if self._group is None or len(found) < depth or len(set(self._keys(found))) >= k:
+                return found
+            depth *= 4
+
+    def _search(self, vector: NDArray[np.float32], k: int, columns: Sequence[str]) -> "pa.Table":
         query: Any = self._table.search(np.asarray(vector, np.float32), vector_column_name=VECTOR)
         query = query.distance_type("dot").limit(k).select([*columns, "_distance"])
         if self._indexed:
-            query = query.minimum_nprobes(_PROBES).maximum_nprobes(0).refine_factor(_REFINE)
+            compared = max(_REFINE, -(-_COMPARED // k))
+            query = query.minimum_nprobes(_PROBES).maximum_nprobes(0).refine_factor(compared)
         with explained(self._place):
             found: pa.Table = (query.where(self._filter, prefilter=True) if self._filter else query).to_arrow()
         return found
+
+    def _keys(self, found: "pa.Table") -> list[Group]:
+        """The group of each row; an image without one is a group of its own."""
+        paths: list[str] = found[PATH].to_pylist()
+        if self._group is None:
+            return [*paths]
+        pairs = zip(paths, found[self._group].to_pylist(), strict=True)
+        return [path if value is None else (value,) for path, value in pairs]
+
+    def _places(self, found: "pa.Table") -> dict[Group, int]:
+        """Groups by their place in a ranking."""
+        rows = zip(found["_distance"].to_pylist(), found[PATH].to_pylist(), self._keys(found), strict=True)
+        ranked = dict.fromkeys(key for _, _, key in sorted(rows, key=lambda row: row[:2]))
+        return {key: place for place, key in enumerate(ranked, 1)}
+
+    def _ranked_rows(self, found: "pa.Table", query: NDArray[np.float32]) -> "_Rows":
+        return _Rows(found, self._keys(found), query)
 
     def _and(self, condition: str) -> str:
         return f"({self._filter}) AND {condition}" if self._filter else condition
 
 
-class _Ranked:
+class _Rows:
     """Rows found, each path once, with their exact scores."""
 
-    def __init__(self, found: "pa.Table", query: NDArray[np.float32]) -> None:
+    def __init__(self, found: "pa.Table", groups: Sequence[Group], query: NDArray[np.float32]) -> None:
         paths: list[str] = found[PATH].to_pylist()
         once = list({path: row for row, path in enumerate(paths)}.values())
-        self._paths = [paths[row] for row in once]
-        self._contents: list[str] = found[SHA256].take(once).to_pylist()
-        self._vectors = matrix(found)[once].astype(np.float32)
+        self._paths, self._groups = [paths[row] for row in once], [groups[row] for row in once]
+        contents: list[str] = found[SHA256].to_pylist()
+        self._contents = [contents[row] for row in once]
+        self._vectors = matrix(found)[np.array(once, np.int64)].astype(np.float32)
         self.scores = self.similarities(query)
 
     def similarities(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -248,16 +353,19 @@ class _Ranked:
     def image(self, row: int) -> tuple[str, str]:
         return self._paths[row], self._contents[row]
 
-    def rows_of(self, contents: Sequence[str]) -> list[int]:
+    def group(self, row: int) -> Group:
+        return self._groups[row]
+
+    def with_contents(self, contents: Sequence[str]) -> list[int]:
         return [row for row, content in enumerate(self._contents) if content in contents]
 
     def best(self, scores: NDArray[np.float32]) -> list[int]:
-        """Rows, best first; equal scores in the order of the paths."""
-        return sorted(range(len(scores)), key=lambda row: (-scores[row], self._paths[row]))
-
-    @cached_property
-    def paths(self) -> list[str]:
-        return self._paths
+        """The best row of each group, best first; equal scores in the order of the paths."""
+        ranked = sorted(range(len(scores)), key=lambda row: (-scores[row], self._paths[row]))
+        first: dict[Group, int] = {}
+        for row in ranked:
+            first.setdefault(self._groups[row], row)
+        return list(first.values())
 
 
 def open_lance(place: LancePlace, encoder: Encoder | None = None) -> LanceGallery:
@@ -292,11 +400,6 @@ def _at_version(table: LanceTable, version: int) -> Any:
     found = table.place.connect().open_table(table.table.name)
     found.checkout(version)
     return found
-
-
-def _in_order(found: "pa.Table") -> list[str]:
-    pairs = zip(found["_distance"].to_pylist(), found[PATH].to_pylist(), strict=True)
-    return [path for _, path in sorted(pairs)]
 
 
 def _columns(rows: "pa.Table") -> Iterator[tuple[Any, ...]]:

@@ -182,7 +182,7 @@ class LanceTable:
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove the rows of these paths."""
-        for some in _in_parts(paths):
+        for some in in_parts(paths):
             condition = any_of(PATH, some)
             with explained(self.place):
                 _persistently(partial(self.table.delete, condition))
@@ -211,7 +211,7 @@ class LanceTable:
     def known(self, paths: Sequence[str]) -> dict[str, Entry]:
         """The rows of these paths, without their vectors."""
         found: dict[str, Entry] = {}
-        for some in _in_parts(paths):
+        for some in in_parts(paths):
             rows = self.rows([PATH, SHA256, SIZE, MTIME], any_of(PATH, some))
             found |= {row[PATH]: Entry(*row.values()) for row in rows.to_pylist()}
         return found
@@ -219,7 +219,7 @@ class LanceTable:
     def vectors_of(self, contents: Sequence[str]) -> Mapping[str, NDArray[np.floating]]:
         """The embeddings of these contents, as far as there are any."""
         found: dict[str, NDArray[np.floating]] = {}
-        for some in _in_parts(contents):
+        for some in in_parts(contents):
             rows = self.rows([SHA256, VECTOR], any_of(SHA256, some))
             found |= dict(zip(rows[SHA256].to_pylist(), matrix(rows), strict=True))
         return found
@@ -263,7 +263,8 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _in_parts(texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def in_parts(texts: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """As many as fit into one condition at once."""
     left = iter(texts)
     while part := tuple(islice(left, _AT_ONCE)):
         yield part

@@ -1,0 +1,202 @@
+"""Conditions of SQL over what is known of images: checked, and answered by SQLite, which may do nothing else."""
+
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.errors import ArgumentError
+from ctgi.retrieval.metadata import PATH, Value, as_time
+from ctgi.suggest import did_you_mean
+from ctgi.text import plain
+
+_FUNCTIONS = {
+    "abs", "coalesce", "date", "datetime", "glob", "ifnull", "iif", "instr", "json_extract", "json_array_length",
+    "julianday", "length", "like", "lower", "ltrim", "max", "min", "nullif", "round", "rtrim", "strftime", "substr",
+    "substring", "time", "trim", "typeof", "unixepoch", "upper", "->", "->>",
+}  # fmt: skip
+_LONGEST = 10_000
+_STEPS, _STEPS_PER_ROW = 10_000_000, 10_000
+"""Steps of SQLite's machine after which a filter is stopped."""
+_LITERAL = re.compile(r"'((?:[^']|'')*)'")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?(\*/|$)", re.DOTALL)
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T][\d:.]*)?\.?")
+KEPT_TIME = "____-__-__ __:__:__%"
+"""How LIKE finds a time as `as_time` writes it."""
+_QUOTED = re.compile(r"\"((?:[^\"]|\"\")*)\"|`([^`]*)`|\[([^\]]*)\]")
+
+
+class Conditions:
+    """Rows of images and what is known of them, for conditions of SQL. Threads may share it."""
+
+    def __init__(self, kinds: Mapping[str, str], rows: Iterable[Sequence[Value]] = ()) -> None:
+        """Take in rows.
+
+        Args:
+            kinds: NUMERIC or TEXT for each column beside the path.
+            rows: the path and the values of the columns, row by row.
+        """
+        self._lock = threading.Lock()
+        self._base = sqlite3.connect(
+            "", check_same_thread=False, isolation_level=None, uri=True
+        )  # a file that goes with it
+        self.names = (PATH, *kinds)
+        self._row = next(name for name in ("rowid", "oid", "_rowid_") if name not in map(str.lower, kinds))
+        listed = "".join(f", {quoted(name)} {kind}" for name, kind in kinds.items())
+        self._base.execute(f"CREATE TABLE images (path{listed})")
+        marks = ", ".join("?" * (len(kinds) + 2))
+        columns = "".join(f", {quoted(name)}" for name in kinds)
+        numbered = ([row, key_of(str(path)), *values] for row, (path, *values) in enumerate(rows))
+        self._base.executemany(f"INSERT INTO images ({self._row}, path{columns}) VALUES ({marks})", numbered)
+        self._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
+        self._base.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 200)
+
+    def rows(self, where: str) -> NDArray[np.int64]:
+        """The rows of the images for which an expression of SQL holds, ascending.
+
+        Times in it may be written in any form of ISO 8601.
+
+        Raises:
+            ArgumentError: it is not an expression over the columns; names them.
+        """
+        told = self.checked(where)
+        with self._lock, self._only_reading():
+            try:
+                found = self._base.execute(
+                    f"SELECT {self._row}, ({told}\n) IN (0, 1) FROM images WHERE ({told}\n) ORDER BY {self._row}"
+                ).fetchall()
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                raise ArgumentError(self._explained(where, error)) from None
+        if not all(is_answer for _, is_answer in found):
+            raise ArgumentError(
+                f"where: {plain(where)[:200]}: neither true nor false: compare it, as in camera = 'north'"
+            )
+        return np.array([row for row, _ in found], np.int64)
+
+    def checked(self, where: str) -> str:
+        """The condition with its times as they are kept.
+
+        Raises:
+            ArgumentError: it ends early, reaches beyond itself, or has an unknown name or date; other faults show when
+                it is answered.
+        """
+        self._check_names(where)
+        _check_form(where)
+        self._check_dates(where)
+        return _LITERAL.sub(lambda found: f"'{as_time(found[1])}'", where)
+
+    def named(self, column: str) -> str:
+        """A column's name as it is known, whatever its case.
+
+        Raises:
+            ArgumentError: there is no such column; names them.
+        """
+        name = {known.lower(): known for known in self.names}.get(column.lower())
+        if name is None:
+            raise ArgumentError(self._no_column(column))
+        return name
+
+    def values(self, column: str) -> list[Value]:
+        """A column's value for each row of the gallery.
+
+        Raises:
+            ArgumentError: there is no such column; names them.
+        """
+        name = self.named(column)
+        with self._lock:
+            return [value for (value,) in self._base.execute(f"SELECT {quoted(name)} FROM images ORDER BY {self._row}")]
+
+    def _check_names(self, where: str) -> None:
+        """SQLite takes an unknown name in double quotes for a text, which would silently match nothing."""
+        if len(where) > _LONGEST:
+            raise ArgumentError(f"where: {len(where):,} characters: expected {_LONGEST:,} at most")
+        known = {name.lower() for name in self.names}
+        for found in _QUOTED.finditer(_LITERAL.sub("''", where)):
+            name = next(part for part in found.groups() if part is not None).replace('""', '"')
+            if name.lower() not in known:
+                cure = "" if did_you_mean(name, self.names) else f"; texts stand in single quotes: '{name}'"
+                raise ArgumentError(f"where: {self._no_column(name)}{plain(cure)}")
+
+    def _check_dates(self, where: str) -> None:
+        """A date in another form would be compared as a text, which is silently wrong."""
+        dates = [text for text in _LITERAL.findall(where) if _DATE.fullmatch(text) and as_time(text) == text]
+        words = {word.lower() for word in re.findall(r"\w+", where)}
+        if dates and any(self._has_times(name) for name in self.names if name.lower() in words):
+            raise ArgumentError(f"where: {plain(dates[0])} is no date of ISO 8601: write it like 2026-11-05")
+
+    def _has_times(self, name: str) -> bool:
+        query = f"SELECT 1 FROM images WHERE {quoted(name)} LIKE '{KEPT_TIME}' LIMIT 1"
+        with self._lock:
+            return self._base.execute(query).fetchone() is not None
+
+    def _no_column(self, name: str) -> str:
+        return plain(
+            f"no column {name}{did_you_mean(name, self.names)}; the columns are {', '.join(self.names)[:2000]}"
+        )
+
+    def _explained(self, where: str, error: Exception) -> str:
+        missing = re.fullmatch(r"no such column: (.*)", str(error))
+        if missing:
+            return f"where: {self._no_column(missing[1])}"
+        if "interrupted" in str(error):
+            return f"where: {plain(where)[:200]}: takes too long: make it simpler"
+        return plain(
+            f"where: {where[:200]}: {error}: expected a condition like camera = 'north' and time >= '2026-11-01'; "
+            f"the columns are {', '.join(self.names)[:2000]}"
+        )
+
+    @contextmanager
+    def _only_reading(self) -> Iterator[None]:
+        """Whoever wrote the expression may only read these columns, with few functions and for a while."""
+        steps = _STEPS // 1000 + _STEPS_PER_ROW  # of 1,000 each
+        left = iter(range(steps))
+        self._base.set_progress_handler(lambda: next(left, None) is None, 1000)
+        self._base.set_authorizer(_permit)
+        try:
+            yield
+        finally:
+            self._base.set_authorizer(None)
+            self._base.set_progress_handler(None, 0)
+
+
+def _check_form(where: str) -> None:
+    """Raise ArgumentError for what would end the condition early, or reach beyond it."""
+    bare = _COMMENT.sub(" ", _QUOTED.sub("x", _LITERAL.sub("0", where)))
+    if not bare.strip():
+        raise ArgumentError("where is empty: expected a condition like camera = 'north'")
+    if "'" in bare or '"' in bare:
+        raise ArgumentError(f"where: {plain(where)[:200]}: a quote is not closed")
+    depth = 0
+    for mark in re.findall("[()]", bare):
+        depth += 1 if mark == "(" else -1
+        if depth < 0:
+            break
+    if depth:
+        raise ArgumentError(f"where: {plain(where)[:200]}: a bracket is not closed, or was never opened")
+
+
+def _permit(action: int, first: str | None, second: str | None, *_: object) -> int:
+    """SQLite's question whether a statement may do a thing."""
+    allowed = action == sqlite3.SQLITE_SELECT or (action == sqlite3.SQLITE_READ and first == "images")
+    if action == sqlite3.SQLITE_FUNCTION:
+        allowed = second in _FUNCTIONS
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def quoted(name: str) -> str:
+    """A name in a statement of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def key_of(path: str) -> str | bytes:
+    """A path as SQLite can keep it; one that is not UTF-8 as its bytes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
