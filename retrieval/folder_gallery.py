@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 from zlib import crc32
@@ -17,7 +16,7 @@ from ctgi.retrieval.columns import FILE as COLUMNS
 from ctgi.retrieval.columns import Columns, column_names
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
-from ctgi.retrieval.gallery import DEPTH, Gallery, Narrowing
+from ctgi.retrieval.gallery import DEPTH, Check, Gallery, Narrowing
 from ctgi.retrieval.gallery_files import check_encoder, gallery_for, read_header
 from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Entry, Manifest
@@ -29,6 +28,9 @@ from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
 from ctgi.retrieval.sources.references import placed
+
+_LOOKED_AT = 10_000
+"""Images of a large gallery that a check looks at, evenly spread."""
 
 
 class FolderGallery(Gallery):
@@ -146,16 +148,15 @@ class FolderGallery(Gallery):
 
     def rows_named(self, part: str) -> list[int]:
         """Rows of the images whose path within the gallery holds this text, whatever its case."""
-        wanted = part.casefold()
-        return [row for row, path in enumerate(self._folded_paths) if wanted in path]
+        return self._manifest.rows_named(part)
 
-    def check(self) -> list[str]:
-        """Paths of images deleted or changed since indexing, judged by size and time only, and not in the network."""
-        return [
-            self._path(entry)
-            for entry in self._manifest
-            if not is_unchanged(self._path(entry), entry.size, entry.mtime_ns)
-        ]
+    def check(self) -> Check:
+        """Whether images were deleted or changed since indexing; of a large gallery a sample is looked at."""
+        step = max(1, len(self) // _LOOKED_AT)
+        looked_at = [self._manifest[row] for row in range(0, len(self), step)]
+        found = ((self._path(entry), entry) for entry in looked_at)
+        changed = (path for path, entry in found if not is_unchanged(path, entry.size, entry.mtime_ns))
+        return Check(tuple(changed), len(looked_at))
 
     def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
         """This gallery, searched by image and caption together, and how many of its images have a caption.
@@ -249,10 +250,6 @@ class FolderGallery(Gallery):
             Candidate(self.ref(int(rows[i])), float(fused[i]), float(scores[i]), places.get(self._group(int(rows[i]))))
             for i in order[self._first_of_groups(rows[order])][:k]
         )
-
-    @cached_property
-    def _folded_paths(self) -> list[str]:
-        return [entry.path.casefold() for entry in self._manifest]
 
     def _path(self, entry: Entry) -> str:
         return placed(self._root, entry.path)

@@ -47,6 +47,16 @@ class Narrowing:
         return {name: value for name, value in told.items() if value is not None}
 
 
+@dataclass(frozen=True)
+class Check:
+    """What has become of a gallery's images."""
+
+    changed: tuple[str, ...]
+    """Paths of those that were deleted or changed."""
+    looked_at: int
+    """Images; fewer than all in a large gallery."""
+
+
 class Gallery(ABC):
     """Images by row, best found by text. Made by `open_gallery`; threads may search it."""
 
@@ -146,8 +156,8 @@ class Gallery(ABC):
         """Rows of the images whose path within the gallery holds this text, whatever its case."""
 
     @abstractmethod
-    def check(self) -> list[str]:
-        """Paths of images deleted or changed since indexing, judged by size and time only, and not in the network."""
+    def check(self) -> Check:
+        """Whether images were deleted or changed since indexing, judged by size and time only; not in the network."""
 
     # --- what is searched
 

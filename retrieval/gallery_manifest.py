@@ -25,11 +25,14 @@ from ctgi.retrieval.gallery_rows import mapped
 from ctgi.text import is_file_name
 
 _BLOCK = 2**16
-_PIECE = 2**24
+_PIECE = 2**22
 _START = 16
 """Digits of a digest that are kept in memory."""
 # quotes within a path are escaped, so no name can look like it
 _SHA256 = re.compile(rb'"sha256": "([0-9a-f]{16})[0-9a-f]{48}"')
+
+_PLAIN_PATH = re.compile(rb'\{"path": "([ !#-\[\]-~]+)", "sha256"')
+"""Of a line whose path has no letter that JSON escapes."""
 
 
 class Entry(NamedTuple):
@@ -87,6 +90,16 @@ class Manifest:
         found = slice(*(np.searchsorted(starts, np.uint64(start), side) for side in ("left", "right")))
         return [int(row) for row in rows[found] if self[int(row)].sha256 == sha256]
 
+    def rows_named(self, part: str) -> list[int]:
+        """Rows of the images whose path holds this text, whatever its case; reads all, so that no path is kept."""
+        wanted, row, rows = part.casefold(), 0, []
+        for lines in self._pieces():
+            ends = _breaks(lines).nonzero()[0]
+            near = _lines_near(wanted, lines, ends)
+            rows += [row + line for line in near if wanted in _path_of(lines, ends, line).casefold()]
+            row += len(ends)
+        return rows
+
     def _ends(self, block: int) -> NDArray[np.int64]:
         """Where the lines end that end in a block. The last block asked for is kept: rows are often read in order."""
         known = self._last
@@ -120,6 +133,7 @@ class Manifest:
         while start < len(self._lines):
             end = self._lines.rfind(b"\n", start, start + _PIECE) + 1 or self._lines.find(b"\n", start) + 1
             yield self._lines[start:end]
+            self._lines.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
             start = end
 
 
@@ -221,7 +235,27 @@ def _lines_before(lines: mmap.mmap) -> tuple[NDArray[np.int64], int]:
         block = lines[start : start + _BLOCK]
         crc = zlib.crc32(block, crc)
         counts.append(int(np.count_nonzero(_breaks(block))))
+        if start % _PIECE == 0:
+            lines.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
     return np.cumsum(counts), crc
+
+
+def _lines_near(wanted: str, lines: bytes, ends: NDArray[np.int64]) -> Iterable[int]:
+    """Lines that may hold a folded text, told by their bytes; all of them where letters are escaped."""
+    text = lines.lower()
+    if not wanted or b"\\u" in text:
+        return range(len(ends))
+    if not wanted.isascii():
+        return ()
+    found = [found.start() for found in re.finditer(re.escape(json.dumps(wanted)[1:-1].encode()), text)]
+    return dict.fromkeys(np.searchsorted(ends, found).tolist())
+
+
+def _path_of(lines: bytes, ends: NDArray[np.int64], line: int) -> str:
+    """The path in a line; faster than to parse it."""
+    start = int(ends[line - 1]) + 1 if line else 0
+    found = _PLAIN_PATH.match(lines, start)
+    return found[1].decode() if found else parse_line(lines[start : int(ends[line])]).path
 
 
 def _breaks(block: bytes) -> NDArray[np.bool_]:

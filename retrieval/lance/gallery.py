@@ -15,7 +15,7 @@ from ctgi.retrieval.caption_rows import CAPTION_WEIGHT
 from ctgi.retrieval.conditions import KEPT_TIME, Conditions
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
-from ctgi.retrieval.gallery import DEPTH, Gallery, Narrowing
+from ctgi.retrieval.gallery import DEPTH, Check, Gallery, Narrowing
 from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.lance.filters import Kind, names_in, translated
 from ctgi.retrieval.lance.known import identifier, kinds_of, stored_name
@@ -152,12 +152,13 @@ class LanceGallery(Gallery):
         """Rows of the images whose path within the gallery holds this text, whatever its case."""
         return self._rows_where(f"contains(lower({PATH}), {quoted(part.lower())})")
 
-    def check(self) -> list[str]:
-        """Paths of images deleted or changed since indexing; none in a gallery of more than 100,000."""
+    def check(self) -> Check:
+        """Whether images were deleted or changed since indexing; none is looked at if there are more than 100,000."""
         if self._count > _CHECKED:
-            return []
-        rows = self._rows([PATH, SIZE, MTIME])
-        return [path for name, *state in _columns(rows) if not is_unchanged(path := self._path(name), *state)]
+            return Check((), 0)
+        rows = _columns(self._rows([PATH, SIZE, MTIME]))
+        changed = (path for name, *state in rows if not is_unchanged(path := self._path(name), *state))
+        return Check(tuple(changed), self._count)
 
     def _rows_where(self, where: str) -> list[int]:
         found: list[int] = self._rows(["_rowoffset"], where)["_rowoffset"].to_pylist()

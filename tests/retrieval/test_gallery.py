@@ -9,6 +9,7 @@ from PIL import Image
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
+from ctgi.retrieval import folder_gallery
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.fusion import fuse
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
@@ -162,7 +163,7 @@ def test_progress_counts_what_is_to_do(people: Path, encoder: Encoder) -> None:
 def test_a_gallery_moves_with_its_images(people: Path, encoder: Encoder, tmp_path: Path) -> None:
     indexed(people, encoder)
     people.rename(tmp_path / "moved")
-    assert not open_gallery(tmp_path / "moved", encoder).check()
+    assert not open_gallery(tmp_path / "moved", encoder).check().changed
     assert counts(indexed(tmp_path / "moved", encoder)) == {"total": 8, "reused": 8}
 
 
@@ -171,7 +172,7 @@ def test_a_gallery_of_files_from_several_places(people: Path, encoder: Encoder, 
     report = build_gallery(given, tmp_path / "gallery", encoder, SMALL)
     gallery = open_gallery(tmp_path / "gallery", encoder)
     assert report.total == 3
-    assert not gallery.check()
+    assert not gallery.check().changed
     assert [image.path for image in gallery.refs()] == [str(people / n) for n in ("0_a.png", "0_b.png", "3_b.png")]
 
 
@@ -188,9 +189,19 @@ def test_images_deleted_or_changed_since_are_told(people: Path, encoder: Encoder
     indexed(people, encoder)
     (people / "0_a.png").unlink()
     Image.new("RGB", (20, 20)).save(people / "1_b.png")
-    assert open_gallery(people, encoder).check() == [str(people / "0_a.png"), str(people / "1_b.png")]
+    assert open_gallery(people, encoder).check().changed == (str(people / "0_a.png"), str(people / "1_b.png"))
     indexed(people, encoder)
-    assert open_gallery(people, encoder).check() == []
+    assert open_gallery(people, encoder).check().changed == ()
+
+
+def test_of_a_large_gallery_some_images_are_looked_at(
+    people: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_gallery, "_LOOKED_AT", 2)
+    indexed(people, encoder)
+    (people / "0_a.png").unlink()
+    check = open_gallery(people, encoder).check()
+    assert (check.changed, check.looked_at) == ((str(people / "0_a.png"),), 2)
 
 
 def test_names_that_are_not_utf8_survive(people: Path, encoder: Encoder) -> None:

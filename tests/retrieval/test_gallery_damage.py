@@ -267,7 +267,7 @@ def test_an_image_that_cannot_be_read_now_keeps_its_row(
     ]
     assert (report.total, report.added, report.removed) == (8, 0, 0)
     unknown.clear()
-    assert [Path(path).name for path in open_gallery(people, encoder).check()] == ["0_a.png"]
+    assert [Path(path).name for path in open_gallery(people, encoder).check().changed] == ["0_a.png"]
     unreadable.__self__.clear()  # type: ignore[attr-defined]
     report = index(people, encoder)
     assert (report.total, report.encoded, report.failed) == (8, 0, ())

@@ -1,5 +1,6 @@
 """A manifest is read where its lines stand."""
 
+import os
 import random
 import zlib
 from hashlib import sha256
@@ -47,6 +48,16 @@ def test_lines_are_found_wherever_blocks_end(
     assert manifest.rows_with(entries[3].sha256) == [3, 93]
     assert manifest.rows_with(entries[50].sha256) == [50]
     assert manifest.rows_with(entries[3].sha256[:16] + "0" * 48) == []  # starts like another
+
+
+@pytest.mark.parametrize("piece", [1, 100, 2**22])
+def test_names_are_found_whatever_their_letters(tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery_manifest, "_PIECE", piece)
+    names = ("north/a.jpg", "north/B.jpg", 'quote".jpg', "back\\slash.jpg", "Café", os.fsdecode(b"caf\xe9"), "a.jpg")
+    manifest = Manifest(tmp_path, written(tmp_path, [Entry(name, "0" * 64, 1, 1) for name in names]))
+    wanted = {"b": [1, 3], "CAFÉ": [4], "\udce9": [5], 'e"': [2], "k\\": [3], "\\u": [], "sha": [], "A.JPG": [0, 6]}
+    assert {name: manifest.rows_named(name) for name in wanted} == wanted
+    assert manifest.rows_named("") == [*range(len(names))]
 
 
 def test_a_line_too_few_is_damage(tmp_path: Path, entries: list[Entry]) -> None:

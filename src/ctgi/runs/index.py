@@ -101,18 +101,21 @@ def open_named(path: Path | None, settings: Settings, events: Events) -> tuple[G
 
 def _tell_changes(gallery: Gallery, events: Events) -> None:
     """Report images that changed since they were indexed; a gallery without any image was moved or copied alone."""
-    changed = gallery.check()
+    check = gallery.check()
+    changed, looked_at = check.changed, check.looked_at
     if not changed:
         return
+    sampled = looked_at < len(gallery)
     shown = ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "")
-    if len(changed) == len(gallery) and not any(os.path.lexists(file_of(path)) for path in changed):
+    if len(changed) == looked_at and not any(os.path.lexists(file_of(path)) for path in changed):
         events.warn(
-            f"none of the {len(changed)} indexed images is there ({shown}): copy them there, "
-            "or run ctgi index on the folder where they are now"
+            f"none of the {looked_at:,} indexed images {'looked at ' if sampled else ''}is there ({shown}): "
+            "copy them there, or run ctgi index on the folder where they are now"
         )
         return
     events.warn(
-        f"images changed or deleted since they were indexed: {len(changed)} ({shown}): "
+        f"images changed or deleted since they were indexed: {len(changed):,}"
+        f"{f' of {looked_at:,} looked at' if sampled else ''} ({shown}): "
         f"run {gallery.index_command} to update the gallery"
     )
 
