@@ -225,6 +225,14 @@ def _print_report(report: "CaptionReport", exported: dict[str, "ExportReport"], 
         f"{report.seconds:.1f} s, {report.images_per_s:.2f} images/s, {report.calls:,} calls with "
         f"{report.tokens['input']:,} input and {report.tokens['output']:,} output tokens"
         f"{f', {report.cached:,} more answered from the cache' if report.cached else ''}\n"
-        + (f"{plain(report.out)}\n" if Path(report.out).exists() else "")
+        + _where(report)
         + told_exports(exported)
     )
+
+
+def _where(report: "CaptionReport") -> str:
+    """The file of captions, if there is one, or how to make one of the parts."""
+    out = plain(report.out)
+    if report.shards:
+        return f"in {report.shards} parts beside {out}: ctgi captions merge {out} makes one file of them\n"
+    return f"{out}\n" if Path(report.out).exists() else ""

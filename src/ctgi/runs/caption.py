@@ -67,6 +67,8 @@ class CaptionReport:
     """The run's trace."""
     passed: PassedOver = field(default_factory=PassedOver)
     """Files beside the images."""
+    shards: int = 0
+    """Into how many part files of `out` the captions went; 0: into `out` itself."""
 
     @property
     def done(self) -> int:
@@ -101,6 +103,7 @@ class CaptionReport:
             "tokens": dict(self.tokens),
             "seconds": round(self.seconds, 3),
             "images_per_s": round(self.images_per_s, 3),
+            "shards": self.shards,
         }
 
     def take_in(self, part: "CaptionReport") -> None:

@@ -125,11 +125,8 @@ def caption_on_ray(
     settings = portable(settings)
     for line in beforehand(settings, TOOLS):
         events.announce(line)
-    collection, report, started = (
-        Collection(out, as_given(inputs, split_of)),
-        CaptionReport(str(out)),
-        time.perf_counter(),
-    )
+    collection, started = Collection(out, as_given(inputs, split_of)), time.perf_counter()
+    report = CaptionReport(str(out), shards=shards)
     with cluster(address):
         listed = collection.list(inputs, report.passed, settings, events)
         for error in listed.failed:
