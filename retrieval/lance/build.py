@@ -157,19 +157,67 @@ def fill(
     filling = Filling(place, _wanted(root, place, encoder, settings), rebuild=rebuild)
     if filling.table:
         root = root_of(place, filling.table.header.root)
+    _fill(inputs, root, filling, run, encoder, settings, progress)
+    if on_found:
+        on_found(run.passed)
+    removed = _remove(inputs, root, filling.table, run) if filling.table else 0
+    return _report(place, filling.table, run, removed, encoder, time.monotonic() - started)
+
+
+def prepare(
+    inputs: Sequence[str], place: LancePlace, encoder: Encoder, settings: RetrieverSettings, *, rebuild: bool = False
+) -> None:
+    """Make the gallery of these images that `fill_part` then fills: paths count from their folder.
+
+    Raises:
+        CtgiError: another encoder's gallery is there, or the place cannot be written.
+    """
+    next(find_images(inputs), None)
+    LanceTable.to_write(place, _wanted(_root(inputs), place, encoder, settings), rebuild=rebuild)
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """What one part added; names as in GalleryReport."""
+
+    added: int
+    reused: int
+    encoded: int
+
+
+def fill_part(
+    paths: Sequence[str], place: LancePlace, encoder: Encoder, settings: RetrieverSettings
+) -> PartReport:
+    """Add some of the images of a gallery that is there; other processes may add others meanwhile.
+
+    Images that cannot be read are left to `fill`, which says so.
+
+    Raises:
+        CtgiError: there is no gallery, it is another encoder's, or it cannot be written.
+    """
+    root = root_of(place, LanceTable.opened(place).header.root)
+    run, filling = _Run(), Filling(place, _wanted(root, place, encoder, settings))
+    _fill(paths, root, filling, run, encoder, settings, None)
+    return PartReport(run.added, run.reused, run.encoded)
+
+
+def _fill(
+    inputs: Sequence[str],
+    root: str,
+    filling: Filling,
+    run: _Run,
+    encoder: Encoder,
+    settings: RetrieverSettings,
+    progress: Progress | None,
+) -> None:
+    todo = _survey(inputs, root, filling, run)
     try:
-        _add(
-            _survey(inputs, root, filling, run), filling, run, encoder, settings, progress or (lambda done, total: None)
-        )
+        _add(todo, filling, run, encoder, settings, progress or (lambda done, total: None))
     except BaseException:
         with suppress(CtgiError):
             filling.commit()  # Ctrl-C loses nothing
         raise
     filling.commit()
-    if on_found:
-        on_found(run.passed)
-    removed = _remove(inputs, root, filling.table, run) if filling.table else 0
-    return _report(place, filling.table, run, removed, encoder, time.monotonic() - started)
 
 
 def _wanted(root: str, place: LancePlace, encoder: Encoder, settings: RetrieverSettings) -> TableHeader:

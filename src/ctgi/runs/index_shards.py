@@ -1,0 +1,79 @@
+"""Indexing in parts on the nodes of a Ray cluster, into one gallery that takes many writers."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+from ctgi.config import RetrieverSettings, Settings
+from ctgi.errors import CtgiError
+from ctgi.retrieval.encoder import Encoder, load_encoder
+from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.gallery_build import GalleryReport
+from ctgi.retrieval.lance.build import PartReport, fill_part, prepare
+from ctgi.retrieval.lance.place import PREFIX, LancePlace
+from ctgi.runs.events import Events
+from ctgi.runs.index import build
+from ctgi.runs.manifest import Manifest, listed_images
+from ctgi.runs.on_ray import cluster, run_shards
+from ctgi.runs.shards import Shard
+
+
+def index_on_ray(
+    images: list[str],
+    out: str | Path,
+    encoder: Encoder,
+    settings: Settings,
+    events: Events,
+    *,
+    address: str,
+    shards: int,
+    rebuild: bool = False,
+    metadata: Sequence[Path] = (),
+) -> GalleryReport:
+    """Build or update the gallery of these images in shards on the nodes of a Ray cluster.
+
+    All nodes need the images, the encoder's files and the working directory, where the list of the images is kept, and
+    reach the gallery, all by the same names. The cluster is at `address` (see `ctgi.runs.on_ray.cluster`), and the
+    collection is divided into `shards` parts. The other arguments are as for `ctgi.runs.index.build`.
+
+    Raises:
+        CtgiError: no cluster, a gallery that takes one writer only, or shards that ended early; what is indexed stays.
+    """
+    if not str(out).startswith(PREFIX):
+        raise CtgiError("--ray needs a gallery that takes many writers: name one on LanceDB, like --out lance:people")
+    started, place = time.monotonic(), LancePlace.of(out)
+    manifest = Manifest(Path(f"{Path(place.address).name}.manifest.jsonl"), {"inputs": images})
+    with cluster(address):
+        listed = listed_images(manifest, images, PassedOver(), settings, events)
+        prepare(images, place, encoder, settings.retriever, rebuild=rebuild)
+        work = partial(_on_a_node, manifest, place, str(settings.binding("search_gallery")), settings.retriever)
+        done: list[PartReport] = []
+        with events.progress("index", listed.images) as update:
+            parts = [Shard(index, shards) for index in range(1, shards + 1)]
+            for part in run_shards(work, parts, events, lambda: None, gpus=True):
+                done.append(part)
+                update(sum(one.added + one.reused for one in done))
+    report = build(images, place_of(out), encoder, settings, events, metadata=metadata)
+    added = sum(one.added for one in done)
+    return replace(
+        report,
+        added=report.added + added,
+        reused=report.reused - added,
+        encoded=report.encoded + sum(one.encoded for one in done),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _on_a_node(
+    manifest: Manifest, place: LancePlace, spec: str, settings: RetrieverSettings, shard: Shard, events: Events
+) -> PartReport:
+    paths = [image.path for image in manifest.rows(shard)]
+    return fill_part(paths, place, _encoder(spec, settings.model_dump_json()), settings)
+
+
+@cache
+def _encoder(spec: str, settings: str) -> Encoder:
+    """Loaded once by each process of a node."""
+    return load_encoder(spec, RetrieverSettings.model_validate_json(settings))
