@@ -185,9 +185,7 @@ class PartReport:
     encoded: int
 
 
-def fill_part(
-    paths: Sequence[str], place: LancePlace, encoder: Encoder, settings: RetrieverSettings
-) -> PartReport:
+def fill_part(paths: Sequence[str], place: LancePlace, encoder: Encoder, settings: RetrieverSettings) -> PartReport:
     """Add some of the images of a gallery that is there; other processes may add others meanwhile.
 
     Images that cannot be read are left to `fill`, which says so.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ctgi.captions import read_captions
-from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.finding import find_sources
 from ctgi.retrieval.images import digest
 from ctgi.runs.captions_file import open_captions
 from ctgi.runs.events import Logged
@@ -22,9 +22,9 @@ OUT = Path("captions.jsonl")
 
 
 def listed(people: Path) -> list[str]:
-    paths = [*find_images([str(people)])]
-    Manifest(manifest_of(OUT), {"inputs": [str(people)]}).update(paths, Logged())
-    return paths
+    images = [*find_sources([str(people)])]
+    Manifest(manifest_of(OUT), {"inputs": [str(people)]}).update(images, Logged())
+    return [image.path for image in images]
 
 
 def write(file: Path, path: str, caption: str = "a man", sha256: str = "") -> None:
@@ -174,7 +174,15 @@ def test_without_ray_the_error_says_what_to_install(ctgi: Run, people: Path, mon
     monkeypatch.setitem(sys.modules, "ray", None)
     done = ctgi("caption", people, "--ray", "auto")
     assert done.code == 2
-    assert done.err.splitlines()[-1] == "ctgi: --ray needs Ray: pip install 'ctgi[ray]'"
+    assert done.err.splitlines()[-1] == 'ctgi: --ray needs Ray: pip install "ctgi[ray]"'
+
+
+def test_a_gallery_filled_on_ray_takes_many_writers(ctgi: Run, people: Path) -> None:
+    done = ctgi("index", people, "--ray", "auto", "--out", "gallery")
+    assert done.code == 2
+    assert "--ray needs a gallery that takes many writers: name one on LanceDB, like --out lance:people" in done.err
+    done = ctgi("index", people, "--shards", 2)
+    assert "--shards: without effect without --ray ADDRESS" in done.err
 
 
 def test_copies_in_parts_stay_copies(ctgi: Run, people: Path) -> None:

@@ -12,6 +12,12 @@ import pytest
 from PIL import Image
 
 from ctgi.captions import read_captions
+from ctgi.config import load_settings
+from ctgi.retrieval.encoder import load_encoder
+from ctgi.retrieval.gallery import open_gallery
+from ctgi.runs.events import Logged
+from ctgi.runs.index import build
+from ctgi.runs.index_shards import index_on_ray
 from ctgi.testing import ScriptedServer
 from tests.support.ray_cluster import SmallCluster, small_cluster
 
@@ -46,13 +52,18 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(work: Path, address: str, server: ScriptedServer, shards: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", "from ctgi.cli import main; main()", "caption", "people", "--ray", address]
-    command += ["--shards", str(shards), "--turns", "1", "--json", "--no-trace", "--bind", f"images={server.binding}"]
+def start(work: Path, cluster: SmallCluster, *command: object) -> "subprocess.Popen[str]":
+    whole = [sys.executable, "-c", "from ctgi.cli import main; main()", *map(str, command), "--ray", cluster.address]
     one_at_once = {"CTGI_ENDPOINTS__VLLM__CONCURRENCY": "1", "HOME": str(work)}
     return subprocess.Popen(
-        command, cwd=work, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | one_at_once
-    )
+        [*whole, "--json"], cwd=work, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | one_at_once,
+    )  # fmt: skip
+
+
+def caption(server: ScriptedServer, shards: int) -> list[object]:
+    bind = f"images={server.binding}"
+    return ["caption", "people", "--shards", shards, "--turns", 1, "--no-trace", "--bind", bind]
 
 
 def captioned(work: Path) -> list[str]:
@@ -78,7 +89,7 @@ EVERY = [f"people/{number:02}.png" for number in range(IMAGES)]
 def test_a_node_dies_and_then_the_command(cluster: SmallCluster, server: ScriptedServer, work: Path) -> None:
     """Each while records are written: nothing is lost, nothing is captioned twice, and the same command goes on."""
     lost, _ = cluster.add(), cluster.add()
-    with start(work, cluster.address, server, 6) as run:
+    with start(work, cluster, *caption(server, 6)) as run:
         await_records(work, 6)
         cluster.kill(lost)
         cluster.add()
@@ -91,7 +102,7 @@ def test_a_node_dies_and_then_the_command(cluster: SmallCluster, server: Scripte
         file.write('{"path": "people/')
     before = captioned(work)
     assert 14 <= len(before) < IMAGES
-    with start(work, cluster.address, server, 6) as run:
+    with start(work, cluster, *caption(server, 6)) as run:
         out, err = run.communicate()
     assert run.returncode == 0, err
     assert json.loads(out)["captioned"] == IMAGES - len(before)
@@ -117,11 +128,40 @@ def test_a_shard_whose_disk_is_full_goes_to_another_node(
 ) -> None:
     (work / "disk").mkdir()
     (work / "disk" / "sitecustomize.py").write_text(_DISK)
-    cluster.add(PYTHONPATH=os.pathsep.join([str(work / "disk"), os.environ["PYTHONPATH"]]))
-    with start(work, cluster.address, server, 3) as run:
+    full = cluster.add(PYTHONPATH=os.pathsep.join([str(work / "disk"), os.environ["PYTHONPATH"]]))
+    with start(work, cluster, *caption(server, 3)) as run:
         out, err = run.communicate()
     assert run.returncode == 0, err
+    cluster.kill(full)
     assert "is tried on another node: captions." in err
     assert "cannot write (No space left on device)" in err
     assert json.loads(out)["failed"] == []
     assert captioned(work) == EVERY
+
+
+def test_a_gallery_is_filled_from_several_nodes(
+    cluster: SmallCluster, work: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some images are in it; one of those has changed, one is gone; and one of the others cannot be read."""
+    monkeypatch.chdir(work)
+    cluster.add()
+    settings = load_settings(binds=[f"search_gallery=open_clip:local-dir:{tiny_clip}"])
+    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
+    gallery, people = Path("lance:gallery"), work / "people"
+    (work / "later").mkdir()
+    for path in EVERY[10:]:
+        Path(path).rename(work / "later" / Path(path).name)
+    assert build(["people"], gallery, encoder, settings, Logged()).total == 10
+    (people / "00.png").unlink()
+    (people / "01.png").write_bytes((people / "02.png").read_bytes())
+    for path in EVERY[10:]:
+        (work / "later" / Path(path).name).rename(path)
+    (people / "20.png").write_bytes(b"")
+    found = index_on_ray(["people"], gallery, encoder, settings, Logged(), address=cluster.address, shards=3)
+    assert found.failed == (("people/20.png", "the file is empty (0 bytes)"),)
+    assert (found.total, found.added, found.reused, found.removed) == (IMAGES - 2, IMAGES - 10, 8, 1)
+    assert (found.duplicates, found.encoded) == (1, IMAGES - 11)
+    there = open_gallery("lance:gallery", encoder)
+    assert sorted(image.path for image in there.refs()) == [
+        str(work / path) for path in EVERY if path not in (EVERY[0], EVERY[20])
+    ]

@@ -8,6 +8,7 @@ import typer
 
 from ctgi.cli.console import Terminal, print_json
 from ctgi.cli.options import (
+    SHARDS,
     Annotations,
     AsJson,
     Bind,
@@ -24,6 +25,8 @@ from ctgi.cli.options import (
     NoTrace,
     Profile,
     Quiet,
+    Ray,
+    Shards,
 )
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
@@ -41,18 +44,6 @@ Turns = Annotated[
 ]
 ShardOf = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Caption only part I of N, into a file of its own.")
-]
-OnRay = Annotated[
-    str | None,
-    typer.Option(
-        "--ray",
-        metavar="ADDRESS",
-        help="Caption in shards on the nodes of this Ray cluster: HOST:PORT, or auto on one of its nodes.",
-        show_default=False,
-    ),
-]
-Shards = Annotated[
-    int | None, typer.Option("--shards", metavar="N", min=1, help="With --ray: how many shards (default: 64).")
 ]
 Layouts = Annotated[
     list[str] | None,
@@ -88,7 +79,7 @@ def caption(
     crop: Crop = False,
     split: SplitOf = None,
     shard: ShardOf = None,
-    ray: OnRay = None,
+    ray: Ray = None,
     shards: Shards = None,
     dry_run: DryRun = False,
     export: Layouts = None,
@@ -152,7 +143,7 @@ def caption(
 
     kept: dict[str, Any] = {"trace": not no_trace, "split_of": split_of}
     if ray:
-        report = caption_on_ray(images, out, settings, events, address=ray, shards=shards or 64, **kept)
+        report = caption_on_ray(images, out, settings, events, address=ray, shards=shards or SHARDS, **kept)
     elif part:
         report = asyncio.run(caption_shard(images, out, part, settings, events, limit=limit, **kept))
     else:

@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ctgi.cli.console import Terminal, print_json
-from ctgi.cli.options import AsJson, Bind, Column, Config, Crop, Images, Profile, Quiet
+from ctgi.cli.options import SHARDS, AsJson, Bind, Column, Config, Crop, Images, Profile, Quiet, Ray, Shards
 from ctgi.cli.terminal import plain
 from ctgi.errors import CtgiError
 
@@ -50,6 +50,8 @@ def index(
     index_type: IndexType = None,
     rebuild: Rebuild = False,
     crop: Crop = False,
+    ray: Ray = None,
+    shards: Shards = None,
     check: Check = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -76,6 +78,8 @@ def index(
             "--index": index_type,
             "--rebuild": rebuild,
             "--crop": crop,
+            "--ray": ray,
+            "--shards": shards,
             "--bind": bind,
             "--profile": profile,
         }
@@ -92,10 +96,15 @@ def index(
 
         images = [cropped(images, bind, profile, config, quiet=quiet)]
     encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
-    report = build(
-        images, out or gallery_folder(images), encoder, settings, Terminal(quiet),
-        rebuild=rebuild, metadata=metadata or (),
-    )  # fmt: skip
+    given: dict[str, Any] = {"rebuild": rebuild, "metadata": metadata or ()}
+    if ray:
+        from ctgi.runs.index_shards import index_on_ray
+
+        given |= {"address": ray, "shards": shards or SHARDS}
+        report = index_on_ray(images, out or Path(), encoder, settings, Terminal(quiet), **given)
+    else:
+        refuse_idle({"--shards": shards}, "without --ray ADDRESS")
+        report = build(images, out or gallery_folder(images), encoder, settings, Terminal(quiet), **given)
     if not report.total:
         raise CtgiError(
             f"{images[0]}: none of its images could be read, so there is no gallery: repair one of those listed"

@@ -89,6 +89,20 @@ Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Images to caption at most (default: all).")
 ]
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Work in shards on the nodes of this Ray cluster: HOST:PORT, or auto on one of its nodes.",
+        show_default=False,
+    ),
+]
+Shards = Annotated[
+    int | None, typer.Option("--shards", metavar="N", min=1, help="With --ray: how many shards (default: 64).")
+]
+SHARDS = 64
+
 # --- numbers of MTI
 Top = Annotated[int | None, typer.Option("--top", metavar="N", min=1, help="K: candidates to verify (default: 20).")]
 Lam = Annotated[

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ctgi.captions import read_captions
 from ctgi.config import Settings
-from ctgi.errors import CtgiError
 from ctgi.graphs.mtg import TOOLS
 from ctgi.places import Placed
 from ctgi.reading import Json
@@ -23,7 +22,6 @@ from ctgi.runs.manifest import Listed, Manifest, manifest_of
 from ctgi.runs.on_ray import cluster, run_shards
 from ctgi.runs.shards import Shard, WrittenParts
 from ctgi.secrets import learn
-from ctgi.text import plain
 
 
 @dataclass(frozen=True)
@@ -41,19 +39,12 @@ class Collection:
         return Manifest(manifest_of(self.out), self.given)
 
     def list(self, inputs: Sequence[str], passed: PassedOver, settings: Settings, events: Events) -> Listed:
-        """Bring the manifest in line with the images that `inputs` lead to, and tell what has changed.
+        """Bring the manifest in line with the images that `inputs` lead to.
 
         Raises:
             CtgiError: an input is missing, or the manifest cannot be written.
         """
-        manifest = self.manifest
-        listed = manifest.update(found(inputs, passed, events), events, settings.without_locks)
-        if listed.new or listed.changed or listed.gone:
-            events.tell(
-                f"{plain(str(manifest.path))}: {listed.images:,} images, {listed.new:,} of them new, "
-                f"{listed.changed:,} changed, {listed.gone:,} gone"
-            )
-        return listed
+        return self.manifest.update(found(inputs, passed, events), events, settings.without_locks)
 
 
 async def caption_shard(
@@ -132,23 +123,13 @@ def caption_on_ray(
         for error in listed.failed:
             report.failed.append((error.path, error.reason))
             events.warn(f"failed: {error.path}: {error.reason}")
-        parts = [Shard(index, shards) for index in range(1, shards + 1)]
-        written = WrittenParts([part.file(out) for part in parts])
-        unfinished = []
+        written = WrittenParts([Shard(index, shards).file(out) for index in range(1, shards + 1)])
         with events.progress("caption", listed.images) as update:
             work = partial(_on_a_node, collection, settings, trace)
             gpus = any(settings.endpoint(settings.binding(tool)).provider == "hf" for tool in TOOLS)
-            for ended in run_shards(work, parts, events, lambda: update(written.lines()), gpus=gpus):
-                if ended.result:
-                    report.take_in(ended.result)
-                else:
-                    unfinished.append(ended)
-                    if ended.is_down:
-                        break
+            for part in run_shards(work, shards, events, lambda: update(written.lines()), gpus=gpus):
+                report.take_in(part)
     report.seconds = time.perf_counter() - started
-    if unfinished:
-        more = f" ({len(unfinished) - 1} more shards did not finish)" if len(unfinished) > 1 else ""
-        raise CtgiError(f"shard {unfinished[0].shard}: {unfinished[0].error}{more}")
     return report
 
 

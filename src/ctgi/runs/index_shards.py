@@ -9,20 +9,21 @@ from pathlib import Path
 from ctgi.config import RetrieverSettings, Settings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
-from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.finding import find_sources
 from ctgi.retrieval.gallery_build import GalleryReport
 from ctgi.retrieval.lance.build import PartReport, fill_part, prepare
 from ctgi.retrieval.lance.place import PREFIX, LancePlace
 from ctgi.runs.events import Events
 from ctgi.runs.index import build
-from ctgi.runs.manifest import Manifest, listed_images
+from ctgi.runs.manifest import Manifest
 from ctgi.runs.on_ray import cluster, run_shards
 from ctgi.runs.shards import Shard
+from ctgi.spool import Spool
 
 
 def index_on_ray(
     images: list[str],
-    out: str | Path,
+    out: Path,
     encoder: Encoder,
     settings: Settings,
     events: Events,
@@ -46,22 +47,20 @@ def index_on_ray(
     started, place = time.monotonic(), LancePlace.of(out)
     manifest = Manifest(Path(f"{Path(place.address).name}.manifest.jsonl"), {"inputs": images})
     with cluster(address):
-        listed = listed_images(manifest, images, PassedOver(), settings, events)
+        listed = manifest.update(Spool(find_sources(images)), events, settings.without_locks)
         prepare(images, place, encoder, settings.retriever, rebuild=rebuild)
         work = partial(_on_a_node, manifest, place, str(settings.binding("search_gallery")), settings.retriever)
-        done: list[PartReport] = []
+        added = encoded = done = 0
         with events.progress("index", listed.images) as update:
-            parts = [Shard(index, shards) for index in range(1, shards + 1)]
-            for part in run_shards(work, parts, events, lambda: None, gpus=True):
-                done.append(part)
-                update(sum(one.added + one.reused for one in done))
-    report = build(images, place_of(out), encoder, settings, events, metadata=metadata)
-    added = sum(one.added for one in done)
+            for part in run_shards(work, shards, events, lambda: None, gpus=True):
+                added, encoded, done = added + part.added, encoded + part.encoded, done + part.added + part.reused
+                update(done)
+    report = build(images, out, encoder, settings, events, metadata=metadata)
     return replace(
         report,
         added=report.added + added,
         reused=report.reused - added,
-        encoded=report.encoded + sum(one.encoded for one in done),
+        encoded=report.encoded + encoded,
         seconds=time.monotonic() - started,
     )
 

@@ -85,7 +85,8 @@ class Manifest:
     def update(self, images: Sequence[Found], events: Events, without_locks: WithoutLocks = "warn") -> Listed:
         """Bring the rows in line with `images`: what is new or changed is read, what is gone is taken out.
 
-        Of several processes one does it, and the others wait. After a kill it goes on where the rows end.
+        Of several processes one does it, and the others wait. After a kill it goes on where the rows end. `events`
+        hears how many are new, changed or gone.
 
         Raises:
             CtgiError: it cannot be written, or the file system has no locks and that stops.
@@ -98,6 +99,11 @@ class Manifest:
         with _locked(self.path, without_locks) as file:
             listed = self._updated(file, images, wanted, events)
         listed.failed[:0] = faults
+        if listed.new or listed.changed or listed.gone:
+            events.tell(
+                f"{plain(str(self.path))}: {listed.images:,} images, {listed.new:,} of them new, "
+                f"{listed.changed:,} changed, {listed.gone:,} gone"
+            )
         return listed
 
     def _is_in_line(self, wanted: NDArray[np.int64]) -> bool:
@@ -125,7 +131,8 @@ class Manifest:
                 update(done)
         stale = known[~np.isin(known, wanted)]
         out = self._without({*stale.tolist()}) if stale.size or not is_same else set()
-        changed = len(out.intersection(images[place].path for place in missing)) if out else 0
+        again = out.intersection(images[place].path for place in missing) if out else set()
+        changed = len(again.difference(error.path for error in failed))
         new = len(missing) - len(failed) - changed
         return Listed(len(images) - len(failed), new, changed, len(out) - changed, failed)
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
@@ -24,7 +24,7 @@ _LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
-class Ended(Generic[T]):
+class _Ended(Generic[T]):
     """What came of a shard: its result, or what the user has to mend."""
 
     shard: Shard
@@ -68,7 +68,7 @@ def cluster(address: str) -> Iterator[None]:
     try:
         import ray
     except ImportError:
-        raise CtgiError("--ray needs Ray: pip install 'ctgi[ray]'") from None
+        raise CtgiError('--ray needs Ray: pip install "ctgi[ray]"') from None
     _expect_answer(address)
     with redirect_stdout(StringIO()):  # Ray prints there when a node dies
         try:
@@ -99,53 +99,68 @@ def _expect_answer(address: str) -> None:
 
 def run_shards(
     work: Callable[[Shard, Events], T],
-    shards: Sequence[Shard],
+    count: int,
     events: Events,
     look: Callable[[], None],
     *,
     gpus: bool = False,
-) -> Iterator[Ended[T]]:
-    """Run `work` for each shard on some node, and give what came of each as it ends. Use inside `cluster`.
+) -> Iterator[T]:
+    """Run `work` for each of `count` shards on some node, and give the results as they come. Use inside `cluster`.
 
     A shard that a node cannot do, as where its disk is full, is tried on the others.
 
     Args:
         work: a function that pickles; every node has the working directory and ctgi.
-        shards: what to run.
+        count: of shards.
         events: hears what shards warn of.
         look: called every second.
         gpus: whether a shard takes a GPU where the cluster has some.
+
+    Raises:
+        CtgiError: shards did not finish; those that could did, unless a model server is gone.
     """
+    unfinished: list[_Ended[T]] = []
+    for ended in _each(work, [Shard(index, count) for index in range(1, count + 1)], events, look, gpus):
+        if ended.result is not None:
+            yield ended.result
+            continue
+        unfinished.append(ended)
+        if ended.is_down:
+            break
+    if unfinished:
+        more = f" ({len(unfinished) - 1} more shards did not finish)" if len(unfinished) > 1 else ""
+        raise CtgiError(f"shard {unfinished[0].shard}: {unfinished[0].error}{more}")
+
+
+def _each(
+    work: Callable[[Shard, Events], T], shards: Sequence[Shard], events: Events, look: Callable[[], None], gpus: bool
+) -> "Iterator[_Ended[T]]":
     import ray
 
     resources: Any = ray.cluster_resources
     gpu = int(gpus and "GPU" in resources())
     task: Any = ray.remote(max_retries=RESTARTS, num_cpus=1, num_gpus=gpu, scheduling_strategy="SPREAD")(_run)
     running = {task.remote(work, shard, str(Path.cwd())): shard for shard in shards}
-    tried: dict[Shard, set[str]] = {}
-    said: set[str] = set()
-    watch = _Watch(events)
+    tried: dict[Shard, set[str]] = {shard: set() for shard in shards}
+    watch, told = _Watch(events), _Once(events)
     while running:
         ready, _ = ray.wait([*running], timeout=_LOOK_S)
         look()
         watch.look()
         for one in ready:
             shard = running.pop(one)
-            ended: Ended[T] = _result(one, shard)
-            for text in ended.told:
-                if text not in said:
-                    said.add(text)
-                    events.warn(text)
-            left = _untried(ended, tried.setdefault(shard, set())) if ended.error else None
-            if left:
+            ended = _result(one, shard)
+            told.warn(ended.told)
+            node = _untried(ended, tried[shard]) if ended.error else None
+            if node:
                 events.warn(f"shard {shard} is tried on another node: {ended.error}")
-                again = task.options(scheduling_strategy=_on(left))
+                again = task.options(scheduling_strategy=_on(node))
                 running[again.remote(work, shard, str(Path.cwd()))] = shard
             else:
                 yield ended
 
 
-def _run(work: Callable[[Shard, Events], T], shard: Shard, folder: str) -> Ended[T]:
+def _run(work: Callable[[Shard, Events], T], shard: Shard, folder: str) -> _Ended[T]:
     """On a node: do a shard, in the working directory of the command."""
     import ray
 
@@ -154,29 +169,29 @@ def _run(work: Callable[[Shard, Events], T], shard: Shard, folder: str) -> Ended
         os.chdir(folder)
     except OSError as error:
         where = f"{plain(folder)}: cannot be opened on {socket.gethostname()} ({error.strerror})"
-        return Ended(shard, None, f"{where}: all nodes need this folder", node=node)
+        return _Ended(shard, None, f"{where}: all nodes need this folder", node=node)
     try:
-        return Ended(shard, work(shard, noted), node=node, told=noted.warnings)
+        return _Ended(shard, work(shard, noted), node=node, told=noted.warnings)
     except CtgiError as error:
         down = isinstance(error, EndpointDownError)
-        return Ended(shard, None, str(error), down, node, noted.warnings)
+        return _Ended(shard, None, str(error), down, node, noted.warnings)
 
 
-def _result(one: Any, shard: Shard) -> Ended[Any]:
+def _result(one: Any, shard: Shard) -> _Ended[Any]:
     import ray
     from ray.exceptions import RayError, RayTaskError
 
     try:
-        ended: Ended[Any] = ray.get(one)
+        ended: _Ended[Any] = ray.get(one)
     except RayTaskError:  # a bug keeps its traceback
         raise
     except RayError as error:
         reason = plain(str(error).strip().partition("\n")[0])
-        return Ended(shard, None, f"ended {RESTARTS} times with its process or node ({reason})")
+        return _Ended(shard, None, f"ended {RESTARTS} times with its process or node ({reason})")
     return ended
 
 
-def _untried(ended: Ended[Any], tried: set[str]) -> str | None:
+def _untried(ended: _Ended[Any], tried: set[str]) -> str | None:
     """A node on which a shard was not tried yet."""
     tried.add(ended.node)
     return min(_nodes() - tried, default=None) if ended.node else None
@@ -194,6 +209,20 @@ def _nodes() -> set[str]:
 
     nodes: Any = ray.nodes
     return {node["NodeID"] for node in nodes() if node["Alive"] and node["Resources"].get("CPU")}
+
+
+class _Once:
+    """Passes on what shards warn of; of what several say, one."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._said: set[str] = set()
+
+    def warn(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            if text not in self._said:
+                self._said.add(text)
+                self._events.warn(text)
 
 
 class _Watch:
