@@ -157,7 +157,8 @@ def fill(
     filling = Filling(place, _wanted(root, place, encoder, settings), rebuild=rebuild)
     if filling.table:
         root = root_of(place, filling.table.header.root)
-    _fill(inputs, root, filling, run, encoder, settings, progress)
+    images = find_sources(inputs, run.passed, reading=True)
+    _fill(images, root, filling, run, encoder, settings, progress)
     if on_found:
         on_found(run.passed)
     removed = _remove(inputs, root, filling.table, run) if filling.table else 0
@@ -172,7 +173,7 @@ def prepare(
     Raises:
         CtgiError: another encoder's gallery is there, or the place cannot be written.
     """
-    next(find_images(inputs), None)
+    next(find_sources(inputs), None)
     LanceTable.to_write(place, _wanted(_root(inputs), place, encoder, settings), rebuild=rebuild)
 
 
@@ -185,7 +186,7 @@ class PartReport:
     encoded: int
 
 
-def fill_part(paths: Sequence[str], place: LancePlace, encoder: Encoder, settings: RetrieverSettings) -> PartReport:
+def fill_part(images: Iterator[Found], place: LancePlace, encoder: Encoder, settings: RetrieverSettings) -> PartReport:
     """Add some of the images of a gallery that is there; other processes may add others meanwhile.
 
     Images that cannot be read are left to `fill`, which says so.
@@ -195,12 +196,12 @@ def fill_part(paths: Sequence[str], place: LancePlace, encoder: Encoder, setting
     """
     root = root_of(place, LanceTable.opened(place).header.root)
     run, filling = _Run(), Filling(place, _wanted(root, place, encoder, settings))
-    _fill(paths, root, filling, run, encoder, settings, None)
+    _fill(images, root, filling, run, encoder, settings, None)
     return PartReport(run.added, run.reused, run.encoded)
 
 
 def _fill(
-    inputs: Sequence[str],
+    images: Iterator[Found],
     root: str,
     filling: Filling,
     run: _Run,
@@ -208,7 +209,7 @@ def _fill(
     settings: RetrieverSettings,
     progress: Progress | None,
 ) -> None:
-    todo = _survey(inputs, root, filling, run)
+    todo = _survey(images, root, filling, run)
     try:
         _add(todo, filling, run, encoder, settings, progress or (lambda done, total: None))
     except BaseException:
@@ -239,10 +240,9 @@ def _name(path: str, root: str) -> str:
     return os.path.relpath(full, root) if Path(full).is_relative_to(root) else full
 
 
-def _survey(inputs: Sequence[str], root: str, filling: Filling, run: _Run) -> Iterator[_Image]:
+def _survey(images: Iterator[Found], root: str, filling: Filling, run: _Run) -> Iterator[_Image]:
     """The images that must be read; unchanged ones are entered into the run directly."""
-    sources = find_sources(inputs, run.passed, reading=True)
-    while some := list(islice(sources, _LISTED)):
+    while some := list(islice(images, _LISTED)):
         found = [image for one in some if (image := _found(one, root, run))]
         known = filling.table.known([image.entry.path for image in found]) if filling.table else {}
         for image in found:

@@ -68,8 +68,7 @@ def index_on_ray(
 def _on_a_node(
     manifest: Manifest, place: LancePlace, spec: str, settings: RetrieverSettings, shard: Shard, events: Events
 ) -> PartReport:
-    paths = [image.path for image in manifest.rows(shard)]
-    return fill_part(paths, place, _encoder(spec, settings.model_dump_json()), settings)
+    return fill_part(manifest.found(shard), place, _encoder(spec, settings.model_dump_json()), settings)
 
 
 @cache

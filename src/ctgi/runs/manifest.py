@@ -68,7 +68,13 @@ class Manifest:
             CtgiError: there is no manifest, it lists other images, or a row cannot be read.
         """
         for line in self._lines(shard):
-            yield _parsed(self.path, line)
+            yield _image(_parsed(self.path, line))
+
+    def found(self, shard: Shard) -> Iterator[Found]:
+        """The same as `find_sources` found them. Raises as `rows` does."""
+        for row in (_parsed(self.path, line) for line in self._lines(shard)):
+            is_file = not is_reference(row["path"])
+            yield Found(row["path"]) if is_file else Found(row["path"], row["size"] or None, row["mtime_ns"] or None)
 
     def count(self, shard: Shard) -> int:
         """How many images a shard has. Raises as `rows` does."""
@@ -161,17 +167,21 @@ class Manifest:
 def all_rows(path: Path) -> Iterator[ImageRef]:
     """The images of a manifest, of all shards, whoever made it. Raises as `Manifest.rows` does."""
     with _reading(path) as file:
-        yield from (_parsed(path, line) for line in file if _is_row(line))
+        yield from (_image(_parsed(path, line)) for line in file if _is_row(line))
 
 
-def _parsed(path: Path, line: bytes) -> ImageRef:
+def _image(row: Json) -> ImageRef:
+    return ImageRef(row["path"], row["sha256"])
+
+
+def _parsed(path: Path, line: bytes) -> Json:
     try:
-        row = parse_json(line)
+        row: Json = parse_json(line)
     except TextError:
         raise CtgiError(
             f"{plain(str(path))}: has a line that is no row: delete the file; the next run makes it anew"
         ) from None
-    return ImageRef(row["path"], row["sha256"])
+    return row
 
 
 def _is_row(line: bytes) -> bool:
