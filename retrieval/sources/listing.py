@@ -50,16 +50,21 @@ def listed(uri: str) -> Iterator[Listed]:
         raise CtgiError(f"{place}: {error}") from None
 
 
-def file_at(url: str) -> Listed:
-    """A file on a web server, with what the server tells of it.
+def file_at(address: str) -> Listed:
+    """A file in storage or on a web server, with what is told of it.
 
     Raises:
-        CtgiError: it is not there, or the server cannot be reached.
+        CtgiError: it is not there, or cannot be reached.
     """
     try:
-        return _listed(url, remote.info(url))
+        return state_of(address)
     except remote.RemoteError as error:
-        raise CtgiError(f"{remote.shown(url)}: {error}") from None
+        raise CtgiError(f"{remote.shown(address)}: {error}") from None
+
+
+def state_of(address: str) -> Listed:
+    """The same, with errors of `remote`: GoneError, RemoteError."""
+    return _listed(address, remote.info(address))
 
 
 def named_in(url: str) -> Iterator[str]:

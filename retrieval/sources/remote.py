@@ -144,6 +144,18 @@ def opened(uri: str) -> Iterator[BinaryIO]:
         yield file
 
 
+def fetch(uri: str, file: str) -> None:
+    """Copy an object into a file. Raises as `read_part` does."""
+    system, path = file_system(uri)
+    asked(uri, lambda: system.get_file(path, file))
+
+
+def send(file: str, uri: str) -> None:
+    """Store a file as an object, which appears when all of it is there. Raises as `read_part` does."""
+    system, path = file_system(uri)
+    asked(uri, lambda: system.put_file(file, path))
+
+
 def info(uri: str) -> dict[str, Any]:
     """What the storage tells of an object or prefix: type, size and more. Raises as `read_part` does."""
     system, path = file_system(uri)

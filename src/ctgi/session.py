@@ -116,12 +116,16 @@ class Session:
 
     async def _caption(self, images: StrPath | Sequence[StrPath], out: StrPath, limit: int | None) -> "CaptionReport":
         from ctgi.runs.caption import caption_images
+        from ctgi.runs.delivery import address_of, delivered
 
         inputs = [str(images)] if isinstance(images, (str, Path)) else [str(image) for image in images]
-        return await caption_images(
-            inputs, Path(out), self.settings, self._events,
-            limit=limit, trace=self._trace, models=self._warm_models(),
-        )  # fmt: skip
+        with delivered(out if isinstance(out, Path) else str(out), self._events) as file:
+            report = await caption_images(
+                inputs, file, self.settings, self._events,
+                limit=limit, trace=self._trace, models=self._warm_models(),
+            )  # fmt: skip
+        report.out = address_of(str(out), report.out)
+        return report
 
     # --- galleries and searches
 

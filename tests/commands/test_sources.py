@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from PIL import Image
 
 from ctgi.retrieval.images import read_image
 from tests.support.commands import Run
-from tests.support.storage import object_storage, picture, save_tar
+from tests.support.storage import Asked, lead_to, object_storage, picture, save_tar, web_server
 
 MODEL = ["--bind", "images=python:tests.commands.test_sources:says"]
 
@@ -124,6 +125,68 @@ def test_a_bucket_is_captioned_indexed_and_searched(ctgi: Run, bucket: Any, peop
     found = ctgi("search", "red", "-g", "g", *encoder, *MODEL, "--html", "r.html", "--json")
     assert found.json["results"][0]["path"].startswith("s3://people/crops/")
     assert Path("r.html").read_text().count("data:image/") >= 8
+
+
+def read_only(asked: Asked) -> None:
+    """An empty bucket that takes nothing."""
+    asked.refuse("AccessDenied", 403) if asked.method == "PUT" else asked.answer(404)
+
+
+def stored(bucket: Any, key: str) -> list[dict[str, Any]]:
+    body = bucket.get_object(Bucket="people", Key=key)["Body"].read()
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def test_captions_are_stored_when_a_run_is_finished_and_any_machine_goes_on_from_there(
+    ctgi: Run, bucket: Any, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(machine: str, *more: object) -> Any:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / machine))
+        return ctgi("caption", people, *MODEL, "--turns", 0, "--out", "s3://people/run/", *more, "--json")
+
+    first = on("one", "--limit", 3)
+    assert (first.code, first.json["captioned"], first.json["out"]) == (0, 3, "s3://people/run/captions.jsonl")
+    assert "captions go to s3://people/run/captions.jsonl when the run is finished" in first.err
+    assert len(stored(bucket, "run/captions.jsonl")) == 3
+    second = on("two")
+    assert (second.json["already"], second.json["captioned"]) == (3, 5)
+    assert len(stored(bucket, "run/captions.jsonl")) == 8
+    assert on("one").json["already"] == 8
+    assert not Path("s3:").exists()
+
+
+def test_captions_that_two_machines_wrote_are_not_lost(
+    ctgi: Run, bucket: Any, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = ["--out", "s3://people/both/night.jsonl", "--turns", 0]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "one"))
+    with web_server(read_only) as closed, pytest.MonkeyPatch.context() as environment:
+        lead_to(closed, environment)
+        failed = ctgi("caption", people, *MODEL, *out)
+    s3fs.S3FileSystem.clear_instance_cache()
+    (kept,) = (tmp_path / "one").rglob("night.jsonl")
+    assert failed.code == 2
+    assert "no permission: set AWS_PROFILE" in failed.err
+    assert f"what is finished is in {kept}" in failed.err
+    assert len(kept.read_text().splitlines()) == 8
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "two"))
+    assert ctgi("caption", people / "0_a.png", *MODEL, *out).code == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "one"))
+    both = ctgi("caption", people, *MODEL, *out)
+    assert both.code == 2
+    assert "was written by another machine" in both.err
+    assert (len(kept.read_text().splitlines()), len(stored(bucket, "both/night.jsonl"))) == (8, 1)
+
+
+def test_a_part_is_stored_with_the_list_of_images(ctgi: Run, bucket: Any, people: Path) -> None:
+    part = ["--out", "s3://people/parts", "--shard", "1/2", "--turns", 0]
+    done = ctgi("caption", people, *MODEL, *part, "--json")
+    assert done.json["out"] == "s3://people/parts/captions.1-of-2.jsonl"
+    assert len(stored(bucket, "parts/captions.1-of-2.jsonl")) == done.json["captioned"] + done.json["copied"]
+    assert len(stored(bucket, "parts/captions.manifest.jsonl")) == 9
+    assert "without effect with an --out that is an address" in ctgi("caption", people, *part, "--export", "rstp").err
+    refused = ctgi("caption", people, "--out", "https://example.com/captions")
+    assert "a web server stores nothing" in refused.err
 
 
 def test_places_that_are_addresses_are_refused(ctgi: Run, people: Path) -> None:

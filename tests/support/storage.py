@@ -126,7 +126,7 @@ def web_server(answer: Callable[[Asked], None]) -> Iterator[str]:
         def do_GET(self) -> None:
             answer(Asked(self))
 
-        do_HEAD = do_GET
+        do_HEAD = do_PUT = do_GET  # a body is not read: who sends one asks first (Expect: 100-continue)
 
         def log_message(self, *_: object) -> None:
             pass

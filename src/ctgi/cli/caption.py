@@ -38,7 +38,15 @@ if TYPE_CHECKING:
     from ctgi.runs.shards import Shard
     from ctgi.runs.split_images import SplitImages
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to which captions are appended.")]
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="File to which captions are appended, or an address such as s3://bucket/run.",
+    ),
+]
 Turns = Annotated[
     int | None, typer.Option("--turns", metavar="N", min=0, help="Questions per image at most (default: 6).")
 ]
@@ -69,7 +77,7 @@ ImagesRoot = Annotated[
 
 def caption(
     images: Images,
-    out: Out = Path("captions.jsonl"),
+    out: Out = "captions.jsonl",
     bind: Bind = None,
     profile: Profile = None,
     config: Config = None,
@@ -104,6 +112,8 @@ def caption(
     from ctgi.cli.arguments import in_column, refuse_idle, tell_unused_config
     from ctgi.cli.export import check_layouts, check_pages, write_pages
     from ctgi.config import load_settings
+    from ctgi.retrieval.sources.references import is_remote
+    from ctgi.runs.delivery import address_of, delivered
     from ctgi.runs.export import check_export, export_all
 
     images = in_column(images, column)
@@ -118,8 +128,10 @@ def caption(
         refuse_idle(given, "with --ray, which captions all shards")
         written = {"--export": export, "--html": html, "--csv": table}
         refuse_idle(written, "with --ray: run ctgi captions merge, then ctgi export")
+        refuse_idle({"--out": is_remote(out)}, "as an address with --ray: give a folder that all nodes share")
     else:
         refuse_idle({"--shards": shards}, "without --ray ADDRESS: --shard I/N captions one part here")
+    refuse_idle({"--export": export}, "with an --out that is an address: give a file") if is_remote(out) else None
     tell_unused_config(images, config, quiet=quiet)
     refuse_idle({"--crop": crop}, "with --dry-run, which changes nothing") if dry_run else None
     if crop:
@@ -136,21 +148,24 @@ def caption(
     if dry_run:
         refuse_idle({"--shard": shard}, "with --dry-run: it counts all images")
         refuse_idle({"--html": html, "--csv": table}, "with --dry-run: it captions nothing")
-        _estimate(images, out, settings, limit, events, as_json)
+        with delivered(out, events) as file:
+            _estimate(images, file, settings, limit, events, as_json)
         return
     from ctgi.runs.caption import caption_images
     from ctgi.runs.caption_shards import caption_on_ray, caption_shard
 
     kept: dict[str, Any] = {"trace": not no_trace, "split_of": split_of}
-    if ray:
-        report = caption_on_ray(images, out, settings, events, address=ray, shards=shards or SHARDS, **kept)
-    elif part:
-        report = asyncio.run(caption_shard(images, out, part, settings, events, limit=limit, **kept))
-    else:
-        report = asyncio.run(caption_images(images, out, settings, events, limit=limit, **kept))
-    out, root = Path(report.out), images_root or Path(images[0])
-    exported = export_all(out, layouts, events, images_root=root, annotations=annotations, keep_human=keep_human)
-    write_pages(out, html, table, None, events)
+    with delivered(out, events, part) as file:
+        if ray:
+            report = caption_on_ray(images, file, settings, events, address=ray, shards=shards or SHARDS, **kept)
+        elif part:
+            report = asyncio.run(caption_shard(images, file, part, settings, events, limit=limit, **kept))
+        else:
+            report = asyncio.run(caption_images(images, file, settings, events, limit=limit, **kept))
+    file, root = Path(report.out), images_root or Path(images[0])
+    exported = export_all(file, layouts, events, images_root=root, annotations=annotations, keep_human=keep_human)
+    write_pages(file, html, table, None, events)
+    report.out = address_of(out, report.out) if file.exists() else report.out
     _print_report(report, exported, as_json)
     if report.failed:
         raise typer.Exit(1)
@@ -223,7 +238,9 @@ def _print_report(report: "CaptionReport", exported: dict[str, "ExportReport"], 
 
 def _where(report: "CaptionReport") -> str:
     """The file of captions, if there is one, or how to make one of the parts."""
+    from ctgi.retrieval.sources.references import is_remote
+
     out = plain(report.out)
     if report.shards:
         return f"in {report.shards} parts beside {out}: ctgi captions merge {out} makes one file of them\n"
-    return f"{out}\n" if Path(report.out).exists() else ""
+    return f"{out}\n" if Path(report.out).exists() or is_remote(report.out) else ""
