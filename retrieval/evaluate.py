@@ -18,10 +18,12 @@ from ctgi.reading import MALFORMED
 from ctgi.retrieval.benchmarks.datasets import Split
 from ctgi.retrieval.checkpoint import first_line
 from ctgi.retrieval.encoder import Encoder
+from ctgi.retrieval.finding import canonical
 from ctgi.retrieval.gallery import Gallery, build_gallery, open_gallery
 from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.metrics import Metrics, QueryMetrics, measure_features, measure_queries, row_slices
 from ctgi.retrieval.rerank import Matcher, matcher_of, rescored
+from ctgi.retrieval.sources.references import is_reference
 from ctgi.settings_tables import RetrieverSettings
 from ctgi.text import plain
 
@@ -86,7 +88,10 @@ def _rows(gallery: Gallery, split: Split) -> NDArray[np.int64]:
     return np.array([row_of[_file(path)] for path in split.images], np.int64)
 
 
-def _file(path: str) -> tuple[int, int]:
+def _file(path: str) -> object:
+    """The same for two names of one file."""
+    if is_reference(path):
+        return canonical(path)
     status = Path(path).stat()
     return status.st_dev, status.st_ino
 

@@ -16,7 +16,16 @@ from ctgi.retrieval.sources import parquet, tar
 from ctgi.retrieval.sources.found import Found
 from ctgi.retrieval.sources.listing import Listed, file_at, listed, looks_like_a_list, named_in
 from ctgi.retrieval.sources.reading import holds_image
-from ctgi.retrieval.sources.references import column_of, file_of, is_reference, is_remote, is_shard, reads_as_reference
+from ctgi.retrieval.sources.references import (
+    Member,
+    column_of,
+    file_of,
+    is_reference,
+    is_remote,
+    is_shard,
+    parted,
+    reads_as_reference,
+)
 from ctgi.text import plain
 
 _IMAGES: tuple[Kind, ...] = ("image",)
@@ -180,7 +189,7 @@ class _Search:
         if text.startswith("@") and len(text) > 1:
             return (found for path in _listed_in(place[1:]) for found in self._named(path, column))
         if self._sources and is_reference(place) and os.path.lexists(file_of(place)):
-            return iter([Found(place)])
+            return iter([_part(place)])
         if glob.has_magic(place):
             return self._images(_globbed(place), f"{plain(place)}: no {what} match this pattern", column)
         raise CtgiError(f"{plain(place)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
@@ -189,8 +198,10 @@ class _Search:
         """What a file that is named means: itself, or what is in it."""
         if self._sources and is_remote(path):
             return self._at(path, column)
-        if not self._sources or is_reference(path):
+        if not self._sources:
             return iter([Found(path)])
+        if is_reference(path):
+            return iter([_part(path)])
         if is_shard(path) and os.path.isfile(path):
             return self._filled(self._in_shards([path], column), f"{plain(path)}: no images in it")
         if path.lower().endswith(_COMPRESSED):
@@ -307,6 +318,16 @@ class _Search:
         if empty:
             expected = ["expected files such as .jpg, .png or .webp"]
             raise CtgiError(": ".join([otherwise, *(self._passed.lines() or expected)]))
+
+
+def _part(path: str) -> Found:
+    """A member of an archive or a row of a table of this machine, by its reference."""
+    inside = parted(path)
+    try:
+        status = os.stat(file_of(path))
+    except OSError:  # reading it says why
+        return Found(path)
+    return Found(path, inside.size if isinstance(inside, Member) else status.st_size, status.st_mtime_ns)
 
 
 def _walk(folder: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ctgi.retrieval.benchmarks.pictures import (
     some,
 )
 from ctgi.retrieval.benchmarks.trees import TREES
+from ctgi.retrieval.sources.references import as_folders, is_remote
 from ctgi.suggest import did_you_mean
 from ctgi.text import plain
 
@@ -58,8 +59,8 @@ class Split:
         return len({pid for pid in self.image_pids if pid >= 0})
 
     def overview(self, root: Path) -> str:
-        """One line: number of images and people, and their folders below `root`."""
-        folders = Counter(Path(image).relative_to(root).parent.as_posix() for image in self.images)
+        """One line: number of images and people, and their folders below `root`, in archives or at addresses."""
+        folders = Counter(_folder(image, root) for image in self.images)
         where = first_few([f"{folder} ({count:,})" for folder, count in sorted(folders.items())])
         images = "1 image" if len(self.images) == 1 else f"{len(self.images):,} images"
         people = "1 person" if self.classes == 1 else f"{self.classes:,} people"
@@ -80,6 +81,12 @@ class Split:
             tuple(self.confidences[row] for row in chosen if self.confidences),
             tuple(self.weights[row] for row in chosen if self.weights),
         )
+
+
+def _folder(image: str, root: Path) -> str:
+    if is_remote(image):
+        return image.rpartition("/")[0]
+    return Path(as_folders(image)).relative_to(root).parent.as_posix()
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ def _built(name: str, root: Path, pictures: Sequence[Picture], identity: Identit
     pids = [one.pid for one in members]
     split = Split(
         name,
-        tuple(f"{root}/{one.name}" for one in members),
+        tuple(one.name if is_remote(one.name) else f"{root}/{one.name}" for one in members),
         tuple(pids),
         tuple(text.caption for _, text in rows),
         tuple(pids[index] for index, _ in rows),

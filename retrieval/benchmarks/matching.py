@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from ctgi.described import is_absolute, tidy_path
+from ctgi.retrieval.sources.references import as_folders, is_remote
 
 T = TypeVar("T")
 _LEAST_PARTS = 2  # of the end of a path that says which image it is: a folder and the file
@@ -34,7 +35,7 @@ def match_images(captions: Mapping[str, T], root: Path, wanted: Iterable[str], k
 
 def _ending(path: str, known: set[str]) -> str:
     """The longest end of a path, of a folder and a name at least, that is a known image; empty if there is none."""
-    tidy = tidy_path(path)
+    tidy = tidy_path(as_folders(path))
     parts = tidy.lstrip("/").split("/")
     whole = [] if is_absolute(tidy) else [tidy]
     ends = ["/".join(parts[start:]) for start in range(len(parts) - _LEAST_PARTS + 1)]
@@ -50,13 +51,15 @@ def _alone(ends: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _once(paths: Iterable[str]) -> dict[str, str]:
     """File name -> path, for the names that occur once."""
-    named = [(PurePosixPath(tidy_path(path)).name, path) for path in paths]
+    named = [(PurePosixPath(tidy_path(as_folders(path))).name, path) for path in paths]
     count = Counter(name for name, _ in named)
     return {name: path for name, path in named if count[name] == 1}
 
 
 def below_root(path: str, root: Path) -> str | None:
-    """`path` relative to `root`, resolving links only if needed; None if it is elsewhere."""
+    """`path` relative to `root`, resolving links only if needed; None if it is elsewhere, as an address always is."""
+    if is_remote(path):
+        return None
     for locate in (os.path.abspath, os.path.realpath):
         here, there = Path(locate(path)), Path(locate(root))
         if here.is_relative_to(there):

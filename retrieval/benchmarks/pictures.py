@@ -17,6 +17,7 @@ from ctgi.retrieval.benchmarks.matching import below_root, match_images
 from ctgi.retrieval.benchmarks.places import annotation_files, image_folder
 from ctgi.retrieval.benchmarks.trees import DISTRACTOR, Grove, Tree, read_tree
 from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.sources.references import as_folders, file_of, is_remote, parted
 from ctgi.text import plain
 
 logger = logging.getLogger(__name__)
@@ -227,12 +228,21 @@ def read_folder(root: Path, choice: CaptionChoice, *, need_people: bool) -> list
 
 def _below(root: Path, texts: Mapping[str, tuple[Text, ...]]) -> dict[str, tuple[Text, ...]]:
     """The captions by path below `root`; where paths lead elsewhere, they are matched with the images there."""
-    below = {below_root(path, root) or tidy_path(path): own for path, own in texts.items()}
-    if all((root / name).is_file() for name in below):
+    below = {below_root(path, root) or _tidy(path): own for path, own in texts.items()}
+    if all(_is_there(root, name) for name in below):
         return below
     there = [Path(path).relative_to(root).as_posix() for path in find_images([str(root)])]
     matched = match_images(texts, root, there, there)
     return matched if len(matched) == len(below) else below
+
+
+def _tidy(path: str) -> str:
+    return path if is_remote(path) else tidy_path(path)
+
+
+def _is_there(root: Path, name: str) -> bool:
+    """Whether an image is below `root`, itself or in its archive; an address is taken to be, until it is read."""
+    return is_remote(name) or Path(file_of(str(root / name))).is_file()
 
 
 def check_people(root: Path, people: Mapping[str, str]) -> None:
@@ -246,7 +256,7 @@ def check_people(root: Path, people: Mapping[str, str]) -> None:
     ids: dict[str, set[str]] = {}
     for name, folder in people.items():
         pattern = _NUMBER if _SPLIT_FOLDER.fullmatch(PurePosixPath(folder).name) else _ID
-        if found := pattern.match(PurePosixPath(name).name):
+        if found := pattern.match(PurePosixPath(as_folders(name)).name):
             ids.setdefault(folder, set()).add(found[1])
     mixed = {folder: those for folder, those in ids.items() if len(those) > 1}
     if mixed:
@@ -275,8 +285,11 @@ def folder_splits(root: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def person_of(name: str, split: str) -> str:
-    """The folder of an image within its split; "" if it is in none."""
-    parts = PurePosixPath(name).parts[:-1]
+    """The folder of an image within its split; "" if it is in none. In an archive, its folder there."""
+    inside = parted(name)
+    if inside and "/" not in as_folders(name).removeprefix(f"{inside[0]}/"):
+        return ""
+    parts = PurePosixPath(as_folders(name)).parts[:-1]
     return "/".join(parts[1:] if parts[:1] == (split,) else parts)
 
 
@@ -290,9 +303,9 @@ def check_images(name: str, root: Path, pictures: Sequence[Picture]) -> None:
         CtgiError: some are not; the message counts them and names the first.
     """
     names = [one.name for one in pictures]
-    if astray := [path for path in names if is_outside(path)]:
+    if astray := [path for path in names if is_outside(path) and not is_remote(path)]:
         raise CtgiError(f"{name}: {some(astray)} outside the image folder {plain(str(root))}: expected paths below it")
-    missing = [path for path in names if not (root / path).is_file()]
+    missing = [path for path in names if not _is_there(root, path)]
     if missing:
         raise CtgiError(
             f"{name}: {some(missing)} of {len(names):,} images missing below {plain(str(root))}"

@@ -127,6 +127,29 @@ def test_a_bucket_is_captioned_indexed_and_searched(ctgi: Run, bucket: Any, peop
     assert Path("r.html").read_text().count("data:image/") >= 8
 
 
+def test_a_model_is_trained_on_captions_of_images_in_archives_and_buckets(
+    ctgi: Run, bucket: Any, people: Path, tiny_clip: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.name for path in people.iterdir())
+    half = {f"{name[0]}/{name}": (people / name).read_bytes() for name in names if name[0] in "01"}
+    save_tar(tmp_path / "half.tar", half)
+    for name in names[4:]:
+        bucket.put_object(Bucket="people", Key=f"train/{name[0]}/{name}", Body=(people / name).read_bytes())
+    ctgi("caption", tmp_path / "half.tar", "s3://people/train", *MODEL, "--turns", 0)
+    assert len(records()) == 8
+    sets = (
+        f"model.clip=open_clip:local-dir:{tiny_clip}", "model.image_size=[64,32]", "data.batch_size=8",
+        "data.workers=0", "schedule.epochs=1", "run.device=cpu", "run.select_on=last",
+    )  # fmt: skip
+    given = ["--data", "folder", "--root", tmp_path, "--captions", "captions.jsonl", "--out", "run"]
+    done = ctgi("train", "irra", *given, *(part for entry in sets for part in ("--set", entry)))
+    assert done.code == 0, done.err
+    assert "8 images" in done.err
+    assert "4 people" in done.err
+    exported = ctgi("export", "captions.jsonl", "--layout", "rstp", "--images-root", tmp_path)
+    assert exported.code == 2
+
+
 def read_only(asked: Asked) -> None:
     """An empty bucket that takes nothing."""
     asked.refuse("AccessDenied", 403) if asked.method == "PUT" else asked.answer(404)

@@ -17,6 +17,7 @@ from ctgi.retrieval.benchmarks.annotations import Annotation, read_annotations
 from ctgi.retrieval.benchmarks.layouts import EXPORTED, LAYOUTS, SPLITS, Counts, Layout
 from ctgi.retrieval.benchmarks.matching import below_root, match_images
 from ctgi.retrieval.benchmarks.places import annotation_files, image_folder
+from ctgi.retrieval.sources.references import is_reference
 from ctgi.runs.events import Events
 from ctgi.runs.export_people import Who, cut, people_of, renumbered
 from ctgi.text import plain
@@ -221,6 +222,11 @@ def _from_images(
     captions: dict[str, CaptionLine], form: Layout, root: Path, split: str, cut_splits: bool
 ) -> tuple[list[Json], dict[str, CaptionLine], ExportReport]:
     """Objects for captioned images alone, the captions in them, and the counts."""
+    if inside := [path for path in captions if is_reference(path)]:
+        raise CtgiError(
+            f"{plain(inside[0])}: no file of its own, so other people's loaders would not find it: unpack or download "
+            "the images, and caption them there"
+        )
     below = {below_root(path, root): path for path in captions}
     if None in below:
         raise CtgiError(
