@@ -20,7 +20,7 @@ from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.lance.filters import Kind, names_in, translated
 from ctgi.retrieval.lance.known import identifier, kinds_of, stored_name
 from ctgi.retrieval.lance.place import LancePlace, explained
-from ctgi.retrieval.lance.tables import MTIME, PATH, SHA256, SIZE, VECTOR, LanceTable, any_of, matrix, quoted
+from ctgi.retrieval.lance.tables import LIST_ROWS, MTIME, PATH, SHA256, SIZE, VECTOR, LanceTable, any_of, matrix, quoted
 from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Group = str | tuple[str | int | float]
 """A value of a column that groups images, or the path of an image without one."""
 
-_PROBES = 24
-"""Lists of an index that are read at least; more where a filter leaves too few rows in them."""
+_PROBES, _ONE_IN = 24, 50
+"""So many lists of an index are read at least, and one in so many; more where a filter leaves too few rows in them."""
 _COMPARED, _REFINE = 1000, 2
 """An index only chooses so many rows, or so many times those wanted, which are then compared exactly."""
 _RANKED = (PATH, SHA256, VECTOR)
@@ -55,7 +55,7 @@ class LanceGallery(Gallery):
             self._version = table.table.version
             self._table = _at_version(table, self._version)
             self._count: int = self._table.count_rows()
-            self._indexed = any(VECTOR in index.columns for index in self._table.list_indices())
+            self._probes = _probes(self._table)
 
     def __len__(self) -> int:
         return self._count
@@ -303,9 +303,9 @@ class LanceGallery(Gallery):
     def _search(self, vector: NDArray[np.float32], k: int, columns: Sequence[str]) -> "pa.Table":
         query: Any = self._table.search(np.asarray(vector, np.float32), vector_column_name=VECTOR)
         query = query.distance_type("dot").limit(k).select([*columns, "_distance"])
-        if self._indexed:
+        if self._probes:
             compared = max(_REFINE, -(-_COMPARED // k))
-            query = query.minimum_nprobes(_PROBES).maximum_nprobes(0).refine_factor(compared)
+            query = query.minimum_nprobes(self._probes).maximum_nprobes(0).refine_factor(compared)
         with explained(self._place):
             found: pa.Table = (query.where(self._filter, prefilter=True) if self._filter else query).to_arrow()
         return found
@@ -382,6 +382,15 @@ def open_lance(place: LancePlace, encoder: Encoder | None = None) -> LanceGaller
     if not len(found):
         raise CtgiError(f"{display(str(place))}: the gallery holds no images yet: run {found.index_command}")
     return found
+
+
+def _probes(table: Any) -> int:
+    """How many lists of the vectors' index a search reads at least; 0 where there is none."""
+    name = next((index.name for index in table.list_indices() if VECTOR in index.columns), None)
+    if name is None:
+        return 0
+    lists: int = table.index_stats(name).num_indexed_rows // LIST_ROWS
+    return max(_PROBES, lists // _ONE_IN)
 
 
 def root_of(place: LancePlace, root: str) -> str:

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.columns import ColumnsReport
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import ToMake
 from ctgi.retrieval.gallery_build import GalleryReport, Progress
+from ctgi.retrieval.images import display
 from ctgi.retrieval.lance.build import fill
 from ctgi.retrieval.lance.columns import update_table
+from ctgi.retrieval.lance.faults import faults
 from ctgi.retrieval.lance.gallery import LanceGallery, open_lance
 from ctgi.retrieval.lance.place import LancePlace
-from ctgi.retrieval.lance.tables import LanceTable
+from ctgi.retrieval.lance.tables import INDEX_ROWS, VECTOR, LanceTable
 from ctgi.settings_tables import RetrieverSettings
 
 
@@ -61,13 +64,26 @@ def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
 
 
 def damage_of(place: Path) -> list[str]:
-    """Nothing yet."""
-    return []
+    """What is damaged; reads every row."""
+    table = LanceTable.opened(LancePlace.of(place))
+    try:
+        found = list(faults(table))
+    except CtgiError as error:
+        return [str(error)]
+    return [f"{display(str(table.place))}: {fault}" for fault in found]
 
 
 def optimize(place: Path) -> str:
-    """Not yet."""
-    return ""
+    """Join small files, and index a large gallery."""
+    table = LanceTable.opened(LancePlace.of(place))
+    before, made, rows = table.files(), table.optimize(), table.count()
+    files = f"{before:,} files of rows are now {table.files():,}"
+    if made is None:
+        return f"{rows:,} images: {files}; searched exactly, an index is made from {INDEX_ROWS:,} images on"
+    named = "vectors" if VECTOR in made else ""
+    columns = len(made) - (VECTOR in made)
+    new = " and ".join(filter(None, [named, f"{columns} columns" if columns else ""])) or "nothing new"
+    return f"{rows:,} images: {files}; indexed: {new}"
 
 
 def home_of(place: Path) -> Path | None:

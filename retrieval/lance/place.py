@@ -1,5 +1,6 @@
 """Where a gallery on LanceDB is, and its errors as messages."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
 PREFIX = "lance:"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+_CAUSES = {
+    "NoSuchBucket": "there is no such bucket: correct the name, or make the bucket first",
+    "Failed to get AWS credentials": "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "no permission: check the credentials, and what they allow in this bucket",
+    "SignatureDoesNotMatch": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "InvalidAccessKeyId": "the credentials are wrong: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "status: 401": "no permission: check the credentials",
+    "status: 403": "no permission: check the credentials, and what they allow in this bucket",
+    "kind: Connect": "its server cannot be reached: check the network and the address",
+    "os error 28": "the disk is full: free some space, and run the same command again; what was committed is kept",
+    "os error 122": "the quota is used up: free some space, and run the same command again; what was committed is kept",
+    "os error 13": "no permission to read or write there",
+    "os error 30": "the file system is read-only: choose another place",
+}
+"""What LanceDB's errors hold, and what it means."""
 _SOURCE = re.compile(r"(^lance error: )|LanceError\(\w+\): |,? ?\S*/cargo/registry/\S+")
 
 
@@ -82,7 +98,13 @@ class LancePlace:
             missing = f"a gallery on LanceDB needs {error.name}, which is not installed"
             raise CtgiError(f'{missing}: pip install "ctgi[lance]"') from None
         with explained(self):
-            return lancedb.connect(self.address)
+            return lancedb.connect(self.address, storage_options=self._storage())
+
+    def _storage(self) -> dict[str, str] | None:
+        """What the storage needs to be told beside the environment: a server of one's own may speak plain HTTP."""
+        named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        is_plain = self.address.startswith("s3") and named.lower().startswith("http://")
+        return {"allow_http": "true"} if is_plain else None
 
 
 @contextmanager
@@ -95,5 +117,8 @@ def explained(place: LancePlace) -> Iterator[None]:
 
 
 def _told(error: Exception) -> str:
+    known = next((told for mark, told in _CAUSES.items() if mark in str(error)), None)
+    if known:
+        return known
     lines = _SOURCE.sub("", str(error)).strip().splitlines()
     return plain(lines[0] if lines else type(error).__name__)[:300]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,12 @@ OWN = (PATH, SHA256, SIZE, MTIME, VECTOR)
 """Columns of every gallery; others are what is known of the images."""
 COMMIT_ROWS = 10_000
 """Rows of one commit: each makes a version and files of its own."""
+INDEX_ROWS = 200_000
+"""A gallery of fewer rows is searched exactly, without an index."""
+LIST_ROWS = 4096
+"""Rows of one list of an index."""
+_KEPT_VERSIONS = timedelta(days=1)
+"""Earlier versions stay so long for those who search them."""
 _FORMAT = 1
 _KEY = {"lance-schema:unenforced-primary-key": "true"}  # without it, writers of the same path leave it twice
 _AT_ONCE = 1000
@@ -186,6 +193,37 @@ class LanceTable:
             condition = any_of(PATH, some)
             with explained(self.place):
                 _persistently(partial(self.table.delete, condition))
+
+    def optimize(self) -> list[str] | None:
+        """Index the vectors and columns of a large gallery, join small files, and drop versions of yesterday.
+
+        One process does this, beside writers and searchers.
+
+        Returns:
+            Columns that were indexed for the first time; None where there are too few rows for that.
+
+        Raises:
+            CtgiError: it cannot be written.
+        """
+        from lancedb.index import BTree, IvfRq
+
+        rows, made = self.count(), []
+        lists = max(1, rows // LIST_ROWS)
+        with explained(self.place):
+            known = {column for index in self.table.list_indices() for column in index.columns}
+            for column in self.table.schema.names if rows >= INDEX_ROWS else ():
+                if column not in (*known, SIZE, MTIME):
+                    vectors = IvfRq(distance_type="dot", num_partitions=lists, max_iterations=10, sample_rate=64)
+                    self.table.create_index(column, config=vectors if column == VECTOR else BTree())
+                    made.append(column)
+            self.table.optimize(cleanup_older_than=_KEPT_VERSIONS)
+        return made if rows >= INDEX_ROWS else None
+
+    def files(self) -> int:
+        """Files of rows; many small ones make searches slow."""
+        with explained(self.place):
+            told: Any = self.table.stats()
+            return int(told["fragment_stats"]["num_fragments"])
 
     # --- rows out
 

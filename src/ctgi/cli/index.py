@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FOLDER", help="Folder of the gallery (default: .ctgi in the image folder)."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="Folder of the gallery; lance:FOLDER or lance:s3://BUCKET/NAME puts it on LanceDB (default: .ctgi in the "
+        "image folder).",
+    ),
 ]
 IndexType = Annotated[
     str | None,
@@ -26,6 +32,10 @@ IndexType = Annotated[
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Discard the gallery and index everything again.")]
 Check = Annotated[
     bool, typer.Option("--check", help="Only check the gallery of this folder for damage; read every byte.")
+]
+Optimize = Annotated[
+    bool,
+    typer.Option("--optimize", help="Only make searches of this LanceDB gallery fast: index it, and join its files."),
 ]
 
 
@@ -53,6 +63,7 @@ def index(
     ray: Ray = None,
     shards: Shards = None,
     check: Check = False,
+    optimize: Optimize = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,6 +71,8 @@ def index(
 
     A table with a column path can say more of each image: camera, site, time, or what you like. The sources.jsonl of
     ctgi crop is read by itself. Later runs add to what is known.
+
+    With --out lance:people the gallery is on LanceDB: also in a bucket, with many writers and searchers at once.
 
     Example: ctgi index ./images --bind search_gallery=open_clip:ViT-B-16,openai
     """
@@ -70,7 +83,7 @@ def index(
     from ctgi.runs.index import build
     from ctgi.runs.last_gallery import remember
 
-    if check:
+    if check or optimize:
         told = {
             "--out": out,
             "--metadata": metadata,
@@ -83,8 +96,10 @@ def index(
             "--bind": bind,
             "--profile": profile,
         }
-        refuse_idle(told, "with --check, which only reads")
-        _check(images, as_json)
+        refuse_idle(told, "with --check, which only reads" if check else "with --optimize, which reads no images")
+        if check and optimize:
+            raise CtgiError("--check and --optimize: one of them at a time")
+        _check(images, as_json) if check else _optimize(images, as_json)
         return
     images = in_column(images, column)
     tell_unused_config(images, config, quiet=quiet)
@@ -127,6 +142,16 @@ def _check(images: list[str], as_json: bool) -> None:
         sys.stdout.write(told or f"{', '.join(map(plain, images))}: whole\n")
     if damage:
         raise typer.Exit(1)
+
+
+def _optimize(places: list[str], as_json: bool) -> None:
+    from ctgi.retrieval.gallery import kind_of
+
+    done = [(place, kind_of(place).optimize(Path(place))) for place in places]
+    if as_json:
+        print_json([{"gallery": place, "done": told} for place, told in done])
+    else:
+        sys.stdout.write("".join(f"{plain(place)}: {plain(told)}\n" for place, told in done))
 
 
 def _print_report(report: "GalleryReport", as_json: bool) -> None:

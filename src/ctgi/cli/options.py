@@ -76,7 +76,8 @@ Gallery = Annotated[
         "--gallery",
         "-g",
         metavar="FOLDER",
-        help="Image folder (indexed on first use), or a gallery of ctgi index (default: gallery of ctgi.toml, else "
+        help="Image folder (indexed on first use), or a gallery of ctgi index, also lance:... (default: gallery of "
+        "ctgi.toml, else "
         "the last one used here).",
     ),
 ]
