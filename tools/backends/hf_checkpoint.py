@@ -19,6 +19,7 @@ from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
 from ctgi.tools.backends.hf_adapter import base_of, has_processor, with_adapter
 from ctgi.tools.backends.hf_model import KEPT_IMAGES, Checkpoint
+from ctgi.tools.backends.hf_patches import with_patch_products
 
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"
 
@@ -70,7 +71,7 @@ def load_checkpoint(model: str, device: str, dtype: str, images: int = KEPT_IMAG
             own = has_processor(place, local=local)
             network, processor = _load_base(model, base, place if own else None, device, dtype)
             network = with_adapter(network, model, place)
-        return Checkpoint(network.to(device).eval(), processor, max(images, KEPT_IMAGES))
+        return Checkpoint(with_patch_products(network).to(device).eval(), processor, max(images, KEPT_IMAGES))
 
 
 def _found(model: str) -> tuple[str, bool]:
