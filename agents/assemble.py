@@ -188,4 +188,4 @@ def where(binding: Binding, settings: Settings) -> str:
         or settings.endpoint(binding).provider == "hf"
     ):
         return "this process"
-    return public_url(settings.endpoint(binding).base_url or "unknown")
+    return public_url(settings.endpoint(binding).base_url or "unknown").replace(",", ", ")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from ctgi.agents.assemble import where
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
-from ctgi.network import is_local, place_of, proxy_for, public_url
+from ctgi.network import Proxies, is_local, place_of, proxy_for, public_url
 from ctgi.tools.backends import MLLMS
 from ctgi.tools.specs import TOOLS
 from ctgi.tools.tool_calls import AGENT
@@ -26,30 +26,35 @@ def senders(settings: Settings, tools: Iterable[str], *, images: Collection[str]
     looking = [*looking, AGENT] if settings.agent.pictures else looking
     told: dict[tuple[str, str], list[str]] = {}
     for tool in tools:
-        if place := _destination(tool, settings):
-            what = "images and texts" if tool in looking else "texts"
+        what = "images and texts" if tool in looking else "texts"
+        for place in _destinations(tool, settings):
             told.setdefault((what, place), []).append(tool)
     return [
         f"these bindings send {what} to {place}: {', '.join(names)}" for (what, place), names in told.items()
     ] + _traced(settings)
 
 
-def _destination(tool: str, settings: Settings) -> str | None:
-    """Where a tool sends its input, in words; None if it stays here or cannot be sent."""
+def _destinations(tool: str, settings: Settings) -> list[str]:
+    """Where a tool sends its input, in words; none if it stays here or cannot be sent."""
     binding = settings.binding(tool)
     if where(binding, settings) in ("this process", "the terminal"):
-        return None
+        return []
     endpoint = settings.endpoint(binding)
     if not endpoint.base_url:
-        return f"the plug-in {endpoint.provider}" if endpoint.provider in MLLMS.names() else None
+        return [f"the plug-in {endpoint.provider}"] if endpoint.provider in MLLMS.names() else []
+    return [place for url in endpoint.servers if (place := _place(url, endpoint.proxies))]
+
+
+def _place(url: str, proxies: Proxies) -> str | None:
+    """A server in words; None for one on this machine, or that cannot be reached."""
     try:
-        proxy = proxy_for(endpoint.base_url, endpoint.proxies)
+        proxy = proxy_for(url, proxies)
     except (ValueError, CtgiError):
         return None  # opening the model reports why
-    if proxy is None and is_local(endpoint.base_url):
+    if proxy is None and is_local(url):
         return None
-    private = place_of(endpoint.base_url) == "your network"
-    place = f"{public_url(endpoint.base_url)}{' in your own network' if private else ''}"
+    private = place_of(url) == "your network"
+    place = f"{public_url(url)}{' in your own network' if private else ''}"
     return f"{place}, through {proxy}" if proxy else place
 
 

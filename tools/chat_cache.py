@@ -94,7 +94,8 @@ class ChatCache:
         name = [binding.endpoint, binding.model, endpoint.temperature, endpoint.seed]
         name += [endpoint.min_pixels, endpoint.max_pixels]
         if not self._record:
-            name += [endpoint.provider, endpoint.base_url and without_user(endpoint.base_url)]
+            first = next(iter(endpoint.servers), None)  # whichever answers, the model is the same
+            name += [endpoint.provider, first and without_user(first)]
         if endpoint.leave_out or endpoint.extra_body:
             name += [sorted(endpoint.leave_out), endpoint.extra_body]
         name += _weights(binding, endpoint)

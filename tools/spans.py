@@ -53,9 +53,9 @@ def of_binding(binding: Binding, settings: Settings) -> Attributes:
     attributes: Attributes = {"gen_ai.provider.name": endpoint.provider or binding.endpoint}
     if binding.model:
         attributes["gen_ai.request.model"] = binding.model
-    if endpoint.base_url:
+    if len(endpoint.servers) == 1:
         with suppress(ValueError):  # a bad address is reported when the model is opened
-            address = parse_address(endpoint.base_url)
+            address = parse_address(endpoint.servers[0])
             attributes |= {"server.address": address.host, "server.port": address.port}
     return attributes
 

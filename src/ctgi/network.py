@@ -26,6 +26,7 @@ Proxies = Literal["remote", "all"]
 _Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SHAPE = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f.]*:[0-9a-f:.]*(%[\w.~%-]+)?")
+_BETWEEN = re.compile(r"\s*,\s*(?=https?://)", re.IGNORECASE)
 _OLD_NUMBER = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+)){0,3}")
 """An IPv4 address as resolvers still take it: short, octal, hexadecimal or one number."""
 _PRIVATE = tuple(
@@ -103,8 +104,17 @@ def parse_address(url: str) -> Address:
     return Address(parsed.scheme, parsed.host, port, path.rstrip("/"), mark + query, user, password)
 
 
-def public_url(url: str) -> str:
-    """A URL without a user's name, password, query and fragment; one that cannot be read safely is left out."""
+def addresses(urls: str) -> tuple[str, ...]:
+    """The URLs of servers that share one setting, separated by commas; each once."""
+    return tuple(dict.fromkeys(filter(None, _BETWEEN.split(urls.strip().rstrip(", ")))))
+
+
+def public_url(urls: str) -> str:
+    """URLs without a user's name, password, query and fragment; one that cannot be read safely is left out."""
+    return ",".join(map(_public_url, addresses(urls))) if "," in urls else _public_url(urls)
+
+
+def _public_url(url: str) -> str:
     if not {"@", "?", "#"} & set(url):
         return url
     try:

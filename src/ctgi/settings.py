@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ctgi.bindings import Binding
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks
-from ctgi.network import parse_address, public_url
+from ctgi.network import addresses, parse_address, public_url
 from ctgi.reading import Json
 from ctgi.secrets import in_url
 from ctgi.settings_tables import (
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         variables |= {defaults.get("api_key_env") for defaults in _PROVIDER_DEFAULTS.values()}
         variables |= {source.removeprefix("env:") for endpoint in endpoints for source in endpoint.headers.values()}
         keys = {os.environ.get(name or "", "").strip() for name in variables}
-        urls = {endpoint.base_url for endpoint in endpoints} | {self.telemetry.endpoint}
+        urls = {url for endpoint in endpoints for url in endpoint.servers} | {self.telemetry.endpoint}
         for name, value in os.environ.items():
             if name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("HEADERS"):
                 keys |= {secret for _, secret in parse_qsl(value, separator=",")}
@@ -129,9 +129,11 @@ class Settings(BaseSettings):
         return {text for text in keys.union(*(in_url(url) for url in urls if url)) if text}
 
 
-def _same_origin(url: str, own: str | None) -> bool:
+def _same_origin(urls: str, own: str | None) -> bool:
+    """Whether all of these servers are among our own."""
     try:
-        return own is not None and parse_address(url).origin == parse_address(own).origin
+        known = {parse_address(url).origin for url in addresses(own or "")}
+        return all(parse_address(url).origin in known for url in addresses(urls))
     except ValueError:
         return False
 

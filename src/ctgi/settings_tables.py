@@ -5,11 +5,20 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
-from ctgi.network import Proxies
+from ctgi.network import Proxies, addresses
 from ctgi.reading import Json
 
 _VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -29,6 +38,14 @@ def _no_nul(path: Path) -> Path:
 FilePath = Annotated[Path, AfterValidator(_no_nul)]
 
 
+def _as_one(urls: object) -> object:
+    if not isinstance(urls, list | tuple):
+        return urls
+    if not urls or not all(isinstance(url, str) and url.strip() for url in urls):
+        raise ValueError("expected an address like http://127.0.0.1:8000/v1, or a list of them")
+    return ",".join(url.strip() for url in urls)
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,13 +55,15 @@ class Endpoint(_Table):
 
     provider: str | None = None
     """Backend class; the endpoint's own name if left out."""
-    base_url: str | None = None
+    base_url: Annotated[str | None, BeforeValidator(_as_one)] = None
+    """One address, or those of several servers of the same model: as a list, or separated by commas. A call goes to
+    the least busy of them, and one that fails is left out for a while."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; the key itself is never in a file."""
     proxies: Proxies = "remote"
     """What is reached through the proxies of the environment; as under [network] if left out."""
     concurrency: int = Field(32, ge=1)
-    """Requests in flight at once."""
+    """Requests in flight at once, to each server."""
     timeout_s: float = Field(120, gt=0)
     retries: int = Field(3, ge=0)
     """Tries after the first for refused connections, timeouts, 408, 409, 429 and 5xx, and unreadable replies."""
@@ -74,6 +93,20 @@ class Endpoint(_Table):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """In-process models: auto is bfloat16 on a GPU and float32 on the CPU, where bfloat16 halves the memory, and the
     time too if the processor has AMX."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses in `base_url`."""
+        return addresses(self.base_url or "")
+
+    @property
+    def at_once(self) -> int:
+        """Requests in flight at once, to all servers together."""
+        return self.concurrency * max(1, len(self.servers))
+
+    def at(self, server: str) -> "Endpoint":
+        """The same for one of its servers."""
+        return self.model_copy(update={"base_url": server})
 
     @field_validator("api_key_env")
     @classmethod

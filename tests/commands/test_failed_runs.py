@@ -1,5 +1,6 @@
 """What a run leaves behind when it fails, and what its trace then says."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,33 @@ def test_a_folder_that_cannot_hold_traces_is_one_line(ctgi: Run, double: Scripte
         assert not Path("captions.jsonl").exists()
         listed = ctgi("trace", "list")
         assert (listed.code, "cannot look for traces here" in listed.err) == (2, True)
+
+
+def test_where_every_server_dies_what_was_captioned_stays(
+    ctgi: Run, double: ScriptedServer, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__FAILURES_TO_STOP", "2")
+    monkeypatch.setenv("CTGI_ENDPOINTS__VLLM__BACKOFF_S", "0")
+    with ScriptedServer(wordy(), models=["double"]) as other:
+        answer, both, left = wordy(), f"images=vllm:double@{double.url},{other.url}", iter(range(10))
+
+        def dies(request: Request) -> Any:
+            if next(left, None) is None:
+                double.stop()
+                other.stop()
+            return answer(request)
+
+        double.replies = answer
+        assert ctgi("caption", people, "--bind", both, "--no-cache", "--limit", 3).code == 0
+        double.replies = other.replies = dies
+        ended = ctgi("caption", people, "--bind", both, "--no-cache")
+    assert ended.code == 2, ended.err
+    assert f"{double.url}: " in ended.err
+    assert f"{other.url}: " in ended.err
+    kept = Path("captions.jsonl").read_text().splitlines()
+    with ScriptedServer(wordy(), models=["double"]) as again:
+        assert ctgi("caption", people, "--bind", f"images=vllm:double@{again.url}", "--no-cache").code == 0
+    lines = Path("captions.jsonl").read_text().splitlines()
+    assert len(kept) >= 3
+    assert lines[: len(kept)] == kept
+    assert len({json.loads(line)["path"] for line in lines}) == len(lines) == 8

@@ -47,7 +47,7 @@ class Limits:
     """
 
     def __init__(self, endpoint: Endpoint, name: str, cure: str) -> None:
-        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        self._slots = asyncio.Semaphore(endpoint.at_once)
         self._endpoint = endpoint
         self.name = name
         """The endpoint's name in messages."""

@@ -5,16 +5,19 @@ from pydantic import BaseModel, ValidationError
 from ctgi.errors import CtgiError, ToolError
 from ctgi.text import plain
 from ctgi.tools.backends.chat_completions import Json
-from ctgi.tools.backends.endpoint import Limits, Unavailable
+from ctgi.tools.backends.endpoint import Unavailable
 from ctgi.tools.backends.openai_client import ServerClient, StatusError
 from ctgi.tools.backends.refusals import Complaint, RefusedError, complaint, unavailable
 
 
 class ModelServer:
-    """Sends requests and reads errors. Whether an error ends the run depends on earlier successes in `limits`."""
+    """Sends requests and reads errors. Whether an error ends the run depends on earlier successes."""
 
-    def __init__(self, model: str, client: ServerClient, limits: Limits, key_variable: str) -> None:
-        self._model, self._client, self._limits, self._key_variable = model, client, limits, key_variable
+    def __init__(self, model: str, client: ServerClient, key_variable: str) -> None:
+        self._model, self._client, self._key_variable = model, client, key_variable
+        self.name = str(client.address)
+        self.worked = False
+        """Whether any call was answered, as the caller says."""
 
     async def post(self, body: Json) -> bytes:
         """The body of the reply to a chat request.
@@ -34,30 +37,28 @@ class ModelServer:
         """The exception for an error: try again, this request failed, or the user must fix something."""
         status, words = said.status, said.words
         if status == 402 or said.code == "insufficient_quota":
-            return CtgiError(f"{self._limits.name}: the account has no quota left: {words}")
+            return CtgiError(f"{self.name}: the account has no quota left: {words}")
         if status in (408, 409, 429) or status >= 500:
             return unavailable(said)
         if status in (0, 400, 422):
             return RefusedError(said)
-        if status == 401 or (status == 403 and not self._limits.worked and await self._models() is None):
+        if status == 401 or (status == 403 and not self.worked and await self._models() is None):
             return CtgiError(self._wrong_key(status))
-        if not self._limits.worked and (status in (405, 410) or status < 400):
-            return CtgiError(
-                f"{self._limits.name} answers with status {status}: check base_url, which usually ends in /v1"
-            )
+        if not self.worked and (status in (405, 410) or status < 400):
+            return CtgiError(f"{self.name} answers with status {status}: check base_url, which usually ends in /v1")
         return await self.refused(said)
 
     async def refused(self, said: Complaint) -> Exception:
         """The exception for a final refusal: the server does not list the model, or it concerns only this request."""
-        name, words = self._limits.name, said.words
+        name, words = self.name, said.words
         if said.status == 0:
             return Unavailable(words)
-        is_about_model = said.status == 404 or (not self._limits.worked and self._model in words)
+        is_about_model = said.status == 404 or (not self.worked and self._model in words)
         models = await self._models() if is_about_model else None
         if models is not None and self._model not in models:
             known = ", ".join(plain(model)[:80] for model in models[:10]) or "none"
             return CtgiError(f"{name} has no model {self._model!r}: it serves {known}: bind the tool to one of them")
-        if models is None and said.status == 404 and not self._limits.worked:
+        if models is None and said.status == 404 and not self.worked:
             return CtgiError(f"{name}: {words}: check the model's name, and base_url, which usually ends in /v1")
         status = "" if said.status in (400, 422) else f" with status {said.status}"
         return ToolError(f"{name} refused the request{status}: {words}")
@@ -78,7 +79,7 @@ class ModelServer:
             return None
 
     def _wrong_key(self, status: int) -> str:
-        name = self._limits.name
+        name = self.name
         if self._client.uses_password:
             return f"{name} refuses the user and password of its base_url (status {status}): check them"
         if self._key_variable:

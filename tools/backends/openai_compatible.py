@@ -16,6 +16,7 @@ from ctgi.tools.backends.openai_client import ServerClient
 from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.backends.refusals import BrokenError, RefusedError
 from ctgi.tools.backends.request_form import Dialect, GivenUp, RequestForm
+from ctgi.tools.backends.server_pool import ServerPool, named
 from ctgi.tools.images import DataUrls, encode
 
 _PROBE = ChatRequest("Which color is this? One word.", choices=("yes", "no"))
@@ -61,10 +62,10 @@ def key_of(endpoint: Endpoint) -> str | None:
 
 def _at_openai(endpoint: Endpoint) -> bool:
     try:
-        host = parse_address(endpoint.base_url or "").host
+        hosts = [parse_address(url).host for url in endpoint.servers]
     except ValueError:
         return False
-    return host == "openai.com" or host.endswith(".openai.com")
+    return any(host == "openai.com" or host.endswith(".openai.com") for host in hosts)
 
 
 def headers_of(endpoint: Endpoint) -> dict[str, str]:
@@ -83,17 +84,15 @@ def headers_of(endpoint: Endpoint) -> dict[str, str]:
 
 
 class OpenAiCompatible:
-    """One model at one endpoint. Everything inside belongs to the loop it was opened in."""
+    """One model at one endpoint, on one server or several. Everything inside belongs to the loop it was opened in."""
 
     def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, key: str | None) -> None:
-        client = ServerClient(endpoint, key, headers_of(endpoint))
-        self.endpoint = str(client.address)
+        self._servers = [_Server(model, endpoint.at(url), dialect, key) for url in endpoint.servers or ("",)]
+        self.endpoint = ", ".join(server.name for server in self._servers)
         self._settings = endpoint
-        self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.concurrency)
-        self._limits = Limits(endpoint, self.endpoint, client.cure or dialect.cure)
-        self._form = RequestForm(model, endpoint, dialect, self.endpoint)
-        variables = [endpoint.api_key_env, *(source.removeprefix("env:") for source in endpoint.headers.values())]
-        self._server = ModelServer(model, client, self._limits, " or ".join(filter(None, variables)))
+        self._images = DataUrls(endpoint.min_pixels, endpoint.max_pixels, size=2 * endpoint.at_once)
+        self._limits = Limits(endpoint, named(self._servers), self._servers[0].cure or dialect.cure)
+        self._pool = ServerPool(self._servers, endpoint.concurrency, endpoint.backoff_s)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Answer one request; raises as Mllm.chat says."""
@@ -112,12 +111,14 @@ class OpenAiCompatible:
             except ToolError:
                 images = False
                 reply = await self._answer(_PROBE, None, needs_text=False)
-        structured = self._form.takes("structured_outputs") and reply.text in _PROBE.choices
+        takes = any(server.form.takes("structured_outputs") for server in self._servers)
+        structured = takes and reply.text in _PROBE.choices
         return Abilities(images=images, logprobs=reply.confidence is not None, structured=structured)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._server.aclose()
+        for server in self._servers:
+            await server.aclose()
 
     async def _answer(self, request: ChatRequest, image_url: str | None, *, needs_text: bool = True) -> ChatReply:
         """The reply, with the endpoint's retries."""
@@ -125,28 +126,51 @@ class OpenAiCompatible:
 
         async def attempt() -> ChatReply:
             is_last = next(numbers) == self._settings.retries
-            try:
-                return await self._negotiated(request, image_url, needs_text)
-            except BrokenError as failure:
-                if not is_last:
-                    raise
-                return await self._without_what_breaks_it(failure, request, image_url, needs_text)
+            return await self._pool.call(lambda server: server.answer(request, image_url, needs_text, is_last=is_last))
 
         return await self._limits.call(attempt, request.image.sha256 if request.image else "")
 
+
+class _Server:
+    """A server of the model, and the form of requests that it takes."""
+
+    def __init__(self, model: str, endpoint: Endpoint, dialect: Dialect, key: str | None) -> None:
+        client = ServerClient(endpoint, key, headers_of(endpoint))
+        self.name, self.cure = str(client.address), client.cure
+        self.form = RequestForm(model, endpoint, dialect, self.name)
+        variables = [endpoint.api_key_env, *(source.removeprefix("env:") for source in endpoint.headers.values())]
+        self._server = ModelServer(model, client, " or ".join(filter(None, variables)))
+
+    async def answer(
+        self, request: ChatRequest, image_url: str | None, needs_text: bool, *, is_last: bool
+    ) -> ChatReply:
+        """One try; the last of all finds out which fields break the server."""
+        try:
+            reply = await self._negotiated(request, image_url, needs_text)
+        except BrokenError as failure:
+            if not is_last:
+                raise
+            reply = await self._without_what_breaks_it(failure, request, image_url, needs_text)
+        self._server.worked = True
+        return reply
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._server.aclose()
+
     async def _negotiated(self, request: ChatRequest, image_url: str | None, needs_text: bool) -> ChatReply:
         """One try, with all fields that the server accepts."""
-        given_up = self._form.given_up
+        given_up = self.form.given_up
         while True:
             try:
                 reply = await self._ask(request, image_url, given_up, needs_text)
                 break
             except RefusedError as refusal:
-                culprits = self._form.culprits(refusal.complaint, request, given_up)
+                culprits = self.form.culprits(refusal.complaint, request, given_up)
                 if not culprits:
                     raise await self._server.refused(refusal.complaint) from None
                 given_up |= culprits
-        self._form.learn(request, given_up)
+        self.form.learn(request, given_up)
         return reply
 
     async def _without_what_breaks_it(
@@ -164,8 +188,8 @@ class OpenAiCompatible:
             except (Unavailable, RefusedError):
                 return None
 
-        before = self._form.given_up
-        suspects = self._form.unproven(request, before)
+        before = self.form.given_up
+        suspects = self.form.unproven(request, before)
         blamed = frozenset(suspects)
         reply = await works(before | blamed) if suspects else None
         if reply is None:
@@ -174,11 +198,11 @@ class OpenAiCompatible:
             fuller = before | (blamed - {name})
             if again := await works(fuller) or await works(fuller):
                 blamed, reply = blamed - {name}, again
-        self._form.learn(request, before | blamed)
+        self.form.learn(request, before | blamed)
         return reply
 
     async def _ask(self, request: ChatRequest, image_url: str | None, given_up: GivenUp, needs_text: bool) -> ChatReply:
-        content = await self._server.post(self._form.body(request, image_url, given_up))
+        content = await self._server.post(self.form.body(request, image_url, given_up))
         try:
             return read_reply(
                 content,

@@ -20,6 +20,7 @@ from ctgi.tools.backends.openai_compatible import headers_of, key_of
 from ctgi.tools.backends.per_loop import PerLoop
 from ctgi.tools.backends.refusals import RefusedError, complaint
 from ctgi.tools.backends.request_form import Dialect, GivenUp, RequestForm
+from ctgi.tools.backends.server_pool import ServerPool, named
 from ctgi.tools.backends.thoughts import part
 from ctgi.tools.backends.whole_replies import WholeReplies
 from ctgi.tools.images import DataUrls
@@ -79,18 +80,15 @@ def open_tool_caller(binding: Binding, settings: "Settings") -> Mllm:
 
 
 class ToolCaller:
-    """One model that calls tools. Belongs to the loop it was opened in."""
+    """One model that calls tools, on one server or several. Belongs to the loop it was opened in."""
 
     def __init__(self, model: str, endpoint: Endpoint, key: str | None) -> None:
-        self._client = ServerClient(endpoint, key, headers_of(endpoint))
-        self.endpoint = str(self._client.address)
-        cure = self._client.cure or f"Start it with `ctgi serve {model}`, or check base_url"
-        self._limits = Limits(endpoint, self.endpoint, cure)
-        self._server = ModelServer(model, self._client, self._limits, endpoint.api_key_env or "")
-        self._urls = DataUrls(endpoint.min_pixels, endpoint.max_pixels, 2 * endpoint.concurrency)
-        self._form = RequestForm(model, endpoint, _DIALECT, self.endpoint)
-        self._timeout_s = endpoint.timeout_s
-        self._open_chat = cache(partial(_chat_model, model, endpoint, self._client, key))
+        self._servers = [_Server(model, endpoint.at(url), key) for url in endpoint.servers or ("",)]
+        self.endpoint = ", ".join(server.name for server in self._servers)
+        cure = self._servers[0].cure or f"Start it with `ctgi serve {model}`, or check base_url"
+        self._limits = Limits(endpoint, named(self._servers), cure)
+        self._pool = ServerPool(self._servers, endpoint.concurrency, endpoint.backoff_s)
+        self._urls = DataUrls(endpoint.min_pixels, endpoint.max_pixels, 2 * endpoint.at_once)
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """The model's next step; raises as Mllm.chat says."""
@@ -99,24 +97,7 @@ class ToolCaller:
         messages = [await self._with_pictures(message, request) for message in request.messages]
 
         async with self._limits.slots:
-            return await self._limits.call(lambda: self._negotiated(messages, request))
-
-    async def _negotiated(self, messages: list[Json], request: ToolChat) -> ChatReply:
-        """One try, with all fields that the server accepts."""
-        given_up, about = self._form.given_up, replace(request, system="in the messages")
-        while True:
-            model = self._open_chat(given_up).bind(tools=list(request.tools))
-            sent = without_system(messages) if "system" in given_up else messages
-            try:
-                reply = read_step(await self._ask(model, sent), self._server)
-                break
-            except RefusedError as refusal:
-                culprits = self._form.named(refusal.complaint, self._form.present(about, given_up)) & _SENT
-                if not culprits:
-                    raise await self._server.refused(refusal.complaint) from None
-                given_up |= culprits
-        self._form.learn(about, given_up)
-        return reply
+            return await self._limits.call(lambda: self._pool.call(lambda server: server.answer(messages, request)))
 
     async def probe(self) -> Abilities:
         """Nothing that other tools would ask of it."""
@@ -124,7 +105,8 @@ class ToolCaller:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        for server in self._servers:
+            await server.aclose()
 
     async def _with_pictures(self, message: Json, request: ToolChat) -> Json:
         """The message as it is sent; a picture that cannot be used is said."""
@@ -141,6 +123,40 @@ class ToolCaller:
             return {"type": "image_url", "image_url": {"url": await self._urls.get(known[part["sha256"]])}}
         except ImageError as error:
             return {"type": "text", "text": f"(cannot be shown: {error.reason})"}
+
+
+class _Server:
+    """A server of the model, and the form of requests that it takes."""
+
+    def __init__(self, model: str, endpoint: Endpoint, key: str | None) -> None:
+        self._client = ServerClient(endpoint, key, headers_of(endpoint))
+        self.name, self.cure = str(self._client.address), self._client.cure
+        self._server = ModelServer(model, self._client, endpoint.api_key_env or "")
+        self._form = RequestForm(model, endpoint, _DIALECT, self.name)
+        self._timeout_s = endpoint.timeout_s
+        self._open_chat = cache(partial(_chat_model, model, endpoint, self._client, key))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def answer(self, messages: list[Json], request: ToolChat) -> ChatReply:
+        """One try, with all fields that the server accepts."""
+        given_up, about = self._form.given_up, replace(request, system="in the messages")
+        while True:
+            model = self._open_chat(given_up).bind(tools=list(request.tools))
+            sent = without_system(messages) if "system" in given_up else messages
+            try:
+                reply = read_step(await self._ask(model, sent), self._server)
+                break
+            except RefusedError as refusal:
+                culprits = self._form.named(refusal.complaint, self._form.present(about, given_up)) & _SENT
+                if not culprits:
+                    raise await self._server.refused(refusal.complaint) from None
+                given_up |= culprits
+        self._form.learn(about, given_up)
+        self._server.worked = True
+        return reply
 
     async def _ask(self, model: Any, messages: list[Json]) -> "AIMessage":
         from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
@@ -163,7 +179,7 @@ class ToolCaller:
         wait = error.response.headers.get("retry-after", "")
         said = complaint(error.status_code, error.response.content, wait, self._server.hide)
         if said.status in (400, 404, 422, 500, 501) and _ABOUT_TOOLS.search(said.words):
-            return CtgiError(f"{self.endpoint} refuses tools ({said.words}): {HOW_TO_CALL_TOOLS}")
+            return CtgiError(f"{self.name} refuses tools ({said.words}): {HOW_TO_CALL_TOOLS}")
         return await self._server.meaning(said)
 
 

@@ -137,7 +137,7 @@ async def audit(
 
 def in_flight(settings: Settings) -> int:
     """Images at once: as many as the endpoints take calls, and a few more whose image is being read."""
-    return 4 + max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
+    return 4 + max(settings.endpoint(settings.binding(tool)).at_once for tool in TOOLS)
 
 
 class _Auditing:

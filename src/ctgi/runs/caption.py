@@ -274,7 +274,7 @@ def _tell_faults(report: CaptionReport, events: Events) -> None:
 
 def in_flight(settings: Settings) -> int:
     """Dialogues at once: as many as the endpoints take calls, and a few more whose image is being read."""
-    return 4 + max(settings.endpoint(settings.binding(name)).concurrency for name in TOOLS) * 5 // 4
+    return 4 + max(settings.endpoint(settings.binding(name)).at_once for name in TOOLS) * 5 // 4
 
 
 def _read(images: Iterable[Found]) -> Iterator[ImageRef | ImageError]:

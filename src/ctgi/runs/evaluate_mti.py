@@ -136,7 +136,7 @@ async def run_mti(
     queries = encoded.split.captions
     gallery = SplitSearch(queries, encoded.text_features, encoded.images, encoded.image_features, encoder)
     asked = (AGENT,) if variant == AGENT else TOOLS
-    in_flight = 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in asked)
+    in_flight = 2 * max(settings.endpoint(settings.binding(tool)).at_once for tool in asked)
     kept = open_chat_cache(folder / "calls.sqlite")
     with recording(_act(encoded, variant), settings, events, trace=trace, cache=kept) as opened:
         opening: AbstractAsyncContextManager[MtiContext | AgentContext] = (

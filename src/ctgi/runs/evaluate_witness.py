@@ -95,7 +95,7 @@ async def run_witness(
 
 def in_flight(settings: Settings) -> int:
     """Dialogues at once."""
-    return 2 * max(settings.endpoint(settings.binding(tool)).concurrency for tool in TOOLS)
+    return 2 * max(settings.endpoint(settings.binding(tool)).at_once for tool in TOOLS)
 
 
 async def _question_all(

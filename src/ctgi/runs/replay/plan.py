@@ -7,7 +7,7 @@ from pathlib import Path
 from ctgi.agents.prompts import worded
 from ctgi.config import Binding, Settings, load_settings, parse_binds
 from ctgi.errors import CtgiError
-from ctgi.network import is_local
+from ctgi.network import addresses, is_local
 from ctgi.plugins import OWN_CODE
 from ctgi.runs import digests
 from ctgi.tools.specs import TOOLS
@@ -98,17 +98,18 @@ def _check_places(trace: Trace, settings: Settings, plan: Plan, live: set[str]) 
     """A trace is data: it must not choose the host that images, texts and keys go to, nor code to run."""
     if plan.on_miss == "error" and plan.from_node is None:
         return
-    chosen = {settings.binding(tool).base_url for tool in live}
-    chosen |= {endpoint.base_url for endpoint in settings.endpoints.values()}
+    urls = [settings.binding(tool).base_url for tool in live]
+    urls += [endpoint.base_url for endpoint in settings.endpoints.values()]
+    chosen = {url for several in urls for url in addresses(several or "")}
     for tool in sorted(trace.header.bindings.keys() - live):
         recorded = Binding.parse(trace.header.bindings[tool])
-        url = recorded.base_url
+        url = ",".join(url for url in addresses(recorded.base_url or "") if url not in chosen and not is_local(url))
         if recorded.endpoint == OWN_CODE:
             raise CtgiError(
                 f"{tool} was served by code, {recorded}, in run {trace.header.run}: if it is yours, call it "
                 f"again with --bind {tool}={recorded}"
             )
-        if url and url not in chosen and not is_local(url):
+        if url:
             raise CtgiError(
                 f"{tool} was served by {url} in run {trace.header.run}: to call it there again, add "
                 f"--bind {tool}={trace.header.bindings[tool]}"
