@@ -131,7 +131,7 @@ def _take_in(base: sqlite3.Connection, files: list[Path], report: Merged, events
 
 
 def _records(path: Path, number: int, report: Merged, events: Events) -> Iterator[tuple[bytes | int, ...]]:
-    for line in json_lines(path, "captions"):
+    for line in json_lines(path, "captions", quick=True):
         if line.is_torn:
             report.torn += 1
             events.warn(f"{plain(str(path))}, line {line.number}: cut off, as by a kill: left out")

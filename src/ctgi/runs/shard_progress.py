@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ctgi.captions import read_captions
-from ctgi.reading import Json
+from ctgi.captions import caption_line
+from ctgi.reading import Json, json_lines
 from ctgi.runs.manifest import all_rows, manifest_of
 from ctgi.runs.shards import Shard, parts_of, shard_of
 
@@ -76,9 +76,9 @@ def status(out: Path) -> Status:
 def _captioned(files: list[Path]) -> Iterator[int]:
     """A number for each image with a caption, by path and content."""
     for path in files:
-        for line in read_captions(path) if path.is_file() else ():
-            if line.has_caption:
-                yield hash((line.path, line.sha256))
+        for line in json_lines(path, "captions", quick=True) if path.is_file() else ():
+            if not line.is_torn and (record := caption_line(path, line)).has_caption:
+                yield hash((record.path, record.sha256))
 
 
 def _idle_s(path: Path) -> float | None:
