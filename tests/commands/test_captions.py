@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ctgi.captions import read_captions
 from ctgi.retrieval.finding import find_sources
@@ -192,3 +195,29 @@ def test_copies_in_parts_stay_copies(ctgi: Run, people: Path) -> None:
         write(part_of(path), path)
     assert ctgi("captions", "merge", "--json").json["images"] == 9
     assert [path for path, _ in merged()] == paths
+
+
+def test_the_lines_of_the_docs_name_each_shard(work: Path) -> None:
+    """What Slurm and Kubernetes run for their fourth task, with a ctgi that says how it was called."""
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    slurm = re.search(r"--wrap \\\n  '(.*)'", page)
+    job = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    pod = job["spec"]["template"]["spec"]["containers"][0]
+    assert slurm
+    assert job["spec"]["completions"] == 64
+    (work / "ctgi").write_text('#!/bin/sh\necho "$@"\n')
+    (work / "ctgi").chmod(0o755)
+    for command, variable in (
+        (["sh", "-c", slurm[1]], {"SLURM_ARRAY_TASK_ID": "4"}),
+        ([*pod["command"], *pod["args"]], {"JOB_COMPLETION_INDEX": "3"}),
+    ):
+        path = {"PATH": f"{work}{os.pathsep}{os.environ['PATH']}"}
+        said = subprocess.run(command, env=path | variable, capture_output=True, text=True, check=True).stdout
+        assert said.startswith("caption ./images --shard 4/64 --bind images=vllm:")
+
+
+def test_a_part_has_one_writer(ctgi: Run, people: Path) -> None:
+    with open_captions(Shard(1, 2).file(OUT)):
+        done = ctgi("caption", people, "--shard", "1/2")
+    assert done.code == 2
+    assert "captions.1-of-2.jsonl: another ctgi caption is writing this file: wait for it" in done.err

@@ -157,7 +157,7 @@ def test_a_gallery_is_filled_from_several_nodes(
     for path in EVERY[10:]:
         (work / "later" / Path(path).name).rename(path)
     (people / "20.png").write_bytes(b"")
-    found = index_on_ray(["people"], gallery, encoder, settings, Logged(), address=cluster.address, shards=3)
+    found = index_on_ray(["people"], gallery, settings, Logged(), address=cluster.address, shards=3)
     assert found.failed == (("people/20.png", "the file is empty (0 bytes)"),)
     assert (found.total, found.added, found.reused, found.removed) == (IMAGES - 2, IMAGES - 10, 8, 1)
     assert (found.duplicates, found.encoded) == (1, IMAGES - 11)

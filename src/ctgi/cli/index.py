@@ -101,6 +101,8 @@ def index(
             raise CtgiError("--check and --optimize: one of them at a time")
         _check(images, as_json) if check else _optimize(images, as_json)
         return
+    if not ray:
+        refuse_idle({"--shards": shards}, "without --ray ADDRESS")
     images = in_column(images, column)
     tell_unused_config(images, config, quiet=quiet)
     settings = load_settings(
@@ -110,15 +112,14 @@ def index(
         from ctgi.cli.crop import cropped
 
         images = [cropped(images, bind, profile, config, quiet=quiet)]
-    encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
     given: dict[str, Any] = {"rebuild": rebuild, "metadata": metadata or ()}
     if ray:
         from ctgi.runs.index_shards import index_on_ray
 
         given |= {"address": ray, "shards": shards or SHARDS}
-        report = index_on_ray(images, out or Path(), encoder, settings, Terminal(quiet), **given)
+        report = index_on_ray(images, out or Path(), settings, Terminal(quiet), **given)
     else:
-        refuse_idle({"--shards": shards}, "without --ray ADDRESS")
+        encoder = load_encoder(str(settings.binding("search_gallery")), settings.retriever)
         report = build(images, out or gallery_folder(images), encoder, settings, Terminal(quiet), **given)
     if not report.total:
         raise CtgiError(

@@ -24,7 +24,6 @@ from ctgi.spool import Spool
 def index_on_ray(
     images: list[str],
     out: Path,
-    encoder: Encoder,
     settings: Settings,
     events: Events,
     *,
@@ -47,9 +46,11 @@ def index_on_ray(
     started, place = time.monotonic(), LancePlace.of(out)
     manifest = Manifest(Path(f"{Path(place.address).name}.manifest.jsonl"), {"inputs": images})
     with cluster(address):
+        spec = str(settings.binding("search_gallery"))
+        encoder = load_encoder(spec, settings.retriever)
         listed = manifest.update(Spool(find_sources(images)), events, settings.without_locks)
         prepare(images, place, encoder, settings.retriever, rebuild=rebuild)
-        work = partial(_on_a_node, manifest, place, str(settings.binding("search_gallery")), settings.retriever)
+        work = partial(_on_a_node, manifest, place, spec, settings.retriever)
         added = encoded = done = 0
         with events.progress("index", listed.images) as update:
             for part in run_shards(work, shards, events, lambda: None, gpus=True):

@@ -19,6 +19,7 @@ T = TypeVar("T")
 RESTARTS = 20
 """How often a shard is run again because its node or process died."""
 _ANSWER_S = 5
+_CURE = "ray start --head starts one, and ray status shows whether it runs"
 _LOOK_S = 1.0
 """Between two looks at how far everything is."""
 
@@ -70,7 +71,7 @@ def cluster(address: str) -> Iterator[None]:
     except ImportError:
         raise CtgiError('--ray needs Ray: pip install "ctgi[ray]"') from None
     _expect_answer(address)
-    with redirect_stdout(StringIO()):  # Ray prints there when a node dies
+    with redirect_stdout(StringIO()):  # where Ray prints its own words when a node dies
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -80,9 +81,6 @@ def cluster(address: str) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
-
-
-_CURE = "ray start --head starts one, and ray status shows whether it runs"
 
 
 def _expect_answer(address: str) -> None:
@@ -187,7 +185,7 @@ def _result(one: Any, shard: Shard) -> _Ended[Any]:
         raise
     except RayError as error:
         reason = plain(str(error).strip().partition("\n")[0])
-        return _Ended(shard, None, f"ended {RESTARTS} times with its process or node ({reason})")
+        return _Ended(shard, None, f"its process or node died again and again ({reason})")
     return ended
 
 
@@ -226,16 +224,17 @@ class _Once:
 
 
 class _Watch:
-    """Says when nodes are gone, and once when none is left."""
+    """Says when nodes are gone, and once when there is none."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
-        self._nodes: set[str] = set()
+        self._nodes: set[str] | None = None
 
     def look(self) -> None:
-        now = _nodes()
-        gone = self._nodes - now
-        if gone:
-            left = "their shards go on elsewhere" if now else "none is left: waiting for one (ray start --address ...)"
-            self._events.warn(f"{len(gone)} of the nodes {'is' if len(gone) == 1 else 'are'} gone: {left}")
+        before, now = self._nodes, _nodes()
+        gone = len((before or set()) - now)
+        if gone and now:
+            self._events.warn(f"{gone} of the nodes {'is' if gone == 1 else 'are'} gone: their shards go on elsewhere")
+        elif not now and before != now:
+            self._events.warn("no node of the cluster can work: waiting for one (ray start --address ...)")
         self._nodes = now
