@@ -123,10 +123,11 @@ def _known() -> frozenset[str]:
     return frozenset(word for table in _table().values() for word in table.get("known", []))
 
 
-def _starting(said: str, kind: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def _starting(said: str, kind: str) -> tuple[str, ...]:
     """The phrases of a kind that a normalized text begins with."""
-    patterns = _patterns(kind, english=kind in ("agree", "deny"))
-    return [phrase for phrase, (text, pattern) in patterns.items() if said.startswith(text) and pattern.match(said)]
+    patterns = _patterns(kind, english=kind in ("agree", "deny")).items()
+    return tuple(phrase for phrase, (text, pattern) in patterns if said.startswith(text) and pattern.match(said))
 
 
 def _contains(said: str, kind: str) -> bool:

@@ -9,8 +9,8 @@ import math
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from ctgi.settings_tables import Endpoint
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint
 from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened
+from ctgi.tools.backends.hf_queue import Queue
 from ctgi.tools.backends.thoughts import closing, opens
 from ctgi.tools.traces.call_notes import spend
 
@@ -33,8 +34,6 @@ T = TypeVar("T")
 PREPARING_THREADS = 2
 _TAIL = 16
 """Number of tokens at a prompt's end in which a template may open a thought."""
-GATHERING_S = 0.05
-"""Maximum wait, in seconds, of an incomplete batch for requests in preparation."""
 
 
 def open_hf(model: str, endpoint: Endpoint) -> "HfMllm":
@@ -51,16 +50,6 @@ def open_hf(model: str, endpoint: Endpoint) -> "HfMllm":
     return HfMllm(model, endpoint, pick_device(endpoint.device, "the endpoint's device"))
 
 
-@dataclass(eq=False)
-class _Batch:
-    """Requests of one kind that the model will answer together."""
-
-    prompts: list[Prompt] = field(default_factory=list)
-    replies: Future[list[ChatReply]] | None = None
-    seconds: float = 0.0
-    """Time of the model for the whole batch."""
-
-
 class HfMllm:
     """Answers chat requests with a transformers model, several at a time. An `Mllm`."""
 
@@ -74,9 +63,7 @@ class HfMllm:
         self._loaded: Future[Checkpoint] | None = None
         self._processor = threading.Lock()  # tokenizers change their own state while they encode
         self._image = lru_cache(maxsize=2 * endpoint.concurrency)(self._read)
-        self._gathering: dict[tuple[Any, ...], _Batch] = {}
-        self._changed = threading.Condition()  # guards the two
-        self._preparing = 0
+        self._queue = Queue(endpoint.batch_size, 4 * endpoint.concurrency)
         self._closed = False
 
     async def chat(self, request: ChatRequest) -> ChatReply:
@@ -84,19 +71,14 @@ class HfMllm:
         if self._closed:
             raise CtgiError(f"{self._name}: closed already: call the tools while they are open")
         checkpoint = await self._checkpoint()
-        with self._changed:
-            self._preparing += 1
-        try:
+        with self._queue.preparing():
             prompt, seconds = await asyncio.get_running_loop().run_in_executor(
                 self._preparers, self._timed_prepare, checkpoint, request
             )
-        finally:
-            with self._changed:
-                self._preparing -= 1
-                self._changed.notify_all()
-        batch, replies, place = self._join(checkpoint, prompt)
-        reply = (await _shared(replies))[place]
-        spend(seconds + batch.seconds / len(batch.prompts))
+        waiting = self._queue.put(prompt, _kind(prompt))
+        self._model_thread.submit(self._answer, checkpoint)
+        reply = await _shared(waiting.reply)
+        spend(seconds + waiting.seconds)
         return reply
 
     async def probe(self) -> Abilities:
@@ -116,6 +98,7 @@ class HfMllm:
         self._closed = True
         for executor in (self._preparers, self._model_thread):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        self._queue.cancel()
         self._loaded = None
         self._image.cache_clear()
 
@@ -174,38 +157,29 @@ class HfMllm:
         with picture_at(image.path, image.sha256) as picture:
             return _bounded(picture.image, low, high)
 
-    # --- around the model's thread ---
+    # --- in the model's thread ---
 
-    def _join(self, checkpoint: Checkpoint, prompt: Prompt) -> tuple[_Batch, Future[list[ChatReply]], int]:
-        """Put a prompt into the open batch of its kind; returns the future replies and the prompt's index in them."""
-        kind = _kind(prompt)
-        with self._changed:
-            batch = self._gathering.get(kind)
-            if batch is None or len(batch.prompts) >= self._settings.batch_size:
-                batch = self._gathering[kind] = _Batch()
-            batch.prompts.append(prompt)
-            if batch.replies is None:
-                batch.replies = self._model_thread.submit(self._answer, checkpoint, kind, batch)
-            self._changed.notify_all()
-            return batch, batch.replies, len(batch.prompts) - 1
-
-    def _answer(self, checkpoint: Checkpoint, kind: tuple[Any, ...], batch: _Batch) -> list[ChatReply]:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: len(batch.prompts) >= self._settings.batch_size or not self._preparing, GATHERING_S
-            )
-            if self._gathering.get(kind) is batch:
-                del self._gathering[kind]
+    def _answer(self, checkpoint: Checkpoint) -> None:
+        """Answer the next batch; an earlier call may have left nothing to do."""
+        batch = self._queue.take()
+        if not batch:
+            return
         started = time.perf_counter()
-        with explained_memory(f"{self._name}, {len(batch.prompts)} requests at once"):
-            replies = self._replies(checkpoint, batch)
-        batch.seconds = time.perf_counter() - started
-        return replies
+        try:
+            with explained_memory(f"{self._name}, {len(batch)} requests at once"):
+                replies = self._replies(checkpoint, [one.prompt for one in batch])
+        except BaseException as error:
+            for one in batch:
+                one.reply.set_exception(error)
+            return
+        for one, reply in zip(batch, replies, strict=True):
+            one.seconds = (time.perf_counter() - started) / len(batch)
+            one.reply.set_result(reply)
 
-    def _replies(self, checkpoint: Checkpoint, batch: _Batch) -> list[ChatReply]:
-        if batch.prompts[0].choices:
-            return checkpoint.choose(batch.prompts, self._settings.batch_size)
-        return checkpoint.generate(batch.prompts, self._settings.temperature, self._settings.seed)
+    def _replies(self, checkpoint: Checkpoint, prompts: Sequence[Prompt]) -> list[ChatReply]:
+        if prompts[0].choices:
+            return checkpoint.choose(prompts, self._settings.batch_size)
+        return checkpoint.generate(prompts, self._settings.temperature, self._settings.seed)
 
 
 async def _shared(work: Future[T]) -> T:
