@@ -24,7 +24,8 @@ from ctgi.retrieval.gallery_names import DamagedGalleryError, gallery_home, inde
 from ctgi.retrieval.gallery_rows import open_embeddings
 from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.index import Index, exact_index, open_index
-from ctgi.retrieval.metadata import Value
+from ctgi.retrieval.metadata import PATH, Value
+from ctgi.retrieval.parts import PART_ROWS, Part, Space
 from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
 from ctgi.retrieval.sources.references import placed
@@ -157,6 +158,22 @@ class FolderGallery(Gallery):
         found = ((self._path(entry), entry) for entry in looked_at)
         changed = (path for path, entry in found if not is_unchanged(path, entry.size, entry.mtime_ns))
         return Check(tuple(changed), len(looked_at))
+
+    @property
+    def space(self) -> Space:
+        """What its embeddings are of."""
+        header = self.header
+        return Space(header.spec, header.fingerprint, header.dim, header.dtype, self._root)
+
+    def parts(self) -> Iterator[Part]:
+        """All of it, streamed."""
+        known = self._known()
+        columns = {name: known.values(name) for name in known.names if name != PATH}
+        for first in range(0, len(self), PART_ROWS):
+            rows = range(first, min(first + PART_ROWS, len(self)))
+            entries = [entry._replace(path=self._path(entry)) for entry in map(self._manifest.__getitem__, rows)]
+            values = [{name: column[row] for name, column in columns.items()} for row in rows]
+            yield Part(entries, np.array(self._rows[rows.start : rows.stop]), values)
 
     def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
         """This gallery, searched by image and caption together, and how many of its images have a caption.

@@ -1,6 +1,8 @@
 """Galleries in folders: what `ctgi.retrieval.gallery.Kind` asks of them."""
 
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path, PurePath
 
 from ctgi.errors import CtgiError
@@ -12,17 +14,20 @@ from ctgi.retrieval.folder_gallery import FolderGallery, open_folder
 from ctgi.retrieval.gallery import ToMake
 from ctgi.retrieval.gallery_build import build_gallery, gallery_folder
 from ctgi.retrieval.gallery_files import check_encoder, find_gallery, gallery_for, read_header
-from ctgi.retrieval.gallery_header import has_header, image_root
+from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Manifest
 from ctgi.retrieval.gallery_names import encoder_name, gallery_home, named_by_person
+from ctgi.retrieval.gallery_writer import resume, writing
 from ctgi.retrieval.image_kinds import UNREAD, kind_of
 from ctgi.retrieval.images import display
+from ctgi.retrieval.index import Storage
 from ctgi.retrieval.metadata import SOURCES
+from ctgi.retrieval.parts import Part, Space, relative_to
 from ctgi.retrieval.sources.references import is_remote, placed
 
 __all__ = [
     "build_gallery", "damage_of", "home_of", "is_gallery", "lasting_name", "open_gallery", "optimize", "some_paths",
-    "to_make", "update_columns",
+    "to_make", "update_columns", "write",
 ]  # fmt: skip
 
 
@@ -79,6 +84,25 @@ def _sources(root: Path, paths: Iterable[str]) -> list[Path]:
     """The tables that lie in the folders of the images, or above them within the root."""
     folders = {folder for path in paths if not is_remote(path) for folder in PurePath(path).parents}
     return sorted(root / folder / SOURCES for folder in folders if (root / folder / SOURCES).is_file())
+
+
+def write(place: Path, space: Space, parts: Iterable[Part]) -> int:
+    """Write a gallery in one go; one that is there stays as it is."""
+    if find_gallery(place) is not None:
+        raise CtgiError(f"{display(str(place))}: a gallery is there already: choose another folder")
+    folder = place.resolve()
+    root = os.path.relpath(space.root, folder) if folder.is_relative_to(space.root) else space.root
+    dtype: Storage = "float16" if space.dtype == "float16" else "float32"
+    header = Header(
+        spec=space.spec, fingerprint=space.fingerprint, dim=space.dim, dtype=dtype, root=root, index="Flat"
+    )  # fmt: skip
+    with writing(place):
+        writer, _ = resume(place, header, rebuild=True)
+        with closing(writer):
+            for part in parts:
+                entries = [entry._replace(path=relative_to(entry.path, space.root)) for entry in part.entries]
+                writer.append(entries, part.vectors)
+            return writer.commit().count if len(writer.entries) else 0
 
 
 def damage_of(place: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """An indexed set of images, opened for searching, whatever keeps it: a folder with faiss, or LanceDB."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery_build import GalleryReport, Progress, gallery_folder
 from ctgi.retrieval.images import ImageRef, display
+from ctgi.retrieval.parts import Part, Space
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 from ctgi.retrieval.rerank import matcher_of, reordered
 from ctgi.settings_tables import RetrieverSettings
@@ -159,6 +160,19 @@ class Gallery(ABC):
     def check(self) -> Check:
         """Whether images were deleted or changed since indexing, judged by size and time only; not in the network."""
 
+    @property
+    @abstractmethod
+    def space(self) -> Space:
+        """What its embeddings are of."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Part]:
+        """All of it, streamed.
+
+        Raises:
+            CtgiError: it cannot be read.
+        """
+
     # --- what is searched
 
     @abstractmethod
@@ -270,6 +284,14 @@ class Kind(Protocol):
 
     def some_paths(self, place: Path, most: int) -> list[str]:
         """Paths of images of a gallery that was just built, evenly spread."""
+        ...
+
+    def write(self, place: Path, space: Space, parts: Iterable[Part]) -> int:
+        """Write a gallery, or add to one where the kind can; returns the images written.
+
+        Raises:
+            CtgiError: another gallery is there, or it cannot be written.
+        """
         ...
 
     def damage_of(self, place: Path) -> list[str]:

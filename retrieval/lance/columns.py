@@ -1,5 +1,6 @@
 """Takes over what tables say of images: as columns of a gallery's own table, where LanceDB filters by them."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,10 +108,10 @@ def _take_over(table: LanceTable, kinds: Mapping[str, Kind], file: Path, root: P
     unmatched = 0
     rows = read_metadata(file, root)
     while some := list(islice(rows, COMMIT_ROWS)):
-        known = _known(table, kinds, some)
+        known = _known(table, kinds, [name for row in some for name in _names(row, root)])
         changed: dict[str, dict[str, Value]] = {}
         for row in some:
-            name = next((place for place in row.places if place in known), None)
+            name = next((place for place in _names(row, root) if place in known), None)
             if name is None:
                 unmatched += 1
                 continue
@@ -125,16 +126,20 @@ def _take_over(table: LanceTable, kinds: Mapping[str, Kind], file: Path, root: P
     return unmatched
 
 
-def _known(table: LanceTable, kinds: Mapping[str, Kind], rows: Iterable[MetadataRow]) -> dict[str, dict[str, Value]]:
-    """What the gallery knows of the images that these rows may be about."""
-    places = dict.fromkeys(place for row in rows for place in row.places)
+def _known(table: LanceTable, kinds: Mapping[str, Kind], names: Iterable[str]) -> dict[str, dict[str, Value]]:
+    """What the gallery knows of the images of these names."""
     columns = [PATH, *map(stored_name, kinds)]
     found: dict[str, dict[str, Value]] = {}
-    for some in in_parts(filter(_is_utf8, places)):
+    for some in in_parts(filter(_is_utf8, dict.fromkeys(names))):
         held = table.rows(columns, any_of(PATH, some)).columns
         for path, *values in zip(*(column.to_pylist() for column in held), strict=True):
             found[path] = dict(zip(kinds, values, strict=True))
     return found
+
+
+def _names(row: MetadataRow, root: Path) -> list[str]:
+    """Names that the image of a row may have: from the root, or absolute where it is not below."""
+    return [os.path.normpath(root / place) if place.startswith("..") else place for place in row.places]
 
 
 def _rows(table: LanceTable, kinds: Mapping[str, Kind], changed: Mapping[str, Mapping[str, Value]]) -> "pa.Table":

@@ -1,27 +1,44 @@
 """A gallery on LanceDB, opened for searching: one version of its table, however it changes meanwhile."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.caption_rows import CAPTION_WEIGHT
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors
 from ctgi.retrieval.conditions import KEPT_TIME, Conditions
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery import DEPTH, Check, Gallery, Narrowing
+from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.images import ImageRef, display
+from ctgi.retrieval.lance.captioned import CaptionedRows
 from ctgi.retrieval.lance.filters import Kind, names_in, translated
 from ctgi.retrieval.lance.known import identifier, kinds_of, stored_name
 from ctgi.retrieval.lance.place import LancePlace, explained
-from ctgi.retrieval.lance.tables import LIST_ROWS, MTIME, PATH, SHA256, SIZE, VECTOR, LanceTable, any_of, matrix, quoted
+from ctgi.retrieval.lance.tables import (
+    LIST_ROWS,
+    MTIME,
+    OWN,
+    PATH,
+    SHA256,
+    SIZE,
+    VECTOR,
+    LanceTable,
+    any_of,
+    matrix,
+    quoted,
+)
 from ctgi.retrieval.metadata import Value
+from ctgi.retrieval.parts import PART_ROWS, Part, Space
 from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
 from ctgi.retrieval.sources.references import placed
@@ -51,6 +68,8 @@ class LanceGallery(Gallery):
         self._live = table
         self._filter: str | None = None
         self._group: str | None = None
+        self._captions: CaptionedRows | None = None
+        self._captions_crc32: int | None = None
         with explained(self._place):
             self._version = table.table.version
             self._table = _at_version(table, self._version)
@@ -109,10 +128,12 @@ class LanceGallery(Gallery):
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """What distinguishes this gallery from others: encoder, images, filter."""
+        """What distinguishes this gallery from others: encoder, images, captions, filter."""
         told: dict[str, str | int] = {
             "fingerprint": self._header.fingerprint, "count": self._count, "version": self._version,
         }  # fmt: skip
+        if self._captions_crc32 is not None:
+            told["captions_crc32"] = self._captions_crc32
         return told | (self.narrowing.told() if self.narrowing else {})
 
     def is_current(self) -> bool:
@@ -175,11 +196,47 @@ class LanceGallery(Gallery):
     def _ref(self, name: str, sha256: str) -> ImageRef:
         return ImageRef(self._path(name), sha256)
 
+    @property
+    def space(self) -> Space:
+        """What its embeddings are of."""
+        header = self._header
+        return Space(header.spec, header.fingerprint, header.dim, header.dtype, self.root)
+
+    def parts(self) -> Iterator[Part]:
+        """All of it, streamed."""
+        import pyarrow as pa
+
+        columns = [*OWN, *map(stored_name, self._kinds)]
+        with explained(self._place):
+            for batch in self._table.search().select(columns).to_batches(PART_ROWS):
+                rows = pa.Table.from_batches([batch])
+                own = _columns(rows.select([PATH, SHA256, SIZE, MTIME]))
+                entries = [Entry(self._path(name), *others) for name, *others in own]
+                told = _columns(rows.select(columns[len(OWN) :])) if self._kinds else iter([()] * len(entries))
+                known = [dict(zip(self._kinds, row, strict=True)) for row in told]
+                yield Part(entries, matrix(rows), known)
+
     # --- what is searched
 
     def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
-        """In a gallery in a folder only."""
-        raise CtgiError(f"{display(self.name)}: captions are searched in a gallery in a folder: leave --captions out")
+        """This gallery, searched by image and caption together, and how many of its images have a caption.
+
+        Every image is compared with every query then; an index cannot help.
+        """
+        if self.encoder is None:
+            return self, 0
+        contents: list[str] = self._rows([SHA256])[SHA256].to_pylist()
+        owned = {content: captions[content] for content in contents if content in captions}
+        if not owned:
+            return self, 0
+        place = {text: at for at, text in enumerate(dict.fromkeys(owned.values()))}
+        found = copy(self)
+        found._captions = CaptionedRows(
+            {content: place[text] for content, text in owned.items()}, caption_vectors([*place], self.encoder), weight
+        )
+        told = json.dumps([sorted(owned.items()), weight])
+        found._captions_crc32 = crc32(told.encode(errors="surrogatepass"))
+        return found, sum(content in owned for content in contents)
 
     def column_names(self) -> tuple[str, ...]:
         """What is known of its images beside their pixels."""
@@ -278,6 +335,7 @@ class LanceGallery(Gallery):
         found = self._nearest(lam * query + (1 - lam) * refined, k + len(refinement.anchors), _RANKED)
         if refinement.anchors:
             anchors = self._rows([*_RANKED, *self._grouped], self._and(any_of(SHA256, refinement.anchors)))
+            anchors = self._captions.fused(anchors) if self._captions else anchors
             found = pa.concat_tables([found.select(anchors.column_names), anchors])
         rows = self._ranked_rows(found, query)
         anchored = rows.with_contents(refinement.anchors)
@@ -301,6 +359,13 @@ class LanceGallery(Gallery):
             depth *= 4
 
     def _search(self, vector: NDArray[np.float32], k: int, columns: Sequence[str]) -> "pa.Table":
+        if self._captions:
+            names = list(dict.fromkeys([*columns, *_RANKED]))
+            chosen = self._table.search().select(names)
+            with explained(self._place):
+                batches = (chosen.where(self._filter) if self._filter else chosen).to_batches()
+                empty = self._table.schema.empty_table().select(names)
+                return self._captions.nearest(empty, batches, vector, k)
         query: Any = self._table.search(np.asarray(vector, np.float32), vector_column_name=VECTOR)
         query = query.distance_type("dot").limit(k).select([*columns, "_distance"])
         if self._probes:

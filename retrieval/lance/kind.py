@@ -1,6 +1,7 @@
 """Galleries on LanceDB: what `ctgi.retrieval.gallery.Kind` asks of them."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ctgi.errors import CtgiError
@@ -14,9 +15,10 @@ from ctgi.retrieval.images import display
 from ctgi.retrieval.lance.build import fill
 from ctgi.retrieval.lance.columns import update_table
 from ctgi.retrieval.lance.faults import faults
-from ctgi.retrieval.lance.gallery import LanceGallery, open_lance
+from ctgi.retrieval.lance.gallery import LanceGallery, open_lance, root_of
 from ctgi.retrieval.lance.place import LancePlace
-from ctgi.retrieval.lance.tables import INDEX_ROWS, VECTOR, LanceTable
+from ctgi.retrieval.lance.tables import INDEX_ROWS, VECTOR, LanceTable, TableHeader
+from ctgi.retrieval.parts import Part, Space, below
 from ctgi.settings_tables import RetrieverSettings
 
 
@@ -61,6 +63,24 @@ def some_paths(place: Path, most: int) -> list[str]:
 def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
     """Take over what tables, and the sources.jsonl beside crops, say of the images; None where nothing does."""
     return update_table(LanceTable.opened(LancePlace.of(place)), tables)
+
+
+def write(place: Path, space: Space, parts: Iterable[Part]) -> int:
+    """Add rows, or replace those of the same paths."""
+    where = LancePlace.of(place)
+    folder = Path(where.address).resolve()
+    inside = not where.is_remote and folder.is_relative_to(space.root)
+    root = os.path.relpath(space.root, folder) if inside else space.root
+    wanted = TableHeader(space.spec, space.fingerprint, space.dim, space.dtype, root)
+    table = LanceTable.to_write(where, wanted)
+    from_root = root_of(where, table.header.root)
+    written = 0
+    for part in parts:
+        if part.entries:
+            entries = [entry._replace(path=below(entry.path, from_root)) for entry in part.entries]
+            table.upsert(entries, part.vectors)
+            written += len(entries)
+    return written
 
 
 def damage_of(place: Path) -> list[str]:

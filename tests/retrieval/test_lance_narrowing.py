@@ -124,3 +124,17 @@ def test_nothing_passes(both: tuple[Gallery, Gallery]) -> None:
 def test_any_name_of_a_column_is_kept(name: str) -> None:
     assert shown_name(stored_name(name)) == name
     assert not {".", "`"} & set(stored_name(name))
+
+
+@pytest.mark.parametrize("narrowing", [(None, None), ("track < 3", None), (None, "track"), ("track = 99", None)])
+def test_captions_are_searched_too(both: tuple[Gallery, Gallery], narrowing: tuple[str | None, str | None]) -> None:
+    images = [*both[0].refs()]
+    captions = {image.sha256: f"a man in {color}" for image, color in zip(images, ("red", "blue", "red"), strict=False)}
+    refinement = Refinement("a woman in yellow", (images[3].sha256,), 0.6, "refined")
+    folder, lance = (gallery.with_captions(captions, 0.4) for gallery in both)
+    assert folder[1] == lance[1] == 3
+    assert found(lance[0]) == found(folder[0]) != found(both[0])
+    narrowed = [gallery.narrowed(*narrowing) if any(narrowing) else gallery for gallery, _ in (folder, lance)]
+    for asked in (None, refinement):
+        assert found(narrowed[1], asked) == found(narrowed[0], asked)
+    assert "captions_crc32" in narrowed[1].identity

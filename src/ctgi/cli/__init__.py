@@ -22,6 +22,7 @@ from ctgi.cli.cross import cross
 from ctgi.cli.data import data
 from ctgi.cli.evaluate import evaluate
 from ctgi.cli.export import export
+from ctgi.cli.gallery import gallery
 from ctgi.cli.graph import graph
 from ctgi.cli.index import index
 from ctgi.cli.mcp import mcp
@@ -77,6 +78,7 @@ app.command()(ui)
 app.add_typer(cache, name="cache")
 app.add_typer(captions, name="captions")
 app.add_typer(data, name="data")
+app.add_typer(gallery, name="gallery")
 app.add_typer(threads, name="threads")
 app.add_typer(tools, name="tools")
 app.add_typer(trace, name="trace")
