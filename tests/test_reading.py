@@ -170,7 +170,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path, line: bytes) ->
         lines(tmp_path, b'{"a": 1}\n' + line + b'\n{"a": 2}\n')
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
 def test_lines_in_utf16_are_named(tmp_path: Path, encoding: str) -> None:
-    with pytest.raises(CtgiError, match=r"a\.jsonl: in UTF-16.*: save it as UTF-8"):
+    with pytest.raises(CtgiError, match=r"a\.jsonl: in UTF-(16|32).*: save it as UTF-8"):
         lines(tmp_path, '{"a": 1}'.encode(encoding))

@@ -26,6 +26,7 @@ _SPLITS_MEANT = {
 _EXPECTED = {"path": "a path of an image", "split": f"one of {', '.join(SPLITS)}", "id": "a number from 0"}
 _TOO_LARGE = 2**53  # for an id: more digits are not sure to survive other programs
 _DIGITS = 20
+_OF_UTF16 = b"\0\xff\xfe"
 _LISTS = ("annotations", "data", "images", "samples", "items")
 """Keys of a list of objects within an object."""
 
@@ -189,7 +190,7 @@ def is_lines(path: Path) -> bool:
     """Whether a file has an object on each line instead of one JSON value."""
     try:
         with path.open("rb") as file:
-            texts = (line.removeprefix(codecs.BOM_UTF8).strip() for line in file)
+            texts = (line.removeprefix(codecs.BOM_UTF8).translate(None, _OF_UTF16).strip() for line in file)
             first, second, *_ = *islice(filter(None, texts), 2), b"", b""
     except OSError:
         return False  # told when it is read

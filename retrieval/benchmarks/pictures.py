@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -58,7 +59,7 @@ def read_benchmark(layout: Layout, root: Path) -> tuple[Path, list[Picture]]:
         logger.warning("%s: %s", layout.name, line)
     pictures = [Picture(row.name, row.split, row.pid, tuple(map(Text, row.captions))) for row in read.rows]
     _check_splits(layout.name, read.rows)
-    _notice_counts(layout, pictures, files[0].path.name)
+    _notice_counts(layout, pictures, files[0].path)
     return image_folder(files[0].path, layout, (one.name for one in pictures)), pictures
 
 
@@ -108,19 +109,25 @@ def counts_of(pictures: Iterable[Picture]) -> Counts:
     return Counts(len(members), sum(len(one.texts) for one in members), len(people))
 
 
-def _notice_counts(layout: Layout, pictures: Sequence[Picture], file_name: str) -> None:
-    """Warn if counts differ from the published ones; it is no error, because subsets are legitimate."""
-    whole = layout.whole(file_name)
+def _notice_counts(layout: Layout, pictures: Sequence[Picture], file: Path) -> None:
+    """Say if counts differ from the published ones; it is no error, because subsets are legitimate."""
+    whole = layout.whole(file.name)
     if whole and counts_of(pictures) != whole:
-        logger.warning("%s: %s; published: %s", layout.name, told(counts_of(pictures)), told(whole))
+        _notice_once(f"{layout.name}: {told(counts_of(pictures))}; published: {told(whole)}", file)
     for split in SPLITS:
         counts = counts_of(one for one in pictures if one.split == split)
         expected = layout.published.get(split, Counts(0, 0, 0))
         if layout.published and counts != expected:
-            logger.warning("%s %s: %s; published: %s", layout.name, split, told(counts), told(expected))
+            _notice_once(f"{layout.name} {split}: {told(counts)}; published: {told(expected)}", file)
     if (first := _gap(layout, pictures)) is not None:
         last = first + len({one.pid for one in pictures if one.split == "train"}) - 1
         logger.warning("%s train: ids are not %d to %d without gaps; renumbered", layout.name, first, last)
+
+
+@cache
+def _notice_once(text: str, file: Path) -> None:
+    """Of one file, which may be read several times."""
+    logger.warning("%s", text, extra={"is_notice": True})
 
 
 def _gap(layout: Layout, pictures: Iterable[Picture]) -> int | None:

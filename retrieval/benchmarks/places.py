@@ -18,6 +18,8 @@ _SPLIT_FILES = {
 _IMAGE_FOLDERS = ("imgs", "imgs00", "images")
 _TRIED = 8  # images that must be in a folder for it to be the one
 _HEAD = 4096
+_TRUTH = "attributes.jsonl"
+"""Of ctgi synth, beside the annotations."""
 _ENDINGS = (".json", ".jsonl")
 
 
@@ -34,11 +36,11 @@ def annotation_files(layout: Layout, root: Path) -> list[AnnotationFile]:
     named = [name for name in layout.file_names if "*" not in name]
     names = " or ".join(named) or "train_reid.json and test_reid.json"
     there = sorted(path.name for path in _json_files(root))
-    hint = (
-        f"; {', '.join(map(plain, there[:3]))} is there: if it holds the annotations, give it as --root"
-        if there
-        else ""
-    )
+    other = next((key for key, one in LAYOUTS.items() if one is not layout and _named(one, root)), None)
+    hint = f"; {', '.join(map(plain, there[:3]))} is there: if it holds the annotations, give it as --root"
+    if other:
+        hint = f"; {plain(_named(LAYOUTS[other], root)[0].path.name)} is there, as for --data {recognize(root)}"
+    hint = hint if there or other else ""
     raise CtgiError(
         f"{plain(str(root))}: no {names} here or in {layout.name}/: "
         f"expected the folder with the data of {layout.name}{hint}"
@@ -83,7 +85,8 @@ def _split_of(layout: Layout, path: Path) -> str:
 
 def _json_files(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and path.is_file())
+        found = (path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and path.is_file())
+        return sorted(path for path in found if path.name != _TRUTH)
     except OSError:
         return []
 

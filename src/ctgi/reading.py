@@ -281,8 +281,9 @@ def json_lines(path: Path, what: str = "", *, after: JsonLine | None = None, qui
 
 
 def _json_line(path: Path, what: str, line: JsonLine, text: bytes, parse: Callable[[bytes], Any]) -> JsonLine:
-    if line.number == 1 and text.strip(b"\0") and not _encoding(text).startswith("utf-8"):
-        raise CtgiError(f"{_name(path, what)}: in UTF-16, which cannot be read line by line: {_AS_UTF8}")
+    encoding = _encoding(text)[:6] if line.number == 1 and text.strip(b"\0") else ""
+    if encoding in ("utf-16", "utf-32"):
+        raise CtgiError(f"{_name(path, what)}: in {encoding.upper()}, which cannot be read line by line: {_AS_UTF8}")
     try:
         return line._replace(value=parse(text))
     except TextError as error:

@@ -103,6 +103,8 @@ def test_what_mti_changes_is_tested_query_by_query(ctgi: Run, command: list[str]
         assert one["a"] == pytest.approx(plain[name], abs=2e-3)
         assert one["b"] == pytest.approx(refined["t2i"][name], abs=2e-3)
         assert 0 < one["p"] <= 1
+    same = ctgi("compare", "runs/evaluate-rstp", "runs/evaluate-rstp/result.json")
+    assert (same.code, same.err.endswith("are the same results: name two\n")) == (2, True)
     told = ctgi("compare", "runs/evaluate-rstp").out
     assert "8 queries of 4 people" in told
     assert "B - A" in told

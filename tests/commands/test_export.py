@@ -12,6 +12,7 @@ from ctgi.testing import ScriptedServer
 from tests.commands.test_caption import answer, bind
 from tests.support.caption_records import record, write
 from tests.support.commands import Run
+from tests.support.people_dataset import save_people_dataset
 
 
 @pytest.fixture
@@ -105,3 +106,28 @@ def test_an_export_of_caption_counts_corrections(ctgi: Run, double: ScriptedServ
     done = ctgi("caption", people, *bind(double), "--export", "rstp", "--json")
     assert done.json["corrected"] == {"captions-rstp/RSTPReid/data_captions.json": 1}
     assert "A woman." in Path("captions-rstp/RSTPReid/data_captions.json").read_text()
+
+
+def test_a_limit_that_leaves_images_out_is_refused_before_any_is_captioned(
+    ctgi: Run, double: ScriptedServer, tmp_path: Path, work: Path
+) -> None:
+    dataset, before = save_people_dataset(tmp_path / "data", train=3, val=1, test=1, views=1), [*work.iterdir()]
+    given = ["caption", dataset, "--split", "train", "--export", "rstp", *bind(double)]
+    refused = ctgi(*given, "--limit", 2)
+    assert refused.code == 2
+    assert "with --limit at most 2 of 3 train images would have a caption of ours" in refused.err
+    assert "leave out --limit, or add --keep-human" in refused.err
+    assert double.seen == []
+    assert [*work.iterdir()] == before
+    double.replies = answer
+    assert ctgi(*given, "--limit", 2, "--keep-human").code == 0
+    assert ctgi(*given, "--limit", 1).code == 0  # with those that have one, these are all
+
+
+def test_an_export_that_fails_leaves_no_folder(ctgi: Run, work: Path, tmp_path: Path) -> None:
+    dataset = save_people_dataset(tmp_path / "data", train=2, val=1, test=1, views=1)
+    write(work / "captions.jsonl", record("imgs/0000_c0.jpg"))
+    done = ctgi("export", "captions.jsonl", "--layout", "rstp", "--annotations", dataset, "--images-root", dataset)
+    assert done.code == 2
+    assert "1 of 2 train images (0001_c0.jpg) would keep the captions that people wrote" in done.err
+    assert not (work / "captions-rstp").exists()

@@ -297,7 +297,7 @@ def test_captions_lose_control_characters_and_halves_of_letters(rstp: Path) -> N
 
 def test_a_layout_that_is_not_there_names_what_is(rstp: Path) -> None:
     with pytest.raises(
-        CtgiError, match=r"no reid_raw.json or caption_all.json here.*; data_captions.json is there: if it holds"
+        CtgiError, match=r"no reid_raw.json or caption_all.json here.*; data_captions.json is there, as for --data rstp"
     ):
         load_dataset("cuhk", rstp)
 

@@ -104,7 +104,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     sys.excepthook = tell_bug
     prepare_streams()
-    logging.basicConfig(handlers=[Notices()], level=logging.WARNING)
+    logging.basicConfig(handlers=[Notices(quiet=not {"-q", "--quiet"}.isdisjoint(sys.argv))], level=logging.WARNING)
     try:
         _check_place()
         expect_places(sys.argv[1:])

@@ -143,7 +143,7 @@ def caption(
         chosen = _of_split(images, split, layouts, annotations, quiet=quiet)
         images, images_root = chosen.images, images_root or chosen.root
         annotations = annotations or (chosen.annotations if layouts else None)
-    check_export(layouts, None if dry_run else annotations)
+    check_export(layouts, None if dry_run else annotations, None if keep_human else _most(out, limit))
     part, events = _parse_shard(shard) if shard else None, Terminal(quiet)
     if dry_run:
         refuse_idle({"--shard": shard}, "with --dry-run: it counts all images")
@@ -195,6 +195,15 @@ def _parse_shard(text: str) -> "Shard":
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise CtgiError(f"--shard {text!r}: expected I/N with 1 <= I <= N, like 2/4")
     return Shard(int(index), int(count))
+
+
+def _most(out: str, limit: int | None) -> int | None:
+    """How many images can have a caption in the end; None without a limit."""
+    from ctgi.captions import read_captions
+
+    file = Path(out)
+    captioned = sum(line.has_caption for line in read_captions(file)) if limit is not None and file.is_file() else 0
+    return None if limit is None else captioned + limit
 
 
 def _estimate(

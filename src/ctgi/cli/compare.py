@@ -40,6 +40,8 @@ def compare(first: First, second: Second = None, seed: Seed = 0, as_json: AsJson
             )
     else:
         sides = read_measurement(first), read_measurement(second)
+        if Path(sides[0].place).resolve() == Path(sides[1].place).resolve():
+            raise CtgiError(f"{plain(str(first))} and {plain(str(second))} are the same results: name two")
     found = compare_measurements(*sides, seed=seed)
     if as_json:
         print_json(found.to_json())

@@ -47,9 +47,14 @@ def print_table(rows: Sequence[Mapping[str, str]]) -> None:
 class Notices(logging.Handler):
     """What libraries and our own modules log, as one notice each and without tracebacks."""
 
+    def __init__(self, *, quiet: bool = False) -> None:
+        """quiet: leave out what is no warning, which its `is_notice` says."""
+        super().__init__()
+        self._quiet = quiet
+
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record's message."""
-        notice(record.getMessage())
+        notice(record.getMessage(), quiet=self._quiet and getattr(record, "is_notice", False))
 
 
 def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

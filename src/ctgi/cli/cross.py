@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 DataSets = Annotated[
     list[str],
     typer.Option(
-        "--data", metavar="LAYOUT=FOLDER", help="A data set: its layout, as for ctgi train, and its folder. Repeatable."
+        "--data",
+        metavar="LAYOUT=FOLDER",
+        help="A data set: its layout (cuhk, icfg, rstp, ufine, interactive-pedes, chatpedes or folder; ctgi data check "
+        "tells) and its folder. Repeatable.",
     ),
 ]
 Retrievers = Annotated[

@@ -60,6 +60,11 @@ class DataSpec:
         whole = dataset.split(self.split)
         if not dataset.is_published:
             events.tell(whole.overview(dataset.root))
+        if len({*whole.image_pids}) == 1:
+            events.warn(
+                f"{self.split}: all of its {len(whole.images):,} images show the same person, so whatever is found is "
+                "right and every figure is 100 %: a split with several people tells models apart"
+            )
         if dataset.corrected:
             events.tell(told(dataset.corrected))
         if self.limit is None or self.limit >= len(whole.captions):

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -116,17 +117,26 @@ def export_captions(
     return replace(report, without_caption=empty, corrected=corrected, splits=splits, cut=made)
 
 
-def check_export(layouts: Sequence[str], annotations: Path | None) -> None:
+def check_export(layouts: Sequence[str], annotations: Path | None, most: int | None = None) -> None:
     """Refuse an impossible export before images are captioned for it.
 
+    most: so many images will have a caption at most, and all of train need one; None if nothing is known of that.
+
     Raises:
-        CtgiError: an unknown layout, or annotations that are none of it.
+        CtgiError: an unknown layout, annotations that are none of it, or too few captions.
     """
     for name in layouts:
         if name not in EXPORTED:
             raise CtgiError(f"--export {name!r}: expected one of {', '.join(EXPORTED)}")
-        if annotations:
-            read_annotations(annotation_files(LAYOUTS[name], annotations), LAYOUTS[name])
+        if not annotations:
+            continue
+        rows = read_annotations(annotation_files(LAYOUTS[name], annotations), LAYOUTS[name]).rows
+        train = sum(row.split == "train" for row in rows)
+        if most is not None and most < train:
+            raise CtgiError(
+                f"{plain(str(annotations))}: with --limit at most {most:,} of {train:,} train images would have a "
+                "caption of ours, and the others keep those that people wrote: leave out --limit, or add --keep-human"
+            )
 
 
 def export_all(
@@ -154,12 +164,11 @@ def export_all(
     written = {}
     for layout in layouts:
         target = captions.with_name(f"{captions.stem}-{layout}") / LAYOUTS[layout].name / FILE_NAMES[layout]
-        _make_folder(captions.with_name(f"{captions.stem}-{layout}"))
-        _make_folder(target.parent)
-        report = export_captions(
-            corrected_captions(captions), layout, target,
-            images_root=images_root, annotations=annotations, cut_splits=True, keep_human=keep_human,
-        )  # fmt: skip
+        with _folders(target.parent.parent, target.parent):
+            report = export_captions(
+                corrected_captions(captions), layout, target,
+                images_root=images_root, annotations=annotations, cut_splits=True, keep_human=keep_human,
+            )  # fmt: skip
         _tell(report, target, events)
         _link_images(target, LAYOUTS[layout], _imgs(images_root), annotations, events)
         written[str(target)] = report
@@ -191,11 +200,22 @@ def _imgs(images_root: Path) -> Path:
     return images_root / "imgs" if (images_root / "imgs").is_dir() else images_root
 
 
-def _make_folder(folder: Path) -> None:
+@contextmanager
+def _folders(*folders: Path) -> Iterator[None]:
+    """Folders to write to, from the outermost; those that were made go again if nothing comes of it."""
+    made = [folder for folder in folders if not folder.exists()]
     try:
-        folder.mkdir(exist_ok=True)
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
     except OSError as error:
         raise CtgiError(f"cannot make the folder {folder} ({error.strerror}): choose another --out") from None
+    try:
+        yield
+    except CtgiError:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _link_images(target: Path, form: Layout, root: Path, annotations: Path | None, events: Events) -> None:
