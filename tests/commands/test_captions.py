@@ -100,6 +100,22 @@ def test_an_image_has_one_record_that_of_its_content(ctgi: Run, people: Path) ->
     assert "cut off, as by a kill: left out" in done.err
 
 
+def test_an_image_that_changed_since_its_caption_is_missing(ctgi: Run, people: Path) -> None:
+    """What was said of the content before is kept, but not passed off as a caption of the present one."""
+    paths = listed(people)
+    for path in paths[1:]:
+        write(part_of(path), path)
+    write(part_of(paths[0]), paths[0], "of the content before", "0" * 64)
+    with OUT.open("a") as file:
+        file.write(json.dumps({"path": paths[1], "caption": "by hand, of whatever lies there"}) + "\n")
+    status = ctgi("captions", "status", "--json").json
+    assert (status["images"], status["captioned"]) == (8, 7)
+    done = ctgi("captions", "merge", "--json")
+    assert (done.code, done.json["images"], done.json["missing"]) == (1, 8, 1)
+    assert done.json["missing_parts"] == {part_of(paths[0]).name: 1}
+    assert [caption for _, caption in merged()][:2] == ["of the content before", "by hand, of whatever lies there"]
+
+
 def test_without_a_manifest_absent_parts_are_named(ctgi: Run, people: Path) -> None:
     image = str(people / "0_a.png")
     write(Shard(2, 3).file(OUT), image)

@@ -49,7 +49,7 @@ class Merged:
     unlisted: int = 0
     """Records of images that the manifest does not list, as of deleted files; kept, at the end."""
     missing: int = 0
-    """Images of the manifest without a caption."""
+    """Images of the manifest whose present content has no caption."""
     missing_parts: dict[str, int] = field(default_factory=dict)
     """Part file -> how many of its images have no caption."""
     absent_parts: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class _Found(NamedTuple):
 def merge(out: Path, events: Events) -> Merged:
     """Write `out` anew from itself and its part files, in the order of the manifest; the parts are kept.
 
-    Of several records of an image counts the one of its present content, then one with a caption, then the one that
+    Of several records of an image, the one of its present content counts, then one with a caption, then the one that
     `out` holds, then the last. What people corrected in part files is added to the corrections of `out`.
 
     Raises:
@@ -92,7 +92,7 @@ def merge(out: Path, events: Events) -> Merged:
         raise CtgiError(f"{plain(str(out))}: no part files beside it, such as {name}: ctgi caption --shard makes them")
     files = [out, *(path for _, path in parts)]
     report = Merged(str(out), [str(path) for _, path in parts])
-    with ExitStack() as stack, closing(sqlite3.connect("", isolation_level=None)) as base:
+    with ExitStack() as stack, _table() as base:
         opened = [stack.enter_context(_reading(path)) for path in files]
         _take_in(base, files, report, events)
         manifest = manifest_of(out) if manifest_of(out).exists() else None
@@ -104,6 +104,18 @@ def merge(out: Path, events: Events) -> Merged:
         report.absent_parts = _absent(out, parts)
     _merge_corrections(out, [path for _, path in parts])
     return report
+
+
+@contextmanager
+def _table() -> Iterator[sqlite3.Connection]:
+    """A database in a temporary file."""
+    try:
+        with closing(sqlite3.connect("", isolation_level=None)) as base:
+            yield base
+    except sqlite3.OperationalError as error:
+        raise CtgiError(
+            f"the folder of temporary files: {error}: free some space there, or set TMPDIR to another"
+        ) from None
 
 
 @contextmanager
@@ -149,12 +161,12 @@ def _chosen(base: sqlite3.Connection, manifest: Path | None, shards: int, report
     """The records that count: those of the manifest's images in its order, then all others as they were found."""
     missing: Counter[Shard] = Counter()
     for row in all_rows(manifest) if manifest else ():
-        path = _key(row.path)
+        path, content = _key(row.path), _key(row.sha256)
         base.execute("INSERT INTO listed VALUES (NULL, ?)", [path])
-        winner = _counted(base, path, _key(row.sha256), report)
+        winner = _counted(base, path, content, report)
         if winner:
             yield winner
-        if not (winner and winner.captioned):
+        if not (winner and winner.captioned and winner.content in (content, _NO_CONTENT)):
             report.missing += 1
             missing[shard_of(row.sha256, shards)] += 1
     base.execute("CREATE INDEX by_listed ON listed (path)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctgi.captions import caption_line
 from ctgi.reading import Json, json_lines
@@ -62,15 +63,20 @@ def status(out: Path) -> Status:
     done.sort()
     images, captioned = Counter[Shard](), Counter[Shard]()
     for row in all_rows(manifest_of(out)):
-        shard, key = shard_of(row.sha256, count), hash((row.path, row.sha256))
+        shard = shard_of(row.sha256, count)
         images[shard] += 1
-        place = int(done.searchsorted(key))
-        captioned[shard] += place < len(done) and int(done[place]) == key
+        captioned[shard] += any(_holds(done, row.path, content) for content in (row.sha256, ""))
     shards = [Shard(index, count) for index in range(1, count + 1)] if parts else []
     each = [
         PartProgress(one, str(one.file(out)), images[one], captioned[one], _idle_s(one.file(out))) for one in shards
     ]
     return Status(str(out), images.total(), captioned.total(), each)
+
+
+def _holds(done: NDArray[np.int64], path: str, sha256: str) -> bool:
+    key = hash((path, sha256))
+    place = int(done.searchsorted(key))
+    return place < len(done) and int(done[place]) == key
 
 
 def _captioned(files: list[Path]) -> Iterator[int]:
