@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from ctgi.errors import CtgiError
 from ctgi.retrieval.subset import Subset
 
-_REFINE, _MOST_REFINED = 10, 4096
+_REFINE, _MOST_REFINED = 30, 4096
 """Candidates for each row that is wanted, and how many at most."""
+_LISTS_LOOKED_THROUGH = 4
+"""Times the square root of their number."""
 _FEW = 50_000
 """So many rows that pass a filter are compared one by one: that is as fast as the index, and exact."""
 _WHOLE = re.compile(r"(?:(?:IDMap2?|IVF\d+|IVF\d+_HNSW\d+|HNSW\d+|NSG\d+|Flat)(?:,|$))+")
@@ -32,7 +34,7 @@ class Approximate:
         self._parameters: Any = None
         self._lists: Any = faiss.try_extract_index_ivf(index)
         if self._lists is not None:  # faiss's default of one list misses most neighbors
-            self._lists.nprobe = max(1, round(self._lists.nlist**0.5))
+            self._lists.nprobe = min(self._lists.nlist, round(_LISTS_LOOKED_THROUGH * self._lists.nlist**0.5))
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """[Q, D] -> scores and rows, [Q, k] each, best first; -1 if there are no more."""

@@ -1,0 +1,1 @@
+"""Galleries and captions of ten million images, measured."""
