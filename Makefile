@@ -40,7 +40,7 @@ browser:  ## a browser for the tests of the page, on a bare Debian
 	  echo "the page will not be tested: run apt-get install chromium-headless-shell as root" >&2
 
 demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search with its dialogue, a page
-	$(BIN)/ctgi synth demo/people --identities 12 --seed 306
+	$(BIN)/ctgi synth demo/people --identities 12 --seed 1579
 	$(BIN)/ctgi caption demo/people/imgs --limit 20 --out demo/captions.jsonl
 	$(BIN)/ctgi search "woman with red bag" -g demo/people/imgs --html demo/woman-with-red-bag.html
 	@echo "Open $(CURDIR)/demo/woman-with-red-bag.html in a browser; the captions are in demo/captions.jsonl."
