@@ -26,8 +26,8 @@ from ctgi.retrieval.parts import Part, Space, relative_to
 from ctgi.retrieval.sources.references import is_remote, placed
 
 __all__ = [
-    "build_gallery", "damage_of", "home_of", "is_gallery", "lasting_name", "open_gallery", "optimize", "some_paths",
-    "to_make", "update_columns", "write",
+    "build_gallery", "damage_of", "home_of", "is_gallery", "is_there", "lasting_name", "open_gallery", "optimize",
+    "some_paths", "to_make", "update_columns", "write",
 ]  # fmt: skip
 
 
@@ -120,6 +120,11 @@ def optimize(place: Path) -> str:
 def home_of(place: Path) -> Path | None:
     """The folder that the galleries of all encoders share."""
     return find_gallery(place)
+
+
+def is_there(place: Path) -> bool:
+    """Whether there is a folder, with or without a gallery."""
+    return place.is_dir()
 
 
 def lasting_name(place: Path) -> str:

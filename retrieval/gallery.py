@@ -306,6 +306,10 @@ class Kind(Protocol):
         """The gallery's `home`; None where there is no gallery."""
         ...
 
+    def is_there(self, place: Path) -> bool:
+        """Whether there is something that may be searched."""
+        ...
+
     def lasting_name(self, place: Path) -> str:
         """The name that means the same gallery from any working directory."""
         ...

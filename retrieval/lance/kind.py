@@ -97,7 +97,7 @@ def optimize(place: Path) -> str:
     """Join small files, and index a large gallery."""
     table = LanceTable.opened(LancePlace.of(place))
     before, made, rows = table.files(), table.optimize(), table.count()
-    files = f"{before:,} files of rows are now {table.files():,}"
+    files = f"files of rows: {table.files():,}, before {before:,}"
     if made is None:
         return f"{rows:,} images: {files}; searched exactly, an index is made from {INDEX_ROWS:,} images on"
     named = "vectors" if VECTOR in made else ""
@@ -110,6 +110,11 @@ def home_of(place: Path) -> Path | None:
     """The folder of this machine for what belongs to the gallery; None where there is no gallery."""
     where = LancePlace.of(place)
     return where.home if LanceTable.found(where) else None
+
+
+def is_there(place: Path) -> bool:
+    """Whether there is a gallery."""
+    return is_gallery(place)
 
 
 def lasting_name(place: Path) -> str:

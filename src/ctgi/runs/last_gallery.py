@@ -31,9 +31,11 @@ def last() -> Path:
     Raises:
         CtgiError: there is none, or the list of them is damaged.
     """
+    from ctgi.retrieval.gallery import kind_of
+
     file = _file()
     gallery = _known(file).get(str(Path.cwd())) if file else None
-    if gallery is None or not Path(gallery).is_dir():
+    if gallery is None or not kind_of(gallery).is_there(Path(gallery)):
         raise CtgiError("no gallery given, and none was used from this directory before: give one with -g FOLDER")
     return Path(gallery)
 

@@ -1,0 +1,62 @@
+"""Galleries on LanceDB in the commands: the same commands and results as with a folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import Run
+
+
+@pytest.fixture(autouse=True)
+def _here(people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def found(run: Run, *words: object) -> list[tuple[str, float]]:
+    done = run("search", "a man in red", "--no-mti", "-k", "3", "--json", *words)
+    assert done.code == 0, done.err
+    return [(Path(one["path"]).name, round(one["score"], 5)) for one in done.json["results"]]
+
+
+def test_index_and_search(ctgi: Run, people: Path) -> None:
+    (people / "seen.csv").write_text("path,camera\n" + "".join(f"{one.name},north\n" for one in people.glob("*.png")))
+    folder = ctgi("index", people, "--metadata", people / "seen.csv", "--json")
+    lance = ctgi("index", people, "--metadata", people / "seen.csv", "--out", "lance:db", "--json")
+    assert (lance.code, lance.json["folder"], lance.json["columns"]) == (0, "lance:db", ["camera"])
+    for name in ("total", "added", "encoded", "unmatched", "encoder"):
+        assert lance.json[name] == folder.json[name]
+    assert found(ctgi) == found(ctgi, "-g", "lance:db") == found(ctgi, "-g", people)
+    narrow = ["--where", "camera = 'north'"]
+    assert found(ctgi, "-g", "lance:db", *narrow) == found(ctgi, "-g", people, *narrow)
+    assert ctgi("threads", "list", "-g", "lance:db", "--json").code == 0
+
+
+def test_keeping_house(ctgi: Run, people: Path) -> None:
+    assert ctgi("index", people, "--out", "lance:db", "-q").code == 0
+    optimized = ctgi("index", "--optimize", "lance:db", "--json")
+    assert optimized.json[0]["gallery"] == "lance:db"
+    assert "searched exactly" in optimized.json[0]["done"]
+    assert ctgi("index", "--check", "lance:db", "--json").json == {"galleries": ["lance:db"], "damage": []}
+    copy = ctgi("gallery", "copy", "lance:db", "copied", "--json")
+    assert (copy.code, copy.json["images"], copy.json["failed"]) == (0, 8, [])
+    assert found(ctgi, "-g", "copied") == found(ctgi, "-g", "lance:db")
+    assert json.loads((Path("copied") / "gallery.json").read_text())["count"] == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["search", "a man", "-g", "lance:nowhere"], "lance:nowhere: no gallery here: make one with ctgi index IMAGES"),
+        (["index", "PEOPLE", "--out", "lance:"], "lance: expected a folder or an address behind it"),
+        (["index", "PEOPLE", "--out", "lance:db", "--index", "HNSW32"], "is for faiss"),
+        (["index", "--optimize", "lance:nowhere"], "lance:nowhere: no gallery here"),
+        (["index", "--optimize", "--check", "lance:nowhere"], "one of them at a time"),
+        (["gallery", "copy", "lance:nowhere", "there"], "lance:nowhere: no gallery here"),
+        (["gallery", "copy", "npy:PEOPLE", "there"], "as clip-retrieval writes them"),
+    ],
+)
+def test_faults_are_one_line(ctgi: Run, people: Path, words: list[str], told: str) -> None:
+    done = ctgi(*(word.replace("PEOPLE", str(people)) for word in words))
+    assert (done.code, told in done.err, done.err.count("\n")) == (2, True, 1), done.err
