@@ -49,7 +49,8 @@ def test_calls_are_shared_out(double: ScriptedServer, other: ScriptedServer) -> 
     double.latency_s = other.latency_s = 0.02
     found = asked(settings_of(double, other), many)
     assert all(isinstance(one, ChatReply) for one in found)
-    assert [len(double.seen), len(other.seen)] == [12, 12]
+    assert len(double.seen) + len(other.seen) == 24
+    assert min(len(double.seen), len(other.seen)) >= 4
     assert max(double.peak_in_flight, other.peak_in_flight) == 4  # `concurrency` is that of each
 
 
