@@ -146,10 +146,13 @@ def _remote_part(path: str, file: str, start: int, size: int) -> bytes:
 
 def _local_part(path: str, file: str, start: int, size: int) -> bytes:
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would block
-            raise ImageError(path, "its archive is not a file")
-        with open(file, "rb") as archive:
-            return os.pread(archive.fileno(), size, start)
+        archive = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else opening a pipe would block
+        try:
+            if not stat.S_ISREG(os.fstat(archive).st_mode):
+                raise ImageError(path, "its archive is not a file")
+            return os.pread(archive, size, start)
+        finally:
+            os.close(archive)
     except FileNotFoundError:
         raise ImageError(path, "no such archive") from None
     except PermissionError:

@@ -46,6 +46,12 @@ class _Recent:
             raise content
         return content
 
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
     def _drop(self, path: str) -> None:
         _, content = self._kept.pop(path, (0.0, b""))
         self._bytes -= _size(content)

@@ -16,7 +16,7 @@ _ROW = re.compile(r"(.+\.parquet(?:\?[^#/]*)?)#(\d{1,9}),(\d{1,12}),([^/#]+)", r
 _SHARD = re.compile(r"\.(?:tar|parquet)(?:\?[^#/]*)?$", re.IGNORECASE)
 _COLUMN = re.compile(r"(.+)#column=([^/#]+)", re.DOTALL)
 _LONGEST = 200  # characters of a name in an archive; only people read it
-_UNCHANGED = "._-+=@() "
+_ODD = re.compile(r"[^\w.\-+=@() ]")
 
 
 class Member(NamedTuple):
@@ -110,10 +110,11 @@ def column_of(path: str) -> tuple[str, str]:
 
 
 def _one_part(name: str) -> str:
-    return "".join(char if char.isalnum() or char in _UNCHANGED else _quoted(char) for char in name)
+    return _ODD.sub(_quoted, name)
 
 
-def _quoted(char: str) -> str:
+def _quoted(found: re.Match[str]) -> str:
+    char = found[0]
     return quote(char.encode("utf-8", "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"), safe="")
 
 

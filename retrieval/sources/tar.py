@@ -1,6 +1,7 @@
 """Tar archives as sources: their images as references, in the order in which they lie there."""
 
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ _LARGEST_KEPT = 16 << 20
 """A member of more bytes is read again by its reference."""
 _BEHIND_END = 64 << 10
 _PACKED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
+
+
+_HIDDEN = re.compile(r"(?:^|/)\.+[^./]")
 
 
 class _FaultError(Exception):
@@ -105,7 +109,7 @@ def _damaged(count: int) -> str:
 
 def _is_image(member: tarfile.TarInfo, file: BinaryIO, passed: "PassedOver") -> bool:
     """Whether a member is to be read, by the rules for files in folders; others are counted."""
-    if member.isdir() or any(part.startswith(".") and part.strip(".") for part in member.name.split("/")):
+    if member.isdir() or _HIDDEN.search(member.name):
         return False
     if not member.isreg() or member.issparse():
         passed.endings["links and devices"] += 1

@@ -33,7 +33,7 @@ def bucket() -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests read is read anew; retries do not wait."""
-    recent._kept.clear()
+    recent.clear()
     monkeypatch.setattr(remote, "_told", set())
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
 
@@ -77,7 +77,7 @@ def test_archives_and_tables_in_a_bucket_are_read_through_once_or_by_range(bucke
     read = [digest(found.path) for found in find_sources(["s3://people/shards"], passed, reading=True)]
     assert read == [SHA256[color] for color in COLORS]
     assert passed.endings == {".txt": 6, ".json": 6}
-    recent._kept.clear()
+    recent.clear()
     assert [digest(path) for path in paths("s3://people/shards/0.tar", "s3://people/tables")] == 2 * read
 
 
@@ -236,7 +236,7 @@ def test_a_list_on_a_web_server_names_pictures_and_archives(tmp_path: Path) -> N
         assert read == [SHA256[color] for color in ("green", "blue", "red", "green")]
         assert [one.path for one in found][:2] == [f"{address}/a.jpg", f"{address}/sub/b.jpg"]
         assert found[-1][3] == "there is no such object"
-        recent._kept.clear()
+        recent.clear()
         assert [digest(one.path) for one in found[:-1]] == read
 
 
