@@ -51,7 +51,7 @@ def file_system(uri: str) -> tuple[Any, str]:
     except ImportError:
         cure = "pip install gcsfs" if scheme == "gs" and _has_fsspec() else EXTRA
         raise CtgiError(f"{shown(uri)}: reading {scheme}:// needs more packages: {cure}") from None
-    _announce(scheme, urlsplit(uri).netloc)
+    _announce(place_in(uri))
     return found, cast(str, found._strip_protocol(uri))
 
 
@@ -178,17 +178,17 @@ def _is_web(scheme: str) -> bool:
     return scheme in ("http", "https")
 
 
-_told: set[tuple[str, str]] = set()
+_told: set[str] = set()
 _telling = threading.Lock()
 
 
-def _announce(scheme: str, place: str) -> None:
+def _announce(place: str) -> None:
     """Say once for each bucket or host that it is reached over the network."""
     with _telling:
-        is_new = (scheme, place) not in _told
-        _told.add((scheme, place))
+        is_new = place not in _told
+        _told.add(place)
     if is_new:
-        logger.warning("reading from %s://%s over the network", scheme, plain(place))
+        logger.warning("reading from %s over the network", place)
 
 
 def _refuse_credentials(uri: str) -> None:
@@ -255,6 +255,8 @@ def _may_pass(error: BaseException) -> bool:
 def _reason(error: BaseException, scheme: str) -> tuple[type[RemoteError], str]:
     status, name = _status(error), type(error).__name__
     cure = _CREDENTIALS.get(scheme, "it may need a login")
+    if name == "OfflineModeIsEnabled":
+        return RemoteError, "HF_HUB_OFFLINE is set, so that nothing is read from the hub: unset it"
     if name in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
         return RemoteError, f"no credentials: {cure}"
     if status in (401, 403) or isinstance(error, PermissionError):
