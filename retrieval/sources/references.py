@@ -7,6 +7,7 @@ so a reference lies beside its archive, as any file would.
 
 import os
 import re
+from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -96,6 +97,11 @@ def as_folders(path: str) -> str:
     """A reference in words of folders, `people.tar/0001/a.jpg`, for what is told by names; others as they are."""
     inside = parted(path)
     return f"{inside.archive}/{_whole(inside.name).lstrip('/')}" if isinstance(inside, Member) else path
+
+
+def file_name(path: str) -> str:
+    """The name of an image for people, without its folders: in an archive, the name that it has there."""
+    return PurePosixPath(as_folders(path)).name or path
 
 
 def with_column(path: str, column: str) -> str:

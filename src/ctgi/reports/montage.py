@@ -3,7 +3,7 @@
 import io
 import re
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctgi.errors import CtgiError, ImageError
@@ -12,6 +12,7 @@ from ctgi.footage.scenes import full_picture, moment, source_name
 from ctgi.records import Origin, SearchRecord
 from ctgi.reports.rankings import TOP, Card, Relevant, added, after, before, is_reranked
 from ctgi.retrieval.images import read_image
+from ctgi.retrieval.sources.references import file_name
 from ctgi.text import plain
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def _label(draw: "ImageDraw", card: Card, x: int, y: int) -> None:
         draw.polygon([(x + 60, base), (x + 70, base), (x + 65, tip)], fill=ACCENT if rising else MUTED)
         draw.text((x + 75, y + 1), text, fill=ACCENT if rising else MUTED, font=_font(14))
     if card.path is not None:
-        draw.text((x, y + 23), _cut(plain(PurePath(card.path).name), 13), fill=MUTED, font=_font(13))
+        draw.text((x, y + 23), _cut(plain(file_name(card.path)), 13), fill=MUTED, font=_font(13))
 
 
 def _center(draw: "ImageDraw", x: int, y: int, text: str, color: str, size: int) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from pathlib import PurePath
 from typing import Any
 
+from ctgi.retrieval.sources.references import file_name
 from ctgi.text import plain
 
 
@@ -27,7 +27,7 @@ def template(name: str, filters: Mapping[str, Callable[..., object]], picture: C
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"file_name": lambda path: PurePath(path).name or path, **filters}
+    environment.filters |= {"file_name": file_name, **filters}
     environment.globals["picture"] = picture
     return environment.get_template(name)
 

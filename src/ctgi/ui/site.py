@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from importlib.resources import files
-from pathlib import Path, PurePath
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -23,6 +23,7 @@ from ctgi.graphs.thread_file import threads_to_write
 from ctgi.records import Turn
 from ctgi.reports.caption_views import fate
 from ctgi.retrieval.gallery import Gallery
+from ctgi.retrieval.sources.references import file_name
 from ctgi.runs.events import Events
 from ctgi.runs.live_gallery import LiveGallery, live_gallery
 from ctgi.runs.search import unknown_to_models
@@ -87,7 +88,7 @@ class Site:
             lstrip_blocks=True,
         )
         environment.filters |= {
-            "file_name": lambda path: PurePath(path).name or path,
+            "file_name": file_name,
             "fate": _fate,
             "score": _score,
             "in_words": in_words,

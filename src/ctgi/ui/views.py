@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from ctgi.graphs.mti_state import ALL, Filter, filter_of
 from ctgi.records import Anchor, Match, SearchRecord, VerdictRecord
 from ctgi.reports.rankings import added
+from ctgi.retrieval.sources.references import file_name
 from ctgi.runs.steered import Moment
 from ctgi.ui.store import Begun, Kept
 
@@ -174,7 +174,7 @@ def _card(
     return Card(
         id=match.sha256[:16] + (f"-{copy}" if copy > 1 else ""),
         sha256=match.sha256,
-        name=PurePath(match.path).name or match.path,
+        name=file_name(match.path),
         rank=match.rank,
         score=match.score,
         moved=None if before is None else before - match.rank,
