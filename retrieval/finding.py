@@ -155,8 +155,9 @@ def find_sources(inputs: Sequence[str], passed: PassedOver | None = None, *, rea
 
 
 def is_streamed(text: str) -> bool:
-    """Whether this input is drawn from the network, so that it should be read while it is listed."""
-    return is_remote(column_of(text)[0])
+    """Whether this input should be read while it is listed: it lies in the network, or is an archive."""
+    place = column_of(text)[0]
+    return is_remote(place) or place.lower().endswith(".tar")
 
 
 class _Search:

@@ -123,7 +123,7 @@ def gallery_folder(inputs: Sequence[str]) -> Path:
     """
     if _is_one_folder(inputs):
         return Path(inputs[0]) / FOLDER
-    is_a_path = len(inputs) == 1 and not any(mark in inputs[0] for mark in "@*?[") and not is_streamed(inputs[0])
+    is_a_path = len(inputs) == 1 and not any(mark in inputs[0] for mark in "@*?[") and not is_remote(inputs[0])
     if is_a_path and not os.path.lexists(inputs[0]):
         next(find_sources(inputs), None)  # says what is missing
     raise CtgiError("these images are not one folder: say where the gallery should go with --out FOLDER")
@@ -153,7 +153,7 @@ def build_gallery(
         rebuild: discard what is there.
         progress: called with (images done, images to do), not counting unchanged ones.
         on_found: called with the files that were passed over, before any image is read; after that, where images are
-            drawn from the network.
+            read while they are listed.
         without_locks: see `ctgi.files.own`.
 
     Raises:
@@ -237,7 +237,7 @@ def _relative(path: str, inputs: Sequence[str]) -> str:
 def _survey(inputs: Sequence[str], writer: GalleryWriter, run: _Run) -> Iterator[_Todo]:
     """The images that must be read; unchanged ones are entered into the run directly."""
     last = ""
-    for found in find_sources(inputs, run.passed, reading=True):
+    for found in find_sources(inputs, run.passed, reading=any(map(is_streamed, inputs))):
         name = _relative(found.path, inputs)
         try:
             entry = entry_of(found, name)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from ctgi.errors import ImageError, UnreadError
 from ctgi.retrieval.image_kinds import HEAD_BYTES, UNREAD, image_format, kind_of
 from ctgi.retrieval.sources.reading import MAX_BYTES, open_bytes
-from ctgi.retrieval.sources.references import is_reference
+from ctgi.retrieval.sources.recent import recent
+from ctgi.retrieval.sources.references import is_reference, reads_as_reference
 from ctgi.text import plain
 
 if TYPE_CHECKING:
@@ -178,8 +179,8 @@ def opened(path: str) -> Iterator[BufferedReader | BytesIO]:
     Raises:
         ImageError: it cannot be read, is empty or too large.
     """
-    if is_reference(path):
-        yield BytesIO(open_bytes(path))
+    if reads_as_reference(path) and ((content := recent.get(path)) is not None or is_reference(path)):
+        yield BytesIO(open_bytes(path) if content is None else content)
         return
     with _explained(path):
         status = os.stat(path)

@@ -7,6 +7,7 @@ so a reference lies beside its archive, as any file would.
 
 import os
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -61,6 +62,7 @@ def row_reference(table: str, group: int, row: int, column: str) -> str:
     return f"{table}#{group},{row},{_one_part(column)}"
 
 
+@lru_cache(maxsize=4096)
 def parted(path: str) -> Member | Row | None:
     """What a path says of an archive or table; None if it names no part of one."""
     if "#" not in path:

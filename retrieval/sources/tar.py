@@ -39,7 +39,7 @@ def members(path: str, stamp: int | None, passed: "PassedOver", *, reading: bool
         path: the archive, a file or an address.
         stamp: when it was changed.
         passed: counts what is no image.
-        reading: each image is read as soon as it is yielded, so that an archive over the network is read through once.
+        reading: each image is read as soon as it is yielded, so that the archive is read through once.
     """
     fault = ""
     try:
@@ -68,7 +68,7 @@ def _images(path: str, file: BinaryIO, stamp: int | None, passed: "PassedOver", 
         if not _is_image(member, file, passed):
             continue
         reference = member_reference(path, member.offset_data, member.size, member.name)
-        if reading and is_remote(path) and member.size <= _LARGEST_KEPT:
+        if reading and member.size <= _LARGEST_KEPT:
             file.seek(member.offset_data)
             content = file.read(member.size)
             if len(content) < member.size:

@@ -147,7 +147,7 @@ class Images:
     each: Iterable[ImageRef | ImageError]
     """An error stands for an image that cannot be read."""
     count: int | None
-    """None where they are drawn from the network and not counted beforehand."""
+    """None where they are read while they are listed, and so not counted beforehand."""
     given: Json
     """How the user named them, for the trace: `inputs` and more."""
     elsewhere: Captioned = field(default_factory=Captioned)
@@ -177,6 +177,7 @@ async def caption_images(
     report = CaptionReport(str(out))
     given = {**as_given(inputs, split_of), "limit": limit, "shard": None}
     if any(map(is_streamed, inputs)):
+        await asyncio.to_thread(next, find_sources(inputs), None)  # says what is missing before a model is loaded
         images = Images(_read(_drawn(inputs, report.passed, events)), None, given)
     else:
         listed = await asyncio.to_thread(found, inputs, report.passed, events)
@@ -233,7 +234,7 @@ def found(inputs: Sequence[str], passed: PassedOver, events: Events) -> Spool[Fo
 
 
 def _drawn(inputs: Sequence[str], passed: PassedOver, events: Events) -> Iterator[Found]:
-    """All images, drawn from the network as they are needed and read ahead; what was passed over is reported last."""
+    """All images, read as they are drawn and from the network ahead; what was passed over is reported last."""
     images = read_ahead(find_sources(inputs, passed, reading=True))
     first = [*islice(images, _FIRST)]
     tell_scenes([one.path for one in first], events)
