@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from recipes.embedded import emphasis
+from recipes.embedded.answers import ANSWERS
 from recipes.embedded.batches import Pictures
 from recipes.embedded.fields import FIELDS, truth
 from recipes.embedded.pictures import PARTS, SHARD, Shard
@@ -85,6 +87,14 @@ def test_hard_edges_stay_numbers() -> None:
     edges = torch.zeros(10, 56, 56, 3, dtype=torch.uint8)
     edges[:, :, ::7] = 255
     assert all(vary(edges, seed).isfinite().all() for seed in range(4))
+
+
+def test_what_is_weak_counts_more_and_all_together_as_much_as_before() -> None:
+    shares = dict(zip(FIELDS, Heads(8, 8).get_buffer("emphasis").tolist(), strict=True))
+    assert shares["gender"] == pytest.approx(2 * shares["hat"])
+    assert sum(shares.values()) == pytest.approx(len(FIELDS))
+    assert emphasis.FIELDS.keys() <= FIELDS.keys()
+    assert emphasis.ANSWERS.keys() <= ANSWERS.keys()
 
 
 def test_rare_classes_count_more() -> None:

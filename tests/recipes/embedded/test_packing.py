@@ -8,13 +8,13 @@ from PIL import Image
 
 from ctgi.agents.prompts import prompt
 from ctgi.synth.person import draw_person, draw_views
-from recipes.embedded import reading
+from recipes.embedded import emphasis, reading
 from recipes.embedded.answers import Scene
 from recipes.embedded.dialogues import Speaker
 from recipes.embedded.lessons import corpus, draw_branches
 from recipes.embedded.packing import Packer
 from recipes.embedded.pictures import fit
-from recipes.embedded.qwen2vl import build_model, build_processor
+from recipes.embedded.qwen2vl import build_model, build_processor, spelled
 from recipes.embedded.sight import Sight
 
 SEEN = frozenset(
@@ -129,6 +129,7 @@ def test_claims_are_marked_at_their_last_token(parts):
         packed = packer.pack([branches], 24, 8, system=True)
         claims = [claim for branch in branches for turn in branch for claim in turn.claims if claim.true is not None]
         assert packed.true.tolist() == [int(claim.true) for claim in claims]
+        assert packed.counts.tolist() == pytest.approx([emphasis.CLAIMS.get(claim.topic, 1.0) for claim in claims])
         words = [processor.tokenizer.decode(packed.ids[0, : place + 1]) for place in packed.judged]
         assert all(text.endswith(claim.text) for text, claim in zip(words, claims, strict=True))
         marked += len(claims)
@@ -141,3 +142,11 @@ def test_all_of_a_batch_moves_to_a_device(parts):
     moved = vars(packed.to(torch.device("meta")))
     assert {value.device.type for value in moved.values() if isinstance(value, torch.Tensor)} == {"meta"}
     assert (moved["shared"], moved["image"], moved["groups"]) == (packed.shared, packed.image, [])
+
+
+def test_words_that_a_tokenizer_never_met_are_named(parts):
+    processor, _, _ = parts
+    assert spelled(processor, ["a man in a black xylophone", "the xylophone", "a black qwertz"]) == [
+        "xylophone",
+        "qwertz",
+    ]
