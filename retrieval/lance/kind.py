@@ -51,7 +51,7 @@ def build_gallery(
 def to_make(place: Path, encoder: Encoder) -> ToMake:
     """It cannot be made: nothing says of which images. Raises CtgiError, which says how to."""
     open_gallery(place, encoder)
-    raise AssertionError("opened what is not there")
+    raise CtgiError(f"{display(str(LancePlace.of(place)))}: it was being made just now: run the same command again")
 
 
 def some_paths(place: Path, most: int) -> list[str]:

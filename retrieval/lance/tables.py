@@ -159,11 +159,12 @@ class LanceTable:
         header = self.header
         if fingerprint != header.fingerprint:
             made, opened = display(encoder_name(header.spec)), display(encoder_name(spec))
+            bound = "" if opened == "embedded" else f" --bind search_gallery={display(spec)}"
             raise CtgiError(
                 f"{display(str(self.place))}: made with {made} (fingerprint {display(header.fingerprint[:12])}), "
                 f"opened with {opened} ({fingerprint[:12]}): weights, image size, resizing or context length differ. "
                 "Bind search_gallery to the first, or make a gallery for the second elsewhere: "
-                f"ctgi index IMAGES --out {display(str(self.place))}-2 --bind search_gallery={spec}"
+                f"ctgi index IMAGES --out {display(str(self.place))}-2{bound}"
             )
 
     # --- rows in
