@@ -207,6 +207,10 @@ def test_a_part_is_stored_with_the_list_of_images(ctgi: Run, bucket: Any, people
     assert done.json["out"] == "s3://people/parts/captions.1-of-2.jsonl"
     assert len(stored(bucket, "parts/captions.1-of-2.jsonl")) == done.json["captioned"] + done.json["copied"]
     assert len(stored(bucket, "parts/captions.manifest.jsonl")) == 9
+    (note,) = Path.home().rglob(".captions.manifest.jsonl.stored")
+    note.unlink()  # as if another machine had stored its list meanwhile
+    again = ctgi("caption", people, *MODEL, *part, "--json")
+    assert (again.code, again.json["captioned"], again.json["copied"]) == (0, 0, 0)
     assert "without effect with an --out that is an address" in ctgi("caption", people, *part, "--export", "rstp").err
     refused = ctgi("caption", people, "--out", "https://example.com/captions")
     assert "a web server stores nothing" in refused.err

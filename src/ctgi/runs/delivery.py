@@ -39,15 +39,17 @@ def delivered(out: str | Path, events: Events, shard: Shard | None = None) -> It
     folder, name = _parted(str(out))
     home = _home(folder)
     whole = home / name
-    files = [whole] if shard is None else [shard.file(whole), manifest_of(whole)]
-    copies = [_Copy(file, f"{folder}/{file.name}") for file in files]
-    events.announce(f"captions go to {plain(copies[0].address)} when the run is finished; until then to {files[0]}")
+    file = whole if shard is None else shard.file(whole)
+    copies = [_Copy(file, f"{folder}/{file.name}")]
+    if shard is not None:
+        copies.append(_Copy(manifest_of(whole), f"{folder}/{manifest_of(whole).name}", is_shared=True))
+    events.announce(f"captions go to {plain(copies[0].address)} when the run is finished; until then to {file}")
     for copy in copies:
         copy.fetch()
     try:
         yield whole
     except BaseException:
-        events.warn(f"nothing was stored: what is finished is in {files[0]}, and the next run here goes on from it")
+        events.warn(f"nothing was stored: what is finished is in {file}, and the next run here goes on from it")
         raise
     for copy in copies:
         copy.send()
@@ -89,13 +91,15 @@ class _Copy:
 
     file: Path
     address: str
+    is_shared: bool = False
+    """Whether all machines write the same, so that what is stored already will do."""
 
     def fetch(self) -> None:
         """Bring the file up to what is stored."""
         there, here, noted = self._there(), _state(self.file), self._noted()
         if there is None or there == noted[0]:
             return
-        if here is not None and here != noted[1]:
+        if here is not None and here != noted[1] and not self.is_shared:
             raise self._conflict()
         self._ask(lambda: remote.fetch(self.address, str(self.file)))
         self._note(there)
@@ -106,6 +110,8 @@ class _Copy:
         if here is None or here == noted[1]:
             return
         if self._there() not in (None, noted[0]):
+            if self.is_shared:
+                return
             raise self._conflict()
         self._ask(lambda: remote.send(str(self.file), self.address))
         self._note(self._there())
