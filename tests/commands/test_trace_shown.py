@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
@@ -67,7 +68,8 @@ def test_an_edited_line_is_told_and_its_item_left_to_fail(ctgi: Run, captioned: 
 def test_lines_that_are_broken_or_missing_are_told(ctgi: Run, captioned: str) -> None:
     path = FOLDER / f"{captioned}.jsonl"
     whole = path.read_bytes().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(whole) if b'"tool":"answer_question"' in line)
+    answers = [b'"tool":"answer_question"' in line for line in whole]
+    at = next(i for i, pair in enumerate(pairwise(answers)) if all(pair))  # no item begins in it
     path.write_bytes(b"".join([*whole[:at], b"garbage\n", *whole[at + 2 :]]))
     done = ctgi("trace", "show", captioned, "--json")
     assert done.code == 1
