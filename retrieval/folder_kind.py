@@ -13,7 +13,14 @@ from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.folder_gallery import FolderGallery, open_folder
 from ctgi.retrieval.gallery import ToMake
 from ctgi.retrieval.gallery_build import build_gallery, gallery_folder
-from ctgi.retrieval.gallery_files import check_encoder, find_gallery, gallery_for, read_header
+from ctgi.retrieval.gallery_files import (
+    check_encoder,
+    find_gallery,
+    gallery_at,
+    gallery_for,
+    read_header,
+    refuse_lance,
+)
 from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Manifest
 from ctgi.retrieval.gallery_names import encoder_name, gallery_home, named_by_person
@@ -39,10 +46,7 @@ def is_gallery(place: Path, encoder: Encoder | None = None) -> bool:
 
 def open_gallery(place: Path, encoder: Encoder | None = None) -> FolderGallery:
     """The gallery at `place` or in the image folder `place`; among those of several encoders, that of `encoder`."""
-    home = find_gallery(place)
-    if home is None:
-        raise CtgiError(f"{display(str(place))}: no gallery here: make one with ctgi index {display(str(place))}")
-    return open_folder(home, encoder)
+    return open_folder(gallery_at(place), encoder)
 
 
 def to_make(place: Path, encoder: Encoder) -> ToMake:
@@ -54,6 +58,7 @@ def to_make(place: Path, encoder: Encoder) -> ToMake:
         what = UNREAD.get(kind_of(str(place)), "a file")
         raise CtgiError(f"{place} is {what}; expected a folder of person images, or a gallery of ctgi index")
     if home is None:
+        refuse_lance(place)
         return ToMake([str(place)], gallery_folder([str(place)]), "")
     header = read_header(home)
     if header.inputs is not None:  # which images those were, only the person knows: the message says what to run
@@ -90,6 +95,7 @@ def write(place: Path, space: Space, parts: Iterable[Part]) -> int:
     """Write a gallery in one go; one that is there stays as it is."""
     if find_gallery(place) is not None:
         raise CtgiError(f"{display(str(place))}: a gallery is there already: choose another folder")
+    refuse_lance(place)
     folder = place.resolve()
     root = os.path.relpath(space.root, folder) if folder.is_relative_to(space.root) else space.root
     dtype: Storage = "float16" if space.dtype == "float16" else "float32"
@@ -112,8 +118,7 @@ def damage_of(place: Path) -> list[str]:
 
 def optimize(place: Path) -> str:
     """Nothing: `ctgi index` leaves a folder as it is searched."""
-    if find_gallery(place) is None:
-        raise CtgiError(f"{display(str(place))}: no gallery here: make one with ctgi index {display(str(place))}")
+    gallery_at(place)
     return "nothing to do: a gallery in a folder is complete as ctgi index leaves it"
 
 

@@ -19,7 +19,7 @@ from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.finding import PassedOver, canonical, find_sources, is_streamed
-from ctgi.retrieval.gallery_files import disk_bytes, gallery_for, read_header
+from ctgi.retrieval.gallery_files import disk_bytes, gallery_for, read_header, refuse_lance
 from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.gallery_names import FOLDER, index_command
@@ -162,6 +162,7 @@ def build_gallery(
     started = time.monotonic()
     check_index(encoder.dim, settings.index, settings.storage)  # a wrong factory string should not cost an hour
     _refuse_gallery(inputs)
+    refuse_lance(out)
     next(find_sources(inputs), None)  # says what is missing before anything is made
     out = gallery_for(out, encoder.fingerprint)
     with writing(out, without_locks):

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ctgi.errors import CtgiError
-from ctgi.retrieval.gallery_files import embeddings_path, find_gallery, index_path, read_header
+from ctgi.retrieval.gallery_files import embeddings_path, gallery_at, index_path, read_header
 from ctgi.retrieval.gallery_header import HEADER, Header
 from ctgi.retrieval.gallery_manifest import Manifest
 from ctgi.retrieval.gallery_names import DamagedGalleryError
@@ -19,9 +18,7 @@ def damage_of(path: Path) -> list[str]:
     Raises:
         CtgiError: there is none, or it cannot be read.
     """
-    home = find_gallery(path)
-    if home is None:
-        raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
+    home = gallery_at(path)
     folders = [home, *(header.parent for header in sorted(home.glob(f"encoder-*/{HEADER}")))]
     return [found for folder in folders for found in _lasting_damage(folder)]
 

@@ -18,6 +18,7 @@ from ctgi.reading import TextError, parse_json
 from ctgi.retrieval.gallery_header import FORMAT, HEADER, Header, UnreadableError, has_header
 from ctgi.retrieval.gallery_names import FOLDER, DamagedGalleryError, encoder_name, index_command
 from ctgi.retrieval.images import display
+from ctgi.retrieval.lance.place import PREFIX, holds_table
 
 
 def find_gallery(path: Path) -> Path | None:
@@ -28,6 +29,29 @@ def find_gallery(path: Path) -> Path | None:
     """
     found = [folder for folder in (path / FOLDER, path) if has_header(folder)]
     return next((folder for folder in found if _holds_images(folder)), found[0] if found else None)
+
+
+def gallery_at(path: Path) -> Path:
+    """The gallery at `path` or in the image folder `path`.
+
+    Raises:
+        CtgiError: there is none, or one on LanceDB, which has another name.
+    """
+    home = find_gallery(path)
+    if home is None:
+        refuse_lance(path)
+        raise CtgiError(f"{display(str(path))}: no gallery here: make one with ctgi index {display(str(path))}")
+    return home
+
+
+def refuse_lance(path: Path) -> None:
+    """Refuse a folder that is a gallery on LanceDB.
+
+    Raises:
+        CtgiError: it is one; says its name.
+    """
+    if holds_table(path) and not has_header(path):
+        raise CtgiError(f"{display(str(path))}: a gallery on LanceDB: name it {PREFIX}{display(str(path))}")
 
 
 def _holds_images(folder: Path) -> bool:

@@ -67,7 +67,11 @@ def _write(folder: Path, number: int, parts: list[Part]) -> int:
         np.save(folder / "img_emb" / f"img_emb_{number}.npy", np.concatenate([part.vectors for part in parts]))
         pq.write_table(pa.table(columns), folder / "metadata" / f"metadata_{number}.parquet")
     except OSError as error:
-        raise CtgiError(f"{plain(str(folder))}: cannot be written ({error.strerror or error})") from None
+        cause = error.strerror or "is the disk full?"  # numpy does not say why only a part was written
+        raise CtgiError(
+            f"{plain(str(folder))}: cannot be written ({cause}): what is there is not whole: delete it, free "
+            "some space, and run the same command again"
+        ) from None
     return len(entries)
 
 

@@ -11,12 +11,15 @@ from urllib.parse import quote
 
 from ctgi.errors import CtgiError
 from ctgi.files import user_folder
+from ctgi.retrieval.gallery_header import has_header
 from ctgi.text import plain
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
 
 PREFIX = "lance:"
+NAME = "gallery"
+"""The table that a gallery is."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 _CAUSES = {
     "NoSuchBucket": "there is no such bucket: correct the name, or make the bucket first",
@@ -29,11 +32,12 @@ _CAUSES = {
     "kind: Connect": "its server cannot be reached: check the network and the address",
     "os error 28": "the disk is full: free some space, and run the same command again; what was committed is kept",
     "os error 122": "the quota is used up: free some space, and run the same command again; what was committed is kept",
+    "os error 27": "a file would exceed the largest size that is allowed there: raise the limit (ulimit -f)",
     "os error 13": "no permission to read or write there",
     "os error 30": "the file system is read-only: choose another place",
 }
 """What LanceDB's errors hold, and what it means."""
-_SOURCE = re.compile(r"(^lance error: )|LanceError\(\w+\): |,? ?\S*/cargo/registry/\S+")
+_SOURCE = re.compile(r"(^lance error: )|LanceError\(\w+\): |,? ?\S*/\.?cargo/registry/\S+")
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,29 @@ class LancePlace:
         named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
         is_plain = self.address.startswith("s3") and named.lower().startswith("http://")
         return {"allow_http": "true"} if is_plain else None
+
+    def check_kind(self) -> None:
+        """Refuse a place of this machine at which there is something else.
+
+        Raises:
+            CtgiError: it is a file, or a gallery of the other kind.
+        """
+        if self.is_remote:
+            return
+        folder = Path(self.address)
+        if folder.is_file():
+            raise CtgiError(f"{plain(str(self))}: this is a file: name a folder")
+        if has_header(folder) and not holds_table(folder):
+            copy = f"ctgi gallery copy {plain(self.address)} {PREFIX}OTHER"
+            raise CtgiError(
+                f"{plain(str(self))}: a gallery in a folder, not on LanceDB: name it {plain(self.address)}, or make "
+                f"another one with {copy}"
+            )
+
+
+def holds_table(folder: Path) -> bool:
+    """Whether a folder of this machine holds a gallery on LanceDB."""
+    return (folder / f"{NAME}.lance").is_dir()
 
 
 @contextmanager

@@ -15,13 +15,12 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.gallery_names import encoder_name
 from ctgi.retrieval.images import display
-from ctgi.retrieval.lance.place import LancePlace, explained
+from ctgi.retrieval.lance.place import NAME, LancePlace, explained, holds_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import Table
 
-NAME = "gallery"
 PATH, SHA256, SIZE, MTIME, VECTOR = "path", "ctgi_sha256", "ctgi_size", "ctgi_mtime_ns", "vector"
 OWN = (PATH, SHA256, SIZE, MTIME, VECTOR)
 """Columns of every gallery; others are what is known of the images."""
@@ -106,7 +105,7 @@ class LanceTable:
         Raises:
             CtgiError: it is no gallery, or cannot be read.
         """
-        if not place.is_remote and not Path(place.address, f"{NAME}.lance").is_dir():
+        if not place.is_remote and not holds_table(Path(place.address)):
             return None
         database = place.connect()
         with explained(place):
@@ -127,6 +126,7 @@ class LanceTable:
         """
         found = cls.found(place)
         if found is None:
+            place.check_kind()
             raise CtgiError(f"{display(str(place))}: no gallery here: make one with ctgi index IMAGES --out {place}")
         return found
 
@@ -141,6 +141,7 @@ class LanceTable:
         """
         found = None if rebuild else cls.found(place)
         if found is None:
+            place.check_kind()
             database = place.connect()
             with explained(place):
                 mode = "overwrite" if rebuild else "create"

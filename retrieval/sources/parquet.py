@@ -117,8 +117,11 @@ def _opened(path: str) -> Iterator[Any]:
 
 
 def _errors() -> tuple[type[BaseException], ...]:
-    from pyarrow import ArrowException
-
+    """What reading raises; where pyarrow is missing, the error on its way says so."""
+    try:
+        from pyarrow import ArrowException
+    except ImportError:
+        return (OSError,)
     return OSError, ArrowException
 
 

@@ -1,6 +1,7 @@
 """Galleries on LanceDB in the commands: the same commands and results as with a folder."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -59,4 +60,42 @@ def test_keeping_house(ctgi: Run, people: Path) -> None:
 )
 def test_faults_are_one_line(ctgi: Run, people: Path, words: list[str], told: str) -> None:
     done = ctgi(*(word.replace("PEOPLE", str(people)) for word in words))
+    assert (done.code, told in done.err, done.err.count("\n")) == (2, True, 1), done.err
+
+
+def test_the_kinds_are_not_taken_for_each_other(ctgi: Run, people: Path) -> None:
+    assert ctgi("index", people, "--out", "lance:db", "-q").code == 0
+    assert ctgi("index", people, "--out", "folder", "-q").code == 0
+    Path("file").write_text("")
+    before = sorted(Path().rglob("*"))
+    lance, folder = (
+        "a gallery on LanceDB: name it lance:db",
+        "a gallery in a folder, not on LanceDB: name it folder, or",
+    )
+    for words, told in [
+        (["search", "a man", "-g", "db"], lance),
+        (["index", people, "--out", "db"], lance),
+        (["index", "--check", "db"], lance),
+        (["index", "--optimize", "db"], lance),
+        (["gallery", "copy", "folder", "db"], lance),
+        (["search", "a man", "-g", "lance:folder"], folder),
+        (["index", people, "--out", "lance:folder"], folder),
+        (["gallery", "copy", "lance:db", "lance:folder"], folder),
+        (["index", people, "--out", "lance:file"], "lance:file: this is a file: name a folder"),
+    ]:
+        done = ctgi(*words)
+        assert (done.code, told in done.err, done.err.count("\n")) == (2, True, 1), done.err
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("target", ["lance:db", "npy:db"])
+def test_a_disk_that_takes_no_more_is_told(ctgi: Run, people: Path, target: str) -> None:
+    assert ctgi("index", people, "--out", "folder", "-q").code == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        done = ctgi("gallery", "copy", "folder", target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    told = "exceed the largest size" if target.startswith("lance") else "what is there is not whole: delete it"
     assert (done.code, told in done.err, done.err.count("\n")) == (2, True, 1), done.err

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from ctgi.errors import CtgiError, ImageError
 from ctgi.retrieval.finding import PassedOver, canonical, find_images, find_sources
 from ctgi.retrieval.images import digest, read_image
+from ctgi.retrieval.sources.reading import open_bytes
 from ctgi.retrieval.sources.references import (
     as_folders,
     column_of,
@@ -230,6 +232,18 @@ def test_the_column_of_pictures_is_found_or_asked_for(tmp_path: Path) -> None:
         paths(with_column(str(table), "text"))
     with pytest.raises(CtgiError, match="no column holds pictures: expected bytes"):
         paths(save_parquet(tmp_path / "texts.parquet", {"text": ["a"]}))
+
+
+def test_without_what_reads_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = save_parquet(tmp_path / "people.parquet", {"image": [picture("red")]})
+    (place,) = paths(table)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    cure = r"people\.parquet: reading Parquet needs more packages: pip install 'ctgi\[remote\]'$"
+    with pytest.raises(CtgiError, match=cure):
+        paths(table)
+    with pytest.raises(CtgiError, match=cure):
+        open_bytes(place)
 
 
 def test_a_damaged_parquet_file_is_its_own_fault(tmp_path: Path) -> None:
