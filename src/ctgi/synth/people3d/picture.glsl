@@ -97,7 +97,7 @@ void main(){
   vec3 light = ambient + sun_color*direct + side_color*max(0., dot(N, side));
   float gloss = c.w;
   vec3 shine = sun_color*lit*pow(max(0., dot(N, normalize(V+sun))), mix(8., 60., gloss))*gloss*.3*step(0., nl);
-  float rim = pow(1. - max(0., dot(N, V)), 4.);
+  float rim = pow(1. - clamp(dot(N, V), 0., 1.), 4.);  // beyond 1 by rounding, pow is undefined
   shine += ambient*(rim*(still ? .02 : .05 + .1*gloss) + (still ? 0. : .008));
   color = vec4(a*light + shine, 1.);
   extra = vec4(length(eye-at), float(material + owner*100) + .5, dot(light, vec3(.3,.59,.11)), 1);
