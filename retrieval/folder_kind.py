@@ -30,7 +30,8 @@ from ctgi.retrieval.images import display
 from ctgi.retrieval.index import Storage
 from ctgi.retrieval.metadata import SOURCES
 from ctgi.retrieval.parts import Part, Space, relative_to
-from ctgi.retrieval.sources.references import is_remote, placed
+from ctgi.retrieval.sources.references import is_remote, is_shard, placed
+from ctgi.text import plain
 
 __all__ = [
     "build_gallery", "damage_of", "home_of", "is_gallery", "is_there", "lasting_name", "open_gallery", "optimize",
@@ -54,6 +55,10 @@ def to_make(place: Path, encoder: Encoder) -> ToMake:
     home = find_gallery(place)
     if home is None and not place.exists():
         raise CtgiError(f"{place}: no such folder: give a folder of person images, or a gallery of ctgi index")
+    if place.is_file() and is_shard(str(place)):
+        raise CtgiError(
+            f"{plain(str(place))} holds images: index them first: ctgi index {plain(str(place))} --out GALLERY"
+        )
     if place.is_file():
         what = UNREAD.get(kind_of(str(place)), "a file")
         raise CtgiError(f"{place} is {what}; expected a folder of person images, or a gallery of ctgi index")

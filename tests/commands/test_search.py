@@ -316,6 +316,9 @@ def test_another_index_than_the_gallery_has_is_told_with_the_command(
 def test_a_file_is_no_gallery(ctgi: Run, bind: list[str], people: Path, work: Path) -> None:
     done = ctgi("search", "a man", "-g", people / "0_a.png", *bind, "--no-mti")
     assert (done.code, "is a file; expected a folder of person images" in done.err) == (2, True)
+    Path("people.tar").write_bytes(b"")
+    done = ctgi("search", "a man", "-g", "people.tar", *bind, "--no-mti")
+    assert (done.code, "index them first: ctgi index people.tar --out GALLERY" in done.err) == (2, True)
     (work / "people.mp4").write_bytes(b"frames")
     done = ctgi("search", "a man", "-g", "people.mp4", *bind, "--no-mti")
     assert (done.code, "people.mp4 is a video: ctgi crop cuts the people out of it; expected" in done.err) == (2, True)
