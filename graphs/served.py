@@ -39,6 +39,8 @@ from ctgi.tools.tool_calls import AGENT
 
 Graph = Any  # compiled; its four type parameters say nothing to a server
 _LENGTH = 10
+_STEPS = {"recursion_limit": 1000}
+"""More steps than any run of ours takes: the graphs end by their own settings, and LangGraph's 25 are too few."""
 logger = logging.getLogger(__name__)
 _opened: "MutableMapping[asyncio.AbstractEventLoop, dict[Callable[[], Any], asyncio.Task[Any]]]" = WeakKeyDictionary()
 
@@ -70,7 +72,7 @@ async def mtg() -> Graph:
 
     Here and below, a run raises CtgiError if the configuration, or what it binds, is not usable.
     """
-    return build_mtg(Host(partial(_once, _open_mtg), MtgInput, _one_image))
+    return build_mtg(Host(partial(_once, _open_mtg), MtgInput, _one_image)).with_config(_STEPS)
 
 
 async def mti() -> Graph:
@@ -79,7 +81,7 @@ async def mti() -> Graph:
     With answer_question bound to human, the questions are interrupts that the client resumes with the answer.
     A run raises CtgiError also if no gallery is named.
     """
-    return build_mti(host=Host(partial(_once, _open_mti), MtiInput, _one_query))
+    return build_mti(host=Host(partial(_once, _open_mti), MtiInput, _one_query)).with_config(_STEPS)
 
 
 async def agent() -> Graph:
@@ -87,7 +89,7 @@ async def agent() -> Graph:
 
     A run raises CtgiError also if no gallery is named, or no agent bound.
     """
-    return build_agent(host=Host(partial(_once, _open_agent), MtiInput, _one_query))
+    return build_agent(host=Host(partial(_once, _open_agent), MtiInput, _one_query)).with_config(_STEPS)
 
 
 async def _once(open_context: Callable[[], Any]) -> Any:
