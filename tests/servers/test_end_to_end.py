@@ -120,7 +120,7 @@ def test_vllm_takes_an_agents_tools_and_reads_the_calls_of_its_model(
 ) -> None:
     """The embedded model was not taught to call tools: the server makes it, and the arguments are no object."""
     (tmp_path / "ctgi.toml").write_text(
-        '[agent]\ncalls = 2\n[endpoints.vllm]\nextra_body = {tool_choice = "required"}\n'
+        '[agent]\ncalls = 2\n[endpoints.vllm]\nextra_body = {tool_choice = "required", repetition_penalty = 1.5}\n'
     )
     agent = ("--agent", "--bind", f"agent=vllm:{vllm_server.model}@{vllm_server.base_url}")
     retriever = ("--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}")
