@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from langchain_core.runnables import RunnableConfig
 from typing_extensions import TypedDict
 
 from ctgi.agents.assemble import Models
@@ -39,7 +40,7 @@ from ctgi.tools.tool_calls import AGENT
 
 Graph = Any  # compiled; its four type parameters say nothing to a server
 _LENGTH = 10
-_STEPS = {"recursion_limit": 1000}
+_STEPS = RunnableConfig(recursion_limit=1000)
 """More steps than any run of ours takes: the graphs end by their own settings, and LangGraph's 25 are too few."""
 logger = logging.getLogger(__name__)
 _opened: "MutableMapping[asyncio.AbstractEventLoop, dict[Callable[[], Any], asyncio.Task[Any]]]" = WeakKeyDictionary()
