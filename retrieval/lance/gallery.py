@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors
-from ctgi.retrieval.conditions import KEPT_TIME, Conditions
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery import DEPTH, Check, Gallery, Narrowing
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.lance.captioned import CaptionedRows
-from ctgi.retrieval.lance.filters import Kind, names_in, translated
+from ctgi.retrieval.lance.filters import Kind
+from ctgi.retrieval.lance.found import FoundRows, Group
 from ctgi.retrieval.lance.known import identifier, kinds_of, stored_name
+from ctgi.retrieval.lance.known_columns import KnownColumns
 from ctgi.retrieval.lance.place import LancePlace, explained
 from ctgi.retrieval.lance.tables import (
     LIST_ROWS,
@@ -37,7 +38,6 @@ from ctgi.retrieval.lance.tables import (
     matrix,
     quoted,
 )
-from ctgi.retrieval.metadata import Value
 from ctgi.retrieval.parts import PART_ROWS, Part, Space
 from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
@@ -45,9 +45,6 @@ from ctgi.retrieval.sources.references import placed
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Group = str | tuple[str | int | float]
-"""A value of a column that groups images, or the path of an image without one."""
 
 _PROBES, _ONE_IN = 24, 50
 """So many lists of an index are read at least, and one in so many; more where a filter leaves too few rows in them."""
@@ -246,10 +243,10 @@ class LanceGallery(Gallery):
         """This gallery with a filter before the ranking, which LanceDB applies where it means the same by it."""
         found, count, ungrouped = copy(self), self._count, 0
         if where is not None:
-            found._filter = self._condition(where)
+            found._filter = self._columns_known.condition(where)
             count = found._passing()
         if group is not None:
-            name = Conditions(self._affinities()).named(group)
+            name = self._columns_known.named(group)
             found._group = None if name == PATH else stored_name(name)  # each path is a group of its own
             ungrouped = self._counted(f"{identifier(name)} IS NULL")
         found.narrowing = Narrowing(where, group, count, ungrouped)
@@ -260,48 +257,9 @@ class LanceGallery(Gallery):
         with explained(self._place):
             return kinds_of(self._table.schema)
 
-    def _affinities(self, names: Sequence[str] | None = None) -> dict[str, str]:
-        """The columns as SQLite takes them, all or some."""
-        kinds = self._kinds if names is None else {name: self._kinds[name] for name in names}
-        return {name: "TEXT" if kind == "text" else "NUMERIC" for name, kind in kinds.items()}
-
-    def _condition(self, where: str) -> str:
-        """A condition of SQL as one of LanceDB; what LanceDB would answer otherwise, SQLite answers.
-
-        Raises:
-            ArgumentError: not a condition over the columns.
-        """
-        sample = Conditions(self._affinities(), self._with_times(names_in(where, [*self._kinds])))
-        told = sample.checked(where)
-        sample.rows(where)  # says what else is wrong
-        columns = {name.lower(): (identifier(name), kind) for name, kind in self._kinds.items()}
-        condition = translated(told, {PATH: (PATH, "text"), **columns})
-        return condition if condition is not None else self._rows_by_id(where)
-
-    def _with_times(self, names: Sequence[str]) -> Iterator[list[Value]]:
-        """For each of these columns that has times a row with one, so that other forms of dates are found."""
-        for name in names:
-            if self._kinds[name] == "text":
-                query = self._table.search().select([stored_name(name)]).where(f"{identifier(name)} LIKE '{KEPT_TIME}'")
-                with explained(self._place):
-                    found = query.limit(1).to_arrow()[stored_name(name)].to_pylist()
-                yield from (["", *(time if name == one else None for one in self._kinds)] for time in found)
-
-    def _rows_by_id(self, where: str) -> str:
-        names = names_in(where, [*self._kinds])
-        ids: list[int] = []
-        passing = Conditions(self._affinities(names), self._streamed(names, ids)).rows(where)
-        chosen = ",".join(str(ids[row]) for row in passing.tolist())
-        return f"_rowid IN ({chosen})" if chosen else "false"
-
-    def _streamed(self, names: Sequence[str], ids: list[int]) -> Iterator[Sequence[Value]]:
-        """The path and these columns of all rows; their ids are added to `ids`."""
-        columns = [PATH, *map(stored_name, names)]
-        query = self._table.search().select(columns).with_row_id(True)
-        with explained(self._place):
-            for batch in query.to_batches():
-                ids += batch["_rowid"].to_pylist()
-                yield from zip(*(batch[column].to_pylist() for column in columns), strict=True)
+    @property
+    def _columns_known(self) -> KnownColumns:
+        return KnownColumns(self._table, self._place, self._kinds)
 
     def _passing(self) -> int:
         if self._filter == "false":
@@ -389,49 +347,11 @@ class LanceGallery(Gallery):
         ranked = dict.fromkeys(key for _, _, key in sorted(rows, key=lambda row: row[:2]))
         return {key: place for place, key in enumerate(ranked, 1)}
 
-    def _ranked_rows(self, found: "pa.Table", query: NDArray[np.float32]) -> "_Rows":
-        return _Rows(found, self._keys(found), query)
+    def _ranked_rows(self, found: "pa.Table", query: NDArray[np.float32]) -> FoundRows:
+        return FoundRows(found, self._keys(found), query)
 
     def _and(self, condition: str) -> str:
         return f"({self._filter}) AND {condition}" if self._filter else condition
-
-
-class _Rows:
-    """Rows found, each path once, with their exact scores."""
-
-    def __init__(self, found: "pa.Table", groups: Sequence[Group], query: NDArray[np.float32]) -> None:
-        paths: list[str] = found[PATH].to_pylist()
-        once = list({path: row for row, path in enumerate(paths)}.values())
-        self._paths, self._groups = [paths[row] for row in once], [groups[row] for row in once]
-        contents: list[str] = found[SHA256].to_pylist()
-        self._contents = [contents[row] for row in once]
-        self._vectors = matrix(found)[np.array(once, np.int64)].astype(np.float32)
-        self.scores = self.similarities(query)
-
-    def similarities(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cosines of all rows, equal for equal rows."""
-        found: NDArray[np.float32] = np.einsum("ij,j->i", self._vectors, vector)
-        return found
-
-    def score(self, row: int) -> float:
-        return float(self.scores[row])
-
-    def image(self, row: int) -> tuple[str, str]:
-        return self._paths[row], self._contents[row]
-
-    def group(self, row: int) -> Group:
-        return self._groups[row]
-
-    def with_contents(self, contents: Sequence[str]) -> list[int]:
-        return [row for row, content in enumerate(self._contents) if content in contents]
-
-    def best(self, scores: NDArray[np.float32]) -> list[int]:
-        """The best row of each group, best first; equal scores in the order of the paths."""
-        ranked = sorted(range(len(scores)), key=lambda row: (-scores[row], self._paths[row]))
-        first: dict[Group, int] = {}
-        for row in ranked:
-            first.setdefault(self._groups[row], row)
-        return list(first.values())
 
 
 def open_lance(place: LancePlace, encoder: Encoder | None = None) -> LanceGallery:
