@@ -19,6 +19,17 @@ def key_of(text: str) -> bytes:
     return blake2b(text.encode(errors="surrogatepass"), digest_size=_KEY_BYTES).digest()
 
 
+@contextmanager
+def on_temporary_disk() -> Iterator[None]:
+    """What SQLite cannot write to a temporary file is a CtgiError with the cure."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise CtgiError(
+            f"the folder of temporary files: {error}: free some space there, or set TMPDIR to another"
+        ) from None
+
+
 class Places:
     """The path and content of the image at each place; of several places the last counts. Threads may share it.
 
@@ -84,10 +95,5 @@ class Places:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                yield self._base
-            except sqlite3.OperationalError as error:
-                raise CtgiError(
-                    f"the folder of temporary files: {error}: free some space there, or set TMPDIR to another"
-                ) from None
+        with self._lock, on_temporary_disk():
+            yield self._base

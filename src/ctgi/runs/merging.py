@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +16,14 @@ from ctgi.captions import caption_line
 from ctgi.corrections import corrections_path
 from ctgi.errors import CtgiError
 from ctgi.files import lock, open_owned, whole_file
+from ctgi.places import key_of, on_temporary_disk
 from ctgi.reading import Json, JsonLine, json_lines
 from ctgi.runs.events import Events
 from ctgi.runs.manifest import all_rows, manifest_of
 from ctgi.runs.shards import Shard, parts_of, shard_of
 from ctgi.text import plain
 
-_NO_CONTENT = blake2b(b"", digest_size=16).digest()
+_NO_CONTENT = key_of("")
 _TABLES = """
 CREATE TABLE records (place INTEGER PRIMARY KEY, path BLOB, content BLOB, file INT, start INT, size INT, captioned INT);
 CREATE TABLE listed (place INTEGER PRIMARY KEY, path BLOB);
@@ -109,13 +109,8 @@ def merge(out: Path, events: Events) -> Merged:
 @contextmanager
 def _table() -> Iterator[sqlite3.Connection]:
     """A database in a temporary file."""
-    try:
-        with closing(sqlite3.connect("", isolation_level=None)) as base:
-            yield base
-    except sqlite3.OperationalError as error:
-        raise CtgiError(
-            f"the folder of temporary files: {error}: free some space there, or set TMPDIR to another"
-        ) from None
+    with on_temporary_disk(), closing(sqlite3.connect("", isolation_level=None)) as base:
+        yield base
 
 
 @contextmanager
@@ -150,18 +145,14 @@ def _records(path: Path, number: int, report: Merged, events: Events) -> Iterato
             return
         record = caption_line(path, line)
         place = number, line.start, len(line.content), record.has_caption
-        yield _key(record.path), _key(record.sha256), *place
-
-
-def _key(text: str) -> bytes:
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        yield key_of(record.path), key_of(record.sha256), *place
 
 
 def _chosen(base: sqlite3.Connection, manifest: Path | None, shards: int, report: Merged) -> Iterator[_Found]:
     """The records that count: those of the manifest's images in its order, then all others as they were found."""
     missing: Counter[Shard] = Counter()
     for row in all_rows(manifest) if manifest else ():
-        path, content = _key(row.path), _key(row.sha256)
+        path, content = key_of(row.path), key_of(row.sha256)
         base.execute("INSERT INTO listed VALUES (NULL, ?)", [path])
         winner = _counted(base, path, content, report)
         if winner:
