@@ -38,8 +38,12 @@ def damaged_blocks(path: Path, size: int, expected: Checksums, blocks: Iterable[
 
 
 def sample(size: int) -> list[int]:
-    """A sample of blocks to check: the first, the last, and evenly spaced ones between."""
-    count = _count(size)
+    """A sample of blocks of a file of `size` bytes to check."""
+    return spread(_count(size))
+
+
+def spread(count: int) -> list[int]:
+    """Of so many blocks the first, the last, and evenly spaced ones between."""
     if count <= SAMPLED:
         return list(range(count))
     return sorted({place * (count - 1) // (SAMPLED - 1) for place in range(SAMPLED)})

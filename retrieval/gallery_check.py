@@ -47,7 +47,7 @@ def _damage(folder: Path, header: Header) -> Iterator[str]:
         return
     try:
         rows = open_embeddings(folder, header)
-        for _ in Manifest(folder, header):
+        for _ in Manifest(folder, header, whole=True):
             pass
         open_index(folder, header, rows)
         if header.embeddings_crc32 is None:

@@ -84,6 +84,11 @@ def manifest_path(folder: Path, header: Header) -> Path:
     return folder / f"manifest-{header.generation}.jsonl"
 
 
+def lines_path(folder: Path, header: Header) -> Path:
+    """Path of the file that says where the lines of the manifest's first `count` rows lie, if it is large."""
+    return folder / f"lines-{header.generation}-{header.count}.bin"
+
+
 def embeddings_path(folder: Path, header: Header) -> Path:
     """Path of this generation's embeddings."""
     return folder / f"embeddings-{header.generation}.bin"

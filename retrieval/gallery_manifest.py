@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 
 from ctgi.places import Placed, Places
 from ctgi.reading import parse_quickly
-from ctgi.retrieval.gallery_files import manifest_path
+from ctgi.retrieval.checksums import spread
+from ctgi.retrieval.gallery_files import lines_path, manifest_path
 from ctgi.retrieval.gallery_header import Header
+from ctgi.retrieval.gallery_lines import BLOCK_BYTES, PIECE_BLOCKS, Lines, kept, line_ends, survey
 from ctgi.retrieval.gallery_names import DamagedGalleryError
 from ctgi.retrieval.gallery_rows import mapped
 from ctgi.text import is_file_name
 
-_BLOCK = 2**16
-_PIECE = 2**22
-"""A whole number of blocks, read at a time."""
 _START = 16
 """Digits of a digest that are kept in memory."""
 # quotes within a path are escaped, so no name can look like it
@@ -47,10 +46,13 @@ class Entry(NamedTuple):
 
 
 class Manifest:
-    """The committed lines of a manifest, memory-mapped: ten million images open in a second and take no memory."""
+    """The committed lines of a manifest, memory-mapped: ten million images take no memory.
 
-    def __init__(self, folder: Path, header: Header) -> None:
-        """Open and check the file.
+    Every block is compared with its checksum when it is first read, so that no line passes that was changed.
+    """
+
+    def __init__(self, folder: Path, header: Header, *, whole: bool = False) -> None:
+        """Open the file and check it; of a large one a sample, unless `whole`.
 
         Raises:
             DamagedGalleryError: it is missing, or differs from what was committed.
@@ -58,11 +60,15 @@ class Manifest:
         """
         path = manifest_path(folder, header)
         self._folder, self._header, self._name = folder, header, path.name
-        self._lines = mapped(folder, header, path, lambda: _map(path, header.manifest_bytes))
-        self._before, crc = mapped(folder, header, path, lambda: _lines_before(path, header.manifest_bytes))
+        self._map = mapped(folder, header, path, lambda: _map(path, header.manifest_bytes))
+        known = None if whole else kept(lines_path(folder, header), header.manifest_bytes, header.manifest_crc32)
+        self._lines: Lines = known or mapped(folder, header, path, lambda: survey(path, header.manifest_bytes))
         self._last: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-        if crc != header.manifest_crc32 or self._before[-1] != header.count:
-            raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
+        if self._lines.crc32 != header.manifest_crc32 or self._lines.count != header.count:
+            raise self._damage("has changed since it was written")
+        self._checked = np.full(len(self._lines.blocks), known is None)
+        for block in spread(len(self._checked)):
+            self._check(block)
 
     def __len__(self) -> int:
         return self._header.count
@@ -70,17 +76,17 @@ class Manifest:
     def __getitem__(self, row: int) -> Entry:
         if not 0 <= row < len(self):
             raise IndexError(row)
-        block = int(np.searchsorted(self._before, row, "right")) - 1
-        end = int(self._ends(block)[row - int(self._before[block])])
-        return self._entry(self._lines[self._lines.rfind(b"\n", 0, end) + 1 : end], row)
+        before = self._lines.before
+        block = int(np.searchsorted(before, row, "right")) - 1
+        end = int(self._ends(block)[row - int(before[block])])
+        start = self._map.rfind(b"\n", 0, end) + 1
+        for earlier in range(start // BLOCK_BYTES, block):
+            self._check(earlier)
+        return self._entry(self._map[start:end], row)
 
     def __iter__(self) -> Iterator[Entry]:
-        row, rest = 0, b""
-        for start in range(0, len(self._lines), _BLOCK):
-            *lines, rest = (rest + self._lines[start : start + _BLOCK]).split(b"\n")
-            for line in lines:
-                yield self._entry(line, row)
-                row += 1
+        lines = (line for piece in self._pieces() for line in piece[:-1].split(b"\n"))
+        return (self._entry(line, row) for row, line in enumerate(lines))
 
     def rows_with(self, sha256: str) -> list[int]:
         """Rows of the images with this content, ascending."""
@@ -95,7 +101,7 @@ class Manifest:
         """Rows of the images whose path holds this text, whatever its case; reads all, so that no path is kept."""
         wanted, row, rows = part.casefold(), 0, []
         for lines in self._pieces():
-            ends = _breaks(lines).nonzero()[0]
+            ends = line_ends(lines).nonzero()[0]
             near = _lines_near(wanted, lines, ends)
             rows += [row + line for line in near if wanted in _path_of(lines, ends, line).casefold()]
             row += len(ends)
@@ -105,9 +111,18 @@ class Manifest:
         """Where the lines end that end in a block. The last block asked for is kept: rows are often read in order."""
         known = self._last
         if known[0] != block:
-            start = block * _BLOCK
-            known = self._last = block, _breaks(self._lines[start : start + _BLOCK]).nonzero()[0] + start
+            self._check(block)
+            start = block * BLOCK_BYTES
+            known = self._last = block, line_ends(self._map[start : start + BLOCK_BYTES]).nonzero()[0] + start
         return known[1]
+
+    def _check(self, block: int) -> None:
+        """Raise DamagedGalleryError unless a block is as it was committed."""
+        if self._checked[block]:
+            return
+        if zlib.crc32(self._map[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]) != self._lines.blocks[block]:
+            raise self._damage("has changed since it was written")
+        self._checked[block] = True
 
     def _entry(self, line: bytes, row: int) -> Entry:
         try:
@@ -124,18 +139,26 @@ class Manifest:
         ]
         starts = np.concatenate(found).astype(np.uint64)
         if len(starts) != len(self):
-            raise DamagedGalleryError(self._folder, f"a line of {self._name} names no image", self._header)
+            raise self._damage("has a line that names no image")
         rows = np.argsort(starts, kind="stable")
         return starts[rows], rows
 
     def _pieces(self) -> Iterator[bytes]:
         """The file, cut between lines."""
-        start = 0
-        while start < len(self._lines):
-            end = self._lines.rfind(b"\n", start, start + _PIECE) + 1 or self._lines.find(b"\n", start) + 1
-            yield self._lines[start:end]
-            self._lines.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
-            start = end
+        rest = b""
+        for first in range(0, len(self._checked), PIECE_BLOCKS):
+            blocks = range(first, min(first + PIECE_BLOCKS, len(self._checked)))
+            for block in blocks:
+                self._check(block)
+            lines = rest + self._map[blocks.start * BLOCK_BYTES : blocks.stop * BLOCK_BYTES]
+            end = lines.rfind(b"\n") + 1
+            rest = lines[end:]
+            if end:
+                yield lines[:end]
+            self._map.madvise(mmap.MADV_DONTNEED)  # what was read need not stay in memory
+
+    def _damage(self, what: str) -> DamagedGalleryError:
+        return DamagedGalleryError(self._folder, f"{self._name} {what}", self._header)
 
 
 class GrowingManifest:
@@ -229,18 +252,6 @@ def _map(path: Path, size: int) -> mmap.mmap:
         return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
 
-def _lines_before(path: Path, size: int) -> tuple[NDArray[np.int64], int]:
-    """How many lines end before each block, and in all; and the crc32 of everything."""
-    counts, crc = [0], 0
-    with path.open("rb", buffering=0) as file:  # to read is faster than to touch a map, and leaves nothing in memory
-        for start in range(0, size, _PIECE):
-            piece = memoryview(file.read(min(_PIECE, size - start)))
-            crc = zlib.crc32(piece, crc)
-            blocks = (piece[place : place + _BLOCK] for place in range(0, len(piece), _BLOCK))
-            counts.extend(int(np.count_nonzero(_breaks(block))) for block in blocks)
-    return np.cumsum(counts), crc
-
-
 def _lines_near(wanted: str, lines: bytes, ends: NDArray[np.int64]) -> Iterable[int]:
     """Lines that may hold a folded text, told by their bytes; all of them where letters are escaped."""
     text = lines.lower()
@@ -257,8 +268,3 @@ def _path_of(lines: bytes, ends: NDArray[np.int64], line: int) -> str:
     start = int(ends[line - 1]) + 1 if line else 0
     found = _PLAIN_PATH.match(lines, start)
     return found[1].decode() if found else parse_line(lines[start : int(ends[line])]).path
-
-
-def _breaks(block: bytes | memoryview) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.frombuffer(block, np.uint8) == ord("\n")
-    return found

@@ -1,7 +1,6 @@
 """Writes a gallery's files: append, resume after a kill, compact, commit."""
 
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,11 +15,13 @@ from ctgi.retrieval.gallery_files import (
     check_encoder,
     embeddings_path,
     index_path,
+    lines_path,
     manifest_path,
     read_header,
     write_header,
 )
 from ctgi.retrieval.gallery_header import HEADER, Header, UnreadableError
+from ctgi.retrieval.gallery_lines import keep, survey
 from ctgi.retrieval.gallery_manifest import Entry, GrowingManifest, Manifest, write_all
 from ctgi.retrieval.gallery_names import DamagedGalleryError
 from ctgi.retrieval.gallery_rows import is_whole, open_embeddings
@@ -31,7 +32,6 @@ PENDING = "gallery.new.json"
 """The header of a generation in progress beside the committed one; a killed run resumes from it."""
 _LOCK = "lock"
 _CHUNK_ROWS = 8192
-_BLOCK = 2**20
 
 
 @contextmanager
@@ -148,17 +148,20 @@ class GalleryWriter:
         """
         os.fsync(self._embeddings)
         os.fsync(self.entries.file)
-        size, crc = _checksum(manifest_path(self.folder, self.header))
+        manifest = manifest_path(self.folder, self.header)
+        lines = survey(manifest, manifest.stat().st_size)
         header = self.header.model_copy(
             update={
-                "count": len(self.entries), "manifest_bytes": size, "manifest_crc32": crc, "failed": failed,
-                "embeddings_crc32": self._checksums(),
+                "count": len(self.entries), "manifest_bytes": lines.size, "manifest_crc32": lines.crc32,
+                "embeddings_crc32": self._checksums(), "failed": failed,
             }
         )  # fmt: skip
         if header.count and not is_exact(header):
             header = _indexed(self.folder, header)
         else:
             header = header.model_copy(update={"index_bytes": 0, "index_crc32": None})
+        if lines.are_many:
+            keep(lines_path(self.folder, header), lines)
         write_header(self.folder, header)
         (self.folder / PENDING).unlink(missing_ok=True)
         remove_stale(self.folder, header)
@@ -246,7 +249,7 @@ def _salvage(folder: Path, writer: GalleryWriter) -> None:
         header = read_header(folder)
         if header.embeddings_crc32 is None or header.row_bytes != writer.header.row_bytes:
             return
-        entries = Manifest(folder, header)
+        entries = Manifest(folder, header, whole=True)
         path, size = embeddings_path(folder, header), header.embeddings_bytes
         if not path.is_file():  # gone, or a pipe
             return
@@ -265,8 +268,8 @@ def _salvage(folder: Path, writer: GalleryWriter) -> None:
 
 def remove_stale(folder: Path, header: Header) -> None:
     """Delete generations and indexes that gallery.json does not name, and half-written files of a kill."""
-    named = {path(folder, header) for path in (manifest_path, embeddings_path, index_path)}
-    for pattern in ("manifest-*.jsonl", "embeddings-*.bin", "index-*.faiss", ".*.tmp"):
+    named = {path(folder, header) for path in (manifest_path, lines_path, embeddings_path, index_path)}
+    for pattern in ("manifest-*.jsonl", "lines-*.bin", "embeddings-*.bin", "index-*.faiss", ".*.tmp"):
         for path in folder.glob(pattern):
             if path not in named:
                 path.unlink(missing_ok=True)
@@ -276,7 +279,7 @@ def _open_entries(folder: Path, header: Header) -> GrowingManifest:
     path, embeddings = manifest_path(folder, header), embeddings_path(folder, header)
     if header.count:  # raises if the committed part has changed
         open_embeddings(folder, header)
-        Manifest(folder, header)
+        Manifest(folder, header, whole=True)
         if not is_whole(folder, header, embeddings, header.embeddings_bytes, header.embeddings_crc32):
             raise DamagedGalleryError(folder, f"{embeddings.name} has changed since it was written")
     rows = embeddings.stat().st_size // header.row_bytes if embeddings.exists() else 0
@@ -305,11 +308,3 @@ def _open_at(path: Path, size: int) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     os.ftruncate(file, size)
     return file
-
-
-def _checksum(path: Path) -> tuple[int, int]:
-    size, crc = 0, 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            size, crc = size + len(block), zlib.crc32(block, crc)
-    return size, crc

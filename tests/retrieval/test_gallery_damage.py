@@ -13,7 +13,7 @@ from PIL import Image
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
-from ctgi.retrieval import checksums
+from ctgi.retrieval import checksums, gallery_lines, gallery_manifest
 from ctgi.retrieval.gallery import GalleryReport, build_gallery, open_gallery
 from ctgi.retrieval.gallery_check import damage_of
 from ctgi.retrieval.gallery_header import UnreadableError
@@ -183,6 +183,24 @@ def test_a_gallery_of_a_version_without_checksums_opens_and_gets_them(people: Pa
     assert open_gallery(people, encoder).header.embeddings_crc32 is None
     assert index(people, encoder).reused == 8
     assert open_gallery(people, encoder).header.embeddings_crc32 is not None
+
+
+def test_a_large_gallery_keeps_where_its_lines_are_and_one_of_earlier_versions_opens_without(
+    people: Path, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (gallery_lines, gallery_manifest):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 8)
+    index(people, encoder)
+    before = open_gallery(people, encoder).search("a man", 8)
+    Image.new("RGB", (40, 90), "teal").save(people / "new.png")
+    index(people, encoder)
+    (people / "new.png").unlink()
+    assert [path.name for path in (people / ".ctgi").glob("lines-*")] == ["lines-1-9.bin"]
+    assert len(list(open_gallery(people, encoder).refs())) == 9
+    index(people, encoder)
+    assert [path.name for path in (people / ".ctgi").glob("lines-*")] == ["lines-2-8.bin"]
+    (people / ".ctgi/lines-2-8.bin").unlink()
+    assert open_gallery(people, encoder).search("a man", 8) == before
 
 
 @pytest.fixture
