@@ -173,16 +173,19 @@ class Columns(Conditions):
             raise CtgiError(f"{plain(str(place))}: damaged ({error}): remove it, and run ctgi index again") from None
 
     def _take_in(self, place: Path, paths: Iterable[str]) -> None:
-        base, listed = self._base, "".join(f", {quoted(name)}" for name in self.names[1:])
+        base, listed, keys = self._base, "".join(f", {quoted(name)}" for name in self.names[1:]), map(key_of, paths)
+        if not listed:
+            base.executemany(f"INSERT INTO images ({self._row}, path) VALUES (?, ?)", enumerate(keys))
+            return
         base.execute("CREATE TABLE placed (row INTEGER PRIMARY KEY, path)")
-        base.executemany("INSERT INTO placed VALUES (?, ?)", ((row, key_of(path)) for row, path in enumerate(paths)))
-        if place.exists():
-            base.execute("ATTACH ? AS file", [f"{place.absolute().as_uri()}?mode=ro"])
-        known = " LEFT JOIN file.images USING (path)" if listed else ""
-        base.execute(f"INSERT INTO images ({self._row}, path{listed}) SELECT row, path{listed} FROM placed{known}")
+        base.executemany("INSERT INTO placed VALUES (?, ?)", enumerate(keys))
+        base.execute("ATTACH ? AS file", [f"{place.absolute().as_uri()}?mode=ro"])
+        base.execute(
+            f"INSERT INTO images ({self._row}, path{listed}) "
+            f"SELECT row, path{listed} FROM placed LEFT JOIN file.images USING (path)"
+        )
         base.execute("DROP TABLE placed")
-        if place.exists():
-            base.execute("DETACH file")
+        base.execute("DETACH file")
 
 
 def _kinds(place: Path) -> dict[str, str]:

@@ -203,7 +203,7 @@ class FolderGallery(Gallery):
         place = self.home / COLUMNS
         state = place.stat().st_mtime_ns if place.exists() else None
         if self._columns is None or self._columns[0] != state:
-            self._columns = state, Columns(place, (entry.path for entry in self._manifest))
+            self._columns = state, Columns(place, self._manifest.paths())
         return self._columns[1]
 
     def narrowed(self, where: str | None = None, group: str | None = None) -> Self:
@@ -220,11 +220,8 @@ class FolderGallery(Gallery):
         found, count, ungrouped = copy(self), len(self), 0
         if where is not None:
             rows = columns.rows(where)
-            found._index, found._chosen, count = (
-                self._index.narrowed(rows),
-                np.isin(np.arange(len(self)), rows),
-                len(rows),
-            )
+            found._index, found._chosen, count = self._index.narrowed(rows), np.zeros(len(self), np.bool_), len(rows)
+            found._chosen[rows] = True
         if group is not None:
             values = columns.values(group)
             found._groups, ungrouped = _numbered(values), values.count(None)

@@ -83,7 +83,7 @@ def some_paths(place: Path, most: int) -> list[str]:
 def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
     """Take over what tables, and the sources.jsonl beside crops, say of the images; None where nothing does."""
     header, home = read_header(place), gallery_home(place)
-    root, paths = Path(image_root(place, header)), [entry.path for entry in Manifest(place, header)]
+    root, paths = Path(image_root(place, header)), [*Manifest(place, header).paths()]
     found = [*_sources(root, paths), *tables]
     if not found and not (home / FILE).exists():
         return None

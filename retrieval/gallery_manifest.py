@@ -88,6 +88,18 @@ class Manifest:
         lines = (line for piece in self._pieces() for line in piece[:-1].split(b"\n"))
         return (self._entry(line, row) for row, line in enumerate(lines))
 
+    def paths(self) -> Iterator[str]:
+        """The path of each row."""
+        row = 0
+        for lines in self._pieces():
+            count = lines.count(b"\n")
+            plain = _PLAIN_PATH.findall(lines)
+            if len(plain) == count:
+                yield from b"\n".join(plain).decode().split("\n")
+            else:
+                yield from (self._entry(line, at).path for at, line in enumerate(lines[:-1].split(b"\n"), row))
+            row += count
+
     def rows_with(self, sha256: str) -> list[int]:
         """Rows of the images with this content, ascending."""
         starts, rows = self._by_content

@@ -79,6 +79,7 @@ def test_names_are_found_whatever_their_letters(tmp_path: Path, piece: int, monk
     wanted = {"b": [1, 3], "CAFÉ": [4], "\udce9": [5], 'e"': [2], "k\\": [3], "\\u": [], "sha": [], "A.JPG": [0, 6]}
     assert {name: manifest.rows_named(name) for name in wanted} == wanted
     assert manifest.rows_named("") == [*range(len(names))]
+    assert [*manifest.paths()] == [*names]
 
 
 def test_a_line_too_few_is_damage(tmp_path: Path, entries: list[Entry]) -> None:
@@ -105,6 +106,7 @@ def test_of_a_large_manifest_a_sample_is_read_and_no_changed_line_passes(
     uses: list[Callable[[], object]] = [
         lambda: manifest[row],
         lambda: list(manifest),
+        lambda: list(manifest.paths()),
         lambda: manifest.rows_with(entries[0].sha256),
         lambda: manifest.rows_named("a"),
         lambda: Manifest(tmp_path, header, whole=True),
