@@ -1,7 +1,8 @@
 """What is known of a gallery's images beside their pixels: camera, site, time, and whatever a table says.
 
 One SQLite file beside the gallery, shared by the galleries of all encoders. It is only read by searches, and an update
-replaces it as a whole.
+replaces it as a whole. Its rows are those of the manifest it was written for, so that filters of that gallery read it
+as it is; for another encoder's gallery they are put into its order first.
 """
 
 import os
@@ -10,10 +11,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.conditions import Conditions, key_of, quoted
-from ctgi.retrieval.metadata import PATH, is_number, read_metadata
+from ctgi.retrieval.conditions import Conditions, key_of, number_of_row, quoted
+from ctgi.retrieval.metadata import PATH, Value, is_number, read_metadata
 from ctgi.text import plain
 
 FILE = "columns.sqlite"
@@ -33,14 +38,24 @@ class ColumnsReport:
     """Columns of numbers with a text among them, which are compared as texts: column -> the text."""
 
 
-def update_columns(home: Path, paths: Iterable[str], tables: Sequence[Path], root: Path) -> ColumnsReport:
+class Listing(NamedTuple):
+    """Which images stand in which rows, told by the manifest."""
+
+    crc32: int
+    images: int
+
+
+def update_columns(
+    home: Path, paths: Iterable[str], tables: Sequence[Path], root: Path, listing: Listing | None = None
+) -> ColumnsReport:
     """Take over what tables say of the gallery's images; what was known before stays where they say nothing.
 
     Args:
         home: the folder of the gallery, or of those of several encoders.
-        paths: its images, from `root`.
+        paths: its images, from `root`, row by row.
         tables: .csv, .tsv or .jsonl; a later one counts where two say something of an image.
         root: the folder of the images.
+        listing: what the paths are taken from.
 
     Raises:
         CtgiError: a table cannot be read or names an image twice, or the file cannot be written.
@@ -52,8 +67,10 @@ def update_columns(home: Path, paths: Iterable[str], tables: Sequence[Path], roo
             base.execute("PRAGMA synchronous = OFF")
             base.execute("BEGIN")
             report = _fill(base, place, paths, tables, root)
+            base.execute("CREATE TABLE listing (crc32 INTEGER, images INTEGER)")
+            if listing:
+                base.execute("INSERT INTO listing VALUES (?, ?)", listing)
             base.execute("COMMIT")
-            base.execute("VACUUM")
         with written.open("rb") as file:
             os.fsync(file.fileno())
         written.replace(place)
@@ -67,9 +84,10 @@ def update_columns(home: Path, paths: Iterable[str], tables: Sequence[Path], roo
 def _fill(
     base: sqlite3.Connection, before: Path, paths: Iterable[str], tables: Sequence[Path], root: Path
 ) -> ColumnsReport:
-    base.execute(f"CREATE TABLE found ({PATH} PRIMARY KEY) WITHOUT ROWID")
-    base.executemany("INSERT INTO found VALUES (?)", ((key_of(path),) for path in paths))
-    base.execute(f"CREATE TABLE known ({PATH} PRIMARY KEY)")
+    base.execute(f"CREATE TEMP TABLE found (place INTEGER PRIMARY KEY, {PATH})")
+    base.executemany("INSERT INTO found VALUES (?, ?)", enumerate(map(key_of, paths)))
+    base.execute(f"CREATE UNIQUE INDEX temp.found_by_path ON found ({PATH})")
+    base.execute(f"CREATE TEMP TABLE known ({PATH} PRIMARY KEY)")
     names: list[str] = []
     if before.exists():
         with closing(_opened(before)) as old:
@@ -77,24 +95,27 @@ def _fill(
             for name in names:
                 base.execute(f"ALTER TABLE known ADD COLUMN {quoted(name)}")
             marks = ", ".join("?" * (len(names) + 1))
-            base.executemany(f"INSERT INTO known VALUES ({marks})", old.execute("SELECT * FROM images"))
+            told = (row for row in old.execute("SELECT * FROM images") if any(value is not None for value in row[1:]))
+            base.executemany(f"INSERT INTO known VALUES ({marks})", told)
             base.execute(f"DELETE FROM known WHERE {PATH} NOT IN (SELECT {PATH} FROM found)")
     unmatched = sum(_take_over(base, names, table, root) for table in tables)
     base.create_function("is_number", 1, is_number, deterministic=True)
     mixed = {name: _text_among_numbers(base, name) for name in names}
     kinds = {name: "NUMERIC" if text is None else "TEXT" for name, text in mixed.items()}
     columns = "".join(f", {quoted(name)} {kind}" for name, kind in kinds.items())
-    base.execute(f"CREATE TABLE images ({PATH} PRIMARY KEY{columns})")
-    base.execute("INSERT INTO images SELECT * FROM known")
-    base.execute("DROP TABLE known")
-    base.execute("DROP TABLE found")
-    images = base.execute("SELECT count(*) FROM images").fetchone()[0]
+    listed = "".join(f", {quoted(name)}" for name in names)
+    base.execute(f"CREATE TABLE images ({PATH}{columns})")
+    base.execute(
+        f"INSERT INTO images ({number_of_row(names)}, {PATH}{listed}) "
+        f"SELECT place, {PATH}{listed} FROM found LEFT JOIN known USING ({PATH}) ORDER BY place"
+    )
+    images = base.execute("SELECT count(*) FROM known").fetchone()[0]
     return ColumnsReport(tuple(names), images, unmatched, {name: text for name, text in mixed.items() if text})
 
 
 def _take_over(base: sqlite3.Connection, names: list[str], table: Path, root: Path) -> int:
     """Add a table's rows; returns how many are of no image of the gallery."""
-    base.execute(f"CREATE TABLE named ({PATH} PRIMARY KEY) WITHOUT ROWID")
+    base.execute(f"CREATE TEMP TABLE named ({PATH} PRIMARY KEY) WITHOUT ROWID")
     unmatched = 0
     for row in read_metadata(table, root):
         here = [
@@ -156,21 +177,42 @@ def column_names(home: Path) -> tuple[str, ...]:
 class Columns(Conditions):
     """What is known of the images of an open gallery. Threads may share it."""
 
-    def __init__(self, place: Path, paths: Iterable[str]) -> None:
-        """Read it.
+    def __init__(self, place: Path, paths: Iterable[str], listing: Listing | None = None) -> None:
+        """Open it.
 
         Args:
             place: the SQLite file; where there is none, only the paths are known.
-            paths: the gallery's images, row by row.
+            paths: the gallery's images, row by row; read only where the file was written for another listing.
+            listing: what the paths are taken from.
 
         Raises:
             CtgiError: it is damaged.
         """
+        self._place = place
         try:
-            super().__init__(_kinds(place))
-            self._take_in(place, paths)
+            base = _with_rows(place, listing)
+            super().__init__(_kinds(place), base=base)
+            if base is None:
+                self._take_in(place, paths)
         except sqlite3.Error as error:
-            raise CtgiError(f"{plain(str(place))}: damaged ({error}): remove it, and run ctgi index again") from None
+            raise self._damage(error) from None
+
+    def rows(self, where: str) -> NDArray[np.int64]:
+        """As `Conditions.rows`. Raises CtgiError where the file is damaged."""
+        try:
+            return super().rows(where)
+        except sqlite3.DatabaseError as error:
+            raise self._damage(error) from None
+
+    def values(self, column: str) -> list[Value]:
+        """As `Conditions.values`. Raises CtgiError where the file is damaged."""
+        try:
+            return super().values(column)
+        except sqlite3.DatabaseError as error:
+            raise self._damage(error) from None
+
+    def _damage(self, error: sqlite3.Error) -> CtgiError:
+        return CtgiError(f"{plain(str(self._place))}: damaged ({error}): remove it, and run ctgi index again")
 
     def _take_in(self, place: Path, paths: Iterable[str]) -> None:
         base, listed, keys = self._base, "".join(f", {quoted(name)}" for name in self.names[1:]), map(key_of, paths)
@@ -188,6 +230,22 @@ class Columns(Conditions):
         base.execute("DETACH file")
 
 
+def _with_rows(place: Path, listing: Listing | None) -> sqlite3.Connection | None:
+    """The file, if its rows are those of this listing."""
+    if listing is None or not place.exists():
+        return None
+    base = _opened(place)
+    names = _names(base)
+    if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'listing'").fetchone():
+        row = number_of_row(names)
+        first, last = (base.execute(f"SELECT {which}({row}) FROM images").fetchone()[0] for which in ("min", "max"))
+        told = base.execute("SELECT crc32, images FROM listing").fetchone()
+        if told == listing and (first, last) == (0, listing.images - 1):  # whoever tidies up may number them anew
+            return base
+    base.close()
+    return None
+
+
 def _kinds(place: Path) -> dict[str, str]:
     if not place.exists():
         return {}
@@ -196,7 +254,8 @@ def _kinds(place: Path) -> dict[str, str]:
 
 
 def _opened(place: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True)
+    address = f"{place.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
 
 
 def _names(base: sqlite3.Connection) -> list[str]:

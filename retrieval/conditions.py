@@ -24,6 +24,7 @@ _FUNCTIONS = {
 _LONGEST = 10_000
 _STEPS, _STEPS_PER_ROW = 10_000_000, 10_000
 """Steps of SQLite's machine after which a filter is stopped."""
+_FAULTS_OF_FILES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?(\*/|$)", re.DOTALL)
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T][\d:.]*)?\.?")
@@ -35,27 +36,36 @@ _QUOTED = re.compile(r"\"((?:[^\"]|\"\")*)\"|`([^`]*)`|\[([^\]]*)\]")
 class Conditions:
     """Rows of images and what is known of them, for conditions of SQL. Threads may share it."""
 
-    def __init__(self, kinds: Mapping[str, str], rows: Iterable[Sequence[Value]] = ()) -> None:
-        """Take in rows.
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        rows: Iterable[Sequence[Value]] = (),
+        base: sqlite3.Connection | None = None,
+    ) -> None:
+        """Take in rows, or take them where they are.
 
         Args:
             kinds: NUMERIC or TEXT for each column beside the path.
             rows: the path and the values of the columns, row by row.
+            base: has them already, in a table `images` whose own numbers are the rows.
         """
         self._lock = threading.Lock()
-        self._base = sqlite3.connect(
-            "", check_same_thread=False, isolation_level=None, uri=True
-        )  # a file that goes with it
         self.names = (PATH, *kinds)
-        self._row = next(name for name in ("rowid", "oid", "_rowid_") if name not in map(str.lower, kinds))
+        self._row = number_of_row(kinds)
+        # without a name: a file that goes with it
+        self._base = base or sqlite3.connect("", check_same_thread=False, isolation_level=None, uri=True)
+        if base is None:
+            self._take(kinds, rows)
+        self._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
+        self._base.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 200)
+
+    def _take(self, kinds: Mapping[str, str], rows: Iterable[Sequence[Value]]) -> None:
         listed = "".join(f", {quoted(name)} {kind}" for name, kind in kinds.items())
         self._base.execute(f"CREATE TABLE images (path{listed})")
         marks = ", ".join("?" * (len(kinds) + 2))
         columns = "".join(f", {quoted(name)}" for name in kinds)
         numbered = ([row, key_of(str(path)), *values] for row, (path, *values) in enumerate(rows))
         self._base.executemany(f"INSERT INTO images ({self._row}, path{columns}) VALUES ({marks})", numbered)
-        self._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
-        self._base.setlimit(sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 200)
 
     def rows(self, where: str) -> NDArray[np.int64]:
         """The rows of the images for which an expression of SQL holds, ascending.
@@ -64,6 +74,7 @@ class Conditions:
 
         Raises:
             ArgumentError: it is not an expression over the columns; names them.
+            sqlite3.Error: the rows cannot be read.
         """
         told = self.checked(where)
         with self._lock, self._only_reading():
@@ -75,6 +86,8 @@ class Conditions:
                     -1, 2
                 )  # a list takes ten times that
             except (sqlite3.Error, sqlite3.Warning) as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAULTS_OF_FILES:
+                    raise
                 raise ArgumentError(self._explained(where, error)) from None
         rows, are_answers = answers.T
         if not are_answers.all():
@@ -196,6 +209,12 @@ def _permit(action: int, first: str | None, second: str | None, *_: object) -> i
 def quoted(name: str) -> str:
     """A name in a statement of SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def number_of_row(columns: Iterable[str]) -> str:
+    """A name for the number of a row in SQLite that no column has."""
+    taken = {name.lower() for name in columns}
+    return next(name for name in ("rowid", "oid", "_rowid_") if name not in taken)
 
 
 def key_of(path: str) -> str | bytes:

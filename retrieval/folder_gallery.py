@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ctgi.errors import CtgiError
 from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
 from ctgi.retrieval.columns import FILE as COLUMNS
-from ctgi.retrieval.columns import Columns, column_names
+from ctgi.retrieval.columns import Columns, Listing, column_names
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery import DEPTH, Check, Gallery, Narrowing
@@ -203,7 +203,8 @@ class FolderGallery(Gallery):
         place = self.home / COLUMNS
         state = place.stat().st_mtime_ns if place.exists() else None
         if self._columns is None or self._columns[0] != state:
-            self._columns = state, Columns(place, self._manifest.paths())
+            listing = Listing(self.header.manifest_crc32, self.header.count)
+            self._columns = state, Columns(place, self._manifest.paths(), listing)
         return self._columns[1]
 
     def narrowed(self, where: str | None = None, group: str | None = None) -> Self:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 from ctgi.errors import CtgiError
 from ctgi.retrieval import gallery_check
-from ctgi.retrieval.columns import FILE, ColumnsReport
+from ctgi.retrieval.columns import FILE, ColumnsReport, Listing
 from ctgi.retrieval.columns import update_columns as update_file
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.folder_gallery import FolderGallery, open_folder
@@ -87,7 +87,7 @@ def update_columns(place: Path, tables: Sequence[Path]) -> ColumnsReport | None:
     found = [*_sources(root, paths), *tables]
     if not found and not (home / FILE).exists():
         return None
-    return update_file(home, paths, found, root)
+    return update_file(home, paths, found, root, Listing(header.manifest_crc32, header.count))
 
 
 def _sources(root: Path, paths: Iterable[str]) -> list[Path]:

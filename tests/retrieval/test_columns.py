@@ -1,15 +1,18 @@
 """What is known of images beside their pixels: tables in, conditions over them, nothing else."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ctgi.errors import ArgumentError, CtgiError
-from ctgi.retrieval.columns import FILE, Columns, ColumnsReport, update_columns
+from ctgi.retrieval.columns import FILE, Columns, ColumnsReport, Listing, update_columns
 from ctgi.retrieval.metadata import as_time
 
 PATHS = ["a.jpg", "b.jpg", "sub/c.jpg", "d\udcff.jpg"]
+LISTING = Listing(12345, len(PATHS))
 
 
 @pytest.fixture
@@ -30,11 +33,14 @@ def tables(tmp_path: Path) -> Path:
 
 
 def known(root: Path, *names: str) -> ColumnsReport:
-    return update_columns(root, PATHS, [root / name for name in names], root)
+    return update_columns(root, PATHS, [root / name for name in names], root, LISTING)
 
 
 def rows(root: Path, where: str) -> list[int]:
-    return Columns(root / FILE, PATHS).rows(where).tolist()
+    """What a condition picks, of the file as it is and of one that was put into the order of the paths."""
+    as_it_is = Columns(root / FILE, iter(()), LISTING).rows(where).tolist()
+    assert Columns(root / FILE, PATHS).rows(where).tolist() == as_it_is
+    return as_it_is
 
 
 def test_tables_add_up_and_what_is_of_no_image_is_counted(tables: Path) -> None:
@@ -151,6 +157,32 @@ def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database" * 100)
     with pytest.raises(CtgiError, match=r"columns\.sqlite: damaged .* remove it, and run ctgi index again"):
         Columns(tmp_path / FILE, PATHS)
+
+
+def test_a_file_that_is_damaged_further_down_is_no_fault_of_the_condition(tables: Path) -> None:
+    paths = [f"{number:05}.jpg" for number in range(5000)]
+    listing = Listing(1, len(paths))
+    update_columns(tables, paths, [], tables, listing)
+    columns = Columns(tables / FILE, iter(()), listing)
+    with (tables / FILE).open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 20_000)
+    for use in (lambda: columns.rows("path > '1'"), lambda: columns.values("path")):
+        with pytest.raises(CtgiError, match=r"columns\.sqlite: damaged .* remove it, and run ctgi index again"):
+            use()
+
+
+@pytest.mark.parametrize("of", [Listing(12346, 4), Listing(12345, 5), "renumbered"])
+def test_rows_of_another_listing_are_not_taken_for_those_of_this(tables: Path, of: Listing | str) -> None:
+    known(tables, "sources.jsonl")
+    if isinstance(of, str):
+        with closing(sqlite3.connect(tables / FILE)) as base:
+            base.execute("UPDATE images SET rowid = -rowid")
+            base.execute("UPDATE images SET rowid = 4 + rowid")
+            base.commit()
+    listing = LISTING if isinstance(of, str) else of
+    found = Columns(tables / FILE, PATHS[::-1], listing).rows("track = 'v:1'")
+    assert found.tolist() == [1, 3]
 
 
 def test_times_are_put_in_order() -> None:
