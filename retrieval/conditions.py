@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import ArgumentError
+from ctgi.retrieval.condition_traps import trap_in
+from ctgi.retrieval.condition_words import Word, words_of
 from ctgi.retrieval.metadata import PATH, Value, as_time
 from ctgi.suggest import did_you_mean
 from ctgi.text import plain
@@ -26,11 +28,11 @@ _STEPS, _STEPS_PER_ROW = 10_000_000, 10_000
 """Steps of SQLite's machine after which a filter is stopped."""
 _FAULTS_OF_FILES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
 _LITERAL = re.compile(r"'((?:[^']|'')*)'")
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?(\*/|$)", re.DOTALL)
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T][\d:.]*)?\.?")
 KEPT_TIME = "____-__-__ __:__:__%"
 """How LIKE finds a time as `as_time` writes it."""
-_QUOTED = re.compile(r"\"((?:[^\"]|\"\")*)\"|`([^`]*)`|\[([^\]]*)\]")
+_CURLY = "\u2018\u2019\u201a\u201c\u201d\u201e\u00b4`"
+"""Quotes of word processors, which SQL takes for letters."""
 
 
 class Conditions:
@@ -51,6 +53,7 @@ class Conditions:
         """
         self._lock = threading.Lock()
         self.names = (PATH, *kinds)
+        self._kinds = {name.lower(): kind for name, kind in {PATH: "TEXT", **kinds}.items()}
         self._row = number_of_row(kinds)
         # without a name: a file that goes with it
         self._base = base or sqlite3.connect("", check_same_thread=False, isolation_level=None, uri=True)
@@ -80,7 +83,8 @@ class Conditions:
         with self._lock, self._only_reading():
             try:
                 found = self._base.execute(
-                    f"SELECT {self._row}, ({told}\n) IN (0, 1) FROM images WHERE ({told}\n) ORDER BY {self._row}"
+                    f"SELECT {self._row}, ({told}\n) IN (0, 1) FROM images "
+                    f"WHERE coalesce(({told}\n), 0) IS NOT 0 ORDER BY {self._row}"
                 )
                 answers = np.fromiter(chain.from_iterable(found), np.int64).reshape(
                     -1, 2
@@ -88,7 +92,7 @@ class Conditions:
             except (sqlite3.Error, sqlite3.Warning) as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAULTS_OF_FILES:
                     raise
-                raise ArgumentError(self._explained(where, error)) from None
+                raise ArgumentError(self._explained(where, error, ends_early=self._ends_early(told))) from None
         rows, are_answers = answers.T
         if not are_answers.all():
             raise ArgumentError(
@@ -100,12 +104,17 @@ class Conditions:
         """The condition with its times as they are kept.
 
         Raises:
-            ArgumentError: it ends early, reaches beyond itself, or has an unknown name or date; other faults show when
-                it is answered.
+            ArgumentError: it reaches beyond itself, has an unknown name or date, or means nothing; other faults show
+                when it is answered.
         """
-        self._check_names(where)
-        _check_form(where)
+        if len(where) > _LONGEST:
+            raise ArgumentError(f"where: {len(where):,} characters: expected {_LONGEST:,} at most")
+        words = words_of(where)
+        self._check_names(words)
+        _check_form(where, words)
         self._check_dates(where)
+        if trap := trap_in(words, self._kinds, self._example):
+            raise ArgumentError(f"where: {plain(where)[:200]}: {trap}")
         return _LITERAL.sub(lambda found: f"'{as_time(found[1])}'", where)
 
     def named(self, column: str) -> str:
@@ -129,16 +138,11 @@ class Conditions:
         with self._lock:
             return [value for (value,) in self._base.execute(f"SELECT {quoted(name)} FROM images ORDER BY {self._row}")]
 
-    def _check_names(self, where: str) -> None:
+    def _check_names(self, words: Iterable[Word]) -> None:
         """SQLite takes an unknown name in double quotes for a text, which would silently match nothing."""
-        if len(where) > _LONGEST:
-            raise ArgumentError(f"where: {len(where):,} characters: expected {_LONGEST:,} at most")
-        known = {name.lower() for name in self.names}
-        for found in _QUOTED.finditer(_LITERAL.sub("''", where)):
-            name = next(part for part in found.groups() if part is not None).replace('""', '"')
-            if name.lower() not in known:
-                cure = "" if did_you_mean(name, self.names) else f"; texts stand in single quotes: '{name}'"
-                raise ArgumentError(f"where: {self._no_column(name)}{plain(cure)}")
+        for word in words:
+            if word.kind == "quoted" and str(word.name).lower() not in self._kinds:
+                raise ArgumentError(f"where: {self._no_column(str(word.name))}")
 
     def _check_dates(self, where: str) -> None:
         """A date in another form would be compared as a text, which is silently wrong."""
@@ -152,19 +156,43 @@ class Conditions:
         with self._lock:
             return self._base.execute(query).fetchone() is not None
 
-    def _no_column(self, name: str) -> str:
-        return plain(
-            f"no column {name}{did_you_mean(name, self.names)}; the columns are {', '.join(self.names)[:2000]}"
-        )
+    def _example(self, name: str) -> Value:
+        """A value of a column: a time where it has one."""
+        column = quoted(name)
+        query = f"SELECT {column} FROM images WHERE {column}"
+        with self._lock:
+            for told in (f"LIKE '{KEPT_TIME}'", "IS NOT NULL"):
+                for (value,) in self._base.execute(f"{query} {told} LIMIT 1"):
+                    return value if isinstance(value, (str, int, float)) else None
+        return None
 
-    def _explained(self, where: str, error: Exception) -> str:
-        missing = re.fullmatch(r"no such column: (.*)", str(error))
-        if missing:
+    def _no_column(self, name: str) -> str:
+        cure = did_you_mean(name, self.names)
+        text = name.strip(_CURLY).replace("'", "''")
+        columns = f"; the columns are {', '.join(self.names)[:2000]}"
+        return plain(f"no column {name}{cure}{columns}" + ("" if cure else f"; texts stand in single quotes: '{text}'"))
+
+    def _ends_early(self, told: str) -> bool:
+        """Whether more is expected: without what stands behind a condition SQLite says so."""
+        try:
+            self._base.execute(f"SELECT 1 FROM images WHERE {told}").close()
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            return "incomplete input" in str(error)
+        return False
+
+    def _explained(self, where: str, error: Exception, *, ends_early: bool) -> str:
+        shown = f"where: {plain(where)[:200]}"
+        if missing := re.fullmatch(r"no such column: (.*)", str(error)):
             return f"where: {self._no_column(missing[1])}"
+        if missing := re.fullmatch(r"(?:no such function: |not authorized to use function: )(.*)", str(error)):
+            cure = did_you_mean(missing[1], _FUNCTIONS)
+            known = ", ".join(sorted(filter(str.isidentifier, _FUNCTIONS)))
+            return plain(f"{shown}: no function {missing[1]} here{cure}; those are {known}")
         if "interrupted" in str(error):
-            return f"where: {plain(where)[:200]}: takes too long: make it simpler"
+            return f"{shown}: takes too long: make it simpler"
+        fault = "it ends too early, a value is missing" if ends_early else plain(str(error))
         return plain(
-            f"where: {where[:200]}: {error}: expected a condition like camera = 'north' and time >= '2026-11-01'; "
+            f"{shown}: {fault}: expected a condition like camera = 'north' and time >= '2026-11-01'; "
             f"the columns are {', '.join(self.names)[:2000]}"
         )
 
@@ -182,16 +210,16 @@ class Conditions:
             self._base.set_progress_handler(None, 0)
 
 
-def _check_form(where: str) -> None:
+def _check_form(where: str, words: Sequence[Word]) -> None:
     """Raise ArgumentError for what would end the condition early, or reach beyond it."""
-    bare = _COMMENT.sub(" ", _QUOTED.sub("x", _LITERAL.sub("0", where)))
-    if not bare.strip():
+    if not words:
         raise ArgumentError("where is empty: expected a condition like camera = 'north'")
-    if "'" in bare or '"' in bare:
-        raise ArgumentError(f"where: {plain(where)[:200]}: a quote is not closed")
+    if any(word.told in ("'", '"', "`", "[") for word in words):
+        told = "a quote is not closed; one within a text is written twice, as in 'it''s'"
+        raise ArgumentError(f"where: {plain(where)[:200]}: {told}")
     depth = 0
-    for mark in re.findall("[()]", bare):
-        depth += 1 if mark == "(" else -1
+    for word in words:
+        depth += {"(": 1, ")": -1}.get(word.told, 0)
         if depth < 0:
             break
     if depth:

@@ -30,9 +30,6 @@ from ctgi.retrieval.ranking import Candidate, Refinement
 from ctgi.retrieval.sources.reading import is_unchanged
 from ctgi.retrieval.sources.references import placed
 
-_LOOKED_AT = 10_000
-"""Images of a large gallery that a check looks at, evenly spread."""
-
 
 class FolderGallery(Gallery):
     """Rows in memory-mapped files. Made by `open_folder`."""
@@ -153,8 +150,7 @@ class FolderGallery(Gallery):
 
     def check(self) -> Check:
         """Whether images were deleted or changed since indexing; of a large gallery a sample is looked at."""
-        step = max(1, len(self) // _LOOKED_AT)
-        looked_at = [self._manifest[row] for row in range(0, len(self), step)]
+        looked_at = [self._manifest[row] for row in self._looked_at()]
         found = ((self._path(entry), entry) for entry in looked_at)
         changed = (path for path, entry in found if not is_unchanged(path, entry.size, entry.mtime_ns))
         return Check(tuple(changed), len(looked_at))

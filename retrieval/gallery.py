@@ -1,5 +1,6 @@
 """An indexed set of images, opened for searching, whatever keeps it: a folder with faiss, or LanceDB."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ctgi.retrieval.parts import Part, Space
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 from ctgi.retrieval.rerank import matcher_of, reordered
 from ctgi.settings_tables import RetrieverSettings
+from ctgi.text import plain
 
 __all__ = ["Gallery", "GalleryReport", "build_gallery", "gallery_folder", "is_gallery", "open_gallery"]
 
@@ -46,6 +48,10 @@ class Narrowing:
         """The condition and the column, as far as they are given."""
         told = {"where": self.where, "group": self.group}
         return {name: value for name, value in told.items() if value is not None}
+
+
+LOOKED_AT = 10_000
+"""Images of a large gallery that a check looks at, evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,10 @@ class Gallery(ABC):
     @abstractmethod
     def check(self) -> Check:
         """Whether images were deleted or changed since indexing, judged by size and time only; not in the network."""
+
+    def _looked_at(self) -> range:
+        """The rows that a check looks at."""
+        return range(0, len(self), max(1, len(self) // LOOKED_AT))
 
     @property
     @abstractmethod
@@ -316,10 +326,18 @@ class Kind(Protocol):
 
 
 _LANCE = "lance:"
+_BUCKET = re.compile(r"(s3|gs|az|abfss?):/+", re.IGNORECASE)
 
 
 def kind_of(place: str | Path) -> Kind:
-    """What keeps the gallery that this name means: `lance:FOLDER`, `lance:s3://bucket/people`, or a folder."""
+    """What keeps the gallery that this name means: `lance:FOLDER`, `lance:s3://bucket/people`, or a folder.
+
+    Raises:
+        CtgiError: it is the address of a bucket alone.
+    """
+    if found := _BUCKET.match(str(place)):
+        name = plain(f"{found[1]}://{str(place)[found.end() :]}")
+        raise CtgiError(f"{name}: expected a folder; a gallery in a bucket is named {_LANCE}{name}")
     module = "ctgi.retrieval.lance.kind" if str(place).startswith(_LANCE) else "ctgi.retrieval.folder_kind"
     return cast(Kind, import_module(module))
 

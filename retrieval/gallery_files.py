@@ -54,6 +54,18 @@ def refuse_lance(path: Path) -> None:
         raise CtgiError(f"{display(str(path))}: a gallery on LanceDB: name it {PREFIX}{display(str(path))}")
 
 
+def refuse_two_galleries(folder: Path) -> None:
+    """Refuse a folder that is a gallery of both kinds: whoever names it might mean either.
+
+    Raises:
+        CtgiError: it is; says how to part them.
+    """
+    if holds_table(folder) and has_header(folder):
+        name = display(str(folder))
+        copies = f"ctgi gallery copy {PREFIX}{name} {PREFIX}OTHER, or ctgi gallery copy {name} OTHER"
+        raise CtgiError(f"{name}: two galleries, one in the folder and one on LanceDB: copy the one you want: {copies}")
+
+
 def _holds_images(folder: Path) -> bool:
     try:
         return read_header(folder).count > 0

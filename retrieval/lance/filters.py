@@ -4,21 +4,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from ctgi.retrieval.condition_words import Word, words_of
 from ctgi.retrieval.lance.tables import quoted
 
 Kind = Literal["text", "whole", "real"]
 """What a column holds: texts, whole numbers, or numbers."""
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-    (?P<text>'(?:[^']|'')*')
-    |(?P<quoted>"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\])
-    |(?P<number>\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w.]))
-    |(?P<word>[^\W\d]\w*)
-    |(?P<mark><=|>=|<>|!=|==|[=<>(),-])
-    )""",
-    re.VERBOSE,
-)
 _COMPARISONS = {"=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _MOST = 2**53
 """Whole numbers from here on are rounded as numbers."""
@@ -36,25 +27,14 @@ def translated(where: str, columns: Mapping[str, tuple[str, Kind]]) -> str | Non
         columns: by name in lower case: the name in LanceDB's conditions, and what the column holds.
     """
     try:
-        return _Parser(_tokens(where), columns).whole()
+        return _Parser(words_of(where), columns).whole()
     except _Beyond:
         return None
 
 
-def _tokens(where: str) -> list[tuple[str, str]]:
-    found, at, text = [], 0, where.strip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _Beyond
-        found.append((str(match.lastgroup), match[str(match.lastgroup)]))
-        at = match.end()
-    return found
-
-
 class _Parser:
-    def __init__(self, tokens: list[tuple[str, str]], columns: Mapping[str, tuple[str, Kind]]) -> None:
-        self._left = tokens[::-1]
+    def __init__(self, words: list[Word], columns: Mapping[str, tuple[str, Kind]]) -> None:
+        self._left = words[::-1]
         self._columns = columns
 
     def whole(self) -> str:
@@ -128,8 +108,7 @@ class _Parser:
         return found
 
     def _column(self) -> tuple[str, Kind]:
-        group, word = self._next()
-        name = {"quoted": word[1:-1].replace('""', '"'), "word": word}.get(group)
+        name = self._next().name
         if name is None or name.lower() not in self._columns:
             raise _Beyond
         return self._columns[name.lower()]
@@ -153,13 +132,13 @@ class _Parser:
             raise _Beyond
         return sign + (word if whole and kind == "whole" else repr(float(word))), not whole
 
-    def _next(self) -> tuple[str, str]:
+    def _next(self) -> Word:
         if not self._left:
             raise _Beyond
         return self._left.pop()
 
     def _takes(self, word: str) -> bool:
-        if self._left and self._left[-1][0] in ("word", "mark") and self._left[-1][1].upper() == word:
+        if self._left and self._left[-1].told == word:
             self._left.pop()
             return True
         return False

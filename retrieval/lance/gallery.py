@@ -51,8 +51,6 @@ _PROBES, _ONE_IN = 24, 50
 _COMPARED, _REFINE = 1000, 2
 """An index only chooses so many rows, or so many times those wanted, which are then compared exactly."""
 _RANKED = (PATH, SHA256, VECTOR)
-_CHECKED = 100_000
-"""In a larger gallery, images are not looked up on disk when it is opened."""
 
 
 class LanceGallery(Gallery):
@@ -171,12 +169,13 @@ class LanceGallery(Gallery):
         return self._rows_where(f"contains(lower({PATH}), {quoted(part.lower())})")
 
     def check(self) -> Check:
-        """Whether images were deleted or changed since indexing; none is looked at if there are more than 100,000."""
-        if self._count > _CHECKED:
-            return Check((), 0)
-        rows = _columns(self._rows([PATH, SIZE, MTIME]))
-        changed = (path for name, *state in rows if not is_unchanged(path := self._path(name), *state))
-        return Check(tuple(changed), self._count)
+        """Whether images were deleted or changed since indexing; of a large gallery a sample is looked at."""
+        looked_at = self._looked_at()
+        with explained(self._place):
+            rows = self._table.take_offsets([*looked_at]).select([PATH, SIZE, MTIME]).to_arrow()
+        found = _columns(rows.select([PATH, SIZE, MTIME]))
+        changed = (path for name, *state in found if not is_unchanged(path := self._path(name), *state))
+        return Check(tuple(changed), len(looked_at))
 
     def _rows_where(self, where: str) -> list[int]:
         found: list[int] = self._rows(["_rowoffset"], where)["_rowoffset"].to_pylist()

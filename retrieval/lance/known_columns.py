@@ -30,7 +30,7 @@ class KnownColumns:
         Raises:
             ArgumentError: not a condition over the columns.
         """
-        sample = Conditions(self._affinities(), self._with_times(names_in(where, [*self.kinds])))
+        sample = Conditions(self._affinities(), self._examples(names_in(where, [*self.kinds])))
         told = sample.checked(where)
         sample.rows(where)  # says what else is wrong
         columns = {name.lower(): (identifier(name), kind) for name, kind in self.kinds.items()}
@@ -42,14 +42,18 @@ class KnownColumns:
         kinds = self.kinds if names is None else {name: self.kinds[name] for name in names}
         return {name: "TEXT" if kind == "text" else "NUMERIC" for name, kind in kinds.items()}
 
-    def _with_times(self, names: Sequence[str]) -> Iterator[list[Value]]:
-        """For each of these columns that has times a row with one, so that other forms of dates are found."""
+    def _examples(self, names: Sequence[str]) -> Iterator[list[Value]]:
+        """For each of these columns a row with a value, a time where it has one: by them faults are found and told."""
         for name in names:
-            if self.kinds[name] == "text":
-                query = self.table.search().select([stored_name(name)]).where(f"{identifier(name)} LIKE '{KEPT_TIME}'")
-                with explained(self.place):
-                    found = query.limit(1).to_arrow()[stored_name(name)].to_pylist()
-                yield from (["", *(time if name == one else None for one in self.kinds)] for time in found)
+            times = f"{identifier(name)} LIKE '{KEPT_TIME}'"
+            found = self._first(name, times) if self.kinds[name] == "text" else []
+            for value in found or self._first(name, f"{identifier(name)} IS NOT NULL"):
+                yield ["", *(value if name == one else None for one in self.kinds)]
+
+    def _first(self, name: str, where: str) -> list[Value]:
+        query = self.table.search().select([stored_name(name)]).where(where).limit(1)
+        with explained(self.place):
+            return list(query.to_arrow()[stored_name(name)].to_pylist())
 
     def _rows_by_id(self, where: str) -> str:
         names = names_in(where, [*self.kinds])

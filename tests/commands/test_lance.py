@@ -56,6 +56,10 @@ def test_keeping_house(ctgi: Run, people: Path) -> None:
         (["index", "--optimize", "--check", "lance:nowhere"], "one of them at a time"),
         (["gallery", "copy", "lance:nowhere", "there"], "lance:nowhere: no gallery here"),
         (["gallery", "copy", "npy:PEOPLE", "there"], "as clip-retrieval writes them"),
+        (
+            ["gallery", "copy", "s3://some/p", "there"],
+            "s3://some/p: expected a folder; a gallery in a bucket is named lance:s3://some/p",
+        ),
     ],
 )
 def test_faults_are_one_line(ctgi: Run, people: Path, words: list[str], told: str) -> None:
@@ -86,6 +90,19 @@ def test_the_kinds_are_not_taken_for_each_other(ctgi: Run, people: Path) -> None
         done = ctgi(*words)
         assert (done.code, told in done.err, done.err.count("\n")) == (2, True, 1), done.err
     assert sorted(Path().rglob("*")) == before
+
+
+def test_two_galleries_in_a_folder_are_told_apart(ctgi: Run, people: Path) -> None:
+    assert ctgi("index", people, "--out", "both", "-q").code == 0
+    assert ctgi("gallery", "copy", "both", "lance:db", "-q").code == 0
+    (Path("db") / "gallery.lance").rename("both/gallery.lance")
+    for name in ("both", "lance:both"):
+        for words in (["search", "a man", "-g", name], ["index", people, "--out", name]):
+            done = ctgi(*words)
+            assert (done.code, done.err.count("\n")) == (2, 1), done.err
+            assert "both: two galleries, one in the folder and one on LanceDB: copy the one you want" in done.err
+        assert ctgi("gallery", "copy", name, f"{name}{len(name)}", "-q").code == 0
+        assert ctgi("search", "a man", "-g", f"{name}{len(name)}", "--no-mti", "-q").code == 0
 
 
 @pytest.mark.parametrize("target", ["lance:db", "npy:db"])

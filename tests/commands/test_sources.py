@@ -219,6 +219,8 @@ def test_a_part_is_stored_with_the_list_of_images(ctgi: Run, bucket: Any, people
 def test_places_that_are_addresses_are_refused(ctgi: Run, people: Path) -> None:
     done = ctgi("index", people, "--out", "s3://people/gallery")
     assert (done.code, Path("s3:").exists()) == (2, False)
-    assert "--out s3://people/gallery: expected a file or folder of this machine" in done.err
-    assert "expected a file or folder of this machine" in ctgi("search", "red", "-g", "s3://people/crops").err
+    cure = "expected a file or folder of this machine; a gallery in a bucket is named lance:s3://people/"
+    assert f"--out s3://people/gallery: {cure}gallery" in done.err
+    assert f"-g s3://people/crops: {cure}crops" in ctgi("search", "red", "-g", "s3://people/crops").err
+    assert "is named" not in ctgi("search", "red", "--html", "s3://people/crops").err
     assert "say where the gallery should go with --out" in ctgi("index", "s3://people/crops").err

@@ -81,12 +81,19 @@ def test_a_condition_picks_rows(tables: Path, where: str, expected: list[int]) -
     [
         ("camrea = 3", "no column camrea; did you mean camera.; the columns are path, box, track, camera"),
         ('camera = "north"', "no column north; the columns are .*; texts stand in single quotes: 'north'"),
+        ("camera = north", "no column north; the columns are .*; texts stand in single quotes: 'north'"),
+        ("camera = ‘north’", "texts stand in single quotes: 'north'"),
         ("camera = 'north", "a quote is not closed"),
+        ("camera = 'it's'", "one within a text is written twice, as in 'it''s'"),
         ('camera = "north', "a quote is not closed"),
         (" ", "where is empty: expected a condition"),
         ("1=1) or (1=1", "a bracket is not closed, or was never opened"),
         ("(camera = 3", "a bracket is not closed, or was never opened"),
         ("score", "neither true nor false: compare it"),
+        ("track", "neither true nor false: compare it"),
+        ("camera = ", "where: camera = : it ends too early, a value is missing: expected a condition like"),
+        ("camera = 3 and", "it ends too early"),
+        ("(camera = )", 'near ..": syntax error'),
         ("time >= '05.11.2026'", "05.11.2026 is no date of ISO 8601: write it like 2026-11-05"),
         ("time >= '2026-13-45'", "2026-13-45 is no date"),
         ("camera = ?", "expected a condition"),
@@ -94,8 +101,9 @@ def test_a_condition_picks_rows(tables: Path, where: str, expected: list[int]) -
         ("1=1; drop table images", "syntax error"),
         ("1) union select path from images --", "a bracket is not closed, or was never opened"),
         ("(select 1 from sqlite_master)", "prohibited|not authorized"),
-        ("load_extension('x')", "not authorized"),
-        ("randomblob(1000000000) is null", "not authorized"),
+        ("load_extension('x')", "no function load_extension here; those are abs, coalesce, "),
+        ("randomblob(1000000000) is null", "no function randomblob"),
+        ("lenght(camera) > 1", "no function lenght here; did you mean length"),
         (
             "1 in (with recursive n(i) as (select 1 union all select i + 1 from n) select i from n)",
             "not authorized|proh",
@@ -107,6 +115,54 @@ def test_what_is_no_condition_is_refused_with_the_columns(tables: Path, where: s
     with pytest.raises(ArgumentError, match=told):
         rows(tables, where)
     assert rows(tables, "camera = 3") == [0]  # and the next one is answered
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("time > 5", "time holds times, and 5 is a number: write a time, as in time > '2026-11-0"),
+        ("-5 >= TIME", "TIME holds times, and -5 is a number"),
+        ("camera between 1 and 4", "camera holds texts, such as '.*', and 1 is a number: write it in single quotes"),
+        ("path not between 'a' and 4", "path holds texts, such as 'a.jpg', and 4 is a number"),
+        ("not (score = 'tall')", "score holds numbers, such as 0.5, and 'tall' is a text: write a number"),
+        ("1 = 0 or 'tall' < \"score\"", '"score" holds numbers'),
+        ("score in (1, 'tall')", "score holds numbers"),
+        ("strftime('%H', time) > 20", "strftime[(]...[)] is a text, and 20 is a number: write '20'"),
+        ("substr(path, (1), 1) not in ('a', 2)", "substr[(]...[)] is a text, and 2 is a number"),
+        ("length(path) = '5'", "length[(]...[)] is a number, and '5' is a text: write a number without quotes"),
+        ("0 < score < 2", "two comparisons in a row: join them"),
+        ("camera = 3 || path = 'a.jpg'", "two comparisons in a row"),
+        ("camera in ()", "the list behind IN is empty"),
+        ("camera not in (3, null)", "NULL in a list is equal to nothing"),
+        ("camera = NULL", "= NULL holds for no image: write it like camera is null"),
+        ("null <> camera", "write it like camera is not null"),
+    ],
+)
+def test_what_would_find_nothing_or_everything_is_refused(tables: Path, where: str, told: str) -> None:
+    known(tables, "sources.jsonl", "../seen.csv")
+    with pytest.raises(ArgumentError, match=told):
+        rows(tables, where)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("score > ' 0.1' and score < -1 + 2", [0]),
+        ("camera > '3' and length(camera) > 1", [1]),
+        ("cast(camera as integer) > 1", [0]),
+        ("score + 1 > 1.2 and 0.2 < score", [0]),
+        ("(score = 0.5) = (camera = 3)", [0, 1]),
+        ("case when score > 0.1 then track = 'v:1' else camera is null end", [0, 2, 3]),
+        ("strftime('%H', time) = '08' -- it's early", [0]),
+        ("iif(score > 0.1, camera = 3, plate = 7 or path > 'd')", [0, 2, 3]),
+        ("empty = 'a text' or plate <> 7", [0, 1]),
+        ("camera || '-' || plate = '3-007'", [0]),
+    ],
+)
+def test_what_means_something_is_answered(tables: Path, where: str, expected: list[int]) -> None:
+    (tables / "t.csv").write_text("path,empty\na.jpg,\n")
+    known(tables, "sources.jsonl", "../seen.csv", "t.csv")
+    assert rows(tables, where) == expected
 
 
 def test_a_condition_that_never_ends_is_stopped(tmp_path: Path) -> None:

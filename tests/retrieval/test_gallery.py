@@ -9,7 +9,6 @@ from PIL import Image
 
 from ctgi.config import RetrieverSettings
 from ctgi.errors import CtgiError
-from ctgi.retrieval import folder_gallery
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.fusion import fuse
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, gallery_folder, is_gallery, open_gallery
@@ -197,7 +196,7 @@ def test_images_deleted_or_changed_since_are_told(people: Path, encoder: Encoder
 def test_of_a_large_gallery_some_images_are_looked_at(
     people: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_gallery, "_LOOKED_AT", 2)
+    monkeypatch.setattr("ctgi.retrieval.gallery.LOOKED_AT", 2)
     indexed(people, encoder)
     (people / "0_a.png").unlink()
     check = open_gallery(people, encoder).check()

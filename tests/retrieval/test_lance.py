@@ -44,6 +44,18 @@ def test_it_finds_what_a_folder_finds(both: tuple[Gallery, Gallery]) -> None:
     assert lance.check().changed == ()
 
 
+def test_of_a_large_gallery_some_images_are_looked_at(
+    both: tuple[Gallery, Gallery], people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctgi.retrieval.gallery.LOOKED_AT", 2)
+    built(people, people.parent / "db")  # rows are deleted and added: some have other offsets
+    first, middle = (both[1].ref(row).path for row in (0, 4))
+    for name in (first, middle):
+        Path(name).unlink()
+    check = both[1].check()
+    assert (check.changed, check.looked_at) == ((first, middle), 2)
+
+
 def test_images_in_an_archive_are_kept_by_reference(people: Path, tmp_path: Path) -> None:
     files = {path.name: path.read_bytes() for path in sorted(people.iterdir())}
     shard, place = save_tar(tmp_path / "people.tar", files), f"lance:{tmp_path}/db"

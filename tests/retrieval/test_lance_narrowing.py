@@ -1,6 +1,7 @@
 """Filters and groups on LanceDB: what SQLite says of a folder's images, LanceDB says of its rows."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ PUSHED = (
 ANSWERED = (
     "camera like 'sea\\%'", "lower(camera) = 'north'", "track + 1 = 2", "code = 5", "track < height",
     "camera glob 'n*'", "json_extract(box, '$[0]') = 1", "track = 99999999999999999999", "camera like '5!%' escape '!'",
-    "track is 1", "height = 'tall'", "coalesce(camera, 'none') = 'none'", "camera = null",
+    "track is 1", "coalesce(camera, 'none') = 'none'",
 )  # fmt: skip
 
 
@@ -84,14 +85,15 @@ def test_a_filter_leaves_what_it_leaves_of_a_folder(both: tuple[Gallery, Gallery
 @pytest.mark.parametrize(
     "where",
     ["camara = 'n'", "camera = \"north\"", "camera", "1; drop table images", "camera = 'x", "(track = 1", "",
-     "time > '5.11.2026'", "load_extension('x')", "camera = 'a') or (1 = 1"],
+     "time > '5.11.2026'", "load_extension('x')", "camera = 'a') or (1 = 1", "height = 'tall'", "camera = null",
+     "time > 5", "camera >= 5", "track = 'one'", "height", "1 < track < 3", "camera = ", "strftime('%H', time) > 8"],
 )  # fmt: skip
 def test_faults_are_told_as_for_a_folder(both: tuple[Gallery, Gallery], where: str) -> None:
     told = []
     for gallery in both:
         with pytest.raises(ArgumentError) as fault:
             gallery.narrowed(where)
-        told.append(str(fault.value).partition("; the columns")[0])
+        told.append(re.split("; the columns|, such as", str(fault.value))[0])
     assert told[0] == told[1]
 
 

@@ -41,9 +41,10 @@ def expect_places(arguments: Sequence[str]) -> None:
         name, equals, given = option.partition("=")
         value = given if equals else place
         if name in _PLACES and value and _ADDRESS.match(value) and (arguments[0], name) not in _TAKE_ADDRESSES:
-            raise CtgiError(
-                f"{name} {plain(value.partition('?')[0].rpartition('@')[2])}: expected a file or folder of this machine"
-            )
+            shown = plain(value.partition("?")[0].rpartition("@")[2])
+            of_gallery = name in ("-g", "--gallery") or (arguments[0] == "index" and name in ("-o", "--out"))
+            cure = f"; a gallery in a bucket is named lance:{shown}" if of_gallery and "@" not in value else ""
+            raise CtgiError(f"{name} {shown}: expected a file or folder of this machine{cure}")
         if name in _PLACES and value == "":
             raise CtgiError(
                 f"{name} is empty, perhaps from a variable that is not set: give a value, or leave the option out"

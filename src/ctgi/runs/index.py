@@ -11,6 +11,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, is_gallery, kind_of, open_gallery
+from ctgi.retrieval.gallery_files import refuse_two_galleries
 from ctgi.retrieval.sources.references import file_of, is_remote
 from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
@@ -40,6 +41,7 @@ def build(
         for line in passed.lines():
             events.tell(line)
 
+    _expect_one_gallery(folder)
     with events.progress("index", None) as update:
         report = build_gallery(
             images,
@@ -72,6 +74,7 @@ def open_or_build(
     Raises:
         CtgiError: there is nothing at `path`, nothing to search, or an unreadable gallery.
     """
+    _expect_one_gallery(path)
     made = None if is_gallery(path, encoder) else _first_use(path, encoder, settings, events)
     gallery = open_gallery(path, encoder)
     _tell_changes(gallery, events)
@@ -97,6 +100,12 @@ def open_named(path: Path | None, settings: Settings, events: Events) -> tuple[G
     gallery, made = open_or_build(path, encoder, settings, events)
     remember(gallery.name)
     return gallery, made
+
+
+def _expect_one_gallery(place: Path) -> None:
+    home = kind_of(place).home_of(place)
+    if home is not None:
+        refuse_two_galleries(home)
 
 
 def _tell_changes(gallery: Gallery, events: Events) -> None:
