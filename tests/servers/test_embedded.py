@@ -10,10 +10,10 @@ from ctgi.agents.pool import load_pool
 from ctgi.config import load_settings
 from ctgi.embedded import MLLM
 from ctgi.retrieval.images import ref
-from tests.servers.model_servers import start_vllm
+from tests.servers.server_process import ModelServer
 from tests.support.drawn_people import draw_people
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
 
 QUESTIONS = ("upper_color", "lower_type", "bag", "hair", "action", "glasses")
 DESCRIPTIONS = ("woman with red bag", "A man in a black jacket and blue jeans.", "A person wearing a dress.")
@@ -43,12 +43,8 @@ async def converse(bind: str, people: list[Path]):
         return await asyncio.gather(*(one(path) for path in people))
 
 
-def test_the_same_checkpoint_answers_the_same_in_process_and_in_vllm(vllm_env, people, tmp_path):
-    server = start_vllm(vllm_env, tmp_path / "log")
-    try:
-        served = asyncio.run(converse(f"images=vllm:{server.model}@{server.base_url}", people))
-    finally:
-        server.stop()
+def test_the_same_checkpoint_answers_the_same_in_process_and_in_vllm(vllm_server: ModelServer, people):
+    served = asyncio.run(converse(f"images=vllm:{vllm_server.model}@{vllm_server.base_url}", people))
     here = asyncio.run(converse(f"images=hf:{MLLM}", people))  # `embedded` would drop what the model cannot see
 
     texts = [(mine, theirs) for (words, _), (others, _) in zip(here, served, strict=True)

@@ -13,8 +13,9 @@ import ray.cluster_utils
 _STORE_BYTES = 80_000_000
 _SOON = {
     "health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 2000,
-    "health_check_failure_threshold": 4,
+    "health_check_failure_threshold": 8,
 }  # fmt: skip
+"""A dead node is missed in seconds; one that has no processor for some seconds is not taken for dead."""
 
 
 class SmallCluster:

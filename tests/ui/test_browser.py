@@ -42,7 +42,7 @@ def served(people: Path, tmp_path: Path) -> Iterator[Served]:
 def visit(chromium: Any, served: Served) -> Iterator[Any]:
     """A tab that fails where the page logs an error or asks another machine for anything."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     tab = context.new_page()
     wrong: list[str] = []
     tab.on("pageerror", lambda error: wrong.append(str(error)))
@@ -78,7 +78,7 @@ def test_from_a_query_to_an_exported_shortlist(visit: Any) -> None:
         visit.fill("#answer", answer)
         visit.press("#answer", "Enter")
         visit.wait_for_selector(f".turn .answer:text-is('{answer}')")
-        assert visit.inner_text("label.question") != question
+        visit.locator("label.question").filter(has_not_text=question).wait_for()
     visit.click("text=That's all")
     settled(visit)
     assert visit.inner_text("ins")

@@ -66,7 +66,8 @@ def first(tab: Any) -> None:
 
 
 def save(tab: Any) -> None:
-    tab.click("text=Save the correction")
+    with tab.expect_navigation():  # what an earlier one said is gone
+        tab.click("text=Save the correction")
     tab.wait_for_selector("[role=status] .say")
 
 

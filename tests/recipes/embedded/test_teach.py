@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +97,7 @@ def supplied(folder, seed, workers):
     with Supply(folder, 6, seed, workers=workers) as supply:
         while len(supply.taken) < len(supply.paths):
             supply.arrived()
+            time.sleep(0.05)  # the processor is for those that draw
     (path,) = supply.paths
     return path
 
