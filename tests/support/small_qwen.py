@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -93,6 +94,30 @@ def counted(module: str) -> Iterator[list[int]]:
 
     with before_each(module, count):
         yield calls
+
+
+@contextmanager
+def computing_all() -> Iterator[None]:
+    """Whole prompts are computed by the models that are loaded inside, whatever was computed before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ctgi.tools.backends.hf_model.can_continue", lambda _: False)
+        yield
+
+
+@contextmanager
+def counted_tokens() -> Iterator[list[int]]:
+    """Counts tokens that pass through the layers of the language model, padding included."""
+    tokens = [0]
+
+    def count(module: Any, inputs: tuple[Any, ...]) -> None:
+        if type(module).__name__ == "Qwen2VLDecoderLayer":
+            tokens[0] += inputs[0].shape[0] * inputs[0].shape[1]
+
+    handle = register_module_forward_pre_hook(count)
+    try:
+        yield tokens
+    finally:
+        handle.remove()
 
 
 def plain_inputs(model: Path, image: ImageRef, messages: list[dict[str, Any]]) -> Any:

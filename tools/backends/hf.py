@@ -25,7 +25,8 @@ from ctgi.retrieval.images import ImageRef, display, picture_at, ref
 from ctgi.settings_tables import Endpoint
 from ctgi.tools.backends import Abilities, ChatReply, ChatRequest
 from ctgi.tools.backends.hf_checkpoint import check_checkpoint, explained_memory, load_checkpoint
-from ctgi.tools.backends.hf_model import Checkpoint, Prompt, lengthened
+from ctgi.tools.backends.hf_model import Checkpoint
+from ctgi.tools.backends.hf_prompt import Prompt, lengthened
 from ctgi.tools.backends.hf_queue import Queue
 from ctgi.tools.backends.thoughts import closing, opens
 from ctgi.tools.traces.call_notes import spend

@@ -18,7 +18,8 @@ from ctgi.errors import CtgiError
 from ctgi.hub import Hub, hub
 from ctgi.reading import MALFORMED
 from ctgi.tools.backends.hf_adapter import base_of, has_processor, with_adapter
-from ctgi.tools.backends.hf_model import KEPT_IMAGES, Checkpoint
+from ctgi.tools.backends.hf_features import KEPT_IMAGES
+from ctgi.tools.backends.hf_model import Checkpoint
 from ctgi.tools.backends.hf_patches import with_patch_products
 
 _EXPECTED = "expected config.json, the weights (model*.safetensors) and the processor's files"

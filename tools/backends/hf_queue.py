@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from ctgi.tools.backends import ChatReply
-from ctgi.tools.backends.hf_model import Prompt
+from ctgi.tools.backends.hf_prompt import Prompt
 
 GATHERING_S = 0.05
 """Maximum wait, in seconds, of an incomplete batch for requests in preparation."""

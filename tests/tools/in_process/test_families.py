@@ -18,7 +18,7 @@ from ctgi.errors import CtgiError
 from ctgi.retrieval.images import ImageRef
 from ctgi.tools.backends import ChatReply, ChatRequest
 from ctgi.tools.backends.hf import HfMllm
-from tests.support.small_qwen import one_by_one, run, together
+from tests.support.small_qwen import computing_all, one_by_one, run, together
 from tests.support.small_vlms import FAMILIES
 
 
@@ -47,7 +47,8 @@ def test_captions_answers_and_verdicts_of_a_batch_are_those_of_single_requests(
     checkpoint: Path, images: list[ImageRef]
 ) -> None:
     requests = the_dialogue(images[:4])
-    alone: list[ChatReply] = run(checkpoint, one_by_one(requests), batch_size=1)
+    with computing_all():
+        alone: list[ChatReply] = run(checkpoint, one_by_one(requests), batch_size=1)
     batched = run(checkpoint, together(requests), batch_size=4)
     assert [reply.text for reply in batched] == [reply.text for reply in alone]
     for one, other in zip(alone, batched, strict=True):

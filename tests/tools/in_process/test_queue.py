@@ -2,7 +2,7 @@
 
 import torch
 
-from ctgi.tools.backends.hf_model import Prompt
+from ctgi.tools.backends.hf_prompt import Prompt
 from ctgi.tools.backends.hf_queue import Queue
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from ctgi.tools.backends.hf_model import _uniform
+from ctgi.tools.backends.hf_sampling import _uniform
 
 
 def test_the_draws_of_a_prompt_are_its_own_and_spread_evenly() -> None:
