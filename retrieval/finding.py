@@ -3,15 +3,14 @@
 import glob
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from ctgi.errors import CtgiError
 from ctgi.reading import NOT_UTF8, read_text
-from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, kind_of, tells_nothing
+from ctgi.retrieval.image_kinds import UNREAD, Kind, image_by_name, is_packed, kind_of, tells_nothing
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources import parquet, tar
 from ctgi.retrieval.sources.found import Found
 from ctgi.retrieval.sources.listing import Listed, file_at, listed, looks_like_a_list, named_in
@@ -26,53 +25,12 @@ from ctgi.retrieval.sources.references import (
     parted,
     reads_as_reference,
 )
+from ctgi.retrieval.walking import globbed, walked
 from ctgi.text import plain
 
 _IMAGES: tuple[Kind, ...] = ("image",)
 _SOURCES = "sources.jsonl"
 """Beside crops, of which it says where they are from: nobody takes it for an image."""
-_SHOWN = 6  # endings named in a message
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
-
-
-@dataclass
-class PassedOver:
-    """Files that are not images by name, counted by extension or as "no extension"."""
-
-    endings: Counter[str] = field(default_factory=Counter)
-    """Files left out."""
-    by_content: Counter[str] = field(default_factory=Counter)
-    """Files taken because their content is an image."""
-    unread: dict[str, list[str]] = field(default_factory=dict)
-    """Files left out that the user may have meant (videos, HEIC), grouped by what to do about them."""
-
-    def count(self, path: str, ending: str, kind: Kind) -> None:
-        """Add a file whose extension does not say that it is an image."""
-        counts = self.by_content if kind == "image" else self.endings
-        counts[ending or "no extension"] += 1
-        if kind in UNREAD:
-            self.unread.setdefault(UNREAD[kind], []).append(path)
-
-    def lines(self) -> list[str]:
-        """The account as messages for the user, one line each; empty if there is nothing to report."""
-        lines = []
-        if self.by_content:
-            lines.append(f"{_files(self.by_content)} taken as images by their content: {_listed(self.by_content)}")
-        if self.endings:
-            lines.append(f"{_files(self.endings)} passed over: {_listed(self.endings)}")
-        for cure, paths in self.unread.items():
-            more = f" ({len(paths) - 1:,} more like it)" if len(paths) > 1 else ""
-            lines.append(f"{plain(os.path.basename(paths[0]))} is {cure}{more}")
-        return lines
-
-
-def _files(counts: Counter[str]) -> str:
-    return f"{counts.total():,} file{'' if counts.total() == 1 else 's'}"
-
-
-def _listed(counts: Counter[str]) -> str:
-    shown = ", ".join(f"{plain(ending)} ({count:,})" for ending, count in counts.most_common(_SHOWN))
-    return shown + (f" and {len(counts) - _SHOWN:,} more endings" if len(counts) > _SHOWN else "")
 
 
 def canonical(path: str) -> str:
@@ -184,7 +142,7 @@ class _Search:
         if self._sources and is_remote(place):
             return self._at(place, column)
         if os.path.isdir(place):
-            return self._images(_walk(place), f"{plain(place)}: no {what} in this folder", column)
+            return self._images(walked(place), f"{plain(place)}: no {what} in this folder", column)
         if os.path.lexists(place):
             return self._named(place, column)
         if text.startswith("@") and len(text) > 1:
@@ -192,7 +150,7 @@ class _Search:
         if self._sources and is_reference(place) and os.path.lexists(file_of(place)):
             return iter([_part(place)])
         if glob.has_magic(place):
-            return self._images(_globbed(place), f"{plain(place)}: no {what} match this pattern", column)
+            return self._images(globbed(place), f"{plain(place)}: no {what} match this pattern", column)
         raise CtgiError(f"{plain(place)}: no such file or folder: give a folder, a file, a quoted glob or @list.txt")
 
     def _named(self, path: str, column: str) -> Iterator[Found]:
@@ -205,8 +163,8 @@ class _Search:
             return iter([_part(path)])
         if is_shard(path) and os.path.isfile(path):
             return self._filled(self._in_shards([path], column), f"{plain(path)}: no images in it")
-        if path.lower().endswith(_COMPRESSED):
-            fault = "a compressed archive, in which nothing can be read alone: uncompress it to .tar first"
+        if is_packed(path):
+            fault = f"{UNREAD['packed']}, as a folder or a .tar"
             return iter([Found(path, fault=fault)])
         return iter([Found(path)])
 
@@ -303,7 +261,7 @@ class _Search:
         if image_by_name(ending):
             return True
         is_image = tells_nothing(ending) and holds_image(uri)
-        self._passed.count(uri, ending, "image" if is_image else "other")
+        self._passed.count(uri, ending, "image" if is_image else "packed" if is_packed(uri) else "other")
         return is_image
 
     def _pass_over(self, shards: Iterable[str]) -> None:
@@ -329,74 +287,6 @@ def _part(path: str) -> Found:
     except OSError:  # reading it says why
         return Found(path)
     return Found(path, inside.size if isinstance(inside, Member) else status.st_size, status.st_mtime_ns)
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Files below `folder`, sorted within each folder. No folder is entered twice, so loops of links end."""
-    seen: set[tuple[int, int]] = set()
-    open_folders = [_listing(folder, seen)]
-    while open_folders:
-        for entry in open_folders[-1]:
-            if _is_folder(entry):
-                open_folders.append(_listing(entry.path, seen))
-                break
-            yield entry.path
-        else:
-            open_folders.pop()
-
-
-def _listing(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder, sorted; none if it was seen before."""
-    try:
-        here = os.stat(folder)
-        with os.scandir(folder) as entries:
-            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-    except OSError as error:
-        raise CtgiError(
-            f"{plain(folder)}: cannot read this folder ({error.strerror}): make it readable or leave it out"
-        ) from None
-    if (here.st_dev, here.st_ino) in seen:
-        return iter(())
-    seen.add((here.st_dev, here.st_ino))
-    return iter(found)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that points at itself
-        return False
-
-
-def _globbed(pattern: str) -> Iterator[str]:
-    matches = sorted(set(_matches(pattern)))
-    if not matches:
-        raise CtgiError(f"{plain(pattern)}: nothing matches this pattern: check it from {os.getcwd()}")
-    for path in matches:
-        yield from _walk(path) if os.path.isdir(path) else [path]
-
-
-def _matches(pattern: str) -> Iterator[str]:
-    """Files and folders that a pattern matches. `**` is walked here, because glob's own walk follows loops of links."""
-    parts = pattern.split(os.sep)
-    if "**" not in parts:
-        yield from glob.iglob(pattern)
-        return
-    place = parts.index("**")
-    before, after = os.sep.join(parts[:place]) or os.sep, os.sep.join(parts[place + 1 :])
-    for start in filter(os.path.isdir, glob.iglob(before)) if place else [""]:
-        for folder in _folders(start):
-            yield from _matches(os.path.join(glob.escape(folder), after)) if after else [folder or "."]
-
-
-def _folders(start: str) -> Iterator[str]:
-    """`start` and the folders below it; none is listed twice."""
-    seen: set[tuple[int, int]] = set()
-    waiting = [start]
-    while waiting:
-        folder = waiting.pop()
-        yield folder
-        waiting.extend(os.path.join(folder, entry.name) for entry in _listing(folder or ".", seen) if _is_folder(entry))
 
 
 def _listed_in(path: str) -> Iterator[str]:

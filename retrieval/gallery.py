@@ -16,10 +16,10 @@ from ctgi.files import WithoutLocks
 from ctgi.retrieval.caption_rows import CAPTION_WEIGHT
 from ctgi.retrieval.columns import ColumnsReport
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery_build import GalleryReport, Progress, gallery_folder
 from ctgi.retrieval.images import ImageRef, display
 from ctgi.retrieval.parts import Part, Space
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.ranking import Candidate, Ranking, Refinement
 from ctgi.retrieval.rerank import matcher_of, reordered
 from ctgi.settings_tables import RetrieverSettings

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import PassedOver, canonical, find_sources, is_streamed
+from ctgi.retrieval.finding import canonical, find_sources, is_streamed
 from ctgi.retrieval.gallery_files import disk_bytes, gallery_for, read_header, refuse_lance
 from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Entry
@@ -26,6 +26,7 @@ from ctgi.retrieval.gallery_names import FOLDER, index_command
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.index_trial import check_index
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources.found import Found
 from ctgi.retrieval.sources.reading import open_bytes, read_ahead
 from ctgi.retrieval.sources.references import Member, file_of, is_remote, parted

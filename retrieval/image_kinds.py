@@ -7,13 +7,15 @@ import struct
 from importlib.util import find_spec
 from typing import Literal
 
-Kind = Literal["image", "video", "heif", "shard", "other"]
+Kind = Literal["image", "video", "heif", "shard", "packed", "inner", "other"]
 
 HEAD_BYTES = 64
 UNREAD: dict[Kind, str] = {
     "video": "a video: ctgi crop cuts the people out of it",
     "heif": "a HEIC image: pip install 'ctgi[heif]' to read it",
     "shard": "an archive beside images: name it by itself to take the images in it",
+    "packed": "a compressed archive: unpack it first to take the images in it",
+    "inner": "an archive in an archive: unpack the outer one, and name this one by itself",
 }
 """Files that users may take for images, and what to do about them."""
 
@@ -31,6 +33,7 @@ _VIDEOS = frozenset(
         ".webm", ".wmv",
     }
 )  # fmt: skip
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".zip", ".7z", ".rar")
 _OTHERS = frozenset(
     {  # not worth opening; a raw camera file has a thumbnail that would pass for the picture
         ".7z", ".arw", ".bak", ".bz2", ".cfg", ".cr2", ".cr3", ".csv", ".db", ".dng", ".docx", ".gz", ".h5",
@@ -66,6 +69,11 @@ def image_by_name(ending: str) -> bool:
     return ending in _IMAGES or (ending in _HEIF and _heif_installed())
 
 
+def is_packed(name: str) -> bool:
+    """Whether a name is that of a compressed archive, in which nothing can be read alone."""
+    return name.lower().endswith(_PACKED)
+
+
 def tells_nothing(ending: str) -> bool:
     """Whether only the content of a file with this extension (lower case) shows what it is."""
     return ending not in _VIDEOS and ending not in _OTHERS and ending not in _HEIF
@@ -76,6 +84,8 @@ def kind_of(path: str) -> Kind:
     ending = os.path.splitext(path)[1].lower()
     if ending in _VIDEOS:
         return "video"
+    if is_packed(path):
+        return "packed"
     if ending in _OTHERS:
         return "other"
     try:

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.finding import PassedOver, find_images
+from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.text import plain
 
 _MARKET = re.compile(r"(?P<person>-?\d{1,5})_?c(?P<camera>\d+)", re.IGNORECASE)

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError, ImageError, UnreadError
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import PassedOver, canonical, find_sources
+from ctgi.retrieval.finding import canonical, find_sources
 from ctgi.retrieval.gallery_build import GalleryReport, Progress, ahead, check_finite, entry_of
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.images import digest, picture_at
 from ctgi.retrieval.lance.gallery import root_of
 from ctgi.retrieval.lance.place import LancePlace
 from ctgi.retrieval.lance.tables import COMMIT_ROWS, PATH, LanceTable, TableHeader
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources.found import Found
 from ctgi.retrieval.sources.reading import open_bytes, read_ahead
 from ctgi.retrieval.sources.references import is_remote, is_shard

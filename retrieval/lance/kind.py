@@ -8,7 +8,6 @@ from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks
 from ctgi.retrieval.columns import ColumnsReport
 from ctgi.retrieval.encoder import Encoder
-from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import ToMake
 from ctgi.retrieval.gallery_build import GalleryReport, Progress
 from ctgi.retrieval.images import display
@@ -19,6 +18,7 @@ from ctgi.retrieval.lance.gallery import LanceGallery, open_lance, root_of
 from ctgi.retrieval.lance.place import LancePlace
 from ctgi.retrieval.lance.tables import INDEX_ROWS, VECTOR, LanceTable, TableHeader
 from ctgi.retrieval.parts import Part, Space, below
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.settings_tables import RetrieverSettings
 
 

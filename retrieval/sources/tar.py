@@ -5,16 +5,14 @@ import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from ctgi.retrieval.image_kinds import HEAD_BYTES, image_by_name, image_format, tells_nothing
+from ctgi.retrieval.image_kinds import HEAD_BYTES, image_by_name, image_format, is_packed, tells_nothing
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources import remote
 from ctgi.retrieval.sources.found import Found
 from ctgi.retrieval.sources.recent import recent
-from ctgi.retrieval.sources.references import is_remote, member_reference
-
-if TYPE_CHECKING:
-    from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.sources.references import is_remote, is_shard, member_reference
 
 _BUFFER = 1 << 20
 _LARGEST_KEPT = 16 << 20
@@ -30,7 +28,7 @@ class _FaultError(Exception):
     """Why an archive cannot be read on."""
 
 
-def members(path: str, stamp: int | None, passed: "PassedOver", *, reading: bool) -> Iterator[Found]:
+def members(path: str, stamp: int | None, passed: PassedOver, *, reading: bool) -> Iterator[Found]:
     """The images in an archive; what else is in it is counted. Nothing is unpacked, and no name is followed.
 
     An archive that is damaged or cut off yields the images before that place, and then itself with the fault.
@@ -63,7 +61,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def _images(path: str, file: BinaryIO, stamp: int | None, passed: "PassedOver", reading: bool) -> Iterator[Found]:
+def _images(path: str, file: BinaryIO, stamp: int | None, passed: PassedOver, reading: bool) -> Iterator[Found]:
     for member in _walk(file):
         if not _is_image(member, file, passed):
             continue
@@ -107,7 +105,7 @@ def _damaged(count: int) -> str:
     return f"damaged or cut off after {count:,} files: copy it again" if count else "not a tar archive, or damaged"
 
 
-def _is_image(member: tarfile.TarInfo, file: BinaryIO, passed: "PassedOver") -> bool:
+def _is_image(member: tarfile.TarInfo, file: BinaryIO, passed: PassedOver) -> bool:
     """Whether a member is to be read, by the rules for files in folders; others are counted."""
     if member.isdir() or _HIDDEN.search(member.name):
         return False
@@ -121,5 +119,6 @@ def _is_image(member: tarfile.TarInfo, file: BinaryIO, passed: "PassedOver") -> 
     if tells_nothing(ending):
         file.seek(member.offset_data)
         is_image = image_format(file.read(min(HEAD_BYTES, member.size)), member.size) is not None
-    passed.count(member.name, ending, "image" if is_image else "other")
+    is_archive = is_shard(member.name) or is_packed(member.name)
+    passed.count(member.name, ending, "image" if is_image else "inner" if is_archive else "other")
     return is_image

@@ -10,8 +10,9 @@ from PIL import Image
 
 from ctgi.errors import CtgiError, ImageError
 from ctgi.retrieval import image_kinds
-from ctgi.retrieval.finding import PassedOver, canonical, find_images
+from ctgi.retrieval.finding import canonical, find_images
 from ctgi.retrieval.images import display, read_image
+from ctgi.retrieval.passed_over import PassedOver
 
 
 def drawn(path: Path, **options: object) -> Path:

@@ -14,8 +14,9 @@ import pytest
 import s3fs
 
 from ctgi.errors import CtgiError, ImageError, UnreadError
-from ctgi.retrieval.finding import PassedOver, find_sources
+from ctgi.retrieval.finding import find_sources
 from ctgi.retrieval.images import digest, read_image
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources import listing, reading, remote
 from ctgi.retrieval.sources.reading import read_ahead
 from ctgi.retrieval.sources.recent import recent

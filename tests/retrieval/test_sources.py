@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ctgi.errors import CtgiError, ImageError
-from ctgi.retrieval.finding import PassedOver, canonical, find_images, find_sources
+from ctgi.retrieval.finding import canonical, find_images, find_sources
 from ctgi.retrieval.images import digest, read_image
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources.reading import open_bytes
 from ctgi.retrieval.sources.references import (
     as_folders,
@@ -141,6 +142,21 @@ def test_lists_name_archives_and_references(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"people.tar\n{Path(first).name}\n")
     assert paths(f"@{tmp_path / 'list.txt'}") == [*paths(shard), first]
     assert paths(first) == [first]
+
+
+def test_archives_in_which_images_may_be_are_named_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    inner = {"a.tar": b"a", "b.parquet": b"b", "c.tar.gz": b"c", "d.gz": b"d", "e.jpg": picture("red")}
+    outer = save_tar(tmp_path / "people" / "outer.tar", inner)
+    for name in ("more.tgz", "MORE.ZIP", "log.gz"):
+        (tmp_path / "people" / name).write_bytes(b"packed")
+    passed = PassedOver()
+    assert len([*find_sources([str(outer.parent)], passed)]) == 1
+    assert passed.lines()[1:] == [
+        "MORE.ZIP is a compressed archive: unpack it first to take the images in it (1 more like it)",
+        "a.tar is an archive in an archive: unpack the outer one, and name this one by itself (2 more like it)",
+    ]
+    assert passed.endings.total() == 7
 
 
 def test_an_archive_without_images_says_what_is_in_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ctgi.reading import Json
-from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.passed_over import PassedOver
 
 LEFT_OUT = {
     "small": "too small",

@@ -19,8 +19,9 @@ from ctgi.graphs.contexts import open_mtg
 from ctgi.graphs.mtg import TOOLS, MtgContext, build_mtg, caption
 from ctgi.reading import Json
 from ctgi.records import CaptionRecord
-from ctgi.retrieval.finding import PassedOver, find_sources, is_streamed
+from ctgi.retrieval.finding import find_sources, is_streamed
 from ctgi.retrieval.images import ImageRef, ref
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources.found import Found
 from ctgi.retrieval.sources.reading import read_ahead
 from ctgi.runs.batch import run_many

@@ -13,7 +13,7 @@ from ctgi.config import Settings
 from ctgi.graphs.mtg import TOOLS
 from ctgi.places import Placed
 from ctgi.reading import Json
-from ctgi.retrieval.finding import PassedOver
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.runs.beforehand import beforehand
 from ctgi.runs.caption import CaptionReport, Images, as_given, caption_each, found
 from ctgi.runs.captions_file import Captioned

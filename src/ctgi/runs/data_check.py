@@ -14,7 +14,8 @@ from ctgi.retrieval.benchmarks.layouts import LAYOUTS, SPLITS, Counts, Layout
 from ctgi.retrieval.benchmarks.pictures import check_people, folder_splits, is_outside, left_out, person_of, told
 from ctgi.retrieval.benchmarks.places import annotation_files, image_folder, recognize
 from ctgi.retrieval.benchmarks.trees import TREES, cameras, read_tree
-from ctgi.retrieval.finding import PassedOver, find_images
+from ctgi.retrieval.finding import find_images
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.runs.events import Events
 from ctgi.runs.image_scan import scan_images
 from ctgi.suggest import did_you_mean

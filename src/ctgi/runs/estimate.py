@@ -12,8 +12,9 @@ from ctgi.config import Endpoint, Settings
 from ctgi.errors import ImageError
 from ctgi.places import Placed
 from ctgi.reading import Json
-from ctgi.retrieval.finding import PassedOver, find_sources
+from ctgi.retrieval.finding import find_sources
 from ctgi.retrieval.images import digest, image_size
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources.reading import read_ahead
 from ctgi.runs.captions_file import Captioned
 from ctgi.runs.events import Events

@@ -9,9 +9,9 @@ from pathlib import Path
 from ctgi.config import Settings
 from ctgi.errors import CtgiError
 from ctgi.retrieval.encoder import Encoder, load_encoder
-from ctgi.retrieval.finding import PassedOver
 from ctgi.retrieval.gallery import Gallery, GalleryReport, build_gallery, is_gallery, kind_of, open_gallery
 from ctgi.retrieval.gallery_files import refuse_two_galleries
+from ctgi.retrieval.passed_over import PassedOver
 from ctgi.retrieval.sources.references import file_of, is_remote
 from ctgi.runs.columns import update_metadata
 from ctgi.runs.events import Events
