@@ -233,11 +233,14 @@ def _root(inputs: Sequence[str]) -> str:
     return str(Path(inputs[0]).resolve() if is_folder else Path.cwd())
 
 
-def _name(path: str, root: str) -> str:
-    """A path as the table has it: from the root if it is below, else absolute."""
+def name_below(path: str, root: str, real: Callable[[str], str] = canonical) -> str:
+    """A path as the table has it: from the root if it is below, else absolute.
+
+    real: finds the canonical path.
+    """
     if is_remote(path):
         return path
-    full = canonical(path)
+    full = real(path)
     return os.path.relpath(full, root) if Path(full).is_relative_to(root) else full
 
 
@@ -257,7 +260,7 @@ def _survey(images: Iterator[Found], root: str, filling: Filling, run: _Run) -> 
 
 
 def _found(found: Found, root: str, run: _Run) -> _Image | None:
-    name = _name(found.path, root)
+    name = name_below(found.path, root)
     try:
         name.encode()
         return _Image(found.path, entry_of(found, name))
@@ -343,7 +346,7 @@ def _take(
 def _remove(inputs: Sequence[str], root: str, table: LanceTable, run: _Run) -> int:
     """Remove the rows of images that are gone from the given folders, archives and addresses, or are no images now."""
     kept = np.unique(np.array(run.kept, np.int64))
-    folders = [_name(path, root) for path in inputs if Path(path).is_dir() or is_shard(path) or is_remote(path)]
+    folders = [name_below(path, root) for path in inputs if Path(path).is_dir() or is_shard(path) or is_remote(path)]
     gone = set(table.known(run.lost))
     if folders:
         for batch in table.batches([PATH]):

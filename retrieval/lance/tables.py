@@ -234,6 +234,11 @@ class LanceTable:
         with explained(self.place):
             return int(self.table.count_rows())
 
+    def committed(self) -> float:
+        """When the last commit was, in seconds since 1970."""
+        with explained(self.place):
+            return float(max(version["timestamp"].timestamp() for version in self.table.list_versions()))
+
     def contents(self) -> int:
         """Different contents among the rows."""
         seen = [np.empty(0, np.uint64)]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ctgi.retrieval.finding import find_sources
+from ctgi.runs.events import Logged
+from ctgi.runs.manifest import Manifest
 from tests.support.commands import Run
 
 
@@ -103,6 +106,23 @@ def test_two_galleries_in_a_folder_are_told_apart(ctgi: Run, people: Path) -> No
             assert "both: two galleries, one in the folder and one on LanceDB: copy the one you want" in done.err
         assert ctgi("gallery", "copy", name, f"{name}{len(name)}", "-q").code == 0
         assert ctgi("search", "a man", "-g", f"{name}{len(name)}", "--no-mti", "-q").code == 0
+
+
+def test_how_far_a_gallery_is_that_nodes_fill(ctgi: Run, people: Path) -> None:
+    """Two of eight images are in it, one of them has changed since, and one that is in it is not on the list."""
+    some = [people / "0_a.png", people / "1_a.png"]
+    assert "db.manifest.jsonl: no such file" in ctgi("gallery", "status", "lance:db").err
+    assert "name one, like lance:people" in ctgi("gallery", "status", "db").err
+    (people / "1_b.png").rename("elsewhere.png")
+    manifest = Manifest(Path("db.manifest.jsonl"), {})
+    manifest.update([*find_sources([str(people)])], Logged())
+    assert ctgi("gallery", "status", "lance:db").out == "0 of 7 images are in lance:db (0.0 %); not begun\n"
+    some[1].write_bytes(some[1].read_bytes() + b"x")
+    assert ctgi("index", *some, "elsewhere.png", "--out", "lance:db", "-q").code == 0
+    assert "1 of 7 images are in lance:db (14.3 %); last commit " in ctgi("gallery", "status", "lance:db").out
+    told = ctgi("gallery", "status", "lance:db", "--json").json
+    assert (told | {"idle_s": 0}) == {"gallery": "lance:db", "images": 7, "indexed": 1, "idle_s": 0}
+    assert 0 <= told["idle_s"] < 300
 
 
 @pytest.mark.parametrize("target", ["lance:db", "npy:db"])

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ctgi.retrieval.parts import Space
 
 gallery = typer.Typer(
-    help="Copy galleries: from a folder to LanceDB and back, and embeddings as clip-retrieval keeps them in and out.",
+    help="Copy galleries: from a folder to LanceDB and back, and embeddings as clip-retrieval keeps them in and out. "
+    "See how far one is that several nodes fill.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -27,6 +28,8 @@ Source = Annotated[
 Target = Annotated[
     str, typer.Argument(metavar="TO", help="A new folder, lance:FOLDER or lance:s3://BUCKET/NAME, or npy:FOLDER.")
 ]
+
+Filling = Annotated[str, typer.Argument(metavar="GALLERY", help="lance:FOLDER or lance:s3://BUCKET/NAME.")]
 
 
 @gallery.callback()
@@ -72,3 +75,22 @@ def copy(
         sys.stdout.write(f"{report.images:,} images from {plain(source)} to {plain(target)}{known}\n")
     if report.failed:
         raise typer.Exit(1)
+
+
+@gallery.command("status")
+def status(name: Filling, as_json: AsJson = False) -> None:
+    """Show how many images are in a gallery that ctgi index --ray fills. Run it in that command's folder, on any node.
+
+    Images that cannot be read are on the list and never in the gallery; ctgi index names them at the end.
+
+    Example: ctgi gallery status lance:people
+    """
+    from ctgi.runs.index_progress import filled
+
+    found = filled(name)
+    if as_json:
+        print_json(found.to_json())
+        return
+    share = f" ({100 * found.indexed / found.images:.1f} %)" if found.images else ""
+    last = "not begun" if found.idle_s is None else f"last commit {found.idle_s:,.0f} s ago"
+    sys.stdout.write(f"{found.indexed:,} of {found.images:,} images are in {plain(found.gallery)}{share}; {last}\n")

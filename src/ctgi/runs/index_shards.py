@@ -15,6 +15,7 @@ from ctgi.retrieval.lance.build import PartReport, fill_part, prepare
 from ctgi.retrieval.lance.place import PREFIX, LancePlace
 from ctgi.runs.events import Events
 from ctgi.runs.index import build
+from ctgi.runs.index_progress import list_of
 from ctgi.runs.manifest import Manifest
 from ctgi.runs.on_ray import cluster, run_shards
 from ctgi.runs.shards import Shard
@@ -44,7 +45,7 @@ def index_on_ray(
     if not str(out).startswith(PREFIX):
         raise CtgiError("--ray needs a gallery that takes many writers: name one on LanceDB, like --out lance:people")
     started, place = time.monotonic(), LancePlace.of(out)
-    manifest = Manifest(Path(f"{Path(place.address).name}.manifest.jsonl"), {"inputs": images})
+    manifest = Manifest(list_of(place), {"inputs": images})
     with cluster(address):
         spec = str(settings.binding("search_gallery"))
         encoder = load_encoder(spec, settings.retriever)
