@@ -8,8 +8,8 @@ from ctgi.embedded import MLLM
 from tests.servers.server_process import ModelServer, free_port, start
 
 COMMANDS = Path(sys.executable).parent
-VLLM_START_S = 300
-TRANSFORMERS_START_S = 120
+VLLM_START_S = 600
+TRANSFORMERS_START_S = 300
 
 CPU_FLAGS = (
     *("--dtype", "float32", "--enforce-eager", "--skip-mm-profiling"),

@@ -21,7 +21,7 @@ from tests.support.drawn_people import draw_people, names
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-START_S = 120
+START_S = 300
 UNTOLD = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false"}
 
 

@@ -217,6 +217,7 @@ def test_a_long_gallery_is_scrolled_and_only_what_is_near_is_there(
     visit.locator("[aria-posinset='200'] a").focus()
     for _ in range(60):  # backwards by the keyboard, through pieces that are not there yet
         visit.keyboard.press("Shift+Tab")
+        visit.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it scrolls
         visit.wait_for_selector(".blank", state="detached")
     assert visit.evaluate("document.activeElement.closest('li').ariaPosInSet") == "140"
 
