@@ -33,6 +33,7 @@ def test_every_stage_gives_its_figures(figures: dict[str, Any]) -> None:
     assert figures["gallery rows"]["rows_added"] == figures["lance rows"]["rows_added"] == ROWS
     assert figures["gallery resume"] == {"rows": ROWS}
     assert figures["gallery open"]["rows"] == ROWS
+    assert [figures["gallery where"][name]["images"] > 0 for name in ("50 %", "2.4 %")] == [True, True]
     for found in (figures["gallery search"], figures["lance search"]):
         assert all(one["p50_ms"] <= one["p95_ms"] for one in found.values())
         assert all(one["recall"] > 0.8 for one in found.values() if "recall" in one)

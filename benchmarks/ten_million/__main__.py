@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from benchmarks.ten_million import captions, folder, lance
+from benchmarks.ten_million import captions, filters, folder, lance
 from benchmarks.ten_million.cost import cost_of
 
 Work = Callable[[], dict[str, Any]]
@@ -32,6 +32,7 @@ def stages(asked: argparse.Namespace) -> dict[str, Work]:
         "gallery open": lambda: folder.opened(place),
         "gallery truth": lambda: folder.told(place, asked.queries, asked.decay),
         "gallery search": lambda: folder.searched(place),
+        "gallery where": lambda: filters.filtered(place),
         "lance rows": lambda: lance.written(place, count, asked.decay),
         "lance index": lambda: lance.indexed(place),
         "lance open": lambda: lance.opened(place),
