@@ -21,9 +21,9 @@ from ctgi.retrieval.gallery_files import check_encoder, gallery_for, read_header
 from ctgi.retrieval.gallery_header import Header, has_header, image_root
 from ctgi.retrieval.gallery_manifest import Entry, Manifest
 from ctgi.retrieval.gallery_names import DamagedGalleryError, gallery_home, index_command, named_by_person
-from ctgi.retrieval.gallery_rows import open_embeddings
+from ctgi.retrieval.gallery_rows import open_embeddings, open_for_some
 from ctgi.retrieval.images import ImageRef, display
-from ctgi.retrieval.index import Index, exact_index, open_index
+from ctgi.retrieval.index import Index, exact_index, is_exact, open_index
 from ctgi.retrieval.metadata import PATH, Value
 from ctgi.retrieval.parts import PART_ROWS, Part, Space
 from ctgi.retrieval.ranking import Candidate, Refinement
@@ -41,8 +41,10 @@ class FolderGallery(Gallery):
         manifest: Manifest,
         index: Index,
         rows: NDArray[np.floating],
+        some: NDArray[np.floating],
         encoder: Encoder | None,
     ) -> None:
+        """`some` are the same rows as `rows`, for reading a few of them."""
         super().__init__(encoder)
         self.folder = folder
         self.header = header
@@ -50,6 +52,7 @@ class FolderGallery(Gallery):
         self._manifest = manifest
         self._index = index
         self._rows = rows
+        self._some = some
         self._columns: tuple[int | None, Columns] | None = None
         self._captions: int | None = None
         self._chosen: NDArray[np.bool_] | None = None
@@ -134,7 +137,7 @@ class FolderGallery(Gallery):
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The stored embeddings of some rows, [N, D], L2-normalized."""
-        return self._rows[rows].astype(np.float32)
+        return self._some[rows].astype(np.float32)
 
     def refs(self) -> Iterator[ImageRef]:
         """All images in row order, streamed."""
@@ -186,7 +189,7 @@ class FolderGallery(Gallery):
         vectors = caption_vectors(texts, self.encoder)
         rows = with_captions(self._rows, {row: place[text] for row, text in owners.items()}, vectors, weight)
         found, told = copy(self), json.dumps([sorted(owners.items()), weight])
-        found._rows, found._index = rows, exact_index(rows)
+        found._rows, found._some, found._index = rows, rows, exact_index(rows)
         found._captions = crc32(told.encode(errors="surrogatepass"))
         return found, len(owners)
 
@@ -279,7 +282,7 @@ class FolderGallery(Gallery):
 
     def _similarities(self, rows: NDArray[np.int64], vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Exact cosines from the stored rows, equal for equal rows: an index may estimate them, and BLAS may round."""
-        products: NDArray[np.float32] = np.einsum("ij,j->i", self._rows[rows].astype(np.float32), vector)
+        products: NDArray[np.float32] = np.einsum("ij,j->i", self._some[rows].astype(np.float32), vector)
         if not np.isfinite(products).all():
             raise DamagedGalleryError(self.folder, "an embedding is not finite", self.header)
         return products
@@ -332,5 +335,6 @@ def _open(folder: Path, header: Header, encoder: Encoder | None) -> FolderGaller
         header = header.model_copy(update={"spec": encoder.spec})  # the same encoder may lie elsewhere by now
     if header.count == 0:
         raise CtgiError(f"{display(str(folder))}: the gallery holds no images yet: run {index_command(folder, header)}")
-    rows = open_embeddings(folder, header)
-    return FolderGallery(folder, header, Manifest(folder, header), open_index(folder, header, rows), rows, encoder)
+    rows, manifest = open_embeddings(folder, header), Manifest(folder, header)
+    some = rows if is_exact(header) else open_for_some(folder, header)
+    return FolderGallery(folder, header, manifest, open_index(folder, header, some), rows, some, encoder)

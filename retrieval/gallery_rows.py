@@ -1,5 +1,6 @@
 """The embeddings of a gallery on disk, memory-mapped and checked."""
 
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,27 @@ def open_embeddings(folder: Path, header: Header) -> NDArray[np.floating]:
     if not sound.all() or not is_whole(folder, header, path, size, header.embeddings_crc32, sample(size)):
         raise DamagedGalleryError(folder, f"{path.name} has changed since it was written", header)
     return np.asarray(rows)
+
+
+def open_for_some(folder: Path, header: Header) -> NDArray[np.floating]:
+    """The committed rows once more, for reading a few here and there: [count, D].
+
+    The system reads no neighbors ahead, which would be a hundred times as much as is wanted.
+
+    Raises:
+        DamagedGalleryError: the file is missing or too short.
+        UnreadableError: it cannot be read.
+    """
+    path = embeddings_path(folder, header)
+    content = mapped(folder, header, path, lambda: _mapped_at_random(path, header.embeddings_bytes))
+    return np.frombuffer(content, header.dtype).reshape(header.count, header.dim)
+
+
+def _mapped_at_random(path: Path, size: int) -> mmap.mmap:
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+    content.madvise(mmap.MADV_RANDOM)
+    return content
 
 
 def _some_rows(path: Path, header: Header) -> NDArray[np.float32]:

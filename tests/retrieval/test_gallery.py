@@ -303,6 +303,18 @@ def test_half_precision_storage(people: Path, encoder: Encoder) -> None:
     assert [file.stat().st_size for file in (people / ".ctgi").glob("embeddings-*")] == [8 * 64 * 2]
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells how a file is mapped")
+@pytest.mark.parametrize("index", ["HNSW32", "Flat"])
+def test_rows_that_an_index_picks_are_read_without_their_neighbors(people: Path, encoder: Encoder, index: str) -> None:
+    indexed(people, encoder, index=index)
+    gallery = open_gallery(people, encoder)
+    gallery.search("a man", 8)
+    told = Path("/proc/self/smaps").read_text().split(f"{people}/.ctgi/embeddings-1.bin")[1:]
+    flags = [one.partition("VmFlags:")[2].partition("\n")[0].split() for one in told]
+    assert flags
+    assert any("rr" in one for one in flags) == (index != "Flat")
+
+
 def damage(path: Path, how: str) -> None:
     content = path.read_bytes()
     path.write_bytes({"cut": content[: len(content) // 2], "noise": b"\xa5" * len(content), "empty": b""}[how])
