@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ctgi.errors import ArgumentError, CtgiError
+from ctgi.retrieval import conditions
 from ctgi.retrieval.columns import FILE, Columns, ColumnsReport, Listing, update_columns
 from ctgi.retrieval.metadata import as_time
 
@@ -169,6 +170,15 @@ def test_a_condition_that_never_ends_is_stopped(tmp_path: Path) -> None:
     columns = Columns(tmp_path / FILE, [f"{number}.jpg" for number in range(2000)])
     with pytest.raises(ArgumentError, match="takes too long"):
         columns.rows("path < (select max(a.path || b.path || c.path) from images a, images b, images c)")
+
+
+def test_the_more_rows_the_longer_a_condition_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "_STEPS", 0)
+    monkeypatch.setattr(conditions, "_STEPS_PER_ROW", 40)
+    columns = Columns(tmp_path / FILE, [f"{number}.jpg" for number in range(20_000)])
+    assert len(columns.rows("path like '%.jpg'")) == 20_000
+    with pytest.raises(ArgumentError, match="takes too long"):
+        columns.rows("path = (select max(a.path || b.path) from images a, images b)")
 
 
 def test_without_tables_paths_are_known(tmp_path: Path) -> None:
