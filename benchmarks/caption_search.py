@@ -23,7 +23,7 @@ from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.evaluate import EncodedSplit
 from ctgi.retrieval.metrics import QueryMetrics, measure_features
 from ctgi.retrieval.resampling import compare
-from ctgi.runs.captioned import read_stored
+from ctgi.runs.captioned import CaptionsOnDisk
 from ctgi.runs.evaluate import DataSpec, encode
 from ctgi.runs.evaluation import as_row
 from ctgi.runs.events import Logged
@@ -41,14 +41,14 @@ class People:
     def measure(self, weight: float) -> QueryMetrics:
         """Text-to-image metrics of each description."""
         split, images = self.encoded.split, self.encoded.image_features
-        rows = with_captions(images, {row: row for row in range(len(images))}, self.captions, weight)
+        rows = with_captions(images, np.arange(len(images)), self.captions, weight)
         return measure_features(self.encoded.text_features, rows, split.caption_pids, split.image_pids)
 
 
 def read_people(root: Path, split: str, captions: Path, encoder: Encoder, settings: Settings) -> People:
     """The people of a split; every image has a caption."""
     chosen, _ = DataSpec("rstp", root, split).load(Logged())
-    encoded, stored = encode(chosen, encoder, settings, root / ".features", Logged()), read_stored(captions)
+    encoded, stored = encode(chosen, encoder, settings, root / ".features", Logged()), CaptionsOnDisk(captions)
     return People(encoded, caption_vectors([stored[image.sha256].caption for image in encoded.images], encoder))
 
 

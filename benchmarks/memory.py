@@ -20,12 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from ctgi.caption_table import Wanted
 from ctgi.captions import read_captions
-from ctgi.captions_index import CaptionsIndex, Wanted
+from ctgi.captions_index import CaptionsIndex
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, owners
 from ctgi.retrieval.gallery import open_gallery
 from ctgi.retrieval.gallery_header import Header
 from ctgi.retrieval.gallery_manifest import Entry
 from ctgi.retrieval.gallery_writer import GalleryWriter, resume, writing
+from ctgi.runs.captioned import CaptionsOnDisk
 from ctgi.runs.captions_file import open_captions
 
 DIM = 64
@@ -90,8 +93,15 @@ def read_all(folder: Path, records: int) -> None:
     assert sum(1 for _ in read_captions(folder / "captions.jsonl")) >= records
 
 
+def look_up(folder: Path, records: int) -> None:
+    """As `ctgi search --captions` does before it encodes them: the caption of each image."""
+    stored = CaptionsOnDisk(folder / "captions.jsonl")
+    known = owners(((n, sha256_of(n)) for n in range(records)), stored.caption_of, CAPTION_WEIGHT)
+    assert len(known.places) == records
+
+
 def browse(folder: Path, records: int) -> None:
-    """As the page and `ctgi search --captions` do."""
+    """As the page does."""
     index = CaptionsIndex(folder / "captions.jsonl")
     index.refresh()
     assert len(index.wanted(Wanted(text="camera-03"))) <= records
@@ -126,7 +136,7 @@ def anchor_rows(folder: Path, records: int) -> None:
 
 
 STEPS: dict[str, tuple[Callable[[Path, int], None], ...]] = {
-    "captions": (open_and_resume, read_all, browse),
+    "captions": (open_and_resume, read_all, look_up, browse),
     "gallery": (write_rows, resume_rows, open_rows, anchor_rows),
 }
 

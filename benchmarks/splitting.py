@@ -34,7 +34,7 @@ from ctgi.retrieval.encoder import Encoder, load_encoder
 from ctgi.retrieval.fusion import MODES, blend
 from ctgi.retrieval.images import ImageRef
 from ctgi.retrieval.resampling import compare
-from ctgi.runs.captioned import read_stored
+from ctgi.runs.captioned import CaptionsOnDisk
 from ctgi.runs.evaluate import DataSpec, encode
 from ctgi.runs.events import Logged
 from ctgi.synth.dataset import TABLE
@@ -80,13 +80,13 @@ def read_people(
     table = {(root / row["path"]).name: row for row in read_rows(root / TABLE)}
     truth = [table[Path(image.path).name] for image in encoded.images]
     scenes = [Scene(Person(**row["person"]), View(**row["view"]), frozenset(row["visible"])) for row in truth]
-    stored = read_stored(captions)
+    stored = CaptionsOnDisk(captions)
     told = [(row, stored[image.sha256].caption) for row, image in enumerate(encoded.images) if image.sha256 in stored]
-    places = {row: place for place, (row, _) in enumerate(told)}
+    owners = np.array([row for row, _ in told])
     vectors = caption_vectors([text for _, text in told], encoder)
     rows = {
         "images": encoded.image_features,
-        "images and captions": with_captions(encoded.image_features, places, vectors, CAPTION_WEIGHT),
+        "images and captions": with_captions(encoded.image_features, owners, vectors, CAPTION_WEIGHT),
     }
     people = People(encoded.images, np.array(encoded.split.image_pids), tuple(scenes), stored, rows)
     said = zip(encoded.split.captions, encoded.split.caption_images, strict=True)

@@ -1,17 +1,15 @@
 """A gallery in a folder, searched by faiss."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Self
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors, with_captions
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, CaptionOf, caption_vectors, fused_gallery, owners
 from ctgi.retrieval.columns import FILE as COLUMNS
 from ctgi.retrieval.columns import Columns, Listing, column_names
 from ctgi.retrieval.encoder import Encoder
@@ -174,24 +172,20 @@ class FolderGallery(Gallery):
             values = [{name: column[row] for name, column in columns.items()} for row in rows]
             yield Part(entries, np.array(self._rows[rows.start : rows.stop]), values)
 
-    def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
-        """This gallery, searched by image and caption together, and how many of its images have a caption.
-
-        Args:
-            captions: sha256 of an image -> its dense caption.
-            weight: share of the caption in a score, in [0, 1].
-        """
-        owners = {row: captions[image.sha256] for row, image in enumerate(self.refs()) if image.sha256 in captions}
-        if not owners or self.encoder is None:
+    def with_captions(self, caption_of: CaptionOf, weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
+        """This gallery, searched by image and caption together, and how many of its images have a caption."""
+        if self.encoder is None:
             return self, 0
-        texts = list(dict.fromkeys(owners.values()))
-        place = {text: at for at, text in enumerate(texts)}
-        vectors = caption_vectors(texts, self.encoder)
-        rows = with_captions(self._rows, {row: place[text] for row, text in owners.items()}, vectors, weight)
-        found, told = copy(self), json.dumps([sorted(owners.items()), weight])
+        known = owners(((row, image.sha256) for row, image in enumerate(self.refs())), caption_of, weight)
+        if not len(known.places):
+            return self, 0
+        firsts = (self.ref(int(row)).sha256 for row in known.places[known.firsts])
+        vectors = caption_vectors((caption_of(sha256) or "" for sha256 in firsts), self.encoder)
+        found = copy(self)
+        rows = fused_gallery(self._rows, known, vectors, weight)
         found._rows, found._some, found._index = rows, rows, exact_index(rows)
-        found._captions = crc32(told.encode(errors="surrogatepass"))
-        return found, len(owners)
+        found._captions = known.crc32
+        return found, len(known.places)
 
     def column_names(self) -> tuple[str, ...]:
         """What is known of its images beside their pixels."""

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
 from ctgi.files import WithoutLocks
-from ctgi.retrieval.caption_rows import CAPTION_WEIGHT
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, CaptionOf
 from ctgi.retrieval.columns import ColumnsReport
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.gallery_build import GalleryReport, Progress, gallery_folder
@@ -186,12 +186,15 @@ class Gallery(ABC):
     # --- what is searched
 
     @abstractmethod
-    def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple["Gallery", int]:
+    def with_captions(self, caption_of: CaptionOf, weight: float = CAPTION_WEIGHT) -> tuple["Gallery", int]:
         """This gallery, searched by image and caption together, and how many of its images have a caption.
 
         Args:
-            captions: sha256 of an image -> its dense caption.
+            caption_of: the dense caption of an image, by its sha256; asked twice, so that no text is kept.
             weight: share of the caption in a score, in [0, 1].
+
+        Raises:
+            CtgiError: a temporary file for the vectors cannot be written.
         """
 
     @abstractmethod

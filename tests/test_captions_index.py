@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ctgi.captions_index import CaptionsIndex, Wanted
+from ctgi.caption_table import Wanted
+from ctgi.captions_index import CaptionsIndex, Entries
 from ctgi.corrections import Change, correct
 from ctgi.errors import CtgiError
 from tests.support.caption_records import BAG, SHOES, record, turn, write
@@ -28,6 +29,10 @@ def indexed(captions: Path) -> CaptionsIndex:
     return index
 
 
+def paths(index: CaptionsIndex, entries: Entries) -> list[str]:
+    return [index.read(entry).path for entry in entries]
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
@@ -48,7 +53,7 @@ def indexed(captions: Path) -> CaptionsIndex:
 )
 def test_what_fits(captions: Path, wanted: Wanted, expected: list[str]) -> None:
     index = indexed(captions)
-    assert [entry.path for entry in index.wanted(wanted)] == expected
+    assert paths(index, index.wanted(wanted)) == expected
     assert index.attributes == ["bag", "shoes"]
 
 
@@ -57,8 +62,8 @@ def test_a_corrected_record_is_found_by_what_it_says_now(captions: Path) -> None
     entry = index.entries[0]
     correct(captions, index.read(entry), [Change(SHOES, "white sneakers", "clogs")], "")
     index.refresh()
-    assert [one.path for one in index.wanted(Wanted(text="clogs"))] == ["a.png"]
-    assert [one.path for one in index.wanted(Wanted(only="corrected"))] == ["a.png"]
+    assert paths(index, index.wanted(Wanted(text="clogs"))) == ["a.png"]
+    assert paths(index, index.wanted(Wanted(only="corrected"))) == ["a.png"]
 
 
 def test_what_is_appended_is_taken_in(captions: Path) -> None:
@@ -72,7 +77,6 @@ def test_what_is_appended_is_taken_in(captions: Path) -> None:
         file.write(line[40:] + b"\n")
     index.refresh()
     assert index.read(index.entries[4]).path == "e.png"
-    assert index.entries[4].line == 5
 
 
 def test_a_later_record_of_a_path_counts_unless_it_has_no_caption(tmp_path: Path) -> None:
@@ -89,14 +93,14 @@ def test_a_file_that_was_replaced_is_read_anew(captions: Path, size: int) -> Non
     index = indexed(captions)
     write(captions, *[record(f"{number}.png") for number in range(size)])
     index.refresh()
-    assert [entry.path for entry in index.entries] == [f"{number}.png" for number in range(size)]
+    assert paths(index, index.entries) == [f"{number}.png" for number in range(size)]
 
 
 def test_a_file_that_is_gone_and_comes(captions: Path) -> None:
     index = indexed(captions)
     captions.unlink()
     index.refresh()
-    assert index.entries == []
+    assert not index.entries
     write(captions, record("a.png"))
     index.refresh()
     assert len(index.entries) == 1
@@ -114,3 +118,47 @@ def test_a_line_that_is_no_record(captions: Path) -> None:
         file.write("[]\n")
     with pytest.raises(CtgiError, match="line 5: not a caption record"):
         indexed(captions)
+
+
+def test_words_are_found_however_the_file_spells_them(tmp_path: Path) -> None:
+    captions, umlaut = tmp_path / "captions.jsonl", 'Straße "Süd"'
+    lines = [json.dumps(record(f"{at}.png", caption=umlaut), ensure_ascii=at == 0) for at in range(2)]
+    captions.write_text("\n".join([*lines, json.dumps(record("c.png", caption="A TALL man"))]), encoding="utf-8")
+    index = indexed(captions)
+    for words in ("STRASSE", '"süd"'):
+        assert paths(index, index.wanted(Wanted(text=words))) == ["0.png", "1.png"]
+    assert paths(index, index.wanted(Wanted(text="tall MAN"))) == ["c.png"]
+    assert not index.wanted(Wanted(text="initial_caption"))
+
+
+def test_a_path_that_comes_again_later_is_listed_once(tmp_path: Path) -> None:
+    captions = write(tmp_path / "captions.jsonl", *(record(f"{number}.png") for number in range(600)))
+    index = indexed(captions)
+    with captions.open("a") as file:
+        file.write(json.dumps(record("1.png", sha256="new", caption="A girl.")) + "\n")
+    index.refresh()
+    assert paths(index, index.entries) == [f"{number}.png" for number in range(600)]
+    assert index.find("sha-1.png") is None
+    assert paths(index, index.wanted(Wanted(text="a girl"))) == ["1.png"]
+    assert index.entries.beside("new") == (index.entries[0], index.entries[2])
+
+
+def test_two_files_of_which_one_lacks_an_image_and_says_another_otherwise(tmp_path: Path) -> None:
+    names = [f"{number}.png" for number in range(5)]
+    one = indexed(write(tmp_path / "one.jsonl", *map(record, names)))
+    other = indexed(write(tmp_path / "other.jsonl", record("3.png", caption="A girl."), *map(record, names[:3])))
+    differing, missing = one.differing(other)
+    assert paths(one, one.entries.those_at(differing)) == ["3.png"]
+    assert missing == 1
+    assert one.differing(CaptionsIndex(tmp_path / "none.jsonl"))[1] == 5
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_read_to_its_end(captions: Path) -> None:
+    whole = captions.read_bytes()
+    index = indexed(captions)
+    captions.write_bytes(whole + b"[]\n")
+    with pytest.raises(CtgiError, match="line 5"):
+        index.refresh()
+    captions.write_bytes(whole)
+    index.refresh()
+    assert len(index.entries) == 4

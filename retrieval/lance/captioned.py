@@ -29,8 +29,9 @@ class CaptionedRows:
         import pyarrow as pa
 
         contents: list[str] = rows[SHA256].to_pylist()
-        owned = {row: self.owners[content] for row, content in enumerate(contents) if content in self.owners}
-        vectors = with_captions(matrix(rows), owned, self.vectors, self.weight)
+        owned = np.array([row for row, content in enumerate(contents) if content in self.owners], np.int64)
+        captions = self.vectors[[self.owners[contents[row]] for row in owned]]
+        vectors = with_captions(matrix(rows), owned, captions, self.weight)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return rows.set_column(rows.column_names.index(VECTOR), VECTOR, column)
 

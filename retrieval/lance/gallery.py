@@ -1,19 +1,17 @@
 """A gallery on LanceDB, opened for searching: one version of its table, however it changes meanwhile."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.errors import CtgiError
-from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, caption_vectors
+from ctgi.retrieval.caption_rows import CAPTION_WEIGHT, CaptionOf, caption_vectors, owners
 from ctgi.retrieval.encoder import Encoder
 from ctgi.retrieval.fusion import blend, check_mode
 from ctgi.retrieval.gallery import DEPTH, Check, Gallery, Narrowing
@@ -214,25 +212,24 @@ class LanceGallery(Gallery):
 
     # --- what is searched
 
-    def with_captions(self, captions: Mapping[str, str], weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
+    def with_captions(self, caption_of: CaptionOf, weight: float = CAPTION_WEIGHT) -> tuple[Gallery, int]:
         """This gallery, searched by image and caption together, and how many of its images have a caption.
 
         Every image is compared with every query then; an index cannot help.
         """
         if self.encoder is None:
             return self, 0
-        contents: list[str] = self._rows([SHA256])[SHA256].to_pylist()
-        owned = {content: captions[content] for content in contents if content in captions}
-        if not owned:
+        images: list[str] = self._rows([SHA256])[SHA256].to_pylist()
+        contents = sorted(set(images))
+        known = owners(zip(contents, contents, strict=True), caption_of, weight)
+        if not len(known.places):
             return self, 0
-        place = {text: at for at, text in enumerate(dict.fromkeys(owned.values()))}
-        found = copy(self)
-        found._captions = CaptionedRows(
-            {content: place[text] for content, text in owned.items()}, caption_vectors([*place], self.encoder), weight
-        )
-        told = json.dumps([sorted(owned.items()), weight])
-        found._captions_crc32 = crc32(told.encode(errors="surrogatepass"))
-        return found, sum(content in owned for content in contents)
+        owned = [contents[place] for place in known.places]
+        vectors = caption_vectors((caption_of(owned[first]) or "" for first in known.firsts), self.encoder)
+        found, places = copy(self), dict(zip(owned, known.captions.tolist(), strict=True))
+        found._captions = CaptionedRows(places, vectors, weight)
+        found._captions_crc32 = known.crc32
+        return found, sum(content in places for content in images)
 
     def column_names(self) -> tuple[str, ...]:
         """What is known of its images beside their pixels."""

@@ -68,6 +68,11 @@ class CaptionLine:
         texts = several if isinstance(several, list) and not self.corrected else [self.caption]
         return tuple(text for text in texts if isinstance(text, str) and text.strip())
 
+    def alone(self) -> "CaptionLine":
+        """Only path and captions, for whoever holds those of many images."""
+        fields: Json = {name: self.fields[name] for name in ("path", "caption", "captions") if name in self.fields}
+        return CaptionLine(fields, self.corrected)
+
     @property
     def turns(self) -> list[Json]:
         """Questions and answers, whatever fields they have."""
@@ -117,14 +122,19 @@ def read_captions(path: Path) -> Iterator[CaptionLine]:
     Raises:
         CtgiError: the file cannot be read, or a line is not a record; the message names the line.
     """
+    return (line for _, line in placed_captions(path))
+
+
+def placed_captions(path: Path) -> Iterator[tuple[int, CaptionLine]]:
+    """The same with where each line begins, in bytes; 0 for captions made elsewhere. Raises as `read_captions` does."""
     if (records := foreign_captions(path)) is not None:
-        yield from map(CaptionLine, records)
+        yield from ((0, CaptionLine(record)) for record in records)
         return
     for line in json_lines(path, "captions", quick=True):
         if line.is_torn:
             logger.warning("%s, line %s: cut off, as by a kill: ignored", plain(str(path)), line.number)
         else:
-            yield caption_line(path, line)
+            yield line.start, caption_line(path, line)
 
 
 def caption_line(path: Path, line: JsonLine) -> CaptionLine:

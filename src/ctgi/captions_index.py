@@ -1,91 +1,72 @@
-"""A captions file to browse: what each record is about is known by heart, the rest is read where it stands."""
+"""A captions file to browse: what is asked for often lies in a temporary file, the rest is read where it stands."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, takewhile
 from pathlib import Path
-from sys import intern
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, BinaryIO, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ctgi.caption_table import Asked, CaptionTable, Entry, Known, Wanted
 from ctgi.captions import CaptionLine, caption_line
 from ctgi.corrections import Corrections, corrections_path, read_corrections
 from ctgi.errors import CtgiError
-from ctgi.reading import JsonLine, TextError, json_lines, parse_json
+from ctgi.places import key_of
+from ctgi.reading import Json, JsonLine, TextError, json_lines, parse_json, parse_quickly
 from ctgi.text import plain
 
-CORRECTED, WITHOUT = "corrected", "without"
-REASONS = ("contradictory", "irrelevant", "redundant", "unusable")
-"""Why an answer was dropped: the first words of `Turn.reason`."""
+_AT_ONCE, _BUFFER = 256, 2**15
+_REMEMBERED = 5
+"""Filters whose records are known, for whoever turns the pages; 8 bytes a record each."""
 
 
-class _Turn(NamedTuple):
-    attribute: str
-    confidence: float | None
-    reason: str
-    """First word; empty for a kept answer."""
+class Entries(Sequence[Entry]):
+    """Some images of a captions file in its order, each looked up when it is asked for."""
 
+    def __init__(self, table: CaptionTable, starts: NDArray[np.int64]) -> None:
+        self._table = table
+        self.starts = starts
+        """Of their lines, in bytes."""
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One image of a captions file, as people corrected it."""
+    def __len__(self) -> int:
+        return len(self.starts)
 
-    path: str
-    image: str
-    """See `ctgi.captions.image_name`."""
-    line: int
-    """From 1."""
-    start: int
-    """Of its line, in bytes."""
-    text: str
-    """Path, caption and answers, folded, to search in."""
-    caption: int
-    """Hash of the caption."""
-    confidence: float | None
-    turns: tuple[_Turn, ...]
-    corrected: bool
-    """Whether a person changed the caption or an answer."""
-    has_caption: bool
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
 
+    @overload
+    def __getitem__(self, place: slice) -> "Entries": ...
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which records are wanted: those to which all of this applies."""
+    def __getitem__(self, place: int | slice) -> "Entry | Entries":
+        if isinstance(place, slice):
+            return Entries(self._table, self.starts[place])
+        found = self._table.at(int(self.starts[place]))
+        if found is None:
+            raise CtgiError("the captions were changed meanwhile: load the page anew")
+        return found
 
-    text: str = ""
-    """In path, caption or an answer, whatever its case."""
-    attribute: str = ""
-    """Asked about; what else is wanted of answers is wanted of this one."""
-    below: float | None = None
-    """A confidence lower than this: of the attribute's answer, else of the caption."""
-    only: str = ""
-    """corrected, without (a caption), or why an answer was dropped: one of `REASONS`."""
+    def those_at(self, starts: NDArray[np.int64]) -> "Entries":
+        """Those of them whose lines begin there."""
+        return Entries(self._table, self.starts[np.isin(self.starts, starts)])
 
-    def fits(self, entry: Entry) -> bool:
-        """Whether an entry is wanted."""
-        turns = [turn for turn in entry.turns if turn.attribute == self.attribute] if self.attribute else entry.turns
-        return (
-            (not self.attribute or bool(turns))
-            and self.text.casefold() in entry.text
-            and (self.below is None or self._is_unsure(entry, turns, self.below))
-            and (not self.only or self._is_one(entry, turns))
-        )
-
-    def _is_unsure(self, entry: Entry, turns: Sequence[_Turn], below: float) -> bool:
-        known = [turn.confidence for turn in turns] if self.attribute else [entry.confidence]
-        return any(one is not None and one < below for one in known)
-
-    def _is_one(self, entry: Entry, turns: Sequence[_Turn]) -> bool:
-        if self.only == CORRECTED:
-            return entry.corrected
-        if self.only == WITHOUT:
-            return not entry.has_caption
-        return any(turn.reason == self.only for turn in turns)
+    def beside(self, image: str) -> tuple[Entry | None, Entry | None]:
+        """The image before one, by its name, and the one after it."""
+        same = [one.start for one in self._table.of_image(image)]
+        places = np.flatnonzero(np.isin(self.starts, same))
+        if not len(places):
+            return None, None
+        at = int(places[0])
+        return self[at - 1] if at else None, self[at + 1] if at + 1 < len(self) else None
 
 
 class CaptionsIndex:
     """The images of a captions file in its order; a later record of a path replaces the one before.
 
-    May be asked from several threads. `refresh` takes in what was written since.
+    May be asked from several threads. `refresh` takes in what was written since. Some 300 bytes of an image are in a
+    temporary file, 8 to 24 in memory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,39 +76,48 @@ class CaptionsIndex:
         self._forget()
 
     def _forget(self) -> None:
-        self.entries: list[Entry] = []
-        """In the order of the file."""
         self.corrections = Corrections()
-        self._attributes: set[str] = set()
-        self._rows: dict[str, int] = {}
-        self._rows_of_image: dict[str, list[int]] = {}
+        self._table = CaptionTable()
         self._last: JsonLine | None = None
         self._state = self._corrected = (0, 0, 0)
+        self._found: dict[Wanted, Entries] = {}
+
+    @property
+    def entries(self) -> Entries:
+        """All of them, in the order of the file."""
+        return self.wanted(Wanted())
 
     @property
     def attributes(self) -> list[str]:
         """All that was asked about, in alphabetical order."""
-        return sorted(self._attributes)
+        return sorted(self._table.attributes)
 
     def refresh(self) -> None:
         """Take in what was appended, corrected or replaced since.
 
         Raises:
-            CtgiError: a file cannot be read, or a line is no record.
+            CtgiError: a file cannot be read, a line is no record, or the temporary file cannot be written.
         """
         with self._lock:
-            state, corrected = _state(self.path), _state(corrections_path(self.path))
-            if not self._has_only_grown(state):
+            try:
+                self._refresh()
+            except CtgiError:
                 self._forget()
-            if corrected != self._corrected:
-                self.corrections = read_corrections(self.path)
-                self._corrected = corrected
-                rows = [row for image in self.corrections.images for row in self._rows_of_image.get(image, ())]
-                for row in rows:
-                    self._put(self.read(self.entries[row]), self.entries[row].line, self.entries[row].start)
-            if state != self._state:
-                self._take_new()
-                self._state = state
+                raise
+
+    def _refresh(self) -> None:
+        state, corrected = _state(self.path), _state(corrections_path(self.path))
+        if not self._has_only_grown(state):
+            self._forget()
+        if (state, corrected) == (self._state, self._corrected):
+            return
+        if corrected != self._corrected:
+            self.corrections = read_corrections(self.path)
+            found = [one for image in self.corrections.images for one in self._table.of_image(image)]
+            self._put((one.start, line) for one, line in zip(found, self._read(found), strict=True))
+        if state != self._state:
+            self._take_new()
+        self._state, self._corrected, self._found = state, corrected, {}
 
     def read(self, entry: Entry) -> CaptionLine:
         """The record as the model made it.
@@ -135,29 +125,80 @@ class CaptionsIndex:
         Raises:
             CtgiError: the file was changed by something else than appending.
         """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(entry.start)
-                content = file.readline()
-            line = caption_line(self.path, JsonLine(entry.line, entry.start, content, parse_json(content)))
-        except (OSError, TextError):
-            line = None
-        if line is None or line.path != entry.path:
-            raise CtgiError(f"{plain(str(self.path))} was changed meanwhile: load the page anew") from None
-        return line
+        return next(self._read([entry]))
 
     def find(self, image: str) -> Entry | None:
         """The last entry of an image."""
-        rows = self._rows_of_image.get(image)
-        return self.entries[rows[-1]] if rows else None
+        return next(reversed(self._table.of_image(image)), None)
 
-    def wanted(self, wanted: Wanted) -> list[Entry]:
-        """The entries that fit, in the order of the file."""
-        return [entry for entry in self.entries if wanted.fits(entry)]
+    def wanted(self, wanted: Wanted) -> Entries:
+        """The entries that fit, in the order of the file.
+
+        Raises:
+            CtgiError: as `read` does, where words are wanted.
+        """
+        table, known = self._table, self._found
+        found = known.get(wanted)
+        if found is None:
+            starts = table.starts(wanted)
+            if wanted.text:
+                starts = starts[self._say(starts, wanted.text.casefold())]
+            found = known[wanted] = Entries(table, starts)
+            for old in list(known)[:-_REMEMBERED]:
+                known.pop(old, None)
+        return found
+
+    def differing(self, other: "CaptionsIndex") -> tuple[NDArray[np.int64], int]:
+        """Where the lines begin whose caption another file has otherwise; how many images it has no record of."""
+        ours, theirs = self._table.said(), other._table.said()
+        theirs = theirs[np.argsort(theirs["image"], kind="stable")]
+        places = np.searchsorted(theirs["image"], ours["image"], side="right") - 1
+        there = np.zeros(len(ours), bool)
+        if len(theirs):
+            there = theirs["image"][places] == ours["image"]  # the last of an image counts
+        differ = there.copy()
+        differ[there] = theirs["caption"][places[there]] != ours["caption"][there]
+        return ours["start"][differ], int((~there).sum())
 
     def __iter__(self) -> Iterator[CaptionLine]:
         """The records as the model made them, one for each path."""
-        return map(self.read, self.entries)
+        return self._read(self.entries)
+
+    def _read(self, entries: Iterable[Entry]) -> Iterator[CaptionLine]:
+        with self._opened() as file:
+            for entry in entries:
+                line = self._line(_content(file, entry.start), parse_json)
+                if key_of(line.path) != entry.path:
+                    raise TextError("another line")
+                yield line
+
+    def _say(self, starts: NDArray[np.int64], words: str) -> NDArray[np.bool_]:
+        """Whether each of the records that begin there has these words, folded, in path, caption or an answer."""
+        found, corrected = np.zeros(len(starts), bool), self._table.corrected()
+        order = np.argsort(starts)
+        with self._opened() as file:
+            for place, start in zip(order.data, starts[order].data, strict=True):
+                content = _content(file, start)
+                if start in corrected or _may_say(content, words):
+                    line = self.corrections.apply(self._line(content, parse_quickly))
+                    found[place] = words in _folded(line)
+        return found
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file, of which nothing but its end may have changed."""
+        try:
+            with self.path.open("rb", buffering=_BUFFER) as file:
+                yield file
+        except (OSError, TextError):
+            raise CtgiError(f"{plain(str(self.path))} was changed meanwhile: load the page anew") from None
+
+    def _line(self, content: bytes, parse: Callable[[bytes], Any]) -> CaptionLine:
+        line = JsonLine(0, 0, content, parse(content))
+        try:
+            return caption_line(self.path, line)
+        except CtgiError:
+            raise TextError("no record") from None
 
     def _has_only_grown(self, state: tuple[int, int, int]) -> bool:
         if state == self._state or self._last is None:
@@ -169,25 +210,16 @@ class CaptionsIndex:
             return file.read(len(self._last.content)) == self._last.content
 
     def _take_new(self) -> None:
-        for line in json_lines(self.path, "captions", after=self._last):
-            if line.is_torn:  # its other half is on its way
-                return
-            self._put(caption_line(self.path, line), line.number, line.start)
-            self._last = line._replace(value=None)
+        since = self._last.start + 1 if self._last else 0
+        lines = json_lines(self.path, "captions", after=self._last, quick=True)
+        whole = takewhile(lambda line: not line.is_torn, lines)  # the other half of a torn one is on its way
+        while some := list(islice(whole, _AT_ONCE)):
+            self._put((line.start, caption_line(self.path, line)) for line in some)
+            self._last = some[-1]._replace(value=None)
+        self._table.settle(since)
 
-    def _put(self, line: CaptionLine, number: int, start: int) -> None:
-        entry = _entry(line, self.corrections, number, start)
-        row = self._rows.setdefault(line.path, len(self.entries))
-        if row == len(self.entries):
-            self.entries.append(entry)
-        elif not entry.has_caption and self.entries[row].has_caption and self.entries[row].start != start:
-            return  # an image whose caption failed later keeps the one it has, as in exports
-        else:
-            self.entries[row] = entry
-        self._attributes.update(turn.attribute for turn in entry.turns if turn.attribute)
-        rows = self._rows_of_image.setdefault(entry.image, [])
-        if row not in rows:
-            rows.append(row)
+    def _put(self, lines: Iterable[tuple[int, CaptionLine]]) -> None:
+        self._table.add([_known(line, self.corrections.apply(line), start) for start, line in lines])
 
 
 def _state(path: Path) -> tuple[int, int, int]:
@@ -198,26 +230,38 @@ def _state(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _entry(line: CaptionLine, corrections: Corrections, number: int, start: int) -> Entry:
-    corrected = corrections.apply(line)
-    answers = [str(turn.get("answer") or "") for turn in corrected.turns]
-    return Entry(
-        path=line.path,
-        image=intern(line.image),
-        line=number,
+def _content(file: BinaryIO, start: int) -> bytes:
+    file.seek(start)
+    return file.readline()
+
+
+def _known(line: CaptionLine, corrected: CaptionLine, start: int) -> Known:
+    turns = corrected.turns
+    entry = Entry(
         start=start,
-        text="\n".join([line.path, corrected.caption, *answers]).casefold(),
+        path=key_of(line.path),
+        image=key_of(line.image),
         caption=hash(corrected.caption),
-        confidence=corrected.confidence,
-        turns=tuple(map(_turn, corrected.turns)),
-        corrected=corrected.corrected or corrected.turns != line.turns,
+        corrected=corrected.corrected or turns != line.turns,
         has_caption=corrected.has_caption,
     )
+    return Known(entry, corrected.confidence, [*map(_asked, turns)])
 
 
-def _turn(turn: dict[str, object]) -> _Turn:
+def _asked(turn: Json) -> Asked:
     sure = turn.get("confidence")
     reason = "" if turn.get("kept") else str(turn.get("reason") or "").partition(":")[0]
-    return _Turn(
-        intern(str(turn.get("attribute") or "")), float(sure) if isinstance(sure, int | float) else None, intern(reason)
-    )
+    return str(turn.get("attribute") or ""), float(sure) if isinstance(sure, int | float) else None, reason
+
+
+def _folded(line: CaptionLine) -> str:
+    """Path, caption and answers of a record, to search in, whatever their case."""
+    answers = [str(turn.get("answer") or "") for turn in line.turns]
+    return "\n".join([line.path, line.caption, *answers]).casefold()
+
+
+def _may_say(content: bytes, words: str) -> bool:
+    """Whether a line may have these words, folded; quickly told of plain ASCII, which stands there as it is."""
+    if b"\\" in content or not content.isascii() or "\n" in words:
+        return True
+    return words.isascii() and words.encode() in content.lower()

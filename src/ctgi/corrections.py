@@ -87,7 +87,7 @@ class Corrections:
 
     def apply(self, line: CaptionLine) -> CaptionLine:
         """The record as people corrected it."""
-        if not self.of(line):
+        if not (self._all and self.of(line)):
             return line
         caption = self.latest(line, None)
         fields: Json = {**line.fields, "turns": [self._turn(line, turn) for turn in line.turns]}

@@ -21,13 +21,22 @@ def key_of(text: str) -> bytes:
 
 @contextmanager
 def on_temporary_disk() -> Iterator[None]:
-    """What SQLite cannot write to a temporary file is a CtgiError with the cure."""
+    """What SQLite or we cannot write to a temporary file is a CtgiError with the cure."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, OSError) as error:
+        what = error.strerror if isinstance(error, OSError) else error
         raise CtgiError(
-            f"the folder of temporary files: {error}: free some space there, or set TMPDIR to another"
+            f"the folder of temporary files: {what}: free some space there, or set TMPDIR to another"
         ) from None
+
+
+def temporary_base() -> sqlite3.Connection:
+    """A database of SQLite's in a temporary file that goes with it; threads may share it, one at a time."""
+    base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    for line in _SET_UP:
+        base.execute(f"PRAGMA {line}")
+    return base
 
 
 class Places:
@@ -44,10 +53,8 @@ class Places:
             CtgiError: the temporary file cannot be written.
         """
         self._lock = Lock()
-        self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._base = temporary_base()
         with self._writing() as base:
-            for line in _SET_UP:
-                base.execute(f"PRAGMA {line}")
             base.execute("CREATE TABLE images (place INTEGER PRIMARY KEY, path BLOB, content BLOB)")
         self.add(images)
         with self._writing() as base:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import TypeVar, overload
 
-from ctgi.errors import CtgiError
+from ctgi.places import on_temporary_disk
 
 _IN_MEMORY = 2**17
 
@@ -49,12 +49,8 @@ class Spool(Sequence[T]):
         return item
 
     def _put(self, item: T) -> None:
-        try:
+        with on_temporary_disk():
             start = self._file.tell()
             pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
             self._file.flush()
-        except OSError as error:
-            raise CtgiError(
-                f"the folder of temporary files: {error.strerror}: free some space there, or set TMPDIR to another"
-            ) from None
         self._starts.append(start)

@@ -1,8 +1,13 @@
 """A query is compared with images and their captions at once."""
 
-import numpy as np
+import json
+from zlib import crc32
 
-from ctgi.retrieval.caption_rows import caption_vectors, with_captions
+import numpy as np
+import pytest
+
+from ctgi.retrieval import caption_rows
+from ctgi.retrieval.caption_rows import caption_vectors, fused_gallery, owners, with_captions
 from ctgi.retrieval.encoder import TextFeatures
 
 
@@ -16,7 +21,7 @@ class Axes:
 def test_the_fused_score_is_one_inner_product() -> None:
     encoder, rows = Axes(), np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     captions = caption_vectors(["a", "b", "d"], encoder)  # type: ignore[arg-type]
-    fused = with_captions(rows, {0: 1, 3: 0, 4: 2}, captions, 0.25)
+    fused = with_captions(rows, np.array([0, 3, 4]), captions[[1, 0, 2]], 0.25)
     query = np.array([1, 0, 0, 0], np.float32)
     scores = fused @ query
     images, texts = rows @ query, captions @ query
@@ -33,3 +38,22 @@ def test_an_image_without_a_caption_counts_as_if_it_had_an_average_one() -> None
 def test_more_captions_than_are_encoded_at_once() -> None:
     texts = ["abcd"[number % 4] for number in range(1000)]
     assert caption_vectors(texts, Axes()).shape == (1000, 4)  # type: ignore[arg-type]
+
+
+def test_images_share_the_vector_of_a_caption_and_no_text_is_kept() -> None:
+    captions = {"x": "b", "y": "ä", "z": "b", "other": "c"}
+    known = owners(enumerate(["none", "x", "y", "none", "z"]), captions.get, 0.25)
+    assert known.places.tolist() == [1, 2, 4]
+    assert known.captions.tolist() == [0, 1, 0]
+    assert known.firsts.tolist() == [0, 1]
+    assert known.crc32 == crc32(json.dumps([[(1, "b"), (2, "ä"), (4, "b")], 0.25]).encode())
+    assert len(owners(enumerate(["none"]), captions.get, 0.25).places) == 0
+
+
+def test_a_gallery_is_fused_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caption_rows, "_ROWS", 3)
+    rows = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float16)
+    known = owners(enumerate("n.abn..acn"), {"a": "a", "b": "b", "c": "c"}.get, 0.25)
+    vectors = caption_vectors("abc", Axes())  # type: ignore[arg-type]
+    whole = with_captions(rows, np.array([2, 3, 7, 8]), vectors[[0, 1, 0, 2]], 0.25)
+    np.testing.assert_array_equal(fused_gallery(rows, known, vectors, 0.25), whole)

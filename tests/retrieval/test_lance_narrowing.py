@@ -133,7 +133,7 @@ def test_captions_are_searched_too(both: tuple[Gallery, Gallery], narrowing: tup
     images = [*both[0].refs()]
     captions = {image.sha256: f"a man in {color}" for image, color in zip(images, ("red", "blue", "red"), strict=False)}
     refinement = Refinement("a woman in yellow", (images[3].sha256,), 0.6, "refined")
-    folder, lance = (gallery.with_captions(captions, 0.4) for gallery in both)
+    folder, lance = (gallery.with_captions(captions.get, 0.4) for gallery in both)
     assert folder[1] == lance[1] == 3
     assert found(lance[0]) == found(folder[0]) != found(both[0])
     narrowed = [gallery.narrowed(*narrowing) if any(narrowing) else gallery for gallery, _ in (folder, lance)]

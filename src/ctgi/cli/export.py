@@ -77,8 +77,7 @@ def export(
 
     Example: ctgi export runs/irra --to irra --out ./official
     """
-    from ctgi.corrections import corrected_captions
-    from ctgi.runs.export import check_export, export_all
+    from ctgi.runs.export import check_export, counted, export_all
 
     captions_only: dict[str, object] = {
         "--html": html, "--csv": table, "--images": images, "--layout": layouts, "--images-root": images_root,
@@ -100,8 +99,7 @@ def export(
     )
     write_pages(captions, html, table, images, events)
     pages = [*map(str, filter(None, (html, table)))]
-    corrected_of = {line.path: line.corrected for line in corrected_captions(captions)}
-    count, corrected = len(corrected_of), sum(corrected_of.values())
+    count, corrected = counted(captions)
     if as_json:
         told = {"images": count, "corrected": corrected, "written": [*pages, *exported]}
         print_json(told | exports_as_json(exported))

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ctgi.caption_table import REASONS
 from ctgi.captions import CaptionLine
-from ctgi.captions_index import REASONS
 from ctgi.corrections import Correction, Corrections
 from ctgi.reading import Json
 

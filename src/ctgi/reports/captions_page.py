@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ctgi.caption_table import CORRECTED, Wanted
 from ctgi.captions_index import CaptionsIndex
 from ctgi.files import write_whole
 from ctgi.reports.caption_views import CaptionView, TurnView, caption_view
@@ -34,7 +35,7 @@ def write_captions_page(captions: CaptionsIndex, out: Path, folder: Path | None)
     """
     total = len(captions.entries)
     left_out = max(0, total - MAX_IMAGES)
-    corrected = sum(entry.corrected for entry in captions.entries)
+    corrected = len(captions.wanted(Wanted(only=CORRECTED)))
     page = template("captions.html.j2", {}, Pictures(folder).embed).render(
         name=captions.path.name, total=total, corrected=corrected, left_out=left_out,
         views=list(islice(_views(captions), MAX_IMAGES)),

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ctgi.captions import CaptionLine
 from ctgi.corrections import corrected_captions, told
 from ctgi.described import CAPTION_KEYS, PATH_KEYS
 from ctgi.errors import CtgiError
 from ctgi.files import write_whole
+from ctgi.places import key_of
 from ctgi.reading import Json
 from ctgi.retrieval.benchmarks.annotations import Annotation, read_annotations
 from ctgi.retrieval.benchmarks.layouts import EXPORTED, LAYOUTS, SPLITS, Counts, Layout
@@ -137,6 +140,22 @@ def check_export(layouts: Sequence[str], annotations: Path | None, most: int | N
                 f"{plain(str(annotations))}: with --limit at most {most:,} of {train:,} train images would have a "
                 "caption of ours, and the others keep those that people wrote: leave out --limit, or add --keep-human"
             )
+
+
+def counted(captions: Path) -> tuple[int, int]:
+    """How many images a captions file has, and how many of their captions are a person's.
+
+    Raises:
+        CtgiError: the file cannot be read.
+    """
+    corrected: set[str] = set()
+
+    def keys() -> Iterator[bytes]:
+        for line in corrected_captions(captions):
+            (corrected.add if line.corrected else corrected.discard)(line.path)
+            yield key_of(line.path)
+
+    return len(np.unique(np.fromiter(keys(), "S16"))), len(corrected)
 
 
 def export_all(
@@ -366,7 +385,7 @@ def _captions(lines: Iterable[CaptionLine]) -> tuple[dict[str, CaptionLine], int
     for line in lines:
         paths.add(line.path)
         if line.has_caption:
-            captions[line.path] = line
+            captions[line.path] = line.alone()
     if not captions:
         raise CtgiError(f"nothing to export: none of {len(paths)} images has a caption: run ctgi caption first")
     return captions, len(paths) - len(captions)

@@ -9,8 +9,9 @@ from urllib.parse import quote, unquote, urlencode
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from ctgi.caption_table import CORRECTED, REASONS, WITHOUT, Entry, Wanted
 from ctgi.captions import image_name
-from ctgi.captions_index import CORRECTED, REASONS, WITHOUT, CaptionsIndex, Entry, Wanted
+from ctgi.captions_index import CaptionsIndex, Entries
 from ctgi.corrections import Change, Correction, correct
 from ctgi.reports.caption_views import CaptionView, caption_view
 from ctgi.reports.rankings import added
@@ -30,7 +31,7 @@ router = APIRouter()
 class Part:
     """One page of a list."""
 
-    entries: Sequence[Entry]
+    entries: Entries
     total: int
     number: int
     """From 1."""
@@ -95,9 +96,8 @@ def compare(
 ) -> HTMLResponse:
     """Two captions files side by side: the images whose captions differ, or every one."""
     one, other = _index(request, a), _index(request, b)
-    entries = [entry for entry in one.wanted(filters) if every or _differs(entry, other.find(entry.image))]
-    part = _part(entries, page)
-    missing = sum(other.find(entry.image) is None for entry in one.entries)
+    wanted, (differing, missing) = one.wanted(filters), one.differing(other)
+    part = _part(wanted if every else wanted.those_at(differing), page)
     return _page(
         request, "captions_compare.html.j2", a=a, b=b, every=every, part=part,
         wanted=filters, missing=missing, total=len(one.entries), address=_address(filters),
@@ -113,7 +113,7 @@ def browse(request: Request, file: int, filters: Filters, page: Number = 1) -> H
     return _page(
         request, "captions.html.j2", file=file, part=part, wanted=filters,
         attributes=index.attributes, kinds=(*_KINDS, (WITHOUT, "without a caption")), total=len(index.entries),
-        corrected=sum(entry.corrected for entry in index.entries), address=_address(filters),
+        corrected=len(index.wanted(Wanted(only=CORRECTED))), address=_address(filters),
         views=[caption_view(index.read(entry), index.corrections) for entry in part.entries],
     )  # fmt: skip
 
@@ -123,12 +123,13 @@ def show(request: Request, file: int, image: str, filters: Filters, saved: int |
     """One record and the form to correct it; `saved`: how many corrections were just made."""
     index = _index(request, file)
     view = caption_view(index.read(_entry(index, image)), index.corrections)
+    beside = [one and index.read(one).image for one in index.wanted(filters).beside(image)]
     new = view.corrections[-saved:] if saved else []
     return _page(
         request, "captions_record.html.j2", file=file, record=view,
         by=unquote(request.cookies.get(NAME, "")), address=_address(filters), saved=saved, new=new,
         surprises=[_before(view, one) for one in new if one.unseen], caption_stays=_caption_stays(new),
-        beside=_beside(image, [entry.image for entry in index.wanted(filters)]),
+        beside=beside,
     )  # fmt: skip
 
 
@@ -198,7 +199,7 @@ def _entry(index: CaptionsIndex, image: str) -> Entry:
     return entry
 
 
-def _part(entries: Sequence[Entry], page: int) -> Part:
+def _part(entries: Entries, page: int) -> Part:
     number = min(page, max(1, -(-len(entries) // PER_PAGE)))
     return Part(entries[(number - 1) * PER_PAGE : number * PER_PAGE], len(entries), number)
 
@@ -210,12 +211,9 @@ def _address(wanted: Wanted, **more: Any) -> str:
     return urlencode({name: value for name, value in given.items() if value not in ("", None)}, errors="replace")
 
 
-def _differs(entry: Entry, other: Entry | None) -> bool:
-    return other is not None and other.caption != entry.caption
-
-
 def _pair(entry: Entry, index: CaptionsIndex, others: CaptionsIndex) -> Pair:
-    view, found = caption_view(index.read(entry), index.corrections), others.find(entry.image)
+    line = index.read(entry)
+    view, found = caption_view(line, index.corrections), others.find(line.image)
     other = caption_view(others.read(found), others.corrections) if found else None
     theirs = other.caption if other else ""
     return Pair(view, other, (added(theirs, view.caption), added(view.caption, theirs)))
@@ -231,11 +229,3 @@ def _before(view: CaptionView, correction: Correction) -> Correction:
 def _caption_stays(new: Sequence[Correction]) -> bool:
     """Whether answers were corrected and the caption was not."""
     return bool(new) and all(one.question is not None for one in new)
-
-
-def _beside(image: str, order: Sequence[str]) -> tuple[str | None, str | None]:
-    """The image before this one and the one after it."""
-    if image not in order:
-        return None, None
-    at = order.index(image)
-    return order[at - 1] if at else None, order[at + 1] if at + 1 < len(order) else None
