@@ -185,9 +185,9 @@ class Conditions:
         if missing := re.fullmatch(r"no such column: (.*)", str(error)):
             return f"where: {self._no_column(missing[1])}"
         if missing := re.fullmatch(r"(?:no such function: |not authorized to use function: )(.*)", str(error)):
-            cure = did_you_mean(missing[1], _FUNCTIONS)
             known = ", ".join(sorted(filter(str.isidentifier, _FUNCTIONS)))
-            return plain(f"{shown}: no function {missing[1]} here{cure}; those are {known}")
+            cure = did_you_mean(missing[1], _FUNCTIONS) or f"; those are {known}"
+            return plain(f"{shown}: no function {missing[1]} here{cure}")
         if "interrupted" in str(error):
             return f"{shown}: takes too long: make it simpler"
         fault = "it ends too early, a value is missing" if ends_early else plain(str(error))

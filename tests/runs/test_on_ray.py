@@ -21,7 +21,7 @@ from ctgi.runs.index_shards import index_on_ray
 from ctgi.testing import ScriptedServer
 from tests.support.ray_cluster import SmallCluster, small_cluster
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 IMAGES = 30
 _DISK = """
 import resource, sys

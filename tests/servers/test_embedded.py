@@ -13,7 +13,7 @@ from ctgi.retrieval.images import ref
 from tests.servers.server_process import ModelServer
 from tests.support.drawn_people import draw_people
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("vllm")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 QUESTIONS = ("upper_color", "lower_type", "bag", "hair", "action", "glasses")
 DESCRIPTIONS = ("woman with red bag", "A man in a black jacket and blue jeans.", "A person wearing a dress.")

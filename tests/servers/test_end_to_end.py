@@ -19,9 +19,6 @@ from tests.support.drawn_people import draw_people, names
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SHARED = Path(__file__).parents[3] / "shared"
-VLLM = pytest.param("vllm", marks=pytest.mark.xdist_group("vllm"))
-TRANSFORMERS = pytest.param("transformers", marks=pytest.mark.xdist_group("transformers"))
-"""What shares a server runs in one process of `--dist loadgroup`."""
 People = dict[Path, Scene]
 Ctgi = Callable[..., subprocess.CompletedProcess[str]]
 Bind = Callable[[str], str]
@@ -64,7 +61,7 @@ def records(path: Path) -> dict[Path, dict[str, Any]]:
     return {Path(record["path"]): record for record in map(json.loads, path.read_text().splitlines())}
 
 
-@pytest.mark.parametrize("backend", [VLLM, TRANSFORMERS, "embedded"])
+@pytest.mark.parametrize("backend", ["vllm", "transformers", "embedded"])
 def test_caption_names_the_colors_that_people_wear(
     backend: str, drawn: People, ctgi: Ctgi, bind: Bind, tmp_path: Path
 ) -> None:
@@ -91,7 +88,7 @@ def test_caption_names_the_colors_that_people_wear(
     assert (tmp_path / "captions.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("backend", [VLLM, TRANSFORMERS, "embedded"])
+@pytest.mark.parametrize("backend", ["vllm", "transformers", "embedded"])
 def test_search_confirms_an_anchor_and_refines_the_query(
     backend: str, drawn: People, ctgi: Ctgi, bind: Bind, tiny_clip: Path
 ) -> None:
@@ -118,7 +115,6 @@ def test_search_confirms_an_anchor_and_refines_the_query(
     assert before == pytest.approx(scores, abs=1e-7)  # texts encoded together are rounded otherwise
 
 
-@pytest.mark.xdist_group("vllm")
 def test_vllm_takes_an_agents_tools_and_reads_the_calls_of_its_model(
     vllm_server: ModelServer, drawn: People, ctgi: Ctgi, tiny_clip: Path, tmp_path: Path
 ) -> None:
@@ -175,7 +171,7 @@ def test_a_server_that_dies_ends_the_run_and_the_same_command_goes_on(
     assert sorted(json.loads(line)["path"] for line in lines) == sorted(map(str, drawn))
 
 
-@pytest.mark.parametrize("backend", [VLLM, TRANSFORMERS])
+@pytest.mark.parametrize("backend", ["vllm", "transformers"])
 def test_tools_check_says_what_each_server_can_do(backend: str, ctgi: Ctgi, bind: Bind, tiny_clip: Path) -> None:
     done = ctgi(
         "tools", "check", "--bind", bind(backend), "--bind", f"search_gallery=open_clip:local-dir:{tiny_clip}", "--json"
@@ -187,7 +183,7 @@ def test_tools_check_says_what_each_server_can_do(backend: str, ctgi: Ctgi, bind
 
 
 @pytest.mark.skipif(not (SHARED / "real" / "images").is_dir(), reason="the shared reference images are not here")
-@pytest.mark.parametrize("backend", [VLLM, "embedded"])
+@pytest.mark.parametrize("backend", ["vllm", "embedded"])
 def test_photographs_go_through_from_end_to_end(
     backend: str, ctgi: Ctgi, bind: Bind, tiny_clip: Path, tmp_path: Path
 ) -> None:

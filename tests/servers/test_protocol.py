@@ -18,8 +18,6 @@ from tests.support.drawn_people import draw_people
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-of_vllm = pytest.mark.xdist_group("vllm")
-of_transformers = pytest.mark.xdist_group("transformers")
 T = TypeVar("T")
 COLOR = "yellow"
 """Of what the first of the drawn people wears above."""
@@ -56,7 +54,6 @@ def chat(opener: Callable[[str, Endpoint], Mllm], server: ModelServer, request: 
     return use(opener, server, lambda mllm: mllm.chat(request))
 
 
-@of_vllm
 def test_vllm_answers_about_an_image_with_confidence_and_tokens(vllm_server: ModelServer, person: ImageRef) -> None:
     reply = chat(open_vllm, vllm_server, ChatRequest(QUESTION, person, max_tokens=8))
     assert reply.text == COLOR
@@ -66,7 +63,6 @@ def test_vllm_answers_about_an_image_with_confidence_and_tokens(vllm_server: Mod
     assert 1 <= reply.tokens.output <= 8
 
 
-@of_vllm
 def test_vllm_keeps_the_dialogue_about_one_image(vllm_server: ModelServer, person: ImageRef) -> None:
     alone = chat(open_vllm, vllm_server, ChatRequest(QUESTION, person, max_tokens=8))
     request = ChatRequest(QUESTION, person, history=(("What is it?", "a person"),), max_tokens=8)
@@ -75,7 +71,6 @@ def test_vllm_keeps_the_dialogue_about_one_image(vllm_server: ModelServer, perso
     assert later.tokens.input > alone.tokens.input
 
 
-@of_vllm
 def test_vllm_forces_a_choice_and_tells_its_probability(vllm_server: ModelServer, person: ImageRef) -> None:
     request = ChatRequest("Which fruit is this?", person, choices=("apple", "pear"), max_tokens=8)
     reply = chat(open_vllm, vllm_server, request)
@@ -85,13 +80,11 @@ def test_vllm_forces_a_choice_and_tells_its_probability(vllm_server: ModelServer
     assert reply.choices[reply.text] >= 0.5
 
 
-@of_vllm
 def test_vllm_probes_as_able_to_do_everything(vllm_server: ModelServer) -> None:
     abilities = use(open_vllm, vllm_server, lambda mllm: mllm.probe())
     assert abilities == Abilities(images=True, logprobs=True, structured=True)
 
 
-@of_vllm
 def test_vllm_serves_many_calls_at_once_with_the_same_answers(vllm_server: ModelServer, person: ImageRef) -> None:
     request = ChatRequest(QUESTION, person, max_tokens=8)
 
@@ -101,20 +94,17 @@ def test_vllm_serves_many_calls_at_once_with_the_same_answers(vllm_server: Model
     assert {reply.text for reply in use(open_vllm, vllm_server, many)} == {COLOR}
 
 
-@of_vllm
-def test_a_wrong_model_name_is_told_with_the_right_ones(vllm_server: ModelServer) -> None:
+def test_vllm_is_asked_for_the_right_names_where_one_is_wrong(vllm_server: ModelServer) -> None:
     with pytest.raises(CtgiError, match="embedded"):
         use(open_vllm, vllm_server, lambda mllm: mllm.chat(ChatRequest("hello")), model="huge")
 
 
-@of_transformers
 def test_transformers_probes_as_images_only(transformers_server: ModelServer) -> None:
     for opener in (open_vllm, open_openai):
         abilities = use(opener, transformers_server, lambda mllm: mllm.probe())
         assert abilities == Abilities(images=True, logprobs=False, structured=False)
 
 
-@of_transformers
 def test_transformers_answers_without_what_it_refuses(transformers_server: ModelServer, person: ImageRef) -> None:
     reply = chat(open_vllm, transformers_server, ChatRequest(QUESTION, person, choices=(COLOR, "orange"), max_tokens=8))
     assert reply.text == COLOR
