@@ -153,12 +153,18 @@ def test_two_files_of_which_one_lacks_an_image_and_says_another_otherwise(tmp_pa
     assert one.differing(CaptionsIndex(tmp_path / "none.jsonl"))[1] == 5
 
 
-def test_nothing_is_left_of_a_file_that_cannot_be_read_to_its_end(captions: Path) -> None:
-    whole = captions.read_bytes()
-    index = indexed(captions)
-    captions.write_bytes(whole + b"[]\n")
-    with pytest.raises(CtgiError, match="line 5"):
+def test_of_two_copies_in_the_other_file_the_last_counts(tmp_path: Path) -> None:
+    one = indexed(write(tmp_path / "one.jsonl", record("a.png")))
+    copy = record("copy.png", sha256="sha-a.png", caption="A girl.")
+    other = indexed(write(tmp_path / "other.jsonl", record("a.png"), copy))
+    assert len(one.differing(other)[0]) == 1
+
+
+def test_a_full_disk_is_told_and_after_that_everything_is_read_anew(tmp_path: Path) -> None:
+    captions = write(tmp_path / "captions.jsonl", *(record(f"{number}.png") for number in range(300)))
+    index = CaptionsIndex(captions)
+    index._table._base.execute("PRAGMA max_page_count = 8")
+    with pytest.raises(CtgiError, match="the folder of temporary files: database or disk is full: free some space"):
         index.refresh()
-    captions.write_bytes(whole)
     index.refresh()
-    assert len(index.entries) == 4
+    assert len(index.entries) == 300
