@@ -3,6 +3,7 @@
 Kept in a small file beside a manifest of many blocks. Each block is then compared with its checksum when it is read.
 """
 
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctgi.files import write_whole
-from ctgi.retrieval.checksums import SAMPLED
+from ctgi.retrieval.checksums import SAMPLED, spread
 
 BLOCK_BYTES = 2**16
 PIECE_BLOCKS = 64
@@ -42,6 +43,10 @@ class Lines:
         """Whether a file of them spares more than it costs."""
         return len(self.blocks) > SAMPLED
 
+    def fit(self, block: int, content: bytes) -> bool:
+        """Whether this is a block as it was."""
+        return zlib.crc32(content) == int(self.blocks[block])
+
 
 def survey(path: Path, size: int) -> Lines:
     """Read the first `size` bytes of a file, or all where it is shorter.
@@ -58,6 +63,20 @@ def survey(path: Path, size: int) -> Lines:
                 counts.append(int(np.count_nonzero(line_ends(block))))
                 blocks.append(zlib.crc32(block))
     return Lines(done, crc, np.cumsum(counts), np.array(blocks, np.int64))
+
+
+def sample_fits(path: Path, lines: Lines) -> bool:
+    """Whether some blocks of a manifest, evenly spread, are as they were.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:  # a map would read more than these
+        places = ((block, block * BLOCK_BYTES) for block in spread(len(lines.blocks)))
+        return all(
+            lines.fit(block, os.pread(file.fileno(), min(BLOCK_BYTES, lines.size - start), start))
+            for block, start in places
+        )
 
 
 def keep(path: Path, lines: Lines) -> None:

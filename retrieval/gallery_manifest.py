@@ -4,7 +4,6 @@ import json
 import mmap
 import os
 import re
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,10 +17,9 @@ from numpy.typing import NDArray
 
 from ctgi.places import Placed, Places
 from ctgi.reading import parse_quickly
-from ctgi.retrieval.checksums import spread
 from ctgi.retrieval.gallery_files import lines_path, manifest_path
 from ctgi.retrieval.gallery_header import Header
-from ctgi.retrieval.gallery_lines import BLOCK_BYTES, PIECE_BLOCKS, Lines, kept, line_ends, survey
+from ctgi.retrieval.gallery_lines import BLOCK_BYTES, PIECE_BLOCKS, Lines, kept, line_ends, sample_fits, survey
 from ctgi.retrieval.gallery_names import DamagedGalleryError
 from ctgi.retrieval.gallery_rows import mapped
 from ctgi.text import is_file_name
@@ -64,11 +62,10 @@ class Manifest:
         known = None if whole else kept(lines_path(folder, header), header.manifest_bytes, header.manifest_crc32)
         self._lines: Lines = known or mapped(folder, header, path, lambda: survey(path, header.manifest_bytes))
         self._last: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-        if self._lines.crc32 != header.manifest_crc32 or self._lines.count != header.count:
+        fits = self._lines.crc32 == header.manifest_crc32 and self._lines.count == header.count
+        if not fits or (known and not mapped(folder, header, path, lambda: sample_fits(path, self._lines))):
             raise self._damage("has changed since it was written")
         self._checked = np.full(len(self._lines.blocks), known is None)
-        for block in spread(len(self._checked)):
-            self._check(block)
 
     def __len__(self) -> int:
         return self._header.count
@@ -132,7 +129,7 @@ class Manifest:
         """Raise DamagedGalleryError unless a block is as it was committed."""
         if self._checked[block]:
             return
-        if zlib.crc32(self._map[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]) != self._lines.blocks[block]:
+        if not self._lines.fit(block, self._map[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]):
             raise self._damage("has changed since it was written")
         self._checked[block] = True
 

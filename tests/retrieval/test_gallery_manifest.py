@@ -114,6 +114,9 @@ def test_of_a_large_manifest_a_sample_is_read_and_no_changed_line_passes(
     for use in uses:
         with pytest.raises(DamagedGalleryError, match="has changed since it was written"):
             use()
+    path.write_bytes(b"[" + content[1:])  # in a block of the sample
+    with pytest.raises(DamagedGalleryError, match="has changed since it was written"):
+        Manifest(tmp_path, header)
     path.write_bytes(content[:-1])
     with pytest.raises(DamagedGalleryError, match="is too short"):
         Manifest(tmp_path, header)
