@@ -37,7 +37,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Under `--dist loadfile` tests of one model server run in one process too, whatever their file."""
+    """Under `--dist loadfile` tests of one model server, which their names name, run in one process as those of a file.
+
+    xdist's own groups have no effect with this pytest.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByServer(LoadScopeScheduling):
