@@ -18,7 +18,7 @@ from ctgi.retrieval.gallery import open_gallery
 from ctgi.runs.events import Logged
 from ctgi.runs.index import build
 from ctgi.runs.index_shards import index_on_ray
-from ctgi.testing import ScriptedServer
+from ctgi.testing import Reply, Request, ScriptedServer
 from tests.support.ray_cluster import SmallCluster, small_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -128,6 +128,12 @@ def test_a_shard_whose_disk_is_full_goes_to_another_node(
     (work / "disk").mkdir()
     (work / "disk" / "sitecustomize.py").write_text(_DISK)
     full = cluster.add(PYTHONPATH=os.pathsep.join([str(work / "disk"), os.environ["PYTHONPATH"]]))
+
+    def held(request: Request) -> Reply:
+        until(lambda: len([*work.glob("captions.*-of-3.jsonl")]) >= 2)  # else one node might do it all
+        return Reply("A man in a coat.")
+
+    server.replies = held
     with start(work, cluster, *caption(server, 3)) as run:
         out, err = run.communicate()
     assert run.returncode == 0, err
