@@ -107,7 +107,8 @@ def _fill(
     base.execute(f"CREATE TABLE images ({PATH}{columns})")
     base.execute(
         f"INSERT INTO images ({number_of_row(names)}, {PATH}{listed}) "
-        f"SELECT place, {PATH}{listed} FROM found LEFT JOIN known USING ({PATH}) ORDER BY place"
+        f"SELECT found.place, {PATH}{_listed_of('known', names)} "
+        f"FROM found LEFT JOIN known USING ({PATH}) ORDER BY found.place"
     )
     images = base.execute("SELECT count(*) FROM known").fetchone()[0]
     return ColumnsReport(tuple(names), images, unmatched, {name: text for name, text in mixed.items() if text})
@@ -224,7 +225,8 @@ class Columns(Conditions):
         base.execute("ATTACH ? AS file", [f"{place.absolute().as_uri()}?mode=ro"])
         base.execute(
             f"INSERT INTO images ({self._row}, path{listed}) "
-            f"SELECT row, path{listed} FROM placed LEFT JOIN file.images USING (path)"
+            f"SELECT placed.row, path{_listed_of('images', self.names[1:])} "
+            f"FROM placed LEFT JOIN file.images USING (path)"
         )
         base.execute("DROP TABLE placed")
         base.execute("DETACH file")
@@ -256,6 +258,11 @@ def _kinds(place: Path) -> dict[str, str]:
 def _opened(place: Path) -> sqlite3.Connection:
     address = f"{place.absolute().as_uri()}?mode=ro"
     return sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
+
+
+def _listed_of(table: str, names: Iterable[str]) -> str:
+    """The columns of a table, whatever they are named, to go on a list with."""
+    return "".join(f", {table}.{quoted(name)}" for name in names)
 
 
 def _names(base: sqlite3.Connection) -> list[str]:

@@ -53,6 +53,15 @@ def test_tables_add_up_and_what_is_of_no_image_is_counted(tables: Path) -> None:
     assert update_columns(tables, ["a.jpg"], [], tables).images == 1  # of images that are gone nothing is kept
 
 
+def test_columns_may_have_any_names(tmp_path: Path) -> None:
+    names = ["place", "row", "known", "found", "images", "placed", "listing", "crc32", "oid", "order"]
+    (tmp_path / "seen.csv").write_text(f"path,{','.join(names)}\nb.jpg,{','.join(names)}\n")
+    assert known(tmp_path, "seen.csv").names == tuple(names)
+    assert known(tmp_path).names == tuple(names)
+    for name in names:
+        assert rows(tmp_path, f"\"{name}\" = '{name}'") == [1]
+
+
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
